@@ -1,0 +1,292 @@
+"""Whose money: the token of a profile, from the environment, from disk or by anonymous sign-up.
+
+Tokens are kept in `credentials.json` (0600) with their expiry, because the server gives one a week and so a token
+must outlive restarts. Every change runs under a file lock, with re-read, fsync and rename. A stored token is used
+only at the origin that issued it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+
+from . import _words
+from ._config import LOCK_SECONDS, Profile, home, lock_failed, lock_of, write_private
+from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
+from ._models import AnonymousToken
+
+logger = logging.getLogger("nemo_client")
+
+Kind = Literal["user", "anonymous", "local"]
+ANONYMOUS_DAYS: Final = 7
+_EXPIRY_MARGIN: Final = timedelta(minutes=1)
+_LOCK_LOOK_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token and what is known of it. `value` is a secret and stays out of `repr`."""
+
+    value: str = field(repr=False)
+    kind: Kind
+    user_id: str = ""
+    expires_at: datetime | None = None
+
+    @property
+    def account(self) -> str:
+        """What identifies the account: the user id, else a keyed hash of the token."""
+        if self.user_id:
+            return self.user_id
+        return "token-" + hmac.new(b"nemo-video account", self.value.encode(), hashlib.sha256).hexdigest()[:24]
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is known to have run out."""
+        return self.expires_at is not None and now >= self.expires_at - _EXPIRY_MARGIN
+
+
+class CredentialStore:
+    """`credentials.json` of a home directory. Blocking: call it from a thread where a loop must not wait."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "credentials.json"
+
+    def locked(self) -> FileLock:
+        """The lock that sign-up and every change hold."""
+        return lock_of(self._path)
+
+    def read(self, profile: Profile) -> Token | None:
+        """The stored token of this profile, if its origin issued it."""
+        entry = self._load().get(profile.name)
+        if not isinstance(entry, Mapping) or entry.get("origin") != profile.origin:
+            return None
+        value = entry.get("token")
+        if not isinstance(value, str) or not value:
+            return None
+        kind: Kind = "anonymous" if entry.get("kind") == "anonymous" else "user"
+        return Token(value, kind, str(entry.get("user_id") or ""), _moment(entry.get("expires_at")))
+
+    def write(self, profile: Profile, token: Token) -> None:
+        """Keep `token` for this profile; the caller holds the lock."""
+        entries = self._load()
+        entries[profile.name] = {
+            "token": token.value,
+            "kind": token.kind,
+            "user_id": token.user_id,
+            "origin": profile.origin,
+            "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+        }
+        write_private(self._path, json.dumps({"version": 1, "tokens": entries}, indent=1) + "\n")
+
+    def _load(self) -> dict[str, object]:
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise DiskError("disk-unwritable", path=self._path, reason=error.strerror or str(error)) from error
+        except ValueError as error:
+            raise DiskError("credentials-broken", path=self._path) from error
+        tokens = data.get("tokens") if isinstance(data, dict) else None
+        if not isinstance(tokens, dict):
+            raise DiskError("credentials-broken", path=self._path)
+        return tokens
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+class TokenSource(Protocol):
+    """Where the wire gets its token from."""
+
+    async def token(self) -> Token:
+        """The token to use now."""
+
+    async def renew(self, refused: Token) -> Token | None:
+        """Another token in the place of one that was refused (1001), or None where that is not allowed."""
+
+    async def settled(self) -> None:
+        """Wait for a sign-up that is under way."""
+
+
+class FixedToken:
+    """A token that never changes: the local backend's, or one given by the caller."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    async def token(self) -> Token:
+        return self._token
+
+    async def renew(self, refused: Token) -> Token | None:
+        return None
+
+    async def settled(self) -> None:
+        return None
+
+
+class Account:
+    """The token of a cloud profile: environment, then disk, then anonymous sign-up (backend-api: "Base").
+
+    `sign_up` calls the wire; `may_replace(account)` says whether no step of that account is open or undelivered;
+    `new_client_id()` makes another client id after one was refused, and says whether there is another one.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        directory: Path,
+        sign_up: Callable[[], Awaitable[AnonymousToken]],
+        may_replace: Callable[[str], Awaitable[bool]],
+        new_client_id: Callable[[], Awaitable[bool]],
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._profile = profile
+        self._directory = directory
+        self._store = CredentialStore(directory)
+        self._sign_up = sign_up
+        self._may_replace = may_replace
+        self._new_client_id = new_client_id
+        self._now = now
+        self._signing_up = asyncio.Lock()
+        self._known: Token | None = None
+        self._under_way: asyncio.Future[Token] | None = None
+
+    async def token(self) -> Token:
+        given = known_token(self._profile)
+        if given is not None:
+            return given
+        if self._known is None or self._known.expired(self._now()):
+            return await self._another(refused=None)
+        return self._known
+
+    async def renew(self, refused: Token) -> Token | None:
+        if refused.kind != "anonymous" or known_token(self._profile) is not None:
+            return None
+        if not await self._may_replace(refused.account):
+            raise SignInError("token-refused-anonymous", code=1001, profile=self._profile.name)
+        return await self._another(refused)
+
+    async def settled(self) -> None:
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way})
+
+    async def _another(self, refused: Token | None) -> Token:
+        """As `_stored_or_new`. A cancel leaves it under way: a token that nobody keeps is lost for a week."""
+        async with self._signing_up:
+            self._under_way = asyncio.ensure_future(self._stored_or_new(refused))
+            self._known = await asyncio.shield(self._under_way)
+            return self._known
+
+    async def _stored_or_new(self, refused: Token | None) -> Token:
+        """The stored token unless it is gone or refused, else a new one, under the lock of the file."""
+        lock = await self._acquired()
+        try:
+            stored = await asyncio.to_thread(self._store.read, self._profile)
+            if (
+                stored is not None
+                and not stored.expired(self._now())
+                and (refused is None or stored.value != refused.value)
+            ):
+                return stored
+            if stored is not None and stored.kind == "user":
+                raise SignInError(code=1001, profile=self._profile.name)
+            if stored is not None and not await self._may_replace(stored.account):
+                raise SignInError("token-refused-anonymous", code=1001, profile=self._profile.name)
+            if self._profile.token_env and self._profile.name != "nemo":
+                raise SignInError(
+                    "token-missing", code=1001, profile=self._profile.name, variable=self._profile.token_env
+                )
+            fresh = await self._new_token()
+            try:
+                await asyncio.to_thread(self._store.write, self._profile, fresh)
+            except DiskError as error:  # a new one would be had in a week only
+                logger.warning("the free token lasts for this run only: %s", error)
+            return fresh
+        finally:
+            lock.release()
+
+    async def _acquired(self) -> FileLock:
+        """The lock of the file, held. Looked at again and again, since a wait in a thread could not be cancelled."""
+        lock = await asyncio.to_thread(self._store.locked)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                return lock
+            except LockTimeout as error:
+                if time.monotonic() >= deadline:
+                    raise lock_failed(error, self._directory) from error
+            except OSError as error:
+                raise lock_failed(error, self._directory) from error
+            await asyncio.sleep(_LOCK_LOOK_SECONDS)
+
+    async def _new_token(self) -> Token:
+        try:
+            answer = await self._signed_up()
+        except RateLimited as error:
+            link = registration_link(self._profile, "")
+            raise RateLimited("sign-up-limit", code=429, status=error.status, link=link) from error
+        expires = answer.expires_at or self._now() + timedelta(days=ANONYMOUS_DAYS)
+        return Token(answer.token, "anonymous", answer.user_id, expires)
+
+    async def _signed_up(self) -> AnonymousToken:
+        """Sign up; once more under a new client id when that was refused (API description: 400)."""
+        try:
+            return await self._sign_up()
+        except ApiError as error:
+            if error.code != 400:
+                raise
+            if not await self._new_client_id():
+                raise ClientIdRefused(code=400, status=error.status, home=self._directory) from error
+        return await self._sign_up()
+
+
+def known_token(profile: Profile) -> Token | None:
+    """The token that the environment gives for this profile, if any."""
+    value = os.environ.get(profile.token_env, "").strip() if profile.token_env else ""
+    return Token(value, "user") if value else None
+
+
+def account_text(profile: Profile, language: str = "auto", directory: Path | None = None) -> str:
+    """What is known of a profile's account without the network: profile, kind, and when its token expires."""
+    lang = _words.language(None if language == "auto" else language)
+    text_id, facts = _account_facts(profile, home(directory))
+    return _words.say(text_id, lang, profile=profile.name, **facts)
+
+
+def _account_facts(profile: Profile, directory: Path) -> tuple[str, dict[str, str]]:
+    if profile.free:
+        return "account.local", {}
+    if known_token(profile):
+        return "account.user", {}
+    stored = CredentialStore(directory).read(profile)
+    if stored is None:
+        return "account.anonymous-new", {}
+    if stored.kind == "user" or stored.expires_at is None:
+        return "account.user", {}
+    return "account.anonymous", {"expires": stored.expires_at.strftime("%Y-%m-%d %H:%M UTC")}
+
+
+def registration_link(profile: Profile, user_id: str) -> str:
+    """Where an anonymous account becomes a registered one (backend-api: 2001)."""
+    return f"{profile.web_url}/register?bind={user_id}" if user_id else f"{profile.web_url}/register"

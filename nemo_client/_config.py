@@ -1,0 +1,280 @@
+"""Where things are and who we are: the home directory, profiles, the client id, and redaction.
+
+What counts: arguments, then the environment, then files, then defaults. Nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+
+from ._errors import DiskError, InputError
+
+VERSION: Final = "0.1.0"
+API_URL: Final = "https://mega-api-prod.nemovideo.ai"
+WEB_URL: Final = "https://nemovideo.com"
+SKILL: Final = "image-to-video-model-ai"
+
+CLOUD: Final = "nemo"
+LOCAL: Final = "local preview"
+
+LANGUAGES: Final = ("auto", "en", "zh-CN", "ja", "ko", "es", "fr", "de", "pt", "ru")
+
+LOCK_SECONDS: Final = 240.0
+"""Longer than a sign-up with its pauses, which another process may be at."""
+
+_NAME: Final = re.compile(r"[\w][\w .@+-]{0,63}")
+_CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def home(directory: str | os.PathLike[str] | None = None) -> Path:
+    """The home directory (`directory`, else `NEMO_HOME`, else `~/.config/nemovideo`); not created here."""
+    chosen = directory or os.environ.get("NEMO_HOME")
+    if chosen:
+        return Path(os.path.expanduser(chosen)).absolute()
+    return Path(os.path.expanduser("~/.config/nemovideo"))  # Path.expanduser fails for a user without a home
+
+
+def ensure_home(path: Path) -> Path:
+    """Create the home directory, private to its owner (0700); a `DiskError` where that does not work."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise DiskError("home-unusable", path=path, reason=error.strerror or str(error)) from error
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` by a file that only its owner can read (0600), on disk before it appears."""
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise DiskError("disk-unwritable", path=path, reason=error.strerror or str(error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock that every change of `path` holds, also between processes; not acquired here."""
+    ensure_home(path.parent)
+    return FileLock(f"{path}.lock", timeout=LOCK_SECONDS, mode=0o600, thread_local=False)
+
+
+def lock_failed(error: OSError, directory: Path) -> DiskError:
+    """A lock that could not be had, in words."""
+    reason = "it is locked" if isinstance(error, LockTimeout) else error.strerror or str(error)
+    return DiskError("home-unusable", path=directory, reason=reason)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A place to send work to. Lives on this machine's disk and in its environment, never in a graph.
+
+    `token_env` names the environment variable that holds its token; `free` is a property of the built-in local
+    backend alone, not of a name or an address. Limits are in credits, 0 = none.
+    """
+
+    name: str
+    api_url: str = ""
+    web_url: str = WEB_URL
+    token_env: str = ""
+    free: bool = False
+    run_limit: int = 0
+    day_limit: int = 0
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that this profile's token may go to."""
+        return origin_of(self.api_url)
+
+    @property
+    def id(self) -> str:
+        """What step keys count as this profile: name and API origin, a loopback one without its port."""
+        if self.free:
+            return "local"
+        parts = urlsplit(self.api_url)
+        place = f"{parts.scheme}://{parts.hostname}" if is_loopback(parts.hostname) else self.origin
+        return f"{self.name} {place}"
+
+
+def origin_of(url: str) -> str:
+    """`https://host:port` of a URL, lower case, with the default port written out."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host in a URL is this machine."""
+    if not host:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def profile(name: str, directory: Path | None = None) -> Profile:
+    """The profile of that name; an `InputError` that lists the names where there is none."""
+    known = profiles(directory)
+    if name not in known:
+        raise InputError("profile-unknown", name=name[:64], names=", ".join(repr(each) for each in known))
+    found = known[name]
+    if not found.free:
+        _check_address(found.name, found.api_url)
+    return found
+
+
+def profiles(directory: Path | None = None) -> dict[str, Profile]:
+    """All profiles by name: the cloud, the local preview, and those of `profiles.json` in the home directory."""
+    known = {CLOUD: _cloud(), LOCAL: Profile(LOCAL, free=True)}
+    for name, entry in _read_profiles(home(directory) / "profiles.json").items():
+        if name == CLOUD:
+            known[CLOUD] = _with_limits(known[CLOUD], entry)
+        elif name != LOCAL:
+            known[name] = _user_profile(name, entry)
+    return known
+
+
+def _cloud() -> Profile:
+    api = os.environ.get("NEMO_API_URL", "").strip().rstrip("/") or API_URL
+    web = os.environ.get("NEMO_WEB_URL", "").strip().rstrip("/") or WEB_URL
+    return Profile(CLOUD, api, web, token_env="NEMO_TOKEN")  # noqa: S106 - the variable's name, not a token
+
+
+def _read_profiles(path: Path) -> dict[str, Mapping[str, object]]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError("profile-broken", name="*", file=path.name, reason=type(error).__name__) from error
+    entries = data.get("profiles") if isinstance(data, dict) else None
+    if not isinstance(entries, dict):
+        raise InputError("profile-broken", name="*", file=path.name, reason='expected {"profiles": {NAME: {...}}}')
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+
+
+def _user_profile(name: str, entry: Mapping[str, object]) -> Profile:
+    if not _NAME.fullmatch(name):
+        raise InputError("profile-broken", name=name[:64], file="profiles.json", reason="the name has odd characters")
+    api = str(entry.get("api_url", "")).strip().rstrip("/")
+    _check_address(name, api)
+    variable = str(entry.get("token_env", ""))
+    if variable and not _VARIABLE.fullmatch(variable):
+        raise InputError("profile-broken", name=name, file="profiles.json", reason="token_env is no variable's name")
+    web = str(entry.get("web_url", "")).strip().rstrip("/") or WEB_URL
+    return _with_limits(Profile(name, api, web, token_env=variable), entry)
+
+
+def _with_limits(base: Profile, entry: Mapping[str, object]) -> Profile:
+    limits = {}
+    for key in ("run_limit", "day_limit"):
+        value = entry.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InputError("profile-broken", name=base.name, file="profiles.json", reason=f"{key} is no whole number")
+        limits[key] = value
+    return Profile(base.name, base.api_url, base.web_url, base.token_env, base.free, **limits)
+
+
+def _check_address(name: str, url: str) -> None:
+    """https, or http on loopback only; no user-info, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    allowed = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    if not (allowed and parts.hostname) or "@" in parts.netloc or parts.query or parts.fragment:
+        raise InputError(
+            "profile-broken",
+            name=name,
+            file="profiles.json or NEMO_API_URL",
+            reason="the API address must be https://host (http only on this machine), without a user, query or fragment",
+        )
+
+
+def client_id(directory: Path, *, renew: bool = False) -> str:
+    """This installation's id: `NEMO_CLIENT_ID`, else the kept one, else a new UUID that is kept. Not a secret."""
+    given = os.environ.get("NEMO_CLIENT_ID", "").strip()
+    if given:
+        if not _CLIENT_ID.fullmatch(given):
+            raise InputError(
+                "value", name="NEMO_CLIENT_ID", value=given[:80], expected="at most 64 letters, digits, ._:-"
+            )
+        return given
+    path = directory / "client_id"
+    kept = _kept_id(path)
+    if kept and not renew:
+        return kept
+    try:
+        with lock_of(path):
+            newer = _kept_id(path)
+            if newer and newer != kept:  # another process was here in the meantime
+                return newer
+            fresh = str(uuid.uuid4())
+            write_private(path, fresh + "\n")
+            return fresh
+    except OSError as error:
+        raise lock_failed(error, directory) from error
+
+
+def _kept_id(path: Path) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        kept = path.read_text(encoding="ascii").strip()
+        if _CLIENT_ID.fullmatch(kept):
+            return kept
+    return ""
+
+
+def platform(installed: Path | None = None) -> str:
+    """The value of X-Skill-Platform: `SKILL_SOURCE`, else by install path, else `unknown`."""
+    given = os.environ.get("SKILL_SOURCE", "").strip()
+    if given:
+        return re.sub(r"[^\x21-\x7e]", "", given)[:64] or "unknown"
+    here = (installed or Path(__file__)).absolute()
+    for folder, name in (("~/.clawhub", "clawhub"), ("~/.cursor/skills", "cursor")):
+        if here.is_relative_to(os.path.expanduser(folder)):
+            return name
+    return "unknown"
+
+
+_SECRETS: Final = (
+    re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]+"),
+    re.compile(r"\b((?:nmv|clm)_)[A-Za-z0-9._-]+"),
+    re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*"),
+    re.compile(r"(https?://)[^\s/@\"'<>]+@"),
+)
+
+
+def redact(text: str) -> str:
+    """`text` without tokens, claim tokens, user-info and the query strings of URLs (which can be signatures)."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1…", text)
+    return text

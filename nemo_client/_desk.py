@@ -1,0 +1,48 @@
+"""What the parts of a Studio share: the profile, the wire, the journal, and time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ._accounts import Token, registration_link
+from ._client import NemoClient
+from ._config import Profile
+from ._errors import NoCredits
+from ._flights import Flights
+from ._http import Sleep
+from ._journal import Journal
+from ._media import UploadStore
+from ._models import Credits
+
+
+@dataclass
+class Desk:
+    """One profile's working place, in one event loop. `clock` is monotonic seconds, `wall` seconds since 1970."""
+
+    profile: Profile
+    home: Path
+    client: NemoClient
+    journal: Journal
+    uploads: UploadStore
+    sleep: Sleep = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    flights: Flights = field(default_factory=Flights)
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def token(self) -> Token:
+        """The token in use; signs up where there is none yet."""
+        return await self.client.http.tokens.token()
+
+    async def no_credits(self, balance: Credits | None) -> NoCredits:
+        """The error for too few credits, with the numbers and the way to get more (API description: 2001)."""
+        token = await self.token()
+        available = "?" if balance is None else f"{balance.available:g}"
+        if token.kind == "anonymous":
+            link = registration_link(self.profile, token.user_id)
+            return NoCredits("no-credits-anonymous", code=2001, available=available, link=link)
+        return NoCredits(code=2001, available=available)

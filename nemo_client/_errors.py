@@ -1,0 +1,225 @@
+"""The exceptions of nemo_client.
+
+    NemoError
+    ├── TransportError         no whole answer arrived
+    │   ├── ConnectError       not one byte of the request was written (DNS, proxy, TLS, refused)
+    │   ├── ConnectionBroken   it broke, stalled or ended early on the way
+    │   └── BadAnswer          an answer arrived, but not what the API promises (HTML, cut JSON, wrong types)
+    ├── ApiError               the backend said no, with a code
+    │   ├── SignInError        1001
+    │   ├── SessionGone        1002
+    │   ├── NoCredits          2001
+    │   ├── UnsupportedFile    4001
+    │   ├── FileTooLarge       4002
+    │   ├── ClientIdRefused    400
+    │   ├── PlanError          402
+    │   └── RateLimited        429
+    ├── JobError               what became of a piece of work
+    │   ├── NothingMade        the backend answered and made nothing
+    │   ├── ResultUnknown      sent, and not known (yet) whether it was done
+    │   ├── RenderFailed       the export did not work out; free to repeat
+    │   ├── SessionBusy        another message or another branch holds the session
+    │   └── Cancelled          the user gave up waiting
+    └── LocalError             nothing was sent
+        ├── InputError         wrong input
+        ├── LimitError         a limit on credits, set here
+        └── DiskError          the local disk or the home directory
+
+An exception carries an id and facts; its words come from `_words`. `charged` is what is known about money.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from . import _words
+
+Charged = Literal["no", "maybe", "yes"]
+
+
+class NemoError(Exception):
+    """Root of everything this package raises on purpose.
+
+    `id` names the text in `_words`, `facts` fills it, `exit_code` is the shell's, `lang` the language of `str()`.
+    """
+
+    exit_code = 5
+
+    def __init__(self, text_id: str, /, *, charged: Charged = "no", **facts: Any) -> None:
+        super().__init__(text_id)
+        self.id = text_id
+        self.facts = facts
+        self.charged: Charged = charged
+        self.lang: str | None = None
+
+    def text(self, lang: str | None = None) -> str:
+        """What failed, whether it was charged, and what to do next, in one line."""
+        chosen = _words.language(lang or self.lang)
+        what = _words.say(self.id, chosen, **self.facts)
+        return f"{what} {_words.say(f'money.{self.charged}', chosen)}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+class TransportError(NemoError):
+    """No whole answer arrived."""
+
+
+class ConnectError(TransportError):
+    """Not one byte of the request's body was written, so the request cannot have had an effect."""
+
+
+class ConnectionBroken(TransportError):
+    """The connection broke, stalled or ended early; the request may have had its effect."""
+
+
+class BadAnswer(TransportError):
+    """An answer that is not what the API promises. `status` is its HTTP status."""
+
+    def __init__(self, text_id: str, /, *, status: int = 0, retry_after: float | None = None, **facts: Any) -> None:
+        super().__init__(text_id, status=status, **facts)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ApiError(NemoError):
+    """The backend said no. `code` is its own code, `status` the HTTP status, `retry_after` in seconds."""
+
+    default_id = "api-error"
+
+    def __init__(
+        self,
+        text_id: str | None = None,
+        /,
+        *,
+        code: int = 0,
+        status: int = 0,
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(text_id or self.default_id, code=code, status=status, **facts)
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+
+class SignInError(ApiError):
+    """1001: the token is wrong or has expired."""
+
+    exit_code = 3
+    default_id = "token-refused"
+
+
+class SessionGone(ApiError):
+    """1002: the backend does not know the session."""
+
+    default_id = "session-gone"
+
+
+class NoCredits(ApiError):
+    """2001: the account has too few credits."""
+
+    exit_code = 4
+    default_id = "no-credits"
+
+
+class UnsupportedFile(ApiError):
+    """4001: a kind of file that the backend does not take."""
+
+    exit_code = 2
+    default_id = "unsupported-file"
+
+
+class FileTooLarge(ApiError):
+    """4002: a file above the backend's limit."""
+
+    exit_code = 2
+    default_id = "file-too-large"
+
+
+class ClientIdRefused(ApiError):
+    """400 at sign-up: the client id is missing or not accepted."""
+
+    default_id = "client-id-refused"
+
+
+class PlanError(ApiError):
+    """402: the account's plan has no export. Not a matter of credits."""
+
+    exit_code = 4
+    default_id = "plan"
+
+
+class RateLimited(ApiError):
+    """429: too many requests, or a second sign-up within 7 days."""
+
+    default_id = "rate-limit"
+
+
+class JobError(NemoError):
+    """What became of a piece of work."""
+
+
+class NothingMade(JobError):
+    """The backend answered, and made nothing (it asked back, or declined). `facts["reply"]` is its answer."""
+
+
+class ResultUnknown(JobError):
+    """A paid message went out, and what became of it is not known."""
+
+    def __init__(self, text_id: str = "result-unknown", /, *, charged: Charged = "maybe", **facts: Any) -> None:
+        super().__init__(text_id, charged=charged, **facts)
+
+
+class RenderFailed(JobError):
+    """The export did not work out. Exports are free, so it can simply be repeated."""
+
+
+class SessionBusy(JobError):
+    """Another message or another branch holds the session."""
+
+
+class Cancelled(JobError):
+    """The user gave up waiting; `charged` and the text say what goes on at the backend."""
+
+    exit_code = 130
+
+
+class LocalError(NemoError):
+    """Nothing was sent."""
+
+    exit_code = 2
+
+
+class InputError(LocalError):
+    """Wrong input; the message names the value and what was expected."""
+
+
+class LimitError(LocalError):
+    """A limit on credits that was set here would be passed."""
+
+    exit_code = 4
+
+
+class DiskError(LocalError):
+    """The local disk or the home directory cannot be used."""
+
+    exit_code = 6
+
+
+for _each in list(globals().values()):  # ComfyUI shows people the full type of an exception, so it is a short one
+    if isinstance(_each, type) and issubclass(_each, NemoError):
+        _each.__module__ = "nemo_client"
+
+CODES: Final[dict[int, type[ApiError]]] = {
+    1001: SignInError,
+    1002: SessionGone,
+    2001: NoCredits,
+    4001: UnsupportedFile,
+    4002: FileTooLarge,
+    400: ClientIdRefused,
+    402: PlanError,
+    429: RateLimited,
+}
+"""The backend's error table (the API description, "Errors"); any other code is a plain `ApiError`."""

@@ -1,0 +1,519 @@
+"""Bytes of `/run_sse` -> typed agent events, and the events folded into one turn; no I/O.
+
+Three stages, each usable alone:
+
+    bytes --SseDecoder--> payloads (str) --parse_event--> AgentEvent ... --Turn.add--> what the turn came to
+
+The stream speaks two dialects, agent events (`content.parts`) and typed events (`type`); which one is decided
+event by event. Nothing here raises on what the backend says: what cannot be read is `Unknown`. The one exception
+is `EventTooLarge`, the bound on memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._phrases import AFTER_NOISE, NOISE
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""The largest event (and the longest single line) that a decoder keeps, in bytes."""
+
+MAX_DEPTH = 200
+"""How deeply the JSON of one event may be nested; a deeper one is `Unknown`."""
+
+_BOM = b"\xef\xbb\xbf"
+_UNFINISHED = frozenset({"pending", "queued", "submitted", "processing", "running", "in_progress"})
+
+
+class EventTooLarge(ValueError):
+    """One event of the stream is larger than the decoder keeps; the rest of the stream cannot be read."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"an event of the stream is larger than {limit} bytes")
+        self.limit = limit
+
+
+class SseDecoder:
+    """Incremental decoder of server-sent events; any cut of the bytes gives the same payloads.
+
+    It follows the WHATWG specification ("Interpreting an event stream": LF, CRLF and CR, one BOM at the start,
+    several data lines joined by LF), with two additions that this backend needs:
+
+    - A comment line gives `""` at once, like an event with empty data: both are keep-alives, and the caller sees
+      that the line is alive. `event:`, `id:` and `retry:` mean nothing here.
+    - The specification discards a last event without its blank line. This stream has no end marker, so a last
+      event whose data is one complete JSON object is delivered by `close()`. A truncated object cannot parse, so
+      nothing half-read gets through.
+
+    Time and memory are linear in the bytes, however they are cut.
+    """
+
+    def __init__(self, *, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._start = b""  # the first bytes, until it is clear whether they are a BOM
+        self._after_cr = False  # the LF of a CRLF that was cut in two may still come
+        self._failed = False
+        self._special = True  # one of these three rare conditions holds
+        self._tail: bytes | bytearray = b""  # the line that is not ended yet
+        self._data: list[bytes] = []  # the data of the event that is not ended yet
+        self._size = 0  # the bytes of its lines
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The payloads of the events that `chunk` completes, in order; `""` is a keep-alive.
+
+        Raises `EventTooLarge`; events that the same chunk completed before the large one are returned first, and
+        the next call raises.
+        """
+        if self._special:
+            chunk = self._beginning(chunk)
+        if b"\r" in chunk:  # a CR ends its line at once
+            self._special = self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        payloads: list[str] = []
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            if self._tail:
+                lines[0] = bytes(self._tail) + lines[0]
+            self._tail = rest
+            self._take(lines, payloads)
+        elif isinstance(self._tail, bytearray):
+            self._tail += rest
+        else:
+            self._tail = bytearray(self._tail + rest)  # growing in place keeps a long line linear
+        if self._failed or self._size + len(self._tail) > self._limit:
+            self._fail(payloads)
+        return payloads
+
+    def close(self) -> list[str]:
+        """The last event, if it lacks only its end (see the class); the decoder holds nothing afterwards.
+
+        Raises `EventTooLarge` when the last `feed` met it and had other events to return.
+        """
+        if self._failed:
+            raise EventTooLarge(self._limit)
+        payloads: list[str] = []
+        self._take([bytes(self._tail), b""], payloads)
+        self._tail = b""
+        return [payload for payload in payloads if isinstance(_loads(payload), dict)]
+
+    def _beginning(self, chunk: bytes) -> bytes:
+        """`chunk` without a BOM at the stream's start, and without the LF that belongs to the CR before it."""
+        if self._failed:
+            raise EventTooLarge(self._limit)
+        if self._after_cr:
+            self._after_cr = self._special = not chunk
+            return chunk.removeprefix(b"\n")
+        chunk = self._start + chunk
+        self._start, self._special = b"", len(chunk) < len(_BOM) and _BOM.startswith(chunk)
+        if self._special:
+            self._start = chunk
+            return b""
+        return chunk.removeprefix(_BOM)
+
+    def _take(self, lines: list[bytes], payloads: list[str]) -> None:
+        """Take whole lines and put what they complete into `payloads`."""
+        data, size, limit = self._data, self._size, self._limit
+        for line in lines:
+            if line[:6] == b"data: " and size + len(line) <= limit:  # nearly every line is this or empty
+                data.append(line[6:])
+                size += len(line)
+            elif not line:
+                if data:
+                    payload = data.pop() if len(data) == 1 else b"\n".join(data)
+                    payloads.append(payload.decode("utf-8", "replace"))
+                    data.clear()
+                    size = 0
+            elif size + len(line) > limit:
+                self._failed = True
+                break
+            elif line[:5] == b"data:" or line == b"data":
+                data.append(line[5:])
+                size += len(line)
+            elif line[:1] == b":":
+                payloads.append("")
+        self._size = size
+
+    def _fail(self, payloads: list[str]) -> None:
+        self._failed = self._special = True
+        self._tail, self._data, self._size = b"", [], 0
+        if not payloads:
+            raise EventTooLarge(self._limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words of the agent; a `thought` is not for people. A `partial` one is a piece that a whole one may repeat.
+
+    Texts of the typed dialect are `partial`: nothing says that they are whole.
+    """
+
+    text: str
+    partial: bool = False
+    thought: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The agent started a tool. `id` is `""` where the stream gives none (always, in the typed dialect)."""
+
+    id: str
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    long_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """A tool answered; `response` is its JSON as it came."""
+
+    id: str
+    name: str
+    response: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateDelta:
+    """Keys of the session's state that changed (`draft`, `generated_media` ...); never empty."""
+
+    delta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailure:
+    """The run failed after HTTP 200. `details` holds what else came: `error_details`, an error code."""
+
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """The agent said that its turn is complete (`turnComplete`); not every turn says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A payload, or a part of one, that neither dialect explains; `raw` is the whole payload."""
+
+    raw: str
+
+
+AgentEvent = Text | ToolCall | ToolResult | StateDelta | StreamFailure | Heartbeat | TurnEnd | Unknown
+
+
+def parse_event(data: str) -> list[AgentEvent]:
+    """What one payload says, in its order; at least one event, and never an exception.
+
+    One agent event may hold several (text, calls, a state delta, the end of the turn). Its consecutive texts of
+    one kind are joined. Calls in `partial` events are left out: the whole event repeats them, under another id.
+    """
+    if not data or data.isspace():
+        return [Heartbeat()]
+    value = _loads(data)
+    if not isinstance(value, dict):
+        return [Unknown(data)]
+    if isinstance(value.get("type"), str) and not isinstance(value.get("content"), dict):
+        return [_typed(value) or Unknown(data)]
+    failure = _failure(value)
+    events: list[AgentEvent] = [failure] if failure else []
+    known = failure is not None or not value.keys().isdisjoint(_ENVELOPE)
+    for event in _agent(value):
+        events.append(Unknown(data) if event is None else event)
+    if events:
+        return events
+    return [Heartbeat() if known else Unknown(data)]
+
+
+# An agent event is told by these keys; one without anything else is a sign of life.
+_ENVELOPE = frozenset({"content", "actions", "partial", "turnComplete", "invocationId", "author"})
+
+
+def _loads(data: str) -> Any:
+    """The JSON value, or None for what is no JSON or is nested too deeply."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    # Brackets bound the depth from above, so the walk is rare.
+    if data.count("{") + data.count("[") > MAX_DEPTH and _too_deep(value):
+        return None
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def _failure(value: dict[str, Any]) -> StreamFailure | None:
+    """What failed, in an event without `type`: `error`, ADK's `errorCode`, or an envelope with a code."""
+    details = value.get("error_details")
+    facts = dict(_mapping(details))
+    error = value.get("error") or value.get("errorMessage") or value.get("errorCode")
+    code = value.get("errorCode") or value.get("code")
+    if isinstance(code, (int, str)) and code not in (0, 200, ""):
+        facts.setdefault("code", code)
+        if "content" not in value:
+            error = error or value.get("message") or str(code)
+    return StreamFailure(_words(error), facts) if error else None
+
+
+def _words(error: Any) -> str:
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        error = error["message"]
+    return _whole_characters(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+
+
+def _typed(value: dict[str, Any]) -> AgentEvent | None:
+    kind, name = value["type"], value.get("name")
+    if kind in ("heartbeat", "ping"):
+        return Heartbeat()
+    if kind == "error":
+        error = value.get("error") or value.get("message") or value.get("content") or "error"
+        facts = {"code": value["code"]} if isinstance(value.get("code"), (int, str)) else {}
+        return StreamFailure(_words(error), facts)
+    if kind == "text" and isinstance(value.get("content"), str):
+        return Text(value["content"], partial=True, thought=value.get("thought") is True)
+    if not isinstance(name, str) or not name:
+        return None
+    # Ids of typed events are the events' own, so calls and results meet by name.
+    if kind == "tool_call":
+        return ToolCall("", name, _mapping(value.get("args")))
+    if kind == "tool_result":
+        return ToolResult("", name, value.get("result"))
+    return None
+
+
+def _agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
+    """The events of an agent event; None for each piece of it that has a wrong type."""
+    content = value.get("content")
+    if isinstance(content, dict):
+        yield from _parts(value, content)
+    elif content is not None:
+        yield None
+    actions = value.get("actions")
+    delta = actions.get("stateDelta") if isinstance(actions, dict) else None
+    if isinstance(delta, dict) and delta:
+        yield StateDelta(delta)
+    elif (actions is not None and not isinstance(actions, dict)) or not isinstance(delta, dict | None):
+        yield None
+    if value.get("turnComplete") is True:
+        yield TurnEnd()
+
+
+def _parts(value: dict[str, Any], content: dict[str, Any]) -> Iterable[AgentEvent | None]:
+    parts = content.get("parts")
+    if not isinstance(parts, list):
+        if parts is not None:
+            yield None
+        return
+    partial = value.get("partial") is True
+    lasting = value.get("longRunningToolIds")
+    texts: list[str] = []
+    thought = False
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            if texts and thought != (part.get("thought") is True):
+                yield Text("".join(texts), partial, thought)
+                texts = []
+            thought = part.get("thought") is True
+            if text and content.get("role") != "user":  # the user's own words are no answer
+                texts.append(text)
+            continue
+        if texts:
+            yield Text("".join(texts), partial, thought)
+            texts = []
+        if not isinstance(part, dict) or text is not None:
+            yield None
+        else:
+            yield from _tool_part(part, partial, lasting if isinstance(lasting, list) else [])
+    if texts:
+        yield Text("".join(texts), partial, thought)
+
+
+def _tool_part(part: dict[str, Any], partial: bool, lasting: list[Any]) -> Iterable[AgentEvent | None]:
+    call, result = part.get("functionCall"), part.get("functionResponse")
+    for value in (call, result):
+        if value is not None and not (isinstance(value, dict) and (_id(value) or _name(value))):
+            yield None
+            return
+    if call is not None and not partial:
+        yield ToolCall(_id(call), _name(call), _mapping(call.get("args")), _id(call) in lasting)
+    if result is not None:
+        yield ToolResult(_id(result), _name(result), result.get("response"))
+
+
+def _id(value: dict[str, Any]) -> str:
+    found = value.get("id")
+    return found if isinstance(found, str) else ""
+
+
+def _name(value: dict[str, Any]) -> str:
+    found = value.get("name")
+    return found if isinstance(found, str) else ""
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+class Turn:
+    """One answer of the agent, folded from its events; readable at any time, also after a broken stream.
+
+    Attributes:
+        tools: the names of the tools called, in order.
+        failure: the first failure that the stream reported, or None.
+        state_delta: all state deltas merged; the last value of a key wins.
+        ended: whether the agent said that its turn is complete.
+    """
+
+    def __init__(self) -> None:
+        self.tools: list[str] = []
+        self.failure: StreamFailure | None = None
+        self.state_delta: dict[str, Any] = {}
+        self.ended = False
+        self._texts: list[str] = []  # whole texts
+        self._pieces: list[str] = []  # pieces that no whole text has repeated yet
+        self._length = 0  # of the pieces
+        self._open: list[ToolCall] = []
+
+    @property
+    def reply(self) -> str:
+        """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
+        texts = [*self._texts, _joined(self._pieces)]
+        reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
+        return _without_noise(_whole_characters(reply))
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that have no result yet, oldest first."""
+        return tuple(self._open)
+
+    def add(self, event: AgentEvent) -> None:
+        """Take the next event of the turn."""
+        if isinstance(event, Text):
+            if not event.thought:
+                self._add_text(event)
+        elif isinstance(event, ToolCall):
+            self._add_call(event)
+        elif isinstance(event, ToolResult):
+            self._end_pieces()
+            self._close_call(event)
+        elif isinstance(event, StateDelta):
+            self.state_delta.update(event.delta)
+        elif isinstance(event, StreamFailure):
+            self.failure = self.failure or event
+        elif isinstance(event, TurnEnd):
+            self.ended = True
+
+    def _add_text(self, event: Text) -> None:
+        if event.partial:
+            repeats = len(self._pieces) > 1 and len(event.text) == self._length
+            if not (repeats and event.text == "".join(self._pieces)):
+                self._pieces.append(event.text)
+                self._length += len(event.text)
+            return
+        said = "".join(self._pieces)
+        if said.startswith(event.text):  # the whole came before its last pieces, or a tool stands between
+            self._set_pieces(said[len(event.text) :])
+        elif event.text.startswith(said.rstrip()):
+            self._set_pieces("")
+        else:
+            self._end_pieces()
+        self._texts.append(event.text)
+
+    def _set_pieces(self, rest: str) -> None:
+        self._pieces = [rest] if rest else []
+        self._length = len(rest)
+
+    def _end_pieces(self) -> None:
+        """What was said before a tool is a paragraph of its own, repeated by a whole text or not."""
+        if self._pieces:
+            self._texts.append(_joined(self._pieces))
+            self._set_pieces("")
+
+    def _add_call(self, call: ToolCall) -> None:
+        self._end_pieces()
+        for index, known in enumerate(self._open):
+            if call.id and known.id == call.id:
+                self._open[index] = call
+                return
+        self._open.append(call)
+        self.tools.append(call.name)
+
+    def _close_call(self, result: ToolResult) -> None:
+        """By id; where one of the two has none, by name, the oldest first.
+
+        A long-running call whose answer has a status such as "pending" stays open: the answer is its ticket.
+        """
+        match = [call for call in self._open if call.id and call.id == result.id] or [
+            call for call in self._open if call.name == result.name and not (call.id and result.id)
+        ]
+        if not match:
+            return
+        status = result.response.get("status") if isinstance(result.response, dict) else None
+        if match[0].long_running and isinstance(status, str) and status.lower() in _UNFINISHED:
+            return
+        self._open = [call for call in self._open if call is not match[0]]
+
+
+def _joined(pieces: list[str]) -> str:
+    """Pieces as one text. They carry their own spaces; only whole sentences need one between them."""
+    out: list[str] = []
+    last = ""
+    for piece in pieces:
+        if last in {".", "!", "?"} and piece[:1].isupper() and piece[1:2] not in {"", "."}:
+            out.append(" ")
+        out.append(piece)
+        last = piece[-1:] or last
+    return "".join(out)
+
+
+def _whole_characters(text: str) -> str:
+    """`text` without lone surrogates (JSON can carry them); two halves that meet become their character."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+_SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
+_NOISE_WINDOW = 600
+
+
+def _without_noise(reply: str) -> str:
+    """`reply` without a last "I encountered a temporary issue ..." that follows a normal answer.
+
+    The backend adds it to answers that are whole. It stays where it is all that was said, and where more than
+    an apology follows it.
+    """
+    start = max(0, len(reply) - _NOISE_WINDOW)
+    sentences = [m for m in _SENTENCE.finditer(reply, start) if m.group().strip()]
+    for sentence in reversed(sentences):
+        if NOISE.match(sentence.group()):
+            return reply[: sentence.start()].rstrip() or reply
+        if not AFTER_NOISE.match(sentence.group()):
+            break
+    return reply

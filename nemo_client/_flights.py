@@ -1,0 +1,111 @@
+"""Requests in flight, by step key: the same request made twice is one piece of work with two waiters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+from ._errors import Cancelled
+from ._progress import Caller, Progress
+
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
+
+class Flight:
+    """Work that goes on, whoever still waits for it.
+
+    `committed` is set when a paid message goes out: from then on a cancel detaches, it does not stop the work.
+    `given_up` is set when its last waiter gave it up and it was told to stop.
+    """
+
+    def __init__(self) -> None:
+        self.callers: list[Caller] = []
+        self.task: asyncio.Task[Any] | None = None
+        self.committed = False
+        self.given_up = False
+        self.latest: Progress | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Tell every waiter, from the loop: one that fails at it must not break the work, which may be paid."""
+        self.latest = progress
+        loop = asyncio.get_running_loop()
+        for caller in self.callers:
+            loop.call_soon(caller.on_progress, progress)
+
+    def give_up(self) -> None:
+        """Tell the work to stop; it cleans up after itself."""
+        if self.task is not None and not self.given_up:
+            self.given_up = True
+            self.task.cancel()
+
+
+class Flights:
+    """The flights of one Studio, in one event loop."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, Flight] = {}
+
+    async def join(self, key: str, start: Callable[[Flight], Awaitable[_T]], caller: Caller) -> _T:
+        """Wait for the work `key`, starting it if it is not under way.
+
+        A cancelled waiter leaves. When the last one leaves because the user gave up, work that was not committed
+        is cancelled (it cleans up after itself); in all other cases it goes on, for whoever asks next.
+        """
+        flight = await self._living(key)
+        if flight is None:
+            flight = self._flights[key] = Flight()
+            flight.task = asyncio.ensure_future(start(flight))
+            flight.task.add_done_callback(lambda task: self._landed(key, task))
+        elif flight.latest is not None:
+            caller.on_progress(flight.latest)
+        flight.callers.append(caller)
+        assert flight.task is not None  # noqa: S101 - set five lines up, or by whoever started it
+        try:
+            return cast(_T, await asyncio.shield(flight.task))
+        except asyncio.CancelledError:
+            if flight.task.cancelled() and not caller.gave_up:
+                raise Cancelled("cancelled") from None
+            raise
+        finally:
+            flight.callers.remove(caller)
+            if caller.gave_up and not flight.callers and not flight.committed:
+                flight.give_up()
+
+    async def _living(self, key: str) -> Flight | None:
+        """The flight to join, once one that is being stopped is out of the way."""
+        while (flight := self._flights.get(key)) is not None and flight.given_up and flight.task is not None:
+            await asyncio.wait({flight.task})
+        return flight
+
+    def _landed(self, key: str, task: asyncio.Task[Any]) -> None:
+        self._flights.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("%s ended with %s", key, type(error).__name__)
+
+    @property
+    def committed(self) -> int:
+        """How many pieces of paid work are out."""
+        return sum(flight.committed for flight in self._flights.values())
+
+    async def drain(self, *, only_committed: bool = True) -> None:
+        """Wait until paid work that is out (or all work) has come to its end."""
+        tasks = [
+            flight.task
+            for flight in self._flights.values()
+            if flight.task is not None and (flight.committed or not only_committed)
+        ]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def stop(self) -> None:
+        """Cancel everything that was not given up before (which is at its end), and wait until it has ended."""
+        flights = [flight for flight in self._flights.values() if flight.task is not None]
+        for flight in flights:
+            if flight.task is not None and not flight.given_up:
+                flight.task.cancel()
+        if tasks := [flight.task for flight in flights if flight.task is not None]:
+            await asyncio.wait(tasks)

@@ -1,0 +1,52 @@
+"""What travels along the wires of a graph: frozen values that survive JSON, without secrets and connections.
+
+ComfyUI keeps node outputs across prompts, each of which runs in an event loop of its own; so a handle only says
+where things stand, and whoever uses it looks the rest up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TypeVar
+
+_H = TypeVar("_H", bound="_Handle")
+
+
+@dataclass(frozen=True)
+class _Handle:
+    def to_json(self) -> dict[str, str]:
+        """The handle as plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls: type[_H], data: Mapping[str, object]) -> _H:
+        """The handle again; unknown keys are left out, so that newer versions can add some."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: str(value) for name, value in data.items() if name in known})
+
+
+@dataclass(frozen=True)
+class AuthHandle(_Handle):
+    """NEMO_AUTH: the name of a profile and the language to work in (`auto` = from the prompt)."""
+
+    profile: str
+    language: str = "auto"
+
+
+@dataclass(frozen=True)
+class SessionHandle(_Handle):
+    """NEMO_SESSION: a point in a session's history.
+
+    `key` is the step that leads to it, `session_id`, `task_id` and `account` are where that step was carried out.
+    `error` marks an item of a list that failed: ComfyUI would keep a node that takes lists from running at all
+    when one of its items were blocked, so the failure travels as a value.
+    """
+
+    profile: str
+    language: str
+    key: str
+    session_id: str
+    task_id: str = ""
+    account: str = ""
+    error: str = ""

@@ -1,0 +1,328 @@
+"""The wire: headers on every request, answers opened, calls retried where that is harmless.
+
+A token goes only to the origin of its own profile: every request is built from the profile's own address, and
+redirects are not followed. Loopback profiles never use a proxy, which would be given the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json as json_text
+import logging
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from ._accounts import TokenSource
+from ._config import SKILL, VERSION, Profile, is_loopback, platform
+from ._envelope import Answer, open_envelope
+from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._retry import retry_pause
+
+logger = logging.getLogger("nemo_client")
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+CONNECT_SECONDS: Final = 15.0
+READ_SECONDS: Final = 60.0
+STREAM_IDLE_SECONDS: Final = 180.0
+CONNECTIONS: Final = 64
+
+Sleep = Callable[[float], Awaitable[None]]
+Body = Callable[[], AsyncIterator[bytes]]
+
+_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("nemo_client_request", default=False)
+_TALKATIVE: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+
+
+class _QuietOurRequests(logging.Filter):
+    """Keeps the URLs of our requests (which can be signed), and answers' headers, out of the host's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _ours.get()
+
+
+_quiet = _QuietOurRequests()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """While this is open, httpx logs nothing of what this task asks for."""
+    mark = _ours.set(True)
+    try:
+        yield
+    finally:
+        _ours.reset(mark)
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """The system's certificates beside those httpx brings (for interpreters that find none); always verifying."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
+@lru_cache(maxsize=1)
+def _no_tls() -> ssl.SSLContext:
+    """For plain http on loopback: trusts nobody, and is quick to make."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def new_client(address: str, *, pooled: bool = True, read_seconds: float = READ_SECONDS) -> httpx.AsyncClient:
+    """An httpx client for `address`. Proxies and certificates of the system count, except on loopback."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_quiet)
+    local = is_loopback(urlsplit(address).hostname)
+    keep = 20 if pooled else 0
+    try:
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None if not pooled else CONNECTIONS, max_keepalive_connections=keep),
+            trust_env=not local,
+            verify=_tls() if address.startswith("https") else _no_tls(),
+            follow_redirects=False,
+        )
+    except ImportError as error:
+        raise ConnectError("socks-missing") from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConnectError("connect-proxy") from error
+
+
+class Http:
+    """Requests to one profile's API. One instance lives in one event loop."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        client_id: str,
+        tokens: TokenSource,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.profile = profile
+        self.client_id = client_id
+        self.tokens = tokens
+        self.host = urlsplit(profile.api_url).hostname or ""
+        self.sleep = sleep
+        self._platform = platform()
+        self._clock = clock
+        self._pooled: httpx.AsyncClient | None = None
+        self._streams: httpx.AsyncClient | None = None
+        self.server_date: float | None = None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for client in (self._pooled, self._streams):
+            if client is not None:
+                await client.aclose()
+        self._pooled = self._streams = None
+
+    def headers(self, token: str | None) -> dict[str, str]:
+        """The headers of every request; without the three attribution headers an export fails with 402."""
+        headers = {
+            "X-Client-Id": self.client_id,
+            "X-Skill-Source": SKILL,
+            "X-Skill-Version": VERSION,
+            "X-Skill-Platform": self._platform,
+            "Accept-Encoding": "gzip, deflate",
+        }
+        if token is not None:
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise SignInError(code=1001, profile=self.profile.name)
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    async def call(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        signed_in: bool = True,
+        repeatable: bool = True,
+        whole: bool = False,
+    ) -> Any:
+        """One call with its retries: the answer's data, or a typed exception.
+
+        `name` is the call's name for people; `body` makes the content anew for each try; `repeatable` says that a
+        second execution does no harm; `whole` asks for the body with its envelope.
+        """
+        started, tries, renewed, limited = self._clock(), 0, False, False
+        while True:
+            tries += 1
+            token = await self.tokens.token() if signed_in else None
+            try:
+                request = self._request(method, path, token.value if token else None, json, body, headers)
+                return open_envelope(await self._exchange(name, request), whole=whole)
+            except SignInError as error:
+                error.facts["profile"] = self.profile.name
+                if token is None or renewed or await self.tokens.renew(token) is None:
+                    raise
+                renewed = True
+            except NemoError as error:
+                elapsed = self._clock() - started
+                pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited)
+                if pause is None:
+                    raise
+                limited = limited or isinstance(error, RateLimited)
+                logger.debug("%s failed (%s), again in %.1f s", name, error.id, pause)
+                await self.sleep(pause)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        token: str | None,
+        json: object,
+        body: Body | None,
+        headers: Mapping[str, str] | None,
+    ) -> httpx.Request:
+        sent = {**self.headers(token), **(headers or {})}
+        content: AsyncIterator[bytes] | bytes | None = body() if body else None
+        if json is not None:  # escaped: a draft can hold halves of characters, and goes back as it came
+            content = json_text.dumps(json, separators=(",", ":")).encode("ascii")
+            sent["Content-Type"] = "application/json"
+        return self._client().build_request(method, self.profile.api_url + path, headers=sent, content=content)
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._pooled is None:
+            self._pooled = new_client(self.profile.api_url)
+        return self._pooled
+
+    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
+        """Send, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
+        with quietly():
+            try:
+                response = await self._client().send(request, stream=True)
+                try:
+                    return await self.read_whole(name, response)
+                finally:
+                    await response.aclose()
+            except httpx.HTTPError as error:
+                raise transport_error(error, name, self.host, body_started=True) from error
+
+    async def read_whole(self, name: str, response: httpx.Response) -> Answer:
+        """A whole answer in bounded memory."""
+        self._note_date(response.headers.get("date"))
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
+        kind = response.headers.get("content-type", "").lower()
+        return Answer(name, self.host, response.status_code, kind, bytes(body), _seconds(response.headers))
+
+    @asynccontextmanager
+    async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
+        """POST `payload` on a connection opened for it, never a pooled one, and without any retry.
+
+        A stale pooled connection would turn a harmless failure into one where the message may be out. Raises
+        `ConnectError` only if not one byte of the body was written.
+        """
+        token = await self.tokens.token()
+        if self._streams is None:
+            self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
+        body = _Watched(payload)
+        headers = {
+            **self.headers(token.value),
+            "Accept": "text/event-stream",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(payload)),
+            "Accept-Encoding": "identity",
+        }
+        request = self._streams.build_request("POST", self.profile.api_url + path, headers=headers, content=body)
+        with quietly():
+            try:
+                response = await self._streams.send(request, stream=True)
+                self._note_date(response.headers.get("date"))
+                try:
+                    yield response
+                finally:
+                    await response.aclose()
+            except httpx.HTTPError as error:
+                raise transport_error(error, name, self.host, body_started=body.started) from error
+
+    def _note_date(self, value: str | None) -> None:
+        if value:
+            try:
+                self.server_date = parsedate_to_datetime(value).timestamp()
+            except (ValueError, OverflowError):
+                logger.debug("a Date header could not be read")
+
+
+class _Watched(httpx.AsyncByteStream):
+    """A body that knows whether a byte of it was asked for: before that, nothing of it can have been written."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self.started = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.started = True
+        yield self._payload
+
+
+def segment(value: str) -> str:
+    """`value` as one segment of a path; ids come from the backend and must not change the path."""
+    if not value or len(value) > 512 or value in (".", ".."):
+        raise InputError("value", name="id", value=value[:80], expected="an id of 1 to 512 characters")
+    return quote(value, safe="")
+
+
+def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_started: bool) -> NemoError:
+    """An httpx exception as ours. With `body_started` false, nothing can have reached the backend."""
+    causes = list(_causes(error))
+    facts: dict[str, Any] = {"host": host, "call": call, "reason": _plain(causes)}
+    if isinstance(error, httpx.ProxyError):
+        return ConnectError("connect-proxy", **facts)
+    if isinstance(error, httpx.ConnectTimeout):
+        return ConnectError("connect-timeout", **facts)
+    if isinstance(error, httpx.ConnectError) or not body_started:
+        if any(isinstance(cause, socket.gaierror) for cause in causes):
+            return ConnectError("connect-dns", **facts)
+        if any(isinstance(cause, ssl.SSLError) for cause in causes):
+            return ConnectError("connect-tls", **facts)
+        return ConnectError("connect-refused", **facts)
+    return ConnectionBroken("answer-timeout" if isinstance(error, httpx.TimeoutException) else "answer-broken", **facts)
+
+
+def _causes(error: BaseException | None) -> Any:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _plain(causes: list[BaseException]) -> str:
+    """The operating system's own words where there are some."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return type(causes[0]).__name__
+
+
+def _seconds(headers: httpx.Headers) -> float | None:
+    """`Retry-After` in seconds, as a number or a date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit() and len(value) < 9:
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value).timestamp()
+        now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(moment - now, 0.0)

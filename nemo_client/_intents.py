@@ -1,0 +1,485 @@
+"""Words -> decisions, in English and Chinese: which requests are for the agent, and what its answers ask of a person.
+
+Pure functions over the tables of `_phrases`; nothing here does I/O, raises, or takes more than linear time. Two
+mistakes are possible in routing, and they cost differently: a request that goes to the agent by mistake charges, one
+that is kept from it by mistake makes no film. So only requests that consist of known words alone are kept from it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from typing import Literal
+
+from . import _phrases as ph
+
+Intent = Literal["export", "credits", "state", "upload", "agent"]
+"""Who answers a request: the agent (it may charge), or one of the free endpoints."""
+
+Action = Literal["export", "state", "timeline", "credits"]
+"""What a page instruction means here; each is free."""
+
+_MAX_REQUEST = 200
+_MAX_WORDS = 24
+_MAX_FILES = 8000
+_MAX_PROPOSAL = 200
+_MAX_PASSES = 8
+
+_URL = re.compile(r"https?://[^\s<>\"'）)】\]]+", re.IGNORECASE)
+_FILE = re.compile(
+    rf"(?:[a-z]:[\\/]|~?[\\/]|\.{{1,2}}[\\/])[^\n]*\.(?:{ph.FILE_TYPES})|[^\s/]+\.(?:{ph.FILE_TYPES})", re.IGNORECASE
+)
+_CJK = re.compile(r"[\u4e00-\u9fff]")
+_QUOTES = "\"'“”‘’「」『』`"
+
+
+def route(message: str) -> Intent:
+    """Who answers `message`.
+
+    "agent" unless the whole message is a short request for an export, the credits, the state or an upload, however
+    politely put; a message that is nothing but links or file names is an upload. Text in full width, traditional
+    characters and any case are read alike.
+    """
+    text = message.strip()
+    if len(text) > _MAX_FILES:
+        return "agent"
+    if _gives_files(text):
+        return "upload"
+    if len(text) > _MAX_REQUEST:
+        return "agent"
+    found = {_route_sentence(sentence) for sentence in _requests(text)}
+    return found.pop() if len(found) == 1 else "agent"
+
+
+def _gives_files(text: str) -> bool:
+    bare = text.strip(_QUOTES)
+    return bool(text) and (_FILE.fullmatch(bare) is not None or all(map(_URL.fullmatch, text.split())))
+
+
+def _requests(text: str) -> Iterator[str]:
+    """The sentences that ask for something, normalised: NFKC, lower case, no emoji, links as one word."""
+    chinese = _CJK.search(text) is not None
+    text = _URL.sub(" 网址 " if chinese else " url ", text)
+    text = unicodedata.normalize("NFKC", text).casefold().translate(ph.TO_SIMPLIFIED)
+    for sentence in re.split(r"[!?。;\n]+|\.(?=\s|$)|\.{2,}", text):
+        plain = re.sub(r"['’]", "", sentence)
+        plain = "".join(c if c.isalnum() else " " for c in plain)
+        plain = ("" if chinese else " ").join(plain.split())
+        if plain and plain not in ph.PLEASANTRIES:
+            yield plain
+
+
+def _route_sentence(text: str) -> Intent:
+    if _CJK.search(text):
+        if ph.ZH_DONE.fullmatch(text):
+            return "state"
+        before, after = ph.ZH_BEFORE, ph.ZH_AFTER
+        grammars = (ph.ZH_EXPORT, ph.ZH_CREDITS, ph.ZH_STATE, ph.ZH_UPLOAD)
+    else:
+        if text.count(" ") >= _MAX_WORDS:
+            return "agent"
+        before, after = ph.EN_BEFORE, ph.EN_AFTER
+        grammars = (ph.EN_EXPORT, ph.EN_CREDITS, ph.EN_STATE, ph.EN_UPLOAD)
+    intents: tuple[Intent, ...] = ("export", "credits", "state", "upload")
+    for candidate in _without_politeness(text, before, after):
+        for intent, grammar in zip(intents, grammars, strict=True):
+            if grammar.fullmatch(candidate):
+                return intent
+    return "agent"
+
+
+def _without_politeness(text: str, before: re.Pattern[str], after: re.Pattern[str]) -> Iterator[str]:
+    """`text`, then with one more polite word taken off its beginning or its end, and so on."""
+    while text:
+        yield text
+        if found := before.match(text):
+            text = text[found.end() :]
+        elif found := after.search(text):
+            text = text[: found.start()]
+        else:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """An answer of the agent without the words about its web page.
+
+    Attributes:
+        text: what is left for the user. Where nothing was left, one plain sentence; `""` only for an empty answer.
+        actions: what the page instructions mean here, in their order, each once. All are free.
+        proposals: messages that would carry out instructions that cost. They are told, never sent by themselves.
+    """
+
+    text: str
+    actions: tuple[Action, ...] = ()
+    proposals: tuple[str, ...] = ()
+
+
+def translate(reply: str, lang: str = "en") -> Translated:
+    """Turn instructions about the backend's web page into actions and proposals; everything else stays as written.
+
+    `lang` decides the language of the sentences that are ours (`zh...`, else English); instructions are understood in
+    both languages. An instruction is a verb in the imperative, or one said of "you", together with a part of a page:
+    "a man clicks a pen" and "open the door slowly" are content. Links stay even where their sentence goes.
+    Translating the result again changes nothing.
+    """
+    ours = "zh" if lang.casefold().startswith("zh") else "en"
+    orders = _Orders(ours)
+    text = reply.replace("\r\n", "\n").strip()
+    for _ in range(_MAX_PASSES):
+        before, text = text, _without_instructions(text, orders)
+        if text == before:
+            break
+    if not text and (orders.actions or orders.proposals or orders.dropped):
+        left = "export" if "export" in orders.actions else "proposal" if orders.proposals else ""
+        text = ph.ONLY_PAGE_WORDS[ours][left]
+    return Translated(text, tuple(orders.actions), tuple(orders.proposals))
+
+
+class _Orders:
+    """What the instructions found so far mean."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+        self.actions: list[Action] = []
+        self.proposals: list[str] = []
+        self.dropped = False
+
+    def do(self, what: str) -> None:
+        """Note an action by its name; a button that charges becomes a proposal."""
+        self.dropped = True
+        if what == "generate":
+            self.propose(ph.GENERATE_PROPOSAL[self.lang])
+        for action in _ACTIONS:
+            if action == what and action not in self.actions:
+                self.actions.append(action)
+
+    def propose(self, message: str) -> None:
+        self.dropped = True
+        message = _ASIDE_END.sub("", message.strip(_PUNCTUATION))[:_MAX_PROPOSAL].strip(_PUNCTUATION)
+        if message and message not in self.proposals:
+            self.proposals.append(message)
+
+
+_PUNCTUATION = " \t\n.,;:!?。，；：！？*_`"
+_ASIDE_END = re.compile(
+    r"\s(?:if|when|whenever|once|to) (?:you|needed|necessary)\b.*|(?:即可|就可以了?|就行了?|吧)$", re.DOTALL
+)
+_JOINTS = " \t,;:，、；：—–-"
+_AFTER_URL = ".,;!?*_"
+_ACTIONS: tuple[Action, ...] = ("export", "state", "timeline", "credits")
+_ITEM = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)、]|\(\d{1,3}\))\s+")
+_EMOJI = "\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d"
+# A run of terminators is entered at its first character only, so that a megabyte of dots stays linear.
+_SENTENCE_END = re.compile(
+    rf"(?<![.!?…])[.!?…]+[\"'”’)\]*_]*(?=\s|$|[{_EMOJI}])(?: ?[{_EMOJI}])*|[。！？；]+[”’」』）】*]*(?: ?[{_EMOJI}])*"
+    rf"|(?<![{_EMOJI}])[{_EMOJI}]+(?=\s+[A-Z])"
+)
+
+
+def _without_instructions(text: str, orders: _Orders) -> str:
+    kept: list[str] = []
+    header: int | None = None  # a line such as "Next:", kept only if something of its list is kept
+    for line in text.split("\n"):
+        marker = _ITEM.match(line)
+        body = line[marker.end() :] if marker else line
+        rest = body if ph.CONTENT_LABEL.match(body) else "".join(_kept_sentences(body, orders))
+        if rest == body:
+            header = len(kept) if body.rstrip().endswith((":", "：")) else None
+            kept.append(line)
+        elif rest.strip():
+            header = None
+            kept.append((marker.group() if marker else "") + rest.rstrip())
+        elif header is not None and not "".join(kept[header + 1 :]).strip():
+            del kept[header:]
+            header = None
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
+    for sentence in _pieces(line, _SENTENCE_END):
+        yield _kept(sentence, orders)
+
+
+# What stands in quotes is content: it is never cut, and a verb in it is no instruction.
+_QUOTED = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|(?<![^\s(（:：，。、])\"[^\"]{1,120}\"")
+
+
+def _pieces(text: str, ends: re.Pattern[str]) -> list[str]:
+    """`text` cut after each match of `ends` that is not inside quotes."""
+    quoted = [m.span() for m in _QUOTED.finditer(text)] + [(len(text) + 1, 0)]
+    cuts, at = [0], 0
+    for end in (m.end() for m in ends.finditer(text)):
+        while quoted[at][1] < end and quoted[at][0] < len(text):
+            at += 1
+        if quoted[at][0] >= end:
+            cuts.append(end)
+    cuts.append(len(text))
+    return [text[a:b] for a, b in pairwise(cuts) if b > a]
+
+
+_BREAK = re.compile(
+    r"[,;:](?=\s)|[，、；：]|(?<=\s)[—–-](?=\s)"
+    r"|(?<!drag)\s(?:and|or|then)(?=\s(?:(?:then|also|you|please|just|simply|can|may) ){0,3}"
+    rf"(?:{'|'.join(sorted(ph.INSTRUCTION_VERBS))})\b)",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"\s?[(（][^()（）]{1,300}[)）]")
+
+
+def _kept(sentence: str, orders: _Orders) -> str:
+    """What stays of a sentence: all of it, if it instructs nothing; else its statements and its links."""
+    if not _VERB.search(sentence):
+        return sentence
+    sentence = _ASIDE.sub(lambda m: "" if _instructs(m.group().strip()[1:-1], orders) else m.group(), sentence)
+    clauses = _pieces(sentence, _BREAK)
+    marks = [_instructs(clause, orders) for clause in clauses]
+    if True not in marks:
+        return sentence
+    first = marks.index(True)
+    lead = "".join(clauses[:first])
+    if any(_subordinate(clause) for clause in clauses[:first]):
+        lead = ""
+    rest = zip(clauses[first:], marks[first:], strict=True)
+    after = [clause for clause, mark in rest if not mark and ph.STATEMENT.match(clause.lstrip())]
+    kept = _sentence(lead, after, sentence)
+    return sentence[: len(sentence) - len(sentence.lstrip())] + kept if kept else ""
+
+
+def _sentence(lead: str, after: list[str], whole: str) -> str:
+    """The statements as sentences again, then the links that would be lost."""
+    parts = [part for part in map(_trimmed, [lead, *after]) if part]
+    ends = ["" if part[-1] in ".!?。！？" else "。" if _CJK.search(part) else "." for part in parts]
+    kept = " ".join(part + end for part, end in zip(parts, ends, strict=True))
+    said = dict.fromkeys(url.rstrip(_AFTER_URL) for url in _URL.findall(kept))
+    links = dict.fromkeys(url.rstrip(_AFTER_URL) for url in _URL.findall(whole))
+    return " ".join([*([kept] if kept else []), *(link for link in links if link not in said)])
+
+
+def _trimmed(clause: str) -> str:
+    """A clause without what joined it to the next one."""
+    clause = clause.strip(_JOINTS)
+    head, _, last = clause.rpartition(" ")
+    return head.rstrip(_JOINTS) if last.lower() in ("and", "or", "then", "but", "so") else clause
+
+
+def _subordinate(clause: str) -> bool:
+    words = re.findall(r"[a-z']+", clause[:40].lower())
+    return bool(words and words[0] in ph.SUBORDINATE) or ph.ZH_SUBORDINATE.match(clause.lstrip()) is not None
+
+
+_VERB = re.compile(rf"\b(?:{'|'.join(sorted(ph.INSTRUCTION_VERBS))})\b|{ph.ZH_INSTRUCTION_VERB.pattern}", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
+_WINDOW = 12
+
+
+def _instructs(clause: str, orders: _Orders) -> bool:
+    """Whether a clause instructs; what it means goes to `orders`."""
+    if not _VERB.search(clause):
+        return False
+    quoted = _QUOTED.sub(lambda m: "\0" * len(m.group()), clause)
+    return (_CJK.search(clause) is not None and _instructs_zh(clause, quoted, orders)) or _instructs_en(
+        clause, quoted, orders
+    )
+
+
+def _instructs_en(clause: str, quoted: str, orders: _Orders) -> bool:
+    found = list(_WORD.finditer(clause))
+    words = [m.group().lower().replace("’", "'") for m in found]
+    led, you = True, False
+    for i, word in enumerate(words):
+        begun = led or you or words[i - 1] in ("please", "simply") or words[:i] in (["shall", "i"], ["should", "i"])
+        imperative = begun and word in ph.INSTRUCTION_VERBS and quoted[found[i].start()] != "\0"
+        if imperative and _order_en(words, i, clause[found[i].end() :], orders):
+            return True
+        you = (you or (led and word in ph.YOU)) and word not in ph.OTHERS
+        led = led and word in ph.LEADS
+        if not (led or you) and i > 200:
+            break
+    return False
+
+
+def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
+    """Whether the verb at `words[at]` is said of a part of the page; `rest` is the text after it."""
+    verb, window = words[at], words[at + 1 : at + 1 + _WINDOW]
+    near = set(window)
+    if verb in ph.CLICKS:
+        return _click_en(verb, window, rest, orders)
+    if verb in ph.DRAGS or (verb in ph.DROPS and near & ph.DROP_PLACES):
+        what = re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE)
+        if what.strip(" .!?"):
+            orders.propose(f"Move {what}")
+            return True
+    elif verb in ph.OPENS:
+        return _open_en(verb, window, orders)
+    elif verb in ph.LOOKS and near & ph.VIEWERS and (verb not in ("see", "find") or window[0] in ph.SEEN):
+        orders.do("timeline")
+        return True
+    elif verb in ph.LOOKS and (near & ph.ACCOUNT or window[:2] in (["your", "credits"], ["your", "balance"])):
+        orders.do("credits")
+        return True
+    elif verb in ph.SAVES and _saves_film(window):
+        orders.do("export")
+        return True
+    return False
+
+
+def _click_en(verb: str, window: list[str], rest: str, orders: _Orders) -> bool:
+    name = re.match(r"\s*(?:on |the |your |a )*[\"“‘「『【\[*`]+\s*([^\"”’」』】\]*`\n]{1,60})", rest)
+    words = [word for word in window if word not in ("on", "the", "your", "a", "this")]
+    first = words[0] if words else ""
+    titled = verb in ("click", "tap") and re.match(r"\s*(?:on |the )*[A-Z]", rest) is not None
+    if not (ph.PAGE_PARTS & set(window) or first in ph.BUTTONS or (name and verb not in ph.CHOOSES) or titled):
+        return False
+    meanings = [ph.BUTTON_ACTIONS[word] for word in window if word in ph.BUTTON_ACTIONS]
+    what = next((m for m in meanings if m != "state"), meanings[0] if meanings else "")
+    if name and not what:
+        orders.propose(name.group(1))
+    orders.do(what)
+    return True
+
+
+def _open_en(verb: str, window: list[str], orders: _Orders) -> bool:
+    near = set(window[:10])
+    opens = verb in ("open", "opening") and window[:1] not in (["with"], ["on"], ["up"], ["by"])
+    goes = verb not in ("open", "opening") and (verb in ("visit", "visiting", "hover") or "to" in window[:2])
+    if not (opens or goes) or not near & (ph.PAGE_PLACES | ph.ACCOUNT):
+        return False
+    orders.do("credits" if near & ph.ACCOUNT else "timeline" if goes and "timeline" in near else "state")
+    return True
+
+
+def _saves_film(window: list[str]) -> bool:
+    if not window or window[0] in ph.FILM_NOUNS or window[0] in ph.AFTER_SAVE:
+        return True
+    words = takewhile(lambda word: word not in ph.PREPOSITIONS, window[1:5])
+    return window[0] in ph.OWN and not ph.FILM_NOUNS.isdisjoint(words)
+
+
+def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
+    for found in ph.ZH_INSTRUCTION_VERB.finditer(quoted):
+        before = clause[: found.start()]
+        if len(before.strip()) > 60:
+            break
+        led, place = _led_zh(before)
+        if led and _order_zh(found.group(), place, clause[found.end() :], orders):
+            return True
+    return False
+
+
+def _led_zh(before: str) -> tuple[bool, str]:
+    """Whether only words that lead to an instruction stand before its verb; and the place or object among them."""
+    text = "".join(c for c in before if c.isalpha())
+    place = ""
+    while text:
+        if lead := next((word for word in ph.ZH_LEADS if text.startswith(word)), ""):
+            text = text[len(lead) :]
+        elif found := re.match(r"[在到从][^，。]{1,14}?[中里上内处侧方栏角]", text):
+            place, text = found.group(), text[found.end() :]
+        elif text[0] in "把将":
+            return len(text) <= 20, text
+        else:
+            return False, ""
+    return True, place
+
+
+def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
+    near = rest[:20]
+    if verb in ph.ZH_CLICKS:
+        return _click_zh(rest[:40], orders)
+    if verb in ph.ZH_DRAGS:
+        target = "到" if verb[-1] in "入到至" else ""
+        orders.propose(f"{place if place[:1] in ('把', '将') else ''}移动{target}{rest}")
+        return True
+    if verb in ph.ZH_OPENS and ph.ZH_PLACES.search(near):
+        lines = verb != "打开" and re.search("时间[线轴]", near)
+        orders.do("credits" if ph.ZH_ACCOUNT.search(near) else "timeline" if lines else "state")
+        return True
+    if verb in ph.ZH_LOOKS and ph.ZH_VIEWERS.search(place + near):
+        orders.do("timeline")
+        return True
+    if verb in ph.ZH_CHECKS and ph.ZH_ACCOUNT.search(rest[:12]):
+        orders.do("credits")
+        return True
+    if verb in ph.ZH_SAVES and ph.ZH_SAVE_REST.match(rest.lstrip()):
+        orders.do("export")
+        return True
+    return False
+
+
+def _click_zh(rest: str, orders: _Orders) -> bool:
+    named = [word for word in map(str.lower, _WORD.findall(rest)) if word in ph.BUTTONS]
+    if not ph.ZH_PAGE_PARTS.search(rest[:30]) and not named:
+        return False
+    found = [(m.start(), what) for pattern, what in ph.ZH_BUTTON_ACTIONS if (m := pattern.search(rest))]
+    meanings = [what for _, what in sorted(found)] + [ph.BUTTON_ACTIONS.get(word, "") for word in named]
+    what = next((m for m in meanings if m and m != "state"), meanings[0] if meanings else "")
+    name = re.match(r"\s*[“\"「『【]([^”\"」』】\n]{1,60})", rest)
+    if name and not what:
+        orders.propose(name.group(1))
+    orders.do(what)
+    return True
+
+
+_SCRIPTS = (
+    # Characters that make about one word, so that scripts can be weighed against words.
+    ("ja", re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9f]"), 1.5),
+    ("ko", re.compile(r"[\uac00-\ud7a3]"), 2.0),
+    ("zh-CN", _CJK, 1.5),
+    ("ru", re.compile(r"[\u0400-\u04ff]+"), 1.0),
+)
+_MAX_SAMPLE = 4000
+
+
+def language_of(text: str) -> str:
+    """The language of `text` as a session wants it: en, zh-CN, ja, ko, es, fr, de, pt or ru; "en" when in doubt.
+
+    Scripts are weighed against Latin words, without what stands in quotes ("add title “你好”" is English), Latin
+    languages by their commonest words and accents.
+    """
+    text = unicodedata.normalize("NFC", _URL.sub(" ", text[:_MAX_SAMPLE]))
+    unquoted = _QUOTED.sub(" ", text)
+    text = unquoted if any(map(str.isalpha, unquoted)) else text
+    words = re.findall(r"[a-zà-öø-ÿœ¿¡ñß]+", text.lower())
+    weights = {name: len(pattern.findall(text)) / size for name, pattern, size in _SCRIPTS}
+    if weights["ja"] * 6 >= weights["zh-CN"]:  # Japanese is written in both scripts, Chinese hardly ever
+        weights["ja"], weights["zh-CN"] = (
+            weights["ja"] and weights["ja"] + weights["zh-CN"],
+            0 if weights["ja"] else weights["zh-CN"],
+        )
+    best = max(weights, key=lambda name: weights[name])
+    if weights[best] and weights[best] >= len(words):
+        return best
+    return _latin(words)
+
+
+def _latin(words: list[str]) -> str:
+    scores = dict.fromkeys(ph.COMMON_WORDS, 0.0)
+    for word in words:
+        known = [name for name, common in ph.COMMON_WORDS.items() if word in common]
+        for name in known:
+            scores[name] += 1 / len(known)
+        for name, accents in ph.ACCENTS.items():
+            if any(accent in word for accent in accents):
+                scores[name] += 0.5
+    best = max(scores, key=lambda name: scores[name])  # English is first, so it wins a tie
+    return best if scores[best] > 0.5 else "en"
+
+
+def compose_prompt(prompt: str, *, duration: float = 0, aspect_ratio: str = "auto") -> str:
+    """The message that goes out: the prompt as written (NFC, LF), then one line for what the widgets add.
+
+    `duration` is in seconds, 0 leaves it to the backend; so does `aspect_ratio` "auto" (or ""). The line is in the
+    prompt's language.
+    """
+    text = unicodedata.normalize("NFC", prompt.replace("\r\n", "\n").replace("\r", "\n"))
+    one, more, ratio, space = ph.PROMPT_LINES[language_of(prompt)]
+    said = []
+    if duration > 0:
+        said.append((one if duration == 1 else more).format(f"{duration:g}"))
+    if aspect_ratio not in ("", "auto"):
+        said.append(ratio.format(aspect_ratio))
+    return f"{text.rstrip()}\n{space.join(said)}" if said else text

@@ -1,0 +1,263 @@
+"""How a finished video reaches its place: checked first, under a name of its own, never in place of another file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from ._errors import DiskError, RenderFailed
+from ._transfers import disk_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+Numbering = Literal["always", "on collision"]
+_MAX_TRIES: Final = 100_000
+_FIRST_PACKETS: Final = 64
+_ROUNDING_SECONDS: Final = 0.25
+_LOCAL_ONLY: Final = {"protocol_whitelist": "file"}  # a play list in the place of a video must not reach out
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a video shall go: `folder`/`stem`, numbered like ComfyUI's own files (`stem_00001_.mp4`) or, from the
+    shell, only on collision (`stem-2.mp4`)."""
+
+    folder: Path
+    stem: str
+    numbering: Numbering = "always"
+
+    def name(self, number: int, suffix: str) -> str:
+        """The file name with that number, from 1."""
+        if self.numbering == "always":
+            return f"{self.stem}_{number:05}_.{suffix}"
+        return f"{self.stem}.{suffix}" if number == 1 else f"{self.stem}-{number}.{suffix}"
+
+    def owns(self, path: Path, suffix: str) -> bool:
+        """Whether `path` is a name that this destination could have given."""
+        pattern = r"_\d{5,}_" if self.numbering == "always" else r"(-\d+)?"
+        return path.parent == self.folder.absolute() and bool(
+            re.fullmatch(re.escape(self.stem) + pattern + re.escape(f".{suffix}"), path.name)
+        )
+
+
+@contextmanager
+def temporary_file(destination: Destination, suffix: str) -> Iterator[Path]:
+    """A temporary file in the destination's folder, gone afterwards unless it was landed."""
+    try:
+        destination.folder.mkdir(parents=True, exist_ok=True)
+        path = destination.folder / f".nemo-{uuid.uuid4().hex}.{suffix}.part"
+        path.open("xb").close()
+    except OSError as error:
+        raise disk_error(error, destination.folder) from error
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def land(temporary: Path, destination: Destination, suffix: str) -> Path:
+    """Give a finished temporary file the first free name; the absolute path. Never replaces a file.
+
+    The name is taken by a hard link (atomic, fails if it exists); file systems without links get an exclusive
+    create first and a rename onto that empty file.
+    """
+    _settle(temporary)
+    first = _first_number(destination)
+    for number in range(first, first + _MAX_TRIES):
+        target = destination.folder / destination.name(number, suffix)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            continue
+        except OSError:
+            if not _reserve(target):
+                continue
+            _rename_onto(temporary, target)
+        return target.absolute()
+    raise DiskError("disk-unwritable", path=destination.folder, reason="no free name is left")
+
+
+def land_copy(source: Path, destination: Destination, suffix: str) -> Path:
+    """Deliver a file that lies here already once more, under another name."""
+    with temporary_file(destination, suffix) as temporary:
+        try:
+            shutil.copyfile(source, temporary)
+        except OSError as error:
+            raise disk_error(error, temporary) from error
+        return land(temporary, destination, suffix)
+
+
+def _settle(temporary: Path) -> None:
+    """The content on disk before its name appears."""
+    try:
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_error(error, temporary) from error
+
+
+def _first_number(destination: Destination) -> int:
+    """One more than the highest number in use, as ComfyUI counts: whatever stands after `stem_00001`, of any kind.
+
+    Collisions after that are caught by the link.
+    """
+    if destination.numbering != "always":
+        return 1
+    pattern = re.compile(re.escape(os.path.normcase(destination.stem)) + r"_(\d{1,9})(?:_.*)?", re.DOTALL)
+    try:
+        names = [os.path.normcase(name) for name in os.listdir(destination.folder)]
+    except OSError as error:
+        raise disk_error(error, destination.folder) from error
+    return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0) + 1
+
+
+def _reserve(target: Path) -> bool:
+    try:
+        target.open("xb").close()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise disk_error(error, target) from error
+    return True
+
+
+def _rename_onto(temporary: Path, reserved: Path) -> None:
+    """Put the file in the place of the empty one that reserves its name; that one goes if this fails."""
+    try:
+        temporary.replace(reserved)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            reserved.unlink()
+        raise disk_error(error, reserved) from error
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a finished file turned out to be. `duration` in seconds, sizes in pixels and bytes."""
+
+    sha256: str
+    size: int
+    width: int
+    height: int
+    duration: float
+    fps: float
+
+
+def check_video(path: Path) -> Checked:
+    """Decode the first frame and walk through all packets; `RenderFailed` if it is no whole, playable video."""
+    import av
+
+    size = path.stat().st_size
+    try:
+        with av.open(str(path), options=_LOCAL_ONLY) as container:
+            stream = container.streams.video[0]
+            seen = _walk(container, stream)
+            gap = _missing_seconds(container, stream, seen)
+            length = container.duration / av.time_base if container.duration else 0.0
+            rate = float(stream.average_rate or stream.base_rate or 0)
+            width, height, kind = stream.width, stream.height, container.format.name
+    except (av.FFmpegError, IndexError, ValueError, OSError) as error:
+        reason = "it is empty" if size == 0 else "it cannot be decoded"
+        raise RenderFailed("video-broken", reason=reason) from error
+    if not seen.frames:
+        raise RenderFailed("video-broken", reason="it has no picture")
+    if gap > 0 or not _whole_by_its_frame(path, kind, size):
+        raise RenderFailed("video-broken", reason="its end is missing")
+    return Checked(file_digest(path), size, width, height, length, rate)
+
+
+@dataclass
+class _Seen:
+    """What a walk through a file met: packets of the video, first frames that were decoded, ends in seconds."""
+
+    packets: int = 0
+    frames: int = 0
+    end: float = 0.0
+    video_end: float = 0.0
+
+
+def _walk(container: InputContainer, video: VideoStream) -> _Seen:
+    """Through all packets, one at a time; the first ones are decoded until a frame comes out."""
+    seen = _Seen()
+    for packet in container.demux():
+        is_video = packet.stream.index == video.index
+        if is_video and not seen.frames and seen.packets < _FIRST_PACKETS:
+            seen.frames += len(packet.decode())
+        if not packet.size:  # the end of a stream
+            continue
+        seen.packets += is_video
+        if packet.pts is not None and packet.time_base is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            seen.end = max(seen.end, end)
+            seen.video_end = max(seen.video_end, end if is_video else 0.0)
+    return seen
+
+
+def _missing_seconds(container: InputContainer, video: VideoStream, seen: _Seen) -> float:
+    """By how much more than rounding the file ends before it says; 0 if it is whole.
+
+    Not by counting frames alone: a file with an edit list holds more than it plays.
+    """
+    start = (container.start_time or 0) / 1_000_000
+    gap = start + (container.duration or 0) / 1_000_000 - seen.end - _ROUNDING_SECONDS
+    if video.frames > seen.packets and video.duration and video.time_base:
+        first = (video.start_time or 0) * video.time_base
+        gap = max(gap, float(first + video.duration * video.time_base) - seen.video_end - 0.001)
+    return max(gap, 0.0)
+
+
+def _whole_by_its_frame(path: Path, kind: str, size: int) -> bool:
+    """For the formats that tell no length in time: a GIF ends with its trailer, an AVI tells its size in bytes."""
+    with path.open("rb") as file:
+        if kind == "gif":
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b";"
+        head = file.read(8)
+    return kind != "avi" or int.from_bytes(head[4:], "little") + 8 <= size
+
+
+def last_frame(path: Path) -> npt.NDArray[np.uint8]:
+    """The last frame of a video: uint8 [H, W, 3], RGB; `RenderFailed` if it has none."""
+    import av
+
+    try:
+        with av.open(str(path), options=_LOCAL_ONLY) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            if stream.duration and stream.duration > 0:
+                with contextlib.suppress(av.FFmpegError):
+                    container.seek((stream.start_time or 0) + stream.duration, stream=stream, backward=True)
+            newest = deque(container.decode(stream), maxlen=1)
+            if not newest:
+                container.seek(0)
+                newest = deque(container.decode(stream), maxlen=1)
+            pixels = newest[0].to_ndarray(format="rgb24") if newest else None
+    except (av.FFmpegError, IndexError, ValueError, OSError) as error:
+        raise RenderFailed("video-broken", reason="it cannot be decoded") from error
+    if pixels is None:
+        raise RenderFailed("video-broken", reason="it has no picture")
+    return cast("npt.NDArray[np.uint8]", pixels)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1024 * 1024):
+            digest.update(chunk)
+    return digest.hexdigest()

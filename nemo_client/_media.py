@@ -1,0 +1,308 @@
+"""What is uploaded: pictures by their pixels, other files by their bytes, addresses by their text.
+
+A picture counts in step keys by its upright 8-bit pixels, never by its encoded bytes: a JPEG given to the shell and
+the same picture as an IMAGE in a graph are one request. Everything here blocks; call it from a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ._config import redact
+from ._errors import FileTooLarge, InputError, UnsupportedFile
+from ._transfers import UploadPart, disk_error
+from ._words import FORMATS
+
+Encoding = Literal["auto", "png", "jpeg", "webp"]
+Pixels = npt.NDArray[np.uint8]
+
+MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
+MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
+JPEG_QUALITY: Final = 95
+PNG_LEVEL: Final = 1
+WEBP_EFFORT: Final = 2
+
+_MIME: Final = {
+    "mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/x-msvideo", "webm": "video/webm",
+    "mkv": "video/x-matroska", "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif",
+    "webp": "image/webp", "mp3": "audio/mpeg", "wav": "audio/wav", "m4a": "audio/mp4", "aac": "audio/aac",
+}  # fmt: skip
+_STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
+_CONVERTED: Final = frozenset({"heic", "heif", "bmp", "tif", "tiff"})
+_READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # not what starts other programs, as EPS does
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+@dataclass(frozen=True)
+class Media:
+    """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`."""
+
+    fingerprint: str = field(repr=False)
+    name: str
+    mime: str = ""
+    content: bytes | Path = field(default=b"", repr=False)
+    url: str = field(default="", repr=False)
+
+    @property
+    def part(self) -> UploadPart:
+        """This file as a part of a multipart upload."""
+        return UploadPart(self.name, self.mime, self.content)
+
+
+def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
+    """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4.
+
+    `auto` encodes opaque pictures as JPEG (quality 95, 4:4:4: no visible loss) and others as PNG. The encoding
+    counts in the key only where it was chosen.
+    """
+    pixels = _plain(pixels)
+    fingerprint = pixels_fingerprint(pixels)
+    kind = encoding if encoding != "auto" else ("jpeg" if pixels.shape[2] == 3 else "png")
+    if kind == "jpeg" and pixels.shape[2] == 4:
+        raise InputError("mask-jpeg")
+    content = _encode(Image.fromarray(pixels), kind)
+    name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
+    check_size(name, len(content))
+    chosen = "" if encoding == "auto" else f"{encoding}:"
+    return Media(chosen + fingerprint, name, f"image/{kind}", content)
+
+
+def from_file(path: Path) -> Media:
+    """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it."""
+    suffix = path.suffix.lower().lstrip(".")
+    size = _size_of(path)
+    if suffix not in _MIME and suffix not in _CONVERTED:
+        raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, BMP and TIFF are converted)")
+    if suffix not in _CONVERTED:
+        check_size(path.name, size)
+    if suffix in _STILLS or suffix in _CONVERTED:
+        return _still(path, suffix)
+    if size == 0:
+        raise InputError("file-unreadable", name=path.name, reason="it is empty")
+    digest = _file_digest(path)
+    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path)
+
+
+def from_url(url: str) -> Media:
+    """An http(s) address that the backend fetches; it counts by its text."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+    except ValueError:
+        host = None
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise InputError("url", url=redact(url)[:120])
+    return Media(f"url:{url.strip()}", parts.path.rsplit("/", 1)[-1][:80] or host, url=url.strip())
+
+
+def check_size(name: str, size: int) -> None:
+    """`FileTooLarge` (4002) above the backend's limit, before anything is sent."""
+    if size > MAX_UPLOAD_BYTES:
+        raise FileTooLarge(code=4002, name=name, size_mb=f"{size / 2**20:.0f}", limit_mb=MAX_UPLOAD_BYTES // 2**20)
+
+
+def pixels_fingerprint(pixels: Pixels) -> str:
+    """`pixels:HxWxC:sha256` of plain pixels (RGB, or RGBA where something is transparent)."""
+    shape = "x".join(str(side) for side in pixels.shape)
+    return f"pixels:{shape}:{hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()}"
+
+
+def _plain(pixels: Pixels) -> Pixels:
+    """RGB, or RGBA where some pixel is not opaque: the one form in which pictures are compared."""
+    height, width, channels = pixels.shape
+    if height < 1 or width < 1:
+        raise InputError("image-empty")
+    if height * width > MAX_PIXELS:
+        raise InputError("image-too-large", width=width, height=height, limit=MAX_PIXELS // 1_000_000)
+    if channels == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    if channels == 4 and bool((pixels[..., 3] == 255).all()):
+        pixels = pixels[..., :3]
+    return np.ascontiguousarray(pixels)
+
+
+def _encode(image: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    if kind == "jpeg":
+        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    elif kind == "webp":
+        image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
+    else:
+        image.save(out, "PNG", compress_level=PNG_LEVEL)
+    return out.getvalue()
+
+
+def _still(path: Path, suffix: str) -> Media:
+    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
+    image = _open_heic(path) if suffix in ("heic", "heif") or _is_heic(path) else _open_image(path)
+    with image:
+        format_name, turned = image.format, image.getexif().get(0x0112, 1) not in (0, 1)
+        if format_name == "MPO":  # a phone's JPEG with more pictures behind the first
+            format_name = "JPEG"
+        elif format_name == "GIF" or getattr(image, "is_animated", False):
+            digest = _file_digest(path)
+            kind = (format_name or "gif").lower()
+            return Media(f"file:{digest}", f"file-{digest[:20]}.{kind}", f"image/{kind}", path)
+        plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
+        pixels = _upright(image, path)
+    if format_name not in ("JPEG", "PNG", "WEBP") or turned or not plain_mode:
+        return from_pixels(pixels)
+    fingerprint = pixels_fingerprint(pixels)
+    kind = format_name.lower()
+    name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
+    return Media(fingerprint, name, f"image/{kind}", path)
+
+
+def read_pixels(path: Path) -> Pixels:
+    """The upright RGB or RGBA pixels of a still, uint8 [H, W, C]."""
+    with _open_image(path) as image:
+        return _upright(image, path)
+
+
+def _upright(image: Image.Image, path: Path) -> Pixels:
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            upright = Image.fromarray((np.asarray(upright, np.uint32) >> 8).astype(np.uint8))
+        alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
+        return _plain(np.asarray(upright.convert("RGBA" if alpha else "RGB")))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError("not-an-image", name=path.name) from error
+
+
+def _open_image(path: Path) -> Image.Image:
+    return _opened(path, lambda file: Image.open(file, formats=_READ))
+
+
+def _opened(path: Path, opener: Callable[[Path], Image.Image]) -> Image.Image:
+    try:
+        image = opener(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
+    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError("not-an-image", name=path.name) from error
+    except OSError as error:
+        if error.errno is None:  # Pillow's own complaint about the content
+            raise InputError("not-an-image", name=path.name) from error
+        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise InputError("image-too-large", width=image.width, height=image.height, limit=MAX_PIXELS // 1_000_000)
+    return image
+
+
+def _open_heic(path: Path) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError("heic-extra", name=path.name) from error
+
+    def opener(file: Path) -> Image.Image:
+        picture: Any = pillow_heif.open_heif(file)
+        image: Image.Image = picture.to_pillow()
+        image.format = "HEIF"
+        return image
+
+    return _opened(path, opener)
+
+
+def _is_heic(path: Path) -> bool:
+    """By content: phones hand out HEIC under other names, too."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+def _size_of(path: Path) -> int:
+    try:
+        if not path.is_file():
+            raise InputError("file-missing", name=path.name)
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1024 * 1024):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+    return digest.hexdigest()
+
+
+class UploadStore:
+    """The bytes that were uploaded, by name, in the home directory (0600): forks and resumed runs repeat an upload
+    when the graph no longer has the pixels."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "uploads"
+
+    def keep(self, media: Media) -> Media:
+        """Keep the bytes; the same media, now with a file of ours as its content.
+
+        An `InputError` if the file cannot be read any more, or is no longer what was looked at.
+        """
+        if media.url:
+            return media
+        target = self._directory / media.name
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not target.exists():
+                self._write(media, target)
+        except OSError as error:
+            raise disk_error(error, target) from error
+        return Media(media.fingerprint, media.name, media.mime, target)
+
+    def find(self, fingerprint: str, name: str, mime: str) -> Media | None:
+        """Kept media again, or None if it is no longer there."""
+        if fingerprint.startswith("url:"):
+            return from_url(fingerprint.removeprefix("url:"))
+        target = self._directory / Path(name).name
+        return Media(fingerprint, name, mime, target) if target.is_file() else None
+
+    def _write(self, media: Media, target: Path) -> None:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{id(media)}.part")
+        try:
+            digest = hashlib.sha256()
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as out:
+                for chunk in _chunks(media):
+                    out.write(chunk)
+                    digest.update(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            if media.fingerprint.startswith("file:") and media.fingerprint != f"file:{digest.hexdigest()}":
+                raise InputError("file-unreadable", name=media.name, reason="it changed while it was read")
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _chunks(media: Media) -> Iterator[bytes]:
+    if isinstance(media.content, bytes):
+        yield media.content
+        return
+    try:
+        with media.content.open("rb") as source:
+            while chunk := source.read(1024 * 1024):
+                yield chunk
+    except OSError as error:
+        raise InputError("file-unreadable", name=media.content.name, reason=error.strerror or "?") from error

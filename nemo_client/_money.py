@@ -1,0 +1,67 @@
+"""Credits: what a step may cost, whether there is enough, and what it took. Pure.
+
+The backend shows money only as a balance. A charge is a drop of `available + frozen`; `frozen` alone is a
+reservation by running work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from ._models import Credits
+
+ESTIMATES: Final[Mapping[str, float]] = {"generate": 100.0, "edit": 50.0, "chat": 50.0}
+"""Credits a step takes where none were seen on this machine yet (API description: "The event stream")."""
+
+Certainty = Literal["exact", "at most", "unknown"]
+
+
+@dataclass(frozen=True)
+class Money:
+    """Credits before and after a piece of work, what it took, and how sure that is."""
+
+    before: float | None = None
+    after: float | None = None
+    spent: float | None = None
+    certainty: Certainty = "unknown"
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON data."""
+        return asdict(self)
+
+
+FREE: Final = Money(spent=0.0, certainty="exact")
+
+
+def admits(balance: Credits, estimate: float, open_estimates: Sequence[float], *, seen: bool) -> bool:
+    """Whether `balance` covers `estimate` beside the account's open attempts.
+
+    Running work may or may not be reserved in `frozen` yet, so the larger of both counts. `seen` says that the
+    estimate is one of this machine's; a guess must not lock anybody out, so an account's only open attempt then
+    passes while anything is available.
+    """
+    free = balance.held - max(balance.frozen, sum(open_estimates))
+    return free >= estimate or (not seen and not open_estimates and balance.available > 0)
+
+
+def charged(before: Credits | None, after: Credits | None, *, alone: bool) -> Money:
+    """What was taken between two balances; `alone` says that nothing else of ours used the account meanwhile."""
+    if before is None or after is None:
+        return Money(before.available if before else None, after.available if after else None)
+    spent = max(before.held - after.held, 0.0)
+    return Money(before.available, after.available, spent, "exact" if alone else "at most")
+
+
+def together(parts: Sequence[Money]) -> Money:
+    """The money of several steps, in order."""
+    known = [part.spent for part in parts if part.spent is not None]
+    certain: Certainty = "exact"
+    for part in parts:
+        if part.certainty == "unknown" or (part.certainty == "at most" and certain == "exact"):
+            certain = part.certainty
+    before = next((part.before for part in parts if part.before is not None), None)
+    after = next((part.after for part in reversed(parts) if part.after is not None), None)
+    return Money(before, after, sum(known) if known else None, certain)

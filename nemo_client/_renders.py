@@ -1,0 +1,248 @@
+"""One render, from its id to a checked file: submitted once, looked at when it matters, fetched, landed.
+
+Rendering is free, so what fails here may be repeated without asking; but never blindly: the id is recorded before
+its POST, and after an ambiguous answer that id is asked for first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ._desk import Desk
+from ._errors import (
+    ApiError,
+    BadAnswer,
+    ConnectionBroken,
+    NemoError,
+    RenderFailed,
+    SignInError,
+    TransportError,
+)
+from ._flights import Flight
+from ._journal import Attempt
+from ._landing import Checked, Destination, check_video, file_digest, land, land_copy, temporary_file
+from ._models import RenderJob
+from ._polling import FAIR_SECONDS, Pace
+from ._progress import Progress
+from ._results import Output
+from ._steps import Event, State
+
+logger = logging.getLogger("nemo_client")
+
+RENDER_MINUTES: Final = 30
+CANCEL_SECONDS: Final = 10.0
+LOST_LOOKS: Final = 8
+_FREE_FAIR_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Render:
+    """What to render: the export's step key, the session, the draft of its step, and how."""
+
+    key: str
+    before: str
+    session_id: str
+    task_id: str
+    account: str
+    draft: Mapping[str, Any]
+    output: Output
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A video in its place."""
+
+    path: Path
+    render_id: str
+    checked: Checked
+    reused: bool
+
+
+class Renderer:
+    """Renders and delivers for one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
+        """The video of `render` at `destination`: the file that is there, a copy of it, or a new render."""
+        known = await self._desk.journal.latest(render.key)
+        if known is not None and known.state is State.DONE:
+            there = await asyncio.to_thread(_still_there, known, destination, render.output.format)
+            if there is not None:
+                flight.report(Progress("done", reused=True))
+                return there
+        attempt = await self._begin(known, render)
+        try:
+            return await self._with_one_more(attempt, render, destination, flight)
+        except asyncio.CancelledError:
+            await self._stop(attempt)
+            raise
+
+    async def _begin(self, known: Attempt | None, render: Render) -> Attempt:
+        """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
+        if known is None:
+            return await self._desk.journal.begin(
+                Attempt(
+                    render.key, 1, State.PLANNED, self._desk.profile.name, before=render.before,
+                    account=render.account, session_id=render.session_id, task_id=render.task_id,
+                    free=self._desk.profile.free,
+                )
+            )  # fmt: skip
+        if known.state is State.PLANNED:
+            return await self._desk.journal.move(known, Event.TAKE_OVER)
+        kept = {"render_id": known.facts["render_id"]} if known.facts.get("render_id") else {}
+        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts=kept)
+
+    async def _with_one_more(
+        self, attempt: Attempt, render: Render, destination: Destination, flight: Flight
+    ) -> Delivered:
+        """Render and fetch; once more under a new id when that fails (API description: "Errors", last line)."""
+        try:
+            return await self._once(attempt, render, destination, flight)
+        except (RenderFailed, ApiError, BadAnswer) as error:
+            if not _worth_another(error):
+                raise
+            logger.info("the render is tried once more (%s)", error.id)
+        attempt = await self._desk.journal.latest(render.key) or attempt
+        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN)
+        return await self._once(attempt, render, destination, flight)
+
+    async def _once(self, attempt: Attempt, render: Render, destination: Destination, flight: Flight) -> Delivered:
+        try:
+            attempt, job = await self._started(attempt, render)
+            job = await self._finished(attempt.facts["render_id"], job, flight)
+            with temporary_file(destination, render.output.format) as temporary:
+                await self._fetch(job, attempt.facts["render_id"], temporary, flight)
+                flight.report(Progress("check"))
+                checked = await asyncio.to_thread(check_video, temporary)
+                path = await asyncio.to_thread(land, temporary, destination, render.output.format)
+        except NemoError as error:
+            await self._note_failure(attempt, error)
+            raise
+        delivered = Delivered(path, attempt.facts["render_id"], checked, reused=False)
+        await self._desk.journal.move(attempt, Event.FINISH, facts={"delivered": [delivered]})
+        return delivered
+
+    async def _note_failure(self, attempt: Attempt, error: NemoError) -> None:
+        """A render that failed is given up; one that may still run, or lies ready, keeps its id for the next try."""
+        newest = await self._desk.journal.latest(attempt.key)
+        if newest is not None and newest.state is State.SENT and isinstance(error, RenderFailed):
+            await self._desk.journal.move(newest, Event.DECLINE, facts={"error": error.id, "render_id": ""})
+
+    async def _started(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
+        kept = attempt.facts.get("render_id")
+        if kept:
+            attempt = await self._desk.journal.move(attempt, Event.SEND)
+            job = await self._asked(kept)
+            if job is not None and job.status not in ("failed", "cancelled"):
+                return attempt, job
+            attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN)
+        render_id = f"render_{uuid.uuid4().hex}"
+        attempt = await self._desk.journal.move(attempt, Event.SEND, facts={"render_id": render_id})
+        return attempt, await self._submitted(render_id, render)
+
+    async def _submitted(self, render_id: str, render: Render) -> RenderJob:
+        try:
+            return await self._desk.client.submit_render(
+                render_id, render.session_id, render.draft, render.output.to_wire()
+            )
+        except (ConnectionBroken, BadAnswer):
+            job = await self._asked(render_id)
+            if job is None:
+                raise
+            return job
+
+    async def _asked(self, render_id: str) -> RenderJob | None:
+        """The render of that id, or None if the backend has none."""
+        try:
+            return await self._desk.client.render(render_id)
+        except SignInError:
+            raise
+        except ApiError:
+            return None
+
+    async def _finished(self, render_id: str, job: RenderJob, flight: Flight) -> RenderJob:
+        """Look at the render until it is completed, at moments predicted from its progress."""
+        started = self._desk.clock()
+        pace = Pace(fair=_FREE_FAIR_SECONDS if self._desk.profile.free else FAIR_SECONDS)
+        misses = 0
+        while True:
+            elapsed = self._desk.clock() - started
+            if job.status == "completed":
+                return job
+            if job.status in ("failed", "cancelled"):
+                raise RenderFailed("render-failed", reason=job.error or job.status)
+            if elapsed > RENDER_MINUTES * 60:
+                raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
+            pace.observe(elapsed, job.progress)
+            fraction = None if job.progress is None else job.progress / 100
+            flight.report(Progress("render", fraction, elapsed=elapsed, left=pace.left(elapsed)))
+            await self._desk.sleep(pace.pause(elapsed))
+            try:
+                job, misses = await self._desk.client.render(render_id), 0
+            except TransportError:
+                misses += 1
+                if misses >= LOST_LOOKS:
+                    raise
+
+    async def _fetch(self, job: RenderJob, render_id: str, target: Path, flight: Flight) -> None:
+        """Download from the output address; where that fails, from the API's download endpoint."""
+        on_bytes = _reporter(flight)
+        if job.url:
+            try:
+                await self._desk.client.download(job.url, target, on_bytes)
+                return
+            except (RenderFailed, TransportError) as error:
+                logger.info("the output address failed (%s), using the download endpoint", error.id)
+        await self._desk.client.download_render(render_id, target, on_bytes)
+
+    async def _stop(self, attempt: Attempt) -> None:
+        """The user gave up: stop the render (free), waiting a bounded time for the backend's word."""
+        newest = await self._desk.journal.latest(attempt.key)
+        if newest is None or newest.state is not State.SENT:
+            return
+        render_id = newest.facts["render_id"]
+        await self._desk.journal.move(newest, Event.DECLINE, facts={"error": "cancelled"})
+        try:
+            await asyncio.wait_for(self._desk.client.cancel_render(render_id), CANCEL_SECONDS)
+        except (NemoError, asyncio.TimeoutError) as error:
+            logger.info("the render could not be stopped (%s)", type(error).__name__)
+
+
+def _worth_another(error: NemoError) -> bool:
+    """A failure that another id may get past, unlike those that say what is wrong (plan, sign-in, session)."""
+    return isinstance(error, (RenderFailed, BadAnswer)) or type(error) is ApiError
+
+
+def _reporter(flight: Flight) -> Callable[[int, int | None], None]:
+    def on_bytes(have: int, total: int | None) -> None:
+        flight.report(Progress("download", have / total if total else None))
+
+    return on_bytes
+
+
+def _still_there(known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
+    """A delivered file of this render whose content is unchanged: itself if it has a fitting name, else a copy."""
+    intact = [
+        each
+        for each in known.facts.get("delivered", ())
+        if each.path.is_file()
+        and each.path.stat().st_size == each.checked.size
+        and file_digest(each.path) == each.checked.sha256
+    ]
+    for each in intact:
+        if destination.owns(each.path, suffix):
+            return Delivered(each.path, each.render_id, each.checked, reused=True)
+    if not intact:
+        return None
+    copy = land_copy(intact[0].path, destination, suffix)
+    fresh = Delivered(copy, intact[0].render_id, intact[0].checked, reused=True)
+    known.facts["delivered"].append(fresh)
+    return fresh

@@ -1,0 +1,113 @@
+"""What the Studio hands back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from ._errors import InputError
+from ._handles import SessionHandle
+from ._money import Money
+
+Format = Literal["mp4", "mov", "webm", "mkv", "avi", "gif"]
+Quality = Literal["high", "medium", "low"]
+Resolution = Literal["auto", "1080p", "720p", "480p"]
+Ratio = Literal["auto", "9:16", "16:9", "1:1", "4:5", "3:4", "4:3", "21:9"]
+
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+QUALITIES: Final[tuple[str, ...]] = get_args(Quality)
+RESOLUTIONS: Final[tuple[str, ...]] = get_args(Resolution)
+RATIOS: Final[tuple[str, ...]] = get_args(Ratio)
+MAX_DURATION: Final = 600
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """`InputError` unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise InputError("value", name=name, value=value, expected=", ".join(allowed))
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a video is exported."""
+
+    format: str = "mp4"
+    quality: str = "high"
+    resolution: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("format", self.format, FORMATS)
+        one_of("quality", self.quality, QUALITIES)
+        one_of("resolution", self.resolution, RESOLUTIONS)
+
+    def to_wire(self) -> dict[str, str]:
+        """The render call's `output`."""
+        wire = {"format": self.format, "quality": self.quality}
+        return wire if self.resolution == "auto" else {**wire, "resolution": self.resolution}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a generation is asked for: the prompt as written, and what the widgets add.
+
+    `duration` is in seconds; `ends` says that the last picture is the one to end on.
+    """
+
+    prompt: str
+    aspect_ratio: str = "auto"
+    duration: float = 0
+    seed: int = 0
+    ends: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise InputError("prompt-empty")
+        one_of("aspect_ratio", self.aspect_ratio, RATIOS)
+        if not 0 <= self.duration <= MAX_DURATION:
+            raise InputError(
+                "value",
+                name="duration",
+                value=self.duration,
+                expected=f"0 to {MAX_DURATION} seconds (0 = automatic)",
+            )
+
+
+@dataclass(frozen=True)
+class Turned:
+    """What a message came to: where the session stands now, the reply and the timeline for people, the money."""
+
+    session: SessionHandle
+    reply: str
+    timeline: str
+    money: Money
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Video:
+    """A delivered video. `path` is absolute; `duration` in seconds, sizes in pixels and bytes.
+
+    `reused` says that the paid work was found in the journal, so that nothing was sent for it.
+    """
+
+    path: Path
+    session_id: str
+    task_id: str
+    render_id: str
+    sha256: str
+    size: int
+    width: int
+    height: int
+    duration: float
+    fps: float
+    format: str
+    reply: str = ""
+    timeline: str = ""
+    money: Money = field(default_factory=Money)
+    reused: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON data, without anything secret."""
+        data = asdict(self)
+        return {**data, "path": str(self.path)}

@@ -1,0 +1,329 @@
+"""Files over the wire: streaming multipart up, resumable downloads down, both in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from ._config import is_loopback
+from ._envelope import Answer, open_envelope
+from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
+from ._http import Sleep, new_client, quietly, transport_error
+
+CHUNK: Final = 1024 * 1024
+MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
+DOWNLOAD_TRIES: Final = 6
+DOWNLOAD_IDLE_SECONDS: Final = 60.0
+REDIRECTS: Final = 5
+
+OnBytes = Callable[[int, int | None], None]
+"""Called with bytes moved so far and the total, where that is known."""
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """One file to send: its name on the wire, its type, and where its bytes are."""
+
+    name: str
+    mime: str
+    source: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes; an `InputError` if the file is no longer there."""
+        if isinstance(self.source, bytes):
+            return len(self.source)
+        try:
+            return self.source.stat().st_size
+        except OSError as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: OSError) -> InputError:
+        """The file cannot be read, in words."""
+        return InputError("file-unreadable", name=self.name, reason=error.strerror or type(error).__name__)
+
+
+class Multipart:
+    """A multipart body of parts named `files`, made chunk by chunk. `length` is known beforehand."""
+
+    def __init__(self, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None) -> None:
+        self._boundary = f"nemo-{uuid.uuid4().hex}"
+        self._parts = [(self._head(part), part, part.size) for part in parts]
+        self._tail = f"--{self._boundary}--\r\n".encode()
+        self._on_bytes = on_bytes
+        self.length = sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._tail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Content-Type and Content-Length of this body."""
+        return {
+            "Content-Type": f"multipart/form-data; boundary={self._boundary}",
+            "Content-Length": str(self.length),
+        }
+
+    def _head(self, part: UploadPart) -> bytes:
+        name = re.sub(r'[\x00-\x1f"\\\x7f]', "_", part.name)
+        return (
+            f'--{self._boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+            f"Content-Type: {part.mime}\r\n\r\n"
+        ).encode()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body; a file that shrinks or grows on the way is an error, since its length was announced."""
+        sent = 0
+        for head, part, size in self._parts:
+            yield head
+            async for chunk in _read(part, size):
+                yield chunk
+                sent += len(chunk)
+                if self._on_bytes:
+                    self._on_bytes(sent, self.length)
+            yield b"\r\n"
+        yield self._tail
+
+
+async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
+    if isinstance(part.source, bytes):
+        for start in range(0, size, CHUNK):
+            yield part.source[start : start + CHUNK]
+        return
+    left = size
+    try:
+        with part.source.open("rb") as file:
+            while left:
+                chunk = await asyncio.to_thread(file.read, min(CHUNK, left))
+                if not chunk:
+                    break
+                left -= len(chunk)
+                yield chunk
+            grown = await asyncio.to_thread(file.read, 1)
+    except OSError as error:
+        raise part.unreadable(error) from error
+    if left or grown:
+        raise InputError("file-unreadable", name=part.name, reason="it changed while it was sent")
+
+
+@dataclass
+class _Progress:
+    """How far a download is, and what it may be continued against."""
+
+    have: int = 0
+    total: int | None = None
+    validator: str = ""
+
+
+class Download:
+    """One resumable download of `url` into `target`, which is a temporary file of the caller's.
+
+    The request carries no token: output addresses are signed by themselves, and a token goes only to its own
+    origin. After a break it continues with Range and If-Range where the server gave a strong validator, else it
+    starts over.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        target: Path,
+        *,
+        near: str,
+        headers: Callable[[], Awaitable[dict[str, str]]] | None = None,
+        on_bytes: OnBytes | None = None,
+        sleep: Sleep = asyncio.sleep,
+        idle_seconds: float = DOWNLOAD_IDLE_SECONDS,
+        limit: int = MAX_DOWNLOAD_BYTES,
+    ) -> None:
+        """`near` is the profile's own address; `headers` are added at `url` itself only, which is then the API's.
+
+        `idle_seconds` without a byte are a break; more than `limit` bytes are refused.
+        """
+        self._url = check_url(url, near)
+        self._idle_seconds = idle_seconds
+        self._limit = limit
+        self._target = target
+        self._near = near
+        self._headers = headers
+        self._on_bytes = on_bytes
+        self._sleep = sleep
+        self._state = _Progress()
+        self._host = urlsplit(url).hostname or ""
+
+    async def run(self) -> int:
+        """Fetch the file; its size in bytes. Tries again after breaks as long as bytes keep coming."""
+        idle_tries = 0
+        async with new_client(self._url, read_seconds=self._idle_seconds) as client:
+            while True:
+                before = self._state.have
+                try:
+                    with quietly():
+                        await self._once(client)
+                    return self._state.have
+                except (ConnectionBroken, httpx.HTTPError) as error:
+                    idle_tries = 1 if self._state.have > before else idle_tries + 1
+                    if idle_tries >= DOWNLOAD_TRIES:
+                        if isinstance(error, NemoError):
+                            raise
+                        raise transport_error(error, "the download", self._host, body_started=True) from error
+                await self._sleep(min(0.5 * 2 ** (idle_tries - 1), 10.0))
+
+    async def _once(self, client: httpx.AsyncClient) -> None:
+        state = self._state
+        if state.have and not state.validator:
+            state.have = 0
+        response = await self._open(client, _range(state))
+        try:
+            if response.status_code == 416 and state.have == _length_of(response):
+                return
+            if response.status_code == 416:
+                state.have, state.validator = 0, ""
+                raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+            if response.status_code == 206 and not _continues(response, state):
+                state.have, state.validator = 0, ""
+                raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+            if response.status_code == 200:
+                state.have = 0
+            elif response.status_code != 206:
+                await self._refuse(response)
+            await self._check_kind(response)
+            self._learn(response)
+            await self._write(response)
+        finally:
+            await response.aclose()
+
+    async def _refuse(self, response: httpx.Response) -> None:
+        if response.status_code in (408, 429, 500, 502, 503, 504):
+            raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+        await self._check_kind(response)
+        raise RenderFailed("download-refused", status=response.status_code)
+
+    async def _check_kind(self, response: httpx.Response) -> None:
+        """The API's own endpoint answers a refusal (sign-in, plan) as data, perhaps with HTTP 200."""
+        kind = response.headers.get("content-type", "").lower()
+        if self._headers is None or "json" not in kind:
+            return
+        body = b""
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > CHUNK:
+                break
+        open_envelope(Answer("the download", self._host, response.status_code, kind, body))
+        raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
+
+    def _learn(self, response: httpx.Response) -> None:
+        state = self._state
+        state.total = _total_of(response, state.have)
+        if state.total is not None and state.total > self._limit:
+            raise RenderFailed("answer-too-large", host=self._host, call="the download", limit=self._limit)
+        tag = response.headers.get("etag", "")
+        state.validator = "" if tag.startswith("W/") else tag
+
+    async def _write(self, response: httpx.Response) -> None:
+        state = self._state
+        with _open_at(self._target, state.have) as file:
+            async for chunk in response.aiter_raw(CHUNK):
+                _put(file, chunk, self._target)
+                state.have += len(chunk)
+                allowed = self._limit if state.total is None else state.total
+                if state.have > allowed:
+                    raise RenderFailed("answer-too-large", host=self._host, call="the download", limit=allowed)
+                if self._on_bytes:
+                    self._on_bytes(state.have, state.total)
+        if state.total is not None and state.have < state.total:
+            raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+
+    async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
+        """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
+        url = self._url
+        own = await self._headers() if self._headers else {}
+        for hop in range(REDIRECTS + 1):
+            request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
+            response = await client.send(request, stream=True)
+            location = response.headers.get("location", "")
+            if response.status_code not in (301, 302, 303, 307, 308) or not location:
+                return response
+            await response.aclose()
+            url = check_url(urljoin(url, location), url if urlsplit(url).scheme == "https" else self._near)
+        raise RenderFailed("download-foreign", reason="too many redirects")
+
+
+def check_url(url: str, near: str) -> str:
+    """`url` if a download may go there: http(s), no user-info, no downgrade, this machine only from this machine."""
+    try:
+        parts = urlsplit(url)
+        host, base = parts.hostname, urlsplit(near)
+        _ = parts.port, httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        raise RenderFailed("download-foreign", reason="it is no address") from None
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise RenderFailed("download-foreign", reason="it is no plain http(s) address")
+    if base.scheme == "https" and parts.scheme != "https":
+        raise RenderFailed("download-foreign", reason="it is not encrypted")
+    if is_loopback(host) and not is_loopback(base.hostname):
+        raise RenderFailed("download-foreign", reason="it points at this machine")
+    return url
+
+
+def _range(state: _Progress) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if state.have:
+        headers |= {"Range": f"bytes={state.have}-", "If-Range": state.validator}
+    return headers
+
+
+_CONTENT_RANGE: Final = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+
+
+def _continues(response: httpx.Response, state: _Progress) -> bool:
+    """Whether a 206 is the rest of the same file, whatever the server made of If-Range."""
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    start = int(match[1]) if match and match[1] else None
+    return start == state.have and response.headers.get("etag", state.validator) == state.validator
+
+
+def _length_of(response: httpx.Response) -> int | None:
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    return int(match[3]) if match and match[3] != "*" else None
+
+
+def _total_of(response: httpx.Response, have: int) -> int | None:
+    if response.status_code == 206:
+        return _length_of(response)
+    length = response.headers.get("content-length", "")
+    return have + int(length) if length.isdigit() and len(length) < 19 else None
+
+
+def _open_at(target: Path, position: int) -> BinaryIO:
+    try:
+        file = target.open("r+b" if position else "wb")
+        if position:
+            file.truncate(position)
+            file.seek(position)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    return file
+
+
+def _put(file: BinaryIO, chunk: bytes, target: Path) -> None:
+    try:
+        file.write(chunk)
+        file.flush()  # here a full disk is told as one; closing the file would tell it too late
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.close()
+        raise disk_error(error, target) from error
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """An OSError on `path` in words: full, or not writable and why."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return DiskError("disk-full", path=path)
+    return DiskError("disk-unwritable", path=path, reason=error.strerror or type(error).__name__)

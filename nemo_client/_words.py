@@ -1,0 +1,178 @@
+"""What people read: one table of texts a language, looked up by id.
+
+Code never composes sentences; it names an id and hands over facts. A text that a language lacks is taken from
+English, and a fact that is missing shows as `?`, because a failure to word an error must not hide the error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+DEFAULT_LANGUAGE: Final = "en"
+
+FORMATS: Final = "mp4 mov avi webm mkv, jpg png gif webp, mp3 wav m4a aac"
+
+_EN: Final[dict[str, str]] = {
+    # Money, one of these follows every failure.
+    "money.no": "Nothing was charged.",
+    "money.maybe": "This may have been charged.",
+    "money.yes": "This was charged.",
+    # The connection.
+    "connect-dns": "The name {host} could not be found. Check the network and its DNS.",
+    "connect-proxy": "The proxy refused or could not be used. Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
+    "connect-tls": "No trusted TLS connection to {host}: {reason}. Check the clock and the system certificates.",
+    "connect-refused": "No connection to {host}: {reason}. Check the network, then queue again.",
+    "connect-timeout": "{host} did not answer the connection in time. Check the network, then queue again.",
+    "socks-missing": "A SOCKS proxy is set, which needs an extra: pip install 'nemo-video[socks]'.",
+    "answer-timeout": "{host} stopped answering {call}. Queue again to continue from the last finished step.",
+    "answer-broken": "The connection to {host} broke during {call}. Queue again to continue.",
+    "answer-html": "{host} answered {call} with a web page, not with data (HTTP {status}). It may be a proxy or a log-in page of the network; open it in a browser, then queue again.",
+    "answer-not-json": "{host} answered {call} with something that is not valid data (HTTP {status}). Queue again.",
+    "answer-wrong-shape": "{host} answered {call} in a way this version does not know ({reason}). Update NemoVideo.",
+    "answer-too-large": "{host} answered {call} with more than {limit} bytes, which was not read.",
+    "stream-broken": "The connection broke while the backend was working. Queue the same request again: its result is looked up first, and nothing is sent twice.",
+    "stream-stalled": "The backend sent nothing for {seconds} s while it was working. Queue the same request again: its result is looked up first, and nothing is sent twice.",
+    # What the backend refuses.
+    "api-error": "The backend refused {call}: {reason} (code {code}).",
+    "api-server": "The backend had a problem of its own in {call} (HTTP {status}). Queue again in a moment.",
+    "token-refused": "The token of profile {profile!r} is wrong or has expired. Set a new one in NEMO_TOKEN or in the profile's token source.",
+    "token-refused-anonymous": "The free token of profile {profile!r} has expired, and work under it is still open. Run 'nemo-video login --new-anonymous' to give that work up, or register to keep it.",
+    "token-missing": "Profile {profile!r} has no token. Set the environment variable {variable}.",
+    "sign-up-limit": "No free token can be had now: one a client in 7 days, about ten a network address. Register at {link} and set NEMO_TOKEN, or use the profile 'local preview', which needs no account.",
+    "session-gone": "The backend no longer knows this session. Queue again from the upload to start a new one.",
+    "no-credits-anonymous": "Not enough credits ({available} available). Register at {link} to get more, then queue again.",
+    "no-credits": "Not enough credits ({available} available). Top up credits in your account, then queue again.",
+    "unsupported-file": "{name} is of a kind that the backend does not take. It takes: {formats}.",
+    "file-too-large": "{name} has {size_mb} MB; at most {limit_mb} MB can be sent. Compress or trim it.",
+    "file-too-large-there": "The backend refused the file as too large. At most 200 MB can be sent; compress or trim it.",
+    "client-id-refused": "The backend did not accept the client id, and no other one. Check NEMO_CLIENT_ID, or delete the file client_id in {home}.",
+    "plan": "Register or upgrade your plan to unlock export.",
+    "rate-limit": "The backend asks for a pause (too many requests). Wait a minute, then queue again.",
+    # What became of a job.
+    "nothing-made": "The backend answered without making a video: {reply}",
+    "result-unknown": "The message was sent, but what became of it is not known yet. Queue the same request again later: the result is looked up, and nothing is sent twice.",
+    "result-lost": "The message was sent, and no result showed up. Use another seed to send it again, which pays again.",
+    "stream-failure": "The backend reported a failure while it was working: {reason}. Queue the same request again: its result is looked up first, and nothing is sent twice.",
+    "render-failed": "The backend could not render the video: {reason}. Rendering is free; queue again.",
+    "render-timeout": "The render did not finish within {minutes} minutes. It is kept; queue again to look for it.",
+    "not-ready": "There is nothing to export yet: the draft has no clips. Generate a video first.",
+    "video-broken": "The downloaded video is damaged ({reason}). Rendering is free; queue again.",
+    "download-refused": "The video's address answered with HTTP {status}. Queue again: it is rendered again, for free.",
+    "download-foreign": "The backend named an address for the video that is not allowed ({reason}).",
+    "cancelled": "Cancelled.",
+    "cancelled-detached": "Cancelled here; the paid work at the backend goes on. Queue the same request again to collect the video without paying again.",
+    "fork-refused": "Another branch already went on from this point, and paid steps lie behind it. Chain this node behind that branch, or give the step before another seed (which pays again).",
+    "session-busy": "This session is still at work on another message. Queue again when it has finished.",
+    # Wrong input.
+    "file-missing": "There is no file {name}.",
+    "file-unreadable": "{name} cannot be read: {reason}.",
+    "not-an-image": "{name} is not an image that can be read.",
+    "image-too-large": "The image has {width} x {height} pixels; at most {limit} million pixels can be used.",
+    "image-not-finite": "The image holds values that are not numbers (NaN or infinite). Look at the node it comes from.",
+    "image-shape": "The image has shape {shape}; expected [batch, height, width, 1, 3 or 4 channels].",
+    "image-empty": "There is no image in this batch.",
+    "mask-shape": "The mask has shape {shape}; expected [height, width] or [batch, height, width], one or one an image.",
+    "mask-jpeg": "A mask cannot be sent as jpeg. Choose encoding auto, png or webp.",
+    "heic-extra": "{name} is a HEIC picture, which needs an extra: pip install 'nemo-video[heic]'.",
+    "prompt-empty": "The prompt is empty. Say what the video shall show.",
+    "prompt-too-long": "The prompt has {length} characters; at most {limit} can be sent.",
+    "value": "{name} is {value!r}; expected {expected}.",
+    "profile-unknown": "There is no profile {name!r}. There are: {names}.",
+    "profile-broken": "Profile {name!r} in {file} cannot be used: {reason}.",
+    "url": "{url!r} is not an http(s) address.",
+    "extra-cli": "The shell command needs an extra: pip install 'nemo-video[cli]'.",
+    "comfyui-too-old": "This ComfyUI is too old for the NemoVideo nodes ({missing} is missing). Update ComfyUI to 0.3.48 or later.",
+    "prefix-outside": "The file name prefix {prefix!r} leads out of ComfyUI's output folder. Use a name or a subfolder.",
+    "prefix-odd": "The file name prefix {prefix!r} cannot be a file name. Use letters, digits, - and _, and / for subfolders.",
+    "sessions-and-images": "{sessions} sessions came with {images} images; give one session, or as many as images.",
+    "handle-unknown": "This session is not in the journal of this machine. Queue again from the upload.",
+    "item-failed": "This item failed before: {reason}",
+    "lists-differ": "{name} came as a list of {length}, where one value or {expected} are needed.",
+    "items-failed": "{failed} of {total} items failed. The first: {first}",
+    "job-unknown": "There is no job {job!r} to recover.",
+    "usage": "{reason}. See `{command} --help`.",
+    "either": "Give either {one} or {other}, not both",
+    "output-format": "--output ends in .{suffix}, but --format says {format}. Let them agree, or leave one out.",
+    "serve-failed": "The local preview cannot listen on {host}, port {port}: {reason}.",
+    "chat-no-session": "There is no session to look at. Give --session to go on with one, or --image to start one.",
+    "chat-upload": "Say which picture: give it with --image, or type the path of its file.",
+    "limit": "This would cost about {estimate} credits, more than the limit of {limit} ({limit_name}).",
+    # The local disk.
+    "disk-full": "The disk is full: {path} could not be written. Free some space, then queue again.",
+    "disk-unwritable": "{path} cannot be written: {reason}.",
+    "home-unusable": "The home directory {path} cannot be used: {reason}. Set NEMO_HOME to a private folder.",
+    "home-served": "The home directory {path} lies in a folder that ComfyUI serves to browsers. Set NEMO_HOME to a private folder.",
+    "credentials-broken": "{path} is damaged. Move it away to start with a new one.",
+    "unexpected": "Something unexpected went wrong ({kind}: {reason}). Please report it.",
+    # Progress.
+    "stage.sign-up": "Signing in",
+    "stage.encode": "Preparing the picture",
+    "stage.session": "Opening a session",
+    "stage.upload": "Uploading",
+    "stage.plan": "Checking credits",
+    "stage.generate": "Generating",
+    "stage.edit": "Editing",
+    "stage.chat": "Asking",
+    "stage.settle": "Looking for the result",
+    "stage.render": "Rendering",
+    "stage.download": "Downloading",
+    "stage.check": "Checking the file",
+    "stage.done": "Done",
+    "progress.tool": "{stage}: {tool}",
+    "progress.still": "Still working",
+    "progress.reused": "found in the journal",
+    # Results.
+    "credits": "{available} credits available, {frozen} reserved, {total} in total.",
+    "account.anonymous": "{profile}: free account, token until {expires}",
+    "account.anonymous-new": "{profile}: a free account is opened at the first use",
+    "account.user": "{profile}: your own account",
+    "account.local": "{profile}: renders on this machine, free, no account",
+    "language": "Language {language}",
+    # The shell.
+    "shell.free": "Free: made on this machine.",
+    "shell.spent.exact": "{spent} credits spent, {left} left.",
+    "shell.spent.at most": "At most {spent} credits spent, {left} left; other work used the account meanwhile.",
+    "shell.spent.unknown": "What it cost could not be read; {left} credits left.",
+    "shell.reused": "Found in the journal: nothing was sent again.",
+    "shell.register": "A free account. Register to keep its projects and get more credits: {link}",
+    "shell.proposal": "It proposes \"{message}\", which may cost credits. To do it: `{command}`",
+    "shell.uploaded": "{count} uploaded.",
+    "shell.session": "To go on in this session: `{command}`",
+    "shell.converse": "Say what to make or change; 'export' delivers the video, 'credits' and 'status' are free, 'exit' leaves.",
+    "shell.serving": "The local preview backend is running. Ctrl-C stops it.",
+    "shell.stop": "Stopping. Press Ctrl-C again to leave at once.",
+    "shell.stop-paid": "Paid work is out: it is read to its end, and nothing new is started. Press Ctrl-C again to leave at once, which may lose it.",
+    "shell.left": "Left while paid work was out. Its result may still arrive; look for it with `{command}`.",
+    "shell.kept": "What was paid for is kept; `{command}` gets it without paying again.",
+    "shell.unknown": "The message was sent, but what became of it is not known: {reason}. Before you run this again, which pays again, look for its result with `{command}`.",
+    "shell.unknown-reason": "the connection broke",
+}
+
+TEXTS: Final[dict[str, Mapping[str, str]]] = {"en": _EN}
+
+
+class _Facts(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def language(preferred: str | None = None) -> str:
+    """The language to speak: `NEMO_LANG`, else `preferred` (a handle's), else English; only known ones count."""
+    for choice in (os.environ.get("NEMO_LANG"), preferred):
+        if choice:
+            short = choice.replace("_", "-").split("-")[0].lower()
+            if short in TEXTS:
+                return short
+    return DEFAULT_LANGUAGE
+
+
+def say(text_id: str, lang: str | None = None, /, **facts: object) -> str:
+    """The text `text_id` with `facts` filled in; never raises."""
+    table = TEXTS.get(lang or DEFAULT_LANGUAGE, _EN)
+    template = table.get(text_id) or _EN.get(text_id) or text_id
+    try:
+        return template.format_map(_Facts(facts))
+    except (ValueError, AttributeError, LookupError, TypeError):  # `{width:d}` and the like on a missing fact
+        return template
