@@ -1,0 +1,6 @@
+"""NemoVideo for ComfyUI: images in, a video file out."""
+
+if __package__:  # ComfyUI imports a pack as a package; pytest may import this file as a plain module
+    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]

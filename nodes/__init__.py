@@ -1,0 +1,33 @@
+"""The nodes. Thin: inputs in, one call to nemo_client, outputs out. Ids are frozen: workflows depend on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _host
+from .auth import NemoAuth
+from .export import NemoExportRender
+from .generate import NemoGenerateVideo
+from .image_to_video import NemoImageToVideo
+from .sample import NemoSampleImage
+from .upload import NemoUploadImage
+
+_host.require()
+
+NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
+    "NemoAuth": NemoAuth,
+    "NemoExportRender": NemoExportRender,
+    "NemoGenerateVideo": NemoGenerateVideo,
+    "NemoImageToVideo": NemoImageToVideo,
+    "NemoSampleImage": NemoSampleImage,
+    "NemoUploadImage": NemoUploadImage,
+}
+
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    "NemoAuth": "NemoVideo Auth",
+    "NemoExportRender": "NemoVideo Export Render",
+    "NemoGenerateVideo": "NemoVideo Generate Video",
+    "NemoImageToVideo": "NemoVideo Image to Video",
+    "NemoSampleImage": "NemoVideo Sample Image",
+    "NemoUploadImage": "NemoVideo Upload Image",
+}

@@ -1,0 +1,43 @@
+"""Which files a node delivered, so that a cached output whose file was deleted is delivered again.
+
+ComfyUI calls IS_CHANGED with links as None, so the file cannot be derived there; and a value that flipped back would
+rerun everything behind the node. So it is a count that only grows: 0 before and after the first delivery, one more
+for each repeated one, counting one that is due because the file is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import _host
+
+
+@dataclass
+class _Delivery:
+    paths: list[Path] = field(default_factory=list)
+    repeats: int = 0
+    due: bool = False
+
+
+_deliveries: dict[tuple[str, str], _Delivery] = {}
+
+
+def repeated(prefix: str) -> int:
+    """How many deliveries of the running node under `prefix` were repeats, counting one that is due."""
+    _, node_id = _host.place()
+    known = _deliveries.get((node_id, prefix))
+    if known is None:
+        return 0
+    known.due = not all(path.is_file() for path in known.paths)
+    return known.repeats + known.due
+
+
+def note(prefix: str, paths: Sequence[Path]) -> None:
+    """The running node has delivered `paths`."""
+    _, node_id = _host.place()
+    known = _deliveries.setdefault((node_id, prefix), _Delivery())
+    known.repeats += known.due
+    known.due = False
+    known.paths = list(paths)

@@ -1,0 +1,182 @@
+"""The only module that imports ComfyUI: interrupts, progress, directories, VIDEO.
+
+Everything is imported inside functions, so that the pack loads, and its nodes run in tests, without ComfyUI.
+Call the progress functions from the node's own coroutine only: each looks at the interrupt flag and clears it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..nemo_client import DiskError, InputError, home
+
+if TYPE_CHECKING:
+    from ..nemo_client import Destination
+
+BAR_STEPS: Final = 1000
+
+
+def require() -> None:
+    """Refuse, with words, a ComfyUI that is older than async nodes and the VIDEO type."""
+    if "folder_paths" not in sys.modules:  # not inside ComfyUI
+        return
+    for module in ("comfy_execution.utils", "comfy_api.input_impl"):
+        try:
+            found = importlib.util.find_spec(module) is not None
+        except (ImportError, ValueError):
+            found = module in sys.modules
+        if not found:
+            raise InputError("comfyui-too-old", missing=module)
+
+
+def interrupted() -> bool:
+    """Whether the user cancelled; only looks, so that every node of the prompt can see it."""
+    from comfy import model_management
+
+    return bool(model_management.processing_interrupted())
+
+
+def interrupt_type() -> type[BaseException]:
+    """ComfyUI's own interrupt: a BaseException in new versions, an Exception in old ones."""
+    from comfy import model_management
+
+    kind: type[BaseException] = model_management.InterruptProcessingException
+    return kind
+
+
+def place() -> tuple[str, str]:
+    """(prompt id, node id) of the node that runs in this context; empty where ComfyUI does not say."""
+    from comfy_execution.utils import get_executing_context
+
+    context = get_executing_context()
+    return ("", "") if context is None else (str(context.prompt_id), str(context.node_id))
+
+
+class Display:
+    """The bar and the line of text under one node."""
+
+    def __init__(self, node_id: str) -> None:
+        from comfy.utils import ProgressBar
+
+        self._node_id = node_id
+        self._bar = ProgressBar(BAR_STEPS, node_id=node_id or None)
+        self._shown = 0
+        self._text = ""
+
+    def show(self, text: str, fraction: float) -> None:
+        """Show `text` and move the bar forward to `fraction` (0..1); may raise ComfyUI's interrupt."""
+        steps = min(int(fraction * BAR_STEPS), BAR_STEPS)
+        if text != self._text:
+            self._text = text
+            send_text(text, self._node_id)
+        if steps > self._shown:
+            self._shown = steps
+            self._bar.update_absolute(steps)
+
+
+def send_text(text: str, node_id: str) -> None:
+    """A line of text under the node, for the client that queued the prompt."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node_id:
+        server.send_progress_text(text, node_id, getattr(server, "client_id", None))
+
+
+def blocker() -> Any:
+    """What keeps everything behind an output from running, silently."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(None)
+
+
+def video(path: Path) -> Any:
+    """A native VIDEO that reads from the file."""
+    from comfy_api.input_impl import VideoFromFile
+
+    return VideoFromFile(str(path))
+
+
+def check_home() -> None:
+    """Refuse a home directory that browsers could read through ComfyUI."""
+    import folder_paths
+
+    here = Path(os.path.realpath(home()))
+    served = [
+        folder_paths.get_input_directory(),
+        folder_paths.get_output_directory(),
+        folder_paths.get_temp_directory(),
+    ]
+    inside = any(here.is_relative_to(os.path.realpath(folder)) for folder in served)
+    users = Path(os.path.realpath(folder_paths.get_user_directory()))
+    if here.is_relative_to(users):
+        parts = here.relative_to(users).parts
+        inside = inside or not parts or not parts[0].startswith("__")
+    if inside:
+        raise DiskError("home-served", path=home())
+
+
+def destination(prefix: str) -> Destination:
+    """Where files of that prefix go: inside ComfyUI's output folder, its tokens filled in.
+
+    `%width%` and `%height%` are left for the time when the video is there.
+    """
+    import folder_paths
+
+    from ..nemo_client import Destination
+
+    output = Path(os.path.abspath(folder_paths.get_output_directory()))
+    relative = os.path.normpath(fill_tokens(prefix.strip().strip("\"'").replace("\\", "/"), time.localtime()))
+    folder = Path(os.path.abspath(output / os.path.dirname(relative)))
+    stem = os.path.basename(relative)
+    if not folder.is_relative_to(output) or not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(output)):
+        raise InputError("prefix-outside", prefix=prefix[:120])
+    if stem in ("", ".", "..") or any(ord(char) < 32 or char in '<>:"|?*' for char in relative):
+        raise InputError("prefix-odd", prefix=prefix[:120])
+    return Destination(folder, stem)
+
+
+_DATE: Final = re.compile(r"%date(?::([^%]*))?%")
+_DATE_FORM: Final = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
+_DATE_PARTS: Final[dict[str, Callable[[time.struct_time], str]]] = {
+    "yyyy": lambda now: f"{now.tm_year:04}",
+    "yy": lambda now: f"{now.tm_year % 100:02}",
+    "MM": lambda now: f"{now.tm_mon:02}",
+    "M": lambda now: str(now.tm_mon),
+    "dd": lambda now: f"{now.tm_mday:02}",
+    "d": lambda now: str(now.tm_mday),
+    "hh": lambda now: f"{now.tm_hour:02}",
+    "h": lambda now: str(now.tm_hour),
+    "mm": lambda now: f"{now.tm_min:02}",
+    "m": lambda now: str(now.tm_min),
+    "ss": lambda now: f"{now.tm_sec:02}",
+    "s": lambda now: str(now.tm_sec),
+}
+_TOKENS: Final = {"year": "yyyy", "month": "MM", "day": "dd", "hour": "hh", "minute": "mm", "second": "ss"}
+
+
+def fill_tokens(text: str, now: time.struct_time) -> str:
+    """ComfyUI's tokens for dates and times, those of its front end (`%date:yyyy-MM-dd%`) included."""
+
+    def dated(match: re.Match[str]) -> str:
+        return _DATE_FORM.sub(lambda part: _DATE_PARTS[part[0]](now), match[1] or "yyyyMMddhhmmss")
+
+    text = _DATE.sub(dated, text)
+    for token, form in _TOKENS.items():
+        text = text.replace(f"%{token}%", _DATE_PARTS[form](now))
+    return text
+
+
+def view_of(path: Path) -> dict[str, str]:
+    """How ComfyUI's browser names a file of the output folder."""
+    import folder_paths
+
+    relative = path.relative_to(os.path.abspath(folder_paths.get_output_directory()))
+    return {"filename": path.name, "subfolder": relative.parent.as_posix().strip("."), "type": "output"}

@@ -1,0 +1,101 @@
+"""IMAGE and MASK tensors to 8-bit pixels and back; the only module that touches tensors. No network.
+
+IMAGE: float32 [B, H, W, C] in 0..1 with C in 1, 3, 4. MASK: float32 [H, W] or [B, H, W], 1 = transparent. Either may
+be half precision, on another device, or an inference tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.uint8]
+
+from ..nemo_client import InputError
+
+
+def to_pixels(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Pixels]:
+    """All pictures of all batches, in order: uint8 [H, W, C], values outside 0..1 clipped.
+
+    Masks (one for all, or one a picture) become transparency; an all-zero mask means opaque. Raises `InputError`
+    for an empty batch, another shape, or values that are no numbers.
+    """
+    pictures = [picture for image in images for picture in _batch(image)]
+    if not pictures:
+        raise InputError("image-empty")
+    alphas = [alpha for mask in masks if mask is not None for alpha in _alphas(mask)]
+    if not alphas:
+        return pictures
+    if len(alphas) not in (1, len(pictures)):
+        raise InputError("mask-shape", shape=f"{len(alphas)} masks for {len(pictures)} images")
+    if len(alphas) == 1:
+        alphas *= len(pictures)
+    return [_with_alpha(picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
+
+
+def to_image(pixels: Pixels) -> Any:
+    """One picture as IMAGE: float32 [1, H, W, 3]."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(pixels[None, ..., :3].astype(np.float32) / np.float32(255))
+
+
+def _batch(image: Any) -> list[Pixels]:
+    array = _array(image)
+    if array.ndim == 3:
+        array = array[None]
+    shape = "x".join(str(side) for side in array.shape)
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
+        raise InputError("image-shape", shape=shape)
+    if array.size == 0:
+        raise InputError("image-empty")
+    return [_eight_bit(picture) for picture in array]
+
+
+def _array(tensor: Any) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.detach().cpu().float().numpy()
+    return array
+
+
+def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
+    """Rounded to the nearest of 256 levels; ComfyUI's own conversion truncates, and wraps around outside 0..1."""
+    import numpy as np
+
+    low, high = float(picture.min()), float(picture.max())  # NaN and infinities show in these
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("image-not-finite")
+    scaled = picture * np.float32(255)
+    scaled += np.float32(0.5)
+    if low < 0 or high > 1:
+        np.clip(scaled, 0.5, 255.5, out=scaled)
+    return scaled.astype(np.uint8)
+
+
+def _alphas(mask: Any) -> list[Pixels | None]:
+    """The alpha channel of each mask, None where all is opaque."""
+    array = _array(mask)
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.size == 0:
+        raise InputError("mask-shape", shape="x".join(str(side) for side in array.shape))
+    return [None if not each.any() else 255 - _eight_bit(each) for each in array]
+
+
+def _with_alpha(picture: Pixels, alpha: Pixels | None) -> Pixels:
+    import numpy as np
+    from PIL import Image
+
+    if alpha is None:
+        return picture
+    height, width, channels = picture.shape
+    if alpha.shape != (height, width):
+        alpha = np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR))
+    color = np.repeat(picture, 3, axis=2) if channels == 1 else picture[..., :3]
+    if channels == 4:
+        alpha = np.minimum(alpha, picture[..., 3])
+    return np.dstack([color, alpha])

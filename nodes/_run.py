@@ -1,0 +1,265 @@
+"""Runs client work under ComfyUI: the network's own thread, interrupts, progress, errors in words.
+
+The pack's network lives on one background thread with an event loop of its own: an ordinary node (a sampler) blocks
+ComfyUI's loop for seconds, which would starve streams, and the work must survive a cancelled sibling. A node only
+waits for its future there and looks every 0.2 s whether the user cancelled. This is the only place that knows how
+ComfyUI cancels:
+
+- the user's Cancel sets a flag and cancels nothing: whoever sees it stops the work and raises ComfyUI's interrupt;
+- a `CancelledError` with the flag clear means that a sibling failed: nothing new is started, paid work goes on;
+- a `CancelledError` of our own must never reach ComfyUI, it would end its worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from . import _host
+
+if TYPE_CHECKING:
+    from ..nemo_client import Journal, Profile, Progress, Studio
+
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
+LOOK_SECONDS: Final = 0.2
+LEAVE_SECONDS: Final = 0.1
+SNAPSHOT_SECONDS: Final = 2.0
+FIRST_SNAPSHOT_SECONDS: Final = 0.1
+_TYPICAL_SECONDS: Final = 120.0
+
+Work = Callable[["Studio", "Item"], Awaitable[_T]]
+
+
+class Network:
+    """The background thread: its loop, one Studio a profile, and the snapshot that INPUT_TYPES reads."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.profiles: tuple[str, ...] = ()
+        self._seen = threading.Event()
+        self._studios: dict[str, tuple[Profile, asyncio.Task[Studio]]] = {}
+        self._journal: Journal | None = None
+        threading.Thread(target=self._live, name="nemo-network", daemon=True).start()
+
+    def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Run `work` on the network thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def profile_names(self) -> list[str]:
+        """Names of the profiles as last seen; waits a moment for the very first look."""
+        from ..nemo_client import CLOUD, LOCAL
+
+        self._seen.wait(FIRST_SNAPSHOT_SECONDS)
+        return list(self.profiles or (CLOUD, LOCAL))
+
+    async def studio(self, name: str) -> Studio:
+        """The Studio of a profile; another one when the profile was changed on disk or in the environment."""
+        from ..nemo_client import MemoryJournal, Studio, profile
+
+        wanted = await asyncio.to_thread(profile, name)
+        known = self._studios.get(name)
+        if known is None or known[0] != wanted or (known[1].done() and known[1].exception()):
+            self._journal = self._journal or MemoryJournal()
+            opening = asyncio.ensure_future(Studio.open(name, journal=self._journal))
+            known = self._studios[name] = (wanted, opening)
+        return await asyncio.shield(known[1])
+
+    def committed(self) -> bool:
+        """Whether a paid message is out; on the network thread."""
+        opened = [task for _, task in self._studios.values() if task.done() and not task.cancelled()]
+        return any(task.result().committed for task in opened if task.exception() is None)
+
+    def _live(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self._watching = self.loop.create_task(self._watch())
+        self.loop.run_forever()
+
+    async def _watch(self) -> None:
+        """Keep the names of the profiles fresh; a broken file keeps the last good ones."""
+        from ..nemo_client import NemoError, profiles
+
+        while True:
+            try:
+                self.profiles = tuple(await asyncio.to_thread(profiles))
+            except NemoError as error:
+                logger.debug("profiles could not be read: %s", error.id)
+            self._seen.set()
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+_network: Network | None = None
+_starting = threading.Lock()
+
+
+def network() -> Network:
+    """The pack's network thread, started when it is first needed."""
+    global _network
+    with _starting:
+        if _network is None:
+            _network = Network()
+        return _network
+
+
+class Item:
+    """One piece of work of a node, on the network thread: its caller, and its latest progress."""
+
+    def __init__(self, run_id: str, max_credits: int) -> None:
+        from ..nemo_client import Caller
+
+        self.latest: Progress | None = None
+        self.fraction = 0.0
+        self.caller = Caller(self._store, max_credits, run_id) if run_id else Caller(self._store, max_credits)
+
+    def _store(self, progress: Progress) -> None:
+        self.latest = progress
+        self.fraction = max(self.fraction, overall(progress))
+
+
+_SPANS: Final[dict[str, tuple[float, float]]] = {
+    "sign-up": (0.0, 0.01),
+    "session": (0.01, 0.02),
+    "encode": (0.0, 0.02),
+    "upload": (0.02, 0.1),
+    "plan": (0.1, 0.11),
+    "generate": (0.11, 0.55),
+    "edit": (0.11, 0.55),
+    "chat": (0.11, 0.55),
+    "settle": (0.11, 0.55),
+    "render": (0.55, 0.95),
+    "download": (0.95, 0.99),
+    "check": (0.99, 1.0),
+    "done": (1.0, 1.0),
+}
+
+
+def overall(progress: Progress) -> float:
+    """How far the whole way is, 0..1. Work that tells no percentage moves ever slower and never past its span."""
+    start, end = _SPANS[progress.stage]
+    within = progress.fraction
+    if within is None:
+        within = 1 - math.exp(-progress.elapsed / _TYPICAL_SECONDS)
+    return start + (end - start) * min(max(within, 0.0), 1.0)
+
+
+async def run_one(profile: str, work: Work[_T], *, language: str = "auto", max_credits: int = 0) -> _T:
+    """Carry out one piece of work; its result, or its error in words."""
+    results = await run_all(profile, [work], language=language, max_credits=max_credits)
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
+
+
+async def run_all(
+    profile: str, works: list[Work[_T]], *, language: str = "auto", max_credits: int = 0
+) -> list[_T | Exception]:
+    """Carry out pieces of work side by side; results and errors in the order of `works`.
+
+    Raises ComfyUI's interrupt within a second of the user's cancel. The first suspension empties the inputs that
+    ComfyUI would put into an error's report.
+    """
+    await asyncio.sleep(0)
+    _host.check_home()
+    prompt_id, node_id = _host.place()
+    items = [Item(prompt_id, max_credits) for _ in works]
+    display = _host.Display(node_id)
+    futures = [network().submit(_one(profile, work, item)) for work, item in zip(works, items, strict=True)]
+    waiting = {asyncio.wrap_future(future) for future in futures}
+    try:
+        await _watched(waiting, items, display, language)
+    except asyncio.CancelledError:
+        if not _host.interrupted():
+            _leave(futures)
+            raise
+        await _give_up(futures, items, node_id, language)
+    except _host.interrupt_type():
+        await _give_up(futures, items, node_id, language)
+    return [_outcome(future, language) for future in futures]
+
+
+async def _one(profile: str, work: Work[_T], item: Item) -> _T:
+    studio = await network().studio(profile)
+    return await work(studio, item)
+
+
+async def _watched(waiting: set[Any], items: list[Item], display: _host.Display, language: str) -> None:
+    """Wait until all is done, showing progress; raises ComfyUI's interrupt when the user cancels."""
+    started = time.monotonic()
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
+        for each in done:
+            _ = each.cancelled() or each.exception()  # looked at; its own future tells it
+        if _host.interrupted():
+            raise _host.interrupt_type()
+        text = _line(items, len(items) - len(waiting), language)
+        if waiting and text:
+            display.show(text, sum(item.fraction for item in items) / len(items))
+    display.show(_done(time.monotonic() - started, language), 1.0)
+
+
+def _line(items: list[Item], done: int, language: str) -> str:
+    """One line for one item; how many are done, and the slowest, for several."""
+    slowest = min((item for item in items if item.latest), key=lambda item: item.fraction, default=None)
+    if slowest is None or slowest.latest is None:
+        return ""
+    line = slowest.latest.text(_spoken(language))
+    return line if len(items) == 1 else f"{done}/{len(items)} · {line}"
+
+
+def _done(seconds: float, language: str) -> str:
+    from ..nemo_client import Progress
+
+    return Progress("done", elapsed=seconds).text(_spoken(language))
+
+
+def _leave(futures: list[Future[Any]]) -> None:
+    """Stop waiting: nothing new is started, what is paid for goes on."""
+    for future in futures:
+        future.cancel()
+
+
+async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, language: str) -> None:
+    """The user cancelled: stop what can be stopped, say what goes on, and raise ComfyUI's interrupt."""
+    from ..nemo_client import say
+
+    for item in items:
+        item.caller.gave_up = True
+    _leave(futures)
+    committed = await asyncio.wrap_future(network().submit(_committed()))
+    text = say("cancelled-detached" if committed else "cancelled", _spoken(language))
+    _host.send_text(text, node_id)
+    raise _host.interrupt_type()
+
+
+async def _committed() -> bool:
+    """Whether paid work is out, once the cancelled work had a moment to leave."""
+    await asyncio.sleep(LEAVE_SECONDS)
+    return network().committed()
+
+
+def _outcome(future: Future[_T], language: str) -> _T | Exception:
+    """The result of finished work, or its error as people shall read it."""
+    from ..nemo_client import Cancelled, NemoError, redact
+
+    if future.cancelled():
+        return Cancelled("cancelled")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if not isinstance(error, NemoError):
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
+    error.lang = _spoken(language)
+    return error.with_traceback(None)
+
+
+def _spoken(language: str) -> str | None:
+    return None if language == "auto" else language

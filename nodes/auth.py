@@ -1,0 +1,35 @@
+"""NemoVideo Auth: which profile to work with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _host, _inputs
+
+
+class NemoAuth:
+    """A profile by name, and what is known of its account without the network."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = "Chooses the profile to work with. The token stays on the server; the graph holds only a name."
+    RETURN_TYPES = ("NEMO_AUTH", "STRING")
+    RETURN_NAMES = ("auth", "account")
+    OUTPUT_TOOLTIPS = ("The profile and the language.", "Profile, kind of account, and when its token expires.")
+    FUNCTION = "choose"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"profile": _inputs.profile(), "language": _inputs.LANGUAGE}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, profile: Any) -> bool:
+        """Judged at run time, with words that help."""
+        return True
+
+    def choose(self, profile: str, language: str) -> tuple[Any, str]:
+        """The handle, and the account in words."""
+        from ..nemo_client import AuthHandle, account_text
+        from ..nemo_client import profile as find_profile
+
+        _host.check_home()
+        return AuthHandle(profile, language), account_text(find_profile(profile), language)

@@ -1,0 +1,126 @@
+"""NemoVideo Export Render: the draft becomes a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _deliveries, _host, _images, _inputs, _lists, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Studio, Video
+
+RETURN_TYPES = ("VIDEO", "STRING", "IMAGE", "STRING")
+RETURN_NAMES = ("video", "video_path", "last_frame", "info")
+OUTPUT_TOOLTIPS = (
+    "The video, for Save Video or Get Video Components.",
+    "The absolute path of the file.",
+    "The last frame, to go on from.",
+    "JSON: session, render, draft, credits, checksum.",
+)
+WIDTH = len(RETURN_TYPES)
+
+
+class NemoExportRender:
+    """Renders a session's draft and delivers the file."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = "Renders the video and saves it in ComfyUI's output folder. Free."
+    RETURN_TYPES = RETURN_TYPES
+    RETURN_NAMES = RETURN_NAMES
+    OUTPUT_TOOLTIPS = OUTPUT_TOOLTIPS
+    FUNCTION = "export"
+    OUTPUT_NODE = True
+    INPUT_IS_LIST = True
+    OUTPUT_IS_LIST = (True,) * WIDTH
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "session": _inputs.SESSION,
+                "filename_prefix": _inputs.PREFIX,
+                "format": _inputs.FORMAT,
+                "quality": _inputs.QUALITY,
+            },
+            "optional": {"resolution": _inputs.RESOLUTION, "on_item_error": _lists.ON_ITEM_ERROR},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
+        return is_changed(filename_prefix)
+
+    async def export(
+        self,
+        session: list[Any],
+        filename_prefix: list[str],
+        format: list[str],
+        quality: list[str],
+        resolution: Sequence[str] = ("auto",),
+        on_item_error: Sequence[str] = (_lists.STOP,),
+    ) -> dict[str, Any]:
+        """Video, path, last frame and info of each item, and their previews."""
+        items = _lists.spread(
+            {
+                "session": session,
+                "filename_prefix": filename_prefix,
+                "format": format,
+                "quality": quality,
+                "resolution": resolution,
+            }
+        )
+        first = session[0]
+        outcomes = await _run.run_all(first.profile, [_work(item) for item in items], language=first.language)
+        return await present(outcomes, on_item_error[0], filename_prefix[0])
+
+
+def is_changed(filename_prefix: Any) -> str:
+    """The number of repeated deliveries of this node and prefix, and of runs that left items out."""
+    prefix = filename_prefix[0] if isinstance(filename_prefix, list) and filename_prefix else filename_prefix
+    return f"{_deliveries.repeated(str(prefix))}.{_lists.rerun_count()}"
+
+
+def output_of(item: dict[str, Any]) -> Any:
+    """The export settings among an item's inputs."""
+    from ..nemo_client import Output
+
+    return Output(item["format"], item["quality"], item["resolution"])
+
+
+async def present(outcomes: list[Any], on_item_error: str, prefix: str) -> dict[str, Any]:
+    """Delivered videos as outputs and previews."""
+    rows = _lists.settle(outcomes, on_item_error, lambda _: {}, WIDTH)
+    videos: list[Video] = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    shown = await asyncio.to_thread(_outputs, videos)
+    _deliveries.note(prefix, [video.path for video in videos])
+    filled = iter(shown)
+    full = [row if isinstance(row, tuple) else next(filled) for row in rows]
+    ui: dict[str, Any] = {"images": [_host.view_of(video.path) for video in videos]}
+    if not any(video.format == "gif" for video in videos):
+        ui["animated"] = (True,)
+    return {"ui": ui, "result": _lists.columns(full, WIDTH)}
+
+
+def _outputs(videos: Sequence[Video]) -> list[tuple[Any, str, Any, str]]:
+    from ..nemo_client import last_frame
+
+    return [
+        (_host.video(each.path), str(each.path), _images.to_image(last_frame(each.path)), info_of(each))
+        for each in videos
+    ]
+
+
+def info_of(video: Video) -> str:
+    """What is known of a delivered video, as JSON: nothing secret, no claim link."""
+    return json.dumps(video.to_json(), ensure_ascii=False, indent=1)
+
+
+def _work(item: dict[str, Any]) -> Any:
+    destination = _host.destination(item["filename_prefix"])
+
+    async def work(studio: Studio, waiting: _run.Item) -> Video:
+        return await studio.export(item["session"], destination, output_of(item), caller=waiting.caller)
+
+    return work

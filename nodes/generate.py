@@ -1,0 +1,89 @@
+"""NemoVideo Generate Video: the paid step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import _inputs, _lists, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import SessionHandle, Studio, Turned
+
+
+class NemoGenerateVideo:
+    """Generates a video from what is in a session."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Generates a video from the images of a session. Costs credits on the cloud; the same request is never paid "
+        "twice: queued again, it finds its result."
+    )
+    RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
+    RETURN_NAMES = ("session", "reply", "timeline")
+    OUTPUT_TOOLTIPS = ("The session with the draft.", "What the backend answered.", "The draft's tracks in words.")
+    FUNCTION = "generate"
+    INPUT_IS_LIST = True
+    OUTPUT_IS_LIST = (True, True, True)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "session": _inputs.SESSION,
+                "prompt": _inputs.PROMPT,
+                "aspect_ratio": _inputs.ASPECT_RATIO,
+                "duration": _inputs.DURATION,
+                "seed": _inputs.SEED,
+            },
+            "optional": {"max_credits": _inputs.MAX_CREDITS, "on_item_error": _lists.ON_ITEM_ERROR},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        return _lists.rerun_count()
+
+    async def generate(
+        self,
+        session: list[Any],
+        prompt: list[str],
+        aspect_ratio: list[str],
+        duration: list[int],
+        seed: list[int],
+        max_credits: Sequence[int] = (0,),
+        on_item_error: Sequence[str] = (_lists.STOP,),
+    ) -> tuple[list[Any], ...]:
+        """Session, reply and timeline of each item."""
+        items = _lists.spread(
+            {"session": session, "prompt": prompt, "aspect_ratio": aspect_ratio, "duration": duration, "seed": seed}
+        )
+        first = session[0]
+        outcomes = await _run.run_all(
+            first.profile, [_work(item) for item in items], language=first.language, max_credits=max_credits[0]
+        )
+        rows = _lists.settle(outcomes, on_item_error[0], lambda error: {0: failed(first, error)}, 3)
+        return _lists.columns(rows, 3)
+
+
+def failed(session: SessionHandle, error: Exception) -> SessionHandle:
+    """A session marked failed, which stands for a skipped item."""
+    return replace(session, error=str(error))
+
+
+def row(turned: Turned, language: str) -> tuple[Any, str, str]:
+    """The outputs of a message: the session, the reply without talk of the web page, the timeline."""
+    from ..nemo_client import translate
+
+    return turned.session, translate(turned.reply, language).text, turned.timeline
+
+
+def _work(item: dict[str, Any]) -> Any:
+    async def work(studio: Studio, waiting: _run.Item) -> tuple[Any, str, str]:
+        from ..nemo_client import Wish
+
+        wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"])
+        turned = await studio.generate(item["session"], wish, caller=waiting.caller)
+        return row(turned, item["session"].language)
+
+    return work

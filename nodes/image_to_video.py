@@ -1,0 +1,116 @@
+"""NemoVideo Image to Video: the whole way in one node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _host, _inputs, _lists, _run
+from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, is_changed, output_of, present
+from .upload import pictures_of
+
+if TYPE_CHECKING:
+    from ..nemo_client import Media, Studio, Video
+
+
+class NemoImageToVideo:
+    """Uploads, generates and exports."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Turns images into a video file. Costs credits on the cloud; the same request is never paid twice: queued "
+        "again, it goes on where it stood."
+    )
+    RETURN_TYPES = RETURN_TYPES
+    RETURN_NAMES = RETURN_NAMES
+    OUTPUT_TOOLTIPS = OUTPUT_TOOLTIPS
+    FUNCTION = "animate"
+    OUTPUT_NODE = True
+    INPUT_IS_LIST = True
+    OUTPUT_IS_LIST = (True,) * WIDTH
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "image": _inputs.IMAGE,
+                "prompt": _inputs.PROMPT,
+                "aspect_ratio": _inputs.ASPECT_RATIO,
+                "duration": _inputs.DURATION,
+                "seed": _inputs.SEED,
+                "filename_prefix": _inputs.PREFIX,
+                "profile": _inputs.profile(),
+            },
+            "optional": {
+                "end_image": ("IMAGE", {"tooltip": "The picture to end on: one, or one an image."}),
+                "batch_mode": _inputs.BATCH_MODE,
+                "format": _inputs.FORMAT,
+                "quality": _inputs.QUALITY,
+                "resolution": _inputs.RESOLUTION,
+                "language": _inputs.LANGUAGE,
+                "max_credits": _inputs.MAX_CREDITS,
+                "on_item_error": _lists.ON_ITEM_ERROR,
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, profile: Any) -> bool:
+        """Judged at run time, with words that help."""
+        return True
+
+    @classmethod
+    def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
+        return is_changed(filename_prefix)
+
+    async def animate(
+        self, image: list[Any], profile: list[str], end_image: Sequence[Any] = (), **widgets: list[Any]
+    ) -> dict[str, Any]:
+        """Video, path, last frame and info of each item, and their previews."""
+        settings = {**_OPTIONAL, **widgets}
+        one_each = settings.pop("batch_mode")[0] == _inputs.ONE_EACH
+        max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
+        groups = await asyncio.to_thread(_groups, image, end_image, one_each)
+        items = _lists.spread(settings, len(groups))
+        works = [_work(media, item, bool(end_image)) for media, item in zip(groups, items, strict=True)]
+        language = settings["language"][0]
+        outcomes = await _run.run_all(profile[0], works, language=language, max_credits=max_credits)
+        return await present(outcomes, on_item_error, settings["filename_prefix"][0])
+
+
+_OPTIONAL: dict[str, list[Any]] = {
+    "batch_mode": [_inputs.ALL_IN_ONE],
+    "format": ["mp4"],
+    "quality": ["high"],
+    "resolution": ["auto"],
+    "language": ["auto"],
+    "max_credits": [0],
+    "on_item_error": [_lists.STOP],
+}
+
+
+def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) -> list[list[Media]]:
+    """The media of each video: all images or one, then the end image if there is one. Blocks."""
+    from ..nemo_client import InputError
+
+    pictures = pictures_of(images, (), "auto")
+    ends = pictures_of(end_images, (), "auto") if end_images else []
+    groups = [[picture] for picture in pictures] if one_each else [pictures]
+    if not ends:
+        return groups
+    if len(ends) not in (1, len(groups)):
+        raise InputError("lists-differ", name="end_image", length=len(ends), expected=len(groups))
+    return [[*group, ends[index if len(ends) > 1 else 0]] for index, group in enumerate(groups)]
+
+
+def _work(media: list[Media], item: dict[str, Any], ends: bool) -> Any:
+    destination = _host.destination(item["filename_prefix"])
+
+    async def work(studio: Studio, waiting: _run.Item) -> Video:
+        from ..nemo_client import Wish
+
+        wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
+        language = item["language"]
+        return await studio.animate(media, wish, destination, output_of(item), language=language, caller=waiting.caller)
+
+    return work

@@ -1,0 +1,168 @@
+"""A real ComfyUI as a subprocess, and a small client of its HTTP API and websocket, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+PACK = Path(__file__).parent.parent
+START_SECONDS = 240.0
+
+SAMPLER_PACK = '''
+import time
+
+class BlockingSampler:
+    """Blocks the event loop like a sampler does."""
+    CATEGORY = "tests"
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "sample"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"seconds": ("FLOAT", {"default": 1.0})}}
+
+    def sample(self, seconds):
+        time.sleep(seconds)
+        return {"ui": {"slept": [seconds]}, "result": (1,)}
+
+NODE_CLASS_MAPPINGS = {"TestBlockingSampler": BlockingSampler}
+'''
+
+
+def checkout() -> Path | None:
+    """The ComfyUI checkout that `COMFYUI_PATH` names, if any."""
+    named = os.environ.get("COMFYUI_PATH")
+    return Path(named) if named and (Path(named) / "main.py").is_file() else None
+
+
+@dataclass
+class Run:
+    """What came of a prompt: websocket messages in order, and its entry in the history."""
+
+    prompt_id: str
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    history: dict[str, Any] = field(default_factory=dict)
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [message["data"] for message in self.messages if message["type"] == kind]
+
+
+class ComfyUI:
+    """A ComfyUI server on this machine with our pack in its `custom_nodes`."""
+
+    def __init__(self, base: Path, environment: dict[str, str]) -> None:
+        self.base = base
+        nodes = base / "custom_nodes"
+        nodes.mkdir(parents=True)
+        (nodes / "nemo-video").symlink_to(PACK, target_is_directory=True)
+        (base / "user").mkdir()
+        (nodes / "test_sampler").mkdir()
+        (nodes / "test_sampler" / "__init__.py").write_text(SAMPLER_PACK)
+        self._environment = environment
+        self.log = base / "comfyui.log"
+
+    def __enter__(self) -> ComfyUI:
+        path = checkout()
+        assert path is not None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+        command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"]
+        command += ["--base-directory", str(self.base), "--disable-api-nodes"]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, cwd=path, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.url = f"http://127.0.0.1:{port}"
+        self._wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise AssertionError(f"ComfyUI ended at its start:\n{self.log.read_text()[-4000:]}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(self.url.rsplit(":", 1)[1]))) == 0:
+                    return
+            time.sleep(0.25)
+        raise AssertionError(f"ComfyUI did not start:\n{self.log.read_text()[-4000:]}")
+
+    def get(self, path: str) -> Any:
+        """GET a JSON answer."""
+
+        async def ask() -> Any:
+            async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+                assert response.status == 200, (path, response.status)
+                return await response.json() if "json" in response.content_type else await response.read()
+
+        return asyncio.run(ask())
+
+    def run(
+        self,
+        graph: dict[str, Any],
+        *,
+        on_message: Callable[[dict[str, Any]], str | None] | None = None,
+        seconds: float = 120,
+    ) -> Run:
+        """Queue a graph and follow it to its end. `on_message` may answer with a path to POST to (an interrupt)."""
+        return asyncio.run(asyncio.wait_for(self._run(graph, on_message), seconds))
+
+    async def _run(self, graph: dict[str, Any], on_message: Callable[[dict[str, Any]], str | None] | None) -> Run:
+        client = uuid.uuid4().hex
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{self.url}/ws?clientId={client}") as socket_,
+        ):
+            async with session.post(self.url + "/prompt", json={"prompt": graph, "client_id": client}) as response:
+                answer = await response.json()
+                assert response.status == 200, json.dumps(answer)[:2000]
+            run = Run(answer["prompt_id"])
+            async for message in socket_:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    run.texts += _text_of(message.data)
+                    continue
+                data = json.loads(message.data)
+                data["at"] = time.monotonic()
+                run.messages.append(data)
+                if on_message and (path := on_message(data)):
+                    async with session.post(self.url + path, json={}) as response:
+                        assert response.status == 200
+                if data["type"] in ("execution_success", "execution_error", "execution_interrupted"):
+                    break
+            while not run.history:  # written a moment after the last message
+                await asyncio.sleep(0.05)
+                async with session.get(f"{self.url}/history/{run.prompt_id}") as response:
+                    run.history = (await response.json()).get(run.prompt_id, {})
+        return run
+
+
+def _text_of(frame: bytes) -> list[str]:
+    """The text of a binary websocket frame of ComfyUI's kind 3: `>I kind | >I length | node id | text`."""
+    if int.from_bytes(frame[:4], "big") != 3:
+        return []
+    length = int.from_bytes(frame[4:8], "big")
+    return [frame[8 + length :].decode()]

@@ -1,0 +1,38 @@
+"""Fixtures for the nodes: the stand-in for ComfyUI, the pack loaded into it, and images."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ._host import Host, load_pack
+
+
+@pytest.fixture(scope="session")
+def pack() -> Any:
+    """The pack, loaded once as ComfyUI loads it."""
+    return load_pack()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """ComfyUI's stand-in, fresh for each test."""
+    made = Host(tmp_path / "comfyui")
+    for name, module in made.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    if importlib.util.find_spec("torch") is None:
+        from ._arrays import torch_module
+
+        monkeypatch.setitem(sys.modules, "torch", torch_module())
+    return made
+
+
+@pytest.fixture
+def nodes(pack: Any, host: Host) -> dict[str, type[Any]]:
+    """The node classes by id."""
+    classes: dict[str, type[Any]] = pack.NODE_CLASS_MAPPINGS
+    return classes
