@@ -1,0 +1,190 @@
+"""`nemo-video animate` and `nemo-video credits`: from what was typed to the Studio and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from . import _intents
+from ._cli_run import Run
+from ._cli_screen import Outcome
+from ._config import LANGUAGES
+from ._errors import InputError
+from ._handles import SessionHandle
+from ._landing import Destination, temporary_file
+from ._media import Media, from_file, from_url
+from ._models import Credits
+from ._money import FREE, Money
+from ._progress import Progress
+from ._results import FORMATS, Output, Video, Wish, one_of
+from ._transfers import disk_error
+from ._words import say
+
+DEFAULT_STEM: Final = "video"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where a video shall go and as what, as it was typed."""
+
+    output: str = ""
+    format: str = ""
+    quality: str = "high"
+    resolution: str = "auto"
+
+    def plan(self, images: Sequence[str]) -> tuple[Output, Destination]:
+        """The export and its place, named like the first of `images` where nobody said so.
+
+        `InputError` where the words do not fit together.
+        """
+        path = Path(self.output or ".").expanduser()
+        into_folder = not self.output or self.output.endswith(("/", os.sep)) or os.path.isdir(path)
+        suffix = "" if into_folder else path.suffix.lower().lstrip(".")
+        asked = self.format.lower().lstrip(".")
+        if suffix and asked and suffix != asked:
+            raise InputError("output-format", suffix=suffix, format=asked)
+        if suffix:
+            one_of("--output", suffix, FORMATS)
+        output = Output(asked or suffix or "mp4", self.quality.lower(), self.resolution.lower())
+        folder, stem = (path, stem_of(images)) if into_folder else (path.parent, path.stem)
+        return output, Destination(folder.absolute(), stem, numbering="on collision")
+
+
+@dataclass(frozen=True)
+class Animation:
+    """What `animate` was asked for, as it was typed."""
+
+    images: Sequence[str]
+    prompt: str
+    delivery: Delivery
+    duration: float = 0
+    ratio: str = "auto"
+    seed: int = 0
+    language: str = "auto"
+
+
+async def animate(run: Run, asked: Animation) -> Outcome:
+    """The whole way: pictures, upload, generation, export. What can be wrong is found before anything is sent."""
+    seconds = int(asked.duration) if asked.duration == asked.duration // 1 else asked.duration
+    wish = Wish(asked.prompt, asked.ratio, seconds, asked.seed)
+    one_of("--language", asked.language, LANGUAGES)
+    output, destination = await planned(asked.delivery, asked.images)
+    media = await read_media(run, asked.images)
+    studio = await run.studio()
+    session = run.at(await studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller))
+    turned = run.turned(await studio.generate(session, wish, caller=run.caller))
+    video = await studio.export(turned.session, destination, output, caller=run.caller)
+    spoken = _intents.translate(turned.reply, run.screen.lang)
+    remarks = [spoken.text, *proposals(run, spoken), video.timeline, spent(video.money, run)]
+    if video.reused or turned.reused:
+        remarks.append(say("shell.reused", run.screen.lang))
+    data = as_data(
+        turned.session, video, reply=spoken.text, timeline=video.timeline, money=video.money, reused=turned.reused
+    )
+    return Outcome(str(video.path), data, tuple(filter(None, remarks)))
+
+
+async def credits(run: Run) -> Outcome:
+    """The balance; for an anonymous account also where to register."""
+    studio = await run.studio()
+    balance = await studio.credits()
+    link = await studio.registration_link()
+    data = {"profile": run.profile, **balance.model_dump(include={"available", "frozen", "total"})}
+    remarks = (say("shell.register", run.screen.lang, link=link),) if link else ()
+    return Outcome(balance_text(balance, run), {**data, "register": link or None}, remarks)
+
+
+async def read_media(run: Run, images: Sequence[str]) -> list[Media]:
+    """The pictures, in their order; files are read side by side in threads."""
+    if not images:
+        return []
+    run.screen.progress(Progress("encode"))
+    return list(await asyncio.gather(*(asyncio.to_thread(_medium, each) for each in images)))
+
+
+def _medium(text: str) -> Media:
+    return from_url(text) if "://" in text else from_file(Path(text).expanduser())
+
+
+def as_data(
+    session: SessionHandle | None,
+    video: Video | None = None,
+    *,
+    reply: str = "",
+    timeline: str = "",
+    money: Money = FREE,
+    reused: bool = False,
+) -> dict[str, object]:
+    """The one JSON object of `--json`; what there is none of is null."""
+    return {
+        "video": str(video.path) if video else None,
+        "session_id": session.session_id if session else None,
+        "task_id": (session.task_id or None) if session else None,
+        "render_id": video.render_id if video else None,
+        "reply": reply or None,
+        "timeline": timeline or None,
+        "credits": money.to_json(),
+        "reused": reused,
+    }
+
+
+def stem_of(images: Sequence[str]) -> str:
+    """What a video is called where nobody said so: like its first picture."""
+    if not images:
+        return DEFAULT_STEM
+    if "://" not in images[0]:
+        return Path(images[0]).stem or DEFAULT_STEM
+    name = unquote(urlsplit(images[0]).path).rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or DEFAULT_STEM
+
+
+async def planned(delivery: Delivery, images: Sequence[str]) -> tuple[Output, Destination]:
+    """The export and its place, which was tried out."""
+    output, destination = delivery.plan(images)
+    await asyncio.to_thread(probe, destination, output.format)
+    return output, destination
+
+
+def probe(destination: Destination, suffix: str) -> None:
+    """`DiskError` if no video could be written there, before anything is paid for; leaves nothing behind."""
+    folder = destination.folder
+    missing = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+    try:
+        with temporary_file(destination, suffix):
+            os.lstat(folder / destination.name(2, suffix))  # finds a name that is too long
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise disk_error(error, folder / destination.name(1, suffix)) from error
+    finally:
+        for each in missing:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+
+
+def balance_text(balance: Credits, run: Run) -> str:
+    """The balance in words."""
+    numbers = {name: f"{getattr(balance, name):g}" for name in ("available", "frozen", "total")}
+    return say("credits", run.screen.lang, **numbers)
+
+
+def spent(money: Money, run: Run) -> str:
+    """What it took, what is left, and how sure that is."""
+    if money.spent == 0 and money.after is None:
+        return say("shell.free", run.screen.lang)
+    spent, left = ("?" if each is None else f"{each:g}" for each in (money.spent, money.after))
+    return say(f"shell.spent.{money.certainty}", run.screen.lang, spent=spent, left=left)
+
+
+def proposals(run: Run, spoken: _intents.Translated) -> list[str]:
+    """What the backend would do next for credits: told with the command for it, never sent from here."""
+    return [
+        say("shell.proposal", run.screen.lang, message=each, command=run.command(each)) for each in spoken.proposals
+    ]

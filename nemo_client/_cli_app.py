@@ -1,0 +1,243 @@
+"""The commands of `nemo-video`: their words and options. What they do stands in the modules `_cli_*` beside this."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from typer.main import get_command
+
+from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, unexpected
+from ._config import CLOUD, LOCAL, VERSION
+from ._words import say
+
+if TYPE_CHECKING:
+    from ._cli_run import Run
+
+USAGE_CODE: Final = 2
+_PROGRAM: Final = "nemo-video"
+_DEFAULT_PROMPT: Final = "turn this image into a 5-second animated video clip with smooth motion"
+
+# typer re-exports one of click's usage errors; their root is its base, whichever click this typer brings.
+_UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name=_PROGRAM,
+    help="Turn images into videos, on NemoVideo's cloud or on a free local preview.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+_Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files, or http(s) addresses.")]
+_Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What the video shall show.")]
+_Output = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Where the video goes. Never replaces a file: it is numbered then."
+    ),
+]
+_Duration = Annotated[float, typer.Option(metavar="SECONDS", help="Length of the video; 0 leaves it to the backend.")]
+_Ratio = Annotated[str, typer.Option(metavar="RATIO", help="auto, 9:16, 16:9, 1:1, 4:5, 3:4, 4:3 or 21:9.")]
+_Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Another seed makes another video.")]
+_Format = Annotated[str, typer.Option(metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif; else as --output ends.")]
+_Quality = Annotated[str, typer.Option(metavar="QUALITY", help="high, medium or low.")]
+_Resolution = Annotated[str, typer.Option(metavar="SIZE", help="auto, 1080p, 720p or 480p.")]
+_Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the session: auto, en, zh-CN, ja ...")]
+_MaxCredits = Annotated[int, typer.Option(min=0, metavar="N", help="Do not spend more than this; 0 is no limit.")]
+_Profile = Annotated[str, typer.Option(metavar="NAME", help=f"Where to work: '{CLOUD}' (default), or one of yours.")]
+_Local = Annotated[bool, typer.Option("--local", help="Work on the free local preview: no account, no network.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
+_ChatImages = Annotated[
+    list[str] | None, typer.Option("--image", "-i", metavar="IMAGE", help="An image to talk about; may be given again.")
+]
+_Session = Annotated[str, typer.Option(metavar="ID", help="Go on in this session.")]
+
+
+def run(argv: Sequence[str]) -> int:
+    """Carry out `argv`; the exit code."""
+    screen = Screen(as_json="--json" in argv)
+    with _logging(screen):
+        try:
+            result = get_command(app).main(list(argv), prog_name=_PROGRAM, standalone_mode=False, obj=screen)
+        except _UsageError as error:
+            return screen.fail(_usage(error, screen))
+        except (KeyboardInterrupt, typer.Abort):
+            result = INTERRUPTED
+        except Exception as error:  # from before the command began, such as a broken installation
+            logging.getLogger("nemo_client").debug("unexpected", exc_info=True)
+            return screen.fail(unexpected(error, screen.lang))
+    if result == INTERRUPTED and not screen.told:  # Ctrl-C before the command began
+        text = f"{say('cancelled', screen.lang)} {say('money.no', screen.lang)}"
+        return screen.fail(Failure("cancelled", text, "no", INTERRUPTED))
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: Exception, screen: Screen) -> Failure:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else _PROGRAM
+    reason = str(getattr(error, "format_message", lambda: error)()).rstrip(".")
+    text = say("usage", screen.lang, reason=reason, command=command)
+    return Failure("usage", f"{text} {say('money.no', screen.lang)}", "no", USAGE_CODE)
+
+
+@contextlib.contextmanager
+def _logging(screen: Screen) -> Iterator[None]:
+    """Warnings as lines on the screen; with NEMO_DEBUG everything of ours, with tracebacks."""
+    debug = os.environ.get("NEMO_DEBUG", "") not in ("", "0")
+    root, ours = logging.getLogger(), logging.getLogger("nemo_client")
+    handler: logging.Handler = logging.StreamHandler() if debug else _Lines(screen)
+    level = ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.DEBUG if debug else level)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        ours.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Log records as single lines for people."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._screen.warn(record.getMessage())
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> int:
+    """Turn images into videos, on NemoVideo's cloud or on a free local preview."""
+    if version:
+        typer.echo(f"{_PROGRAM} {VERSION}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(USAGE_CODE)
+    return 0
+
+
+@app.command()
+def animate(
+    context: typer.Context,
+    images: _Images,
+    prompt: _Prompt = _DEFAULT_PROMPT,
+    output: _Output = "",
+    duration: _Duration = 0,
+    ratio: _Ratio = "auto",
+    seed: _Seed = 0,
+    format: _Format = "",
+    quality: _Quality = "high",
+    resolution: _Resolution = "auto",
+    language: _Language = "auto",
+    max_credits: _MaxCredits = 0,
+    profile: _Profile = "",
+    local: _Local = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Turn images into one video, and print where it is."""
+    from . import _cli_animate as work
+
+    asked = work.Animation(
+        images, prompt, work.Delivery(output, format, quality, resolution), duration, ratio, seed, language
+    )
+    return _carry_out(
+        _screen(context, quiet, as_json), profile, local, lambda run: run.do(work.animate(run, asked)), max_credits
+    )
+
+
+@app.command()
+def credits(
+    context: typer.Context,
+    profile: _Profile = "",
+    local: _Local = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Print the account's credits."""
+    from . import _cli_animate as work
+
+    return _carry_out(_screen(context, quiet, as_json), profile, local, lambda run: run.do(work.credits(run)))
+
+
+@app.command()
+def chat(
+    context: typer.Context,
+    message: Annotated[
+        list[str] | None, typer.Argument(metavar="[MESSAGE]...", help="What to say; asked for where it is left out.")
+    ] = None,
+    images: _ChatImages = None,
+    session: _Session = "",
+    output: _Output = "",
+    language: _Language = "auto",
+    max_credits: _MaxCredits = 0,
+    profile: _Profile = "",
+    local: _Local = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Talk to the video agent: generate, edit, export, credits, status."""
+    from . import _cli_chat as work
+    from ._cli_animate import Delivery
+
+    asked = work.Talk(Delivery(output), images or [], session, language)
+
+    def body(run: Run) -> Outcome | None:
+        conversation = work.Chat(run, asked)
+        if not message and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
+            work.converse(run, conversation)
+            return None
+        return run.do(conversation.once(" ".join(message) if message else sys.stdin.read()))
+
+    return _carry_out(_screen(context, quiet, as_json), profile, local, body, max_credits)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Where to listen; others than this machine on your word.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes a free one.")] = 0,
+    credits: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Credits of each account; without it they never run out.")
+    ] = None,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Let clients sign up for a free account.")] = False,
+    directory: Annotated[str, typer.Option(metavar="FOLDER", help="Where sessions are kept.")] = "",
+    quiet: _Quiet = False,
+) -> int:
+    """Serve the local preview backend to any client, until Ctrl-C."""
+    from . import _cli_serve as work
+
+    asked = work.Service(host, port, credits, anonymous, directory)
+    return _carry_out(_screen(context, quiet), "", True, lambda run: work.serve(run, asked))
+
+
+def _screen(context: typer.Context, quiet: bool, as_json: bool = False) -> Screen:
+    """The screen of this run, now that its options are known."""
+    screen: Screen = context.obj
+    screen.quiet, screen.as_json = quiet, as_json
+    return screen
+
+
+def _carry_out(
+    screen: Screen, profile: str, local: bool, body: Callable[[Run], Outcome | None], max_credits: int = 0
+) -> int:
+    from ._cli_run import report
+
+    if local and profile not in ("", LOCAL):
+        raise typer.BadParameter(say("either", screen.lang, one="--local", other="--profile"))
+    return report(screen, LOCAL if local else profile or CLOUD, max_credits, body)

@@ -1,0 +1,214 @@
+"""`nemo-video chat`: a conversation in one session, opened when a message needs it.
+
+A request that is not for the agent never goes there: exports, credits and the timeline are free. What the agent asks
+of a person who sits before its web page is translated; free parts are carried out, the others told with their command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from . import _intents
+from ._cli_animate import (
+    Delivery,
+    as_data,
+    balance_text,
+    planned,
+    proposals,
+    read_media,
+    spent,
+)
+from ._cli_run import Run
+from ._cli_screen import Outcome
+from ._config import LANGUAGES
+from ._errors import Cancelled, InputError, NemoError
+from ._handles import SessionHandle
+from ._money import FREE, Money
+from ._results import Video, one_of
+from ._words import say
+
+WAYS_OUT: Final = frozenset({"exit", "quit", "bye", ":q", "退出", "再见"})
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What `chat` was asked for, as it was typed."""
+
+    delivery: Delivery
+    images: Sequence[str] = ()
+    session: str = ""
+    language: str = "auto"
+
+
+@dataclass
+class _Answer:
+    """What one message came to, until it is told."""
+
+    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    reply: str = ""
+    timeline: str = ""
+    money: Money = FREE
+    video: Video | None = None
+    reused: bool = False
+
+
+class Chat:
+    """The conversation of one command."""
+
+    def __init__(self, run: Run, asked: Talk) -> None:
+        self._run = run
+        self._asked = asked
+        self._session: SessionHandle | None = None
+
+    async def turn(self, message: str) -> Outcome:
+        """Carry out one message."""
+        if not message.strip():
+            raise InputError("prompt-empty")
+        one_of("--language", self._asked.language, LANGUAGES)
+        answer = _Answer()
+        intent = _intents.route(message)
+        if intent == "agent":
+            await self._ask(message, answer)
+        elif intent == "upload":
+            await self._upload(message, answer)
+        else:
+            await self._act(intent, answer)
+        data = as_data(
+            self._session,
+            answer.video,
+            reply=answer.reply,
+            timeline=answer.timeline,
+            money=answer.money,
+            reused=answer.reused,
+        )
+        return Outcome("\n".join(filter(None, answer.said)), data, notes=tuple(filter(None, answer.notes)))
+
+    async def once(self, message: str) -> Outcome:
+        """The only message of a command: also says how to go on."""
+        outcome = await self.turn(message)
+        if self._session is None:
+            return outcome
+        return replace(outcome, notes=(*outcome.notes, further(self._run)))
+
+    async def _ask(self, message: str, answer: _Answer) -> None:
+        session = await self._opened(message)
+        studio = await self._run.studio()
+        turned = await studio.chat(session, message, caller=self._run.caller)
+        self._session = turned.session
+        self._run.turned(turned)
+        spoken = _intents.translate(turned.reply, self._run.screen.lang)
+        answer.reply, answer.money, answer.reused = spoken.text, turned.money, turned.reused
+        answer.timeline = turned.timeline
+        answer.said.append(spoken.text)
+        answer.notes += [*proposals(self._run, spoken), spent(turned.money, self._run)]
+        for action in spoken.actions:
+            try:
+                await self._act(action, answer)
+            except NemoError as error:  # the answer is paid for: it is told all the same
+                answer.notes.append(error.text(self._run.screen.lang))
+
+    async def _act(self, action: str, answer: _Answer) -> None:
+        """Carry out something free: the credits, the export, or the state as a timeline."""
+        studio = await self._run.studio()
+        if action == "credits":
+            balance = await studio.credits()
+            answer.money = replace(answer.money, after=balance.available)
+            answer.said.append(balance_text(balance, self._run))
+            answer.reply = answer.reply or answer.said[-1]
+        elif action == "export":
+            output, destination = await planned(self._asked.delivery, self._asked.images)
+            answer.video = await studio.export(await self._known(), destination, output, caller=self._run.caller)
+            answer.timeline = answer.video.timeline
+            answer.said.append(str(answer.video.path))
+        else:
+            answer.timeline = await studio.timeline(await self._known())
+            if answer.timeline not in answer.said:
+                answer.said.append(answer.timeline)
+
+    async def _upload(self, message: str, answer: _Answer) -> None:
+        """A message that is a file or addresses: they go to the session."""
+        files = _files_in(message)
+        if not files:
+            raise InputError("chat-upload")
+        if self._asked.session or self._asked.images or self._session:
+            await self._opened("")
+        await self._add(files, "")
+        answer.reply = say("shell.uploaded", self._run.screen.lang, count=len(files))
+        answer.said.append(answer.reply)
+
+    async def _known(self) -> SessionHandle:
+        """The session, where there is one to go on with."""
+        if not (self._session or self._asked.session or self._asked.images):
+            raise InputError("chat-no-session")
+        return await self._opened("")
+
+    async def _opened(self, prompt: str) -> SessionHandle:
+        """The session: the given one, with the given pictures, or a new one."""
+        if self._session is None:
+            studio = await self._run.studio()
+            if self._asked.session:
+                self._at(await studio.take_up(self._asked.session, self._asked.language))
+            if self._asked.images:
+                await self._add(self._asked.images, prompt)
+            elif not self._asked.session:
+                self._at(await studio.new_session(self._asked.language))
+        assert self._session is not None  # noqa: S101 - set by every way above
+        return self._session
+
+    async def _add(self, images: Sequence[str], prompt: str) -> None:
+        media = await read_media(self._run, images)
+        studio = await self._run.studio()
+        self._at(
+            await studio.upload(
+                media, language=self._asked.language, prompt=prompt, onto=self._session, caller=self._run.caller
+            )
+        )
+
+    def _at(self, session: SessionHandle) -> None:
+        self._session = self._run.at(session)
+
+
+def _files_in(message: str) -> list[str]:
+    """The addresses, or the one file, that a message consists of; none where it only says "upload"."""
+    bare = message.strip().strip("\"'")
+    if "://" in bare:
+        return bare.split()
+    return [bare] if os.path.isfile(bare) or os.path.splitext(bare)[1] else []
+
+
+def converse(run: Run, chat: Chat) -> None:
+    """Message after message from the keyboard, until there is no more or a way out is typed."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives input() its line editing
+    run.screen.remark(say("shell.converse", run.screen.lang))
+    while True:
+        try:
+            message = input("> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            run.screen.remark("")
+            break
+        if message.casefold() in WAYS_OUT:
+            break
+        if message:
+            _turn(run, chat, message)
+    if run.session_id:
+        run.screen.remark(further(run))
+
+
+def further(run: Run) -> str:
+    """How to go on in the session of this command."""
+    return say("shell.session", run.screen.lang, command=run.command())
+
+
+def _turn(run: Run, chat: Chat, message: str) -> None:
+    try:
+        run.screen.show(run.do(chat.turn(message)))
+    except Cancelled:
+        raise
+    except NemoError as error:
+        run.screen.fail(run.failure(error))

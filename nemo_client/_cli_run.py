@@ -1,0 +1,247 @@
+"""One shell command at work: its loop, Ctrl-C, and what is said when it ends badly.
+
+The first Ctrl-C starts nothing new: paid work that is out is read to its end (hanging up may stop it, and it is paid
+all the same), everything else is stopped, a render at the backend too. The second Ctrl-C leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final, TypeVar
+
+from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, facts_of
+from ._cli_studio import ShellStudio
+from ._config import CLOUD, LOCAL
+from ._errors import Cancelled, Charged, NemoError, ResultUnknown
+from ._handles import SessionHandle
+from ._intents import translate
+from ._progress import Caller
+from ._results import Turned
+from ._words import say
+
+logger = logging.getLogger("nemo_client")
+
+REST_SECONDS: Final = 12.0
+LEAVE_SECONDS: Final = 0.7
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_T = TypeVar("_T")
+
+
+class Run:
+    """A command's loop, its Studio (opened when it is needed), what it reached, and how often Ctrl-C was pressed.
+
+    For the main thread; `do` runs a coroutine to its end. `close` it.
+    """
+
+    def __init__(self, screen: Screen, profile: str = CLOUD, max_credits: int = 0) -> None:
+        self.screen = screen
+        self.profile = profile
+        self.caller = Caller(screen.progress, max_credits)
+        self.presses = 0
+        self.session_id = ""
+        self._charged: Charged = "no"
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._opening: asyncio.Task[ShellStudio] | None = None
+
+    def close(self) -> None:
+        """Close the Studio and the loop. What goes wrong here changes nothing about what was told."""
+        try:
+            self._complete(self._close())
+            self._complete(self._loop.shutdown_default_executor())
+        except Exception:  # everything is done and told
+            logger.debug("closing failed", exc_info=True)
+        finally:
+            self._loop.close()
+
+    async def studio(self) -> ShellStudio:
+        """The Studio of this command's profile."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(ShellStudio.start(self.profile))
+        return await asyncio.shield(self._opening)
+
+    def do(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run `work`; `Cancelled` if the user stopped it."""
+        self._charged = "no"
+        return self._complete(self._supervised(work))
+
+    def at(self, session: SessionHandle) -> SessionHandle:
+        """Note the session that the command works in; stop here if the user asked for it."""
+        self.session_id = session.session_id
+        return self._go_on(session)
+
+    def turned(self, turned: Turned) -> Turned:
+        """Note what a message cost; stop here if the user asked for it."""
+        if turned.money.spent is None:
+            self._charged = "yes" if self._charged == "yes" else "maybe"
+        elif turned.money.spent > 0:
+            self._charged = "yes"
+        if self.presses:
+            self.screen.warn(translate(turned.reply, self.screen.lang).text)
+        return self._go_on(turned)
+
+    def command(self, message: str = "") -> str:
+        """The command that says `message` in this session (or asks for one), to be typed as it stands."""
+        where = {CLOUD: [], LOCAL: ["--local"]}.get(self.profile, ["--profile", self.profile])
+        return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", self.session_id, *where])
+
+    def failure(self, error: NemoError) -> Failure:
+        """What a failed command is told as: also what its earlier steps cost, and how to get at their result."""
+        lang = self.screen.lang
+        free = self._studio is not None and self._studio.profile.free
+        charged: Charged = "no" if free else error.charged
+        if self._charged != "no":
+            charged = "yes" if "yes" in (charged, self._charged) else "maybe"
+        if isinstance(error, ResultUnknown) and self.session_id and not free:
+            text = say("shell.unknown", lang, reason=_reason(error, lang), command=self.command("status"))
+        else:
+            text = say(error.id, lang, **error.facts)
+        text += " " + say(f"money.{charged}", lang)
+        if self._charged != "no":
+            text += " " + say("shell.kept", lang, command=self.command("export"))
+        code = INTERRUPTED if self.presses else error.exit_code
+        return Failure(error.id, text, charged, code)
+
+    def unexpected(self, error: Exception) -> Failure:
+        """A defect of ours; whether it cost something is not known once there is a session."""
+        charged: Charged = "maybe" if self.session_id else "no"
+        return self.failure(NemoError("unexpected", charged=charged, **facts_of(error)))
+
+    @property
+    def _studio(self) -> ShellStudio | None:
+        if self._opening is None or not self._opening.done() or self._opening.cancelled():
+            return None
+        return None if self._opening.exception() else self._opening.result()
+
+    @property
+    def _committed(self) -> bool:
+        return self._studio is not None and self._studio.committed > 0
+
+    def _go_on(self, value: _T) -> _T:
+        if self.presses:
+            raise Cancelled("cancelled")
+        return value
+
+    async def _supervised(self, work: Coroutine[Any, Any, _T]) -> _T:
+        task: asyncio.Task[_T] = asyncio.ensure_future(work)
+        self._task = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self.presses != 1:
+                raise
+            await self._come_to_rest()
+            raise Cancelled("cancelled") from None
+        finally:
+            self._task = None
+
+    async def _come_to_rest(self) -> None:
+        """Wait for what goes on: a paid message that went out in the last moment, the cancel of a render."""
+        if self._studio is not None and self._committed:
+            self.screen.warn(say("shell.stop-paid", self.screen.lang))
+            await self._studio.drain()
+            self._charged = "maybe"
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        if rest:
+            await asyncio.wait(rest, timeout=REST_SECONDS)
+
+    def _pressed(self) -> None:
+        self.presses += 1
+        if self.presses > 2:
+            os._exit(INTERRUPTED)
+        elif self.presses == 2:
+            self._leave()
+        elif self._committed:
+            self.screen.warn(say("shell.stop-paid", self.screen.lang))
+        elif self._task is not None:
+            self.screen.warn(say("shell.stop", self.screen.lang))
+            self.caller.gave_up = True
+            self._task.cancel()
+
+    def _leave(self) -> None:
+        """Say how things stand, tidy up for a moment, and be gone whether that worked or not."""
+        error = Cancelled("cancelled")
+        if self._committed:
+            error = Cancelled("shell.left", charged="maybe", command=self.command("status"))
+        self.screen.fail(self.failure(error))
+        self.screen.quiet = True  # no bar comes back
+        timer = threading.Timer(LEAVE_SECONDS, os._exit, (INTERRUPTED,))
+        timer.daemon = True
+        timer.start()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await asyncio.wait({self._opening})
+        if self._studio is not None:
+            await self._studio.aclose()
+        await self._loop.shutdown_asyncgens()
+
+    def _complete(self, work: Coroutine[Any, Any, _T]) -> _T:
+        with self._listening():
+            return self._loop.run_until_complete(work)
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Ctrl-C (and a polite kill) come here while the loop runs; a signal that is ignored stays so."""
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        undo = [self._listen(number) for number in heard]
+        try:
+            yield
+        finally:
+            for each in undo:
+                each()
+
+    def _listen(self, number: signal.Signals) -> Callable[[], object]:
+        try:
+            self._loop.add_signal_handler(number, self._pressed)
+        except NotImplementedError:  # Windows
+            before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._pressed))
+            return lambda: signal.signal(number, before)
+        return lambda: self._loop.remove_signal_handler(number)
+
+
+def _reason(error: ResultUnknown, lang: str) -> str:
+    """Why it is not known, where the backend said so."""
+    return str(error.facts.get("reason") or say("shell.unknown-reason", lang))
+
+
+def report(screen: Screen, profile: str, max_credits: int, body: Callable[[Run], Outcome | None]) -> int:
+    """Carry out a command's `body`; its exit code. Whatever goes wrong is told in one line, without a traceback."""
+    run = Run(screen, profile, max_credits)
+    try:
+        code = _told(run, body)
+        run.close()
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = INTERRUPTED
+        if run.presses < 2:  # else it has been said
+            run.presses = 1
+            screen.fail(run.failure(Cancelled("cancelled")))
+        run.close()
+    return code
+
+
+def _told(run: Run, body: Callable[[Run], Outcome | None]) -> int:
+    """The exit code of a body, after its outcome or failure was told."""
+    screen = run.screen
+    try:
+        outcome = body(run)
+        if outcome is not None:
+            screen.show(outcome)
+    except NemoError as error:
+        return screen.fail(run.failure(error))
+    except Exception as error:  # the last line of defence: nobody shall see a traceback
+        logger.debug("unexpected", exc_info=True)
+        return screen.fail(run.unexpected(error))
+    finally:
+        screen.rest()
+    return 0

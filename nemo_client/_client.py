@@ -1,0 +1,205 @@
+"""NemoClient: one method an endpoint of the backend's HTTP API, typed results, no policy beyond the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from ._envelope import open_envelope
+from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInError
+from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
+from ._http import Http, segment
+from ._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
+from ._transfers import Download, Multipart, OnBytes, UploadPart
+
+AGENT: Final = "nemo_agent"
+MAX_MESSAGE_CHARACTERS: Final = 100_000
+
+_W = TypeVar("_W", bound=Wire)
+
+
+class NemoClient:
+    """The endpoints. Give it an `Http` for a profile; `aclose()` it in the loop that used it."""
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.http.aclose()
+
+    async def anonymous_token(self) -> AnonymousToken:
+        """Sign up without an account: one token a client in 7 days, then `RateLimited`."""
+        data = await self.http.call(
+            "the sign-up", "POST", "/api/auth/anonymous-token", signed_in=False, repeatable=False
+        )
+        return self._model(AnonymousToken, data, "the sign-up")
+
+    async def create_session(self, language: str) -> Session:
+        """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
+        payload = {"task_name": "project", "language": language}
+        data = await self.http.call("a new session", "POST", f"/api/tasks/me/with-session/{AGENT}", json=payload)
+        return self._model(Session, data, "a new session")
+
+    async def claim_token(self, task_id: str, session_id: str) -> Claim:
+        """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
+        payload = {"task_id": task_id, "session_id": session_id}
+        data = await self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
+        return self._model(Claim, data, "the project page")
+
+    async def upload_files(
+        self, session_id: str, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None
+    ) -> list[Asset]:
+        """Send files as one streaming multipart body; never repeated by itself once bytes were written.
+
+        The answer need not tell of them.
+        """
+        body = Multipart(parts, on_bytes)
+        data = await self.http.call(
+            "the upload",
+            "POST",
+            self._upload(session_id),
+            body=body.stream,
+            headers=body.headers,
+            repeatable=False,
+        )
+        return self._assets(data)
+
+    async def upload_urls(self, session_id: str, urls: Sequence[str]) -> list[Asset]:
+        """Let the backend fetch files by their addresses."""
+        payload = {"urls": list(urls), "source_type": "url"}
+        data = await self.http.call("the upload", "POST", self._upload(session_id), json=payload, repeatable=False)
+        return self._assets(data)
+
+    @asynccontextmanager
+    async def run(self, session_id: str, message: str) -> AsyncIterator[AsyncIterator[AgentEvent]]:
+        """Send a message that may charge, once, and yield its events.
+
+        Raises `ConnectError` if nothing was written, a typed refusal for a whole non-stream answer, and
+        `ConnectionBroken` when the stream breaks: then the message may have been worked on.
+        """
+        payload = message_payload(session_id, message)
+        async with self.http.stream("the message", "/run_sse", payload) as response:
+            if response.status_code != 200 or not _is_stream(response):
+                raise await self._no_stream(response)
+            yield self._events(response)
+
+    async def _no_stream(self, response: httpx.Response) -> NemoError:
+        """What a whole answer in the place of a stream says."""
+        try:
+            open_envelope(await self.http.read_whole("the message", response), strict=True)
+        except SignInError as error:
+            error.facts["profile"] = self.http.profile.name
+            return error
+        except NemoError as error:
+            return error
+        return self._wrong("the message", "no event stream")
+
+    async def _events(self, response: httpx.Response) -> AsyncIterator[AgentEvent]:
+        """The events; an event that is too large ends them, but not the reading, which keeps the run going."""
+        decoder = SseDecoder()
+        too_large: EventTooLarge | None = None
+        async for chunk in response.aiter_bytes():
+            yield Heartbeat()
+            try:
+                for data in [] if too_large else decoder.feed(chunk):
+                    for event in parse_event(data):
+                        yield event
+            except EventTooLarge as error:
+                too_large = error
+        try:
+            for data in [] if too_large else decoder.close():
+                for event in parse_event(data):
+                    yield event
+        except EventTooLarge as error:
+            too_large = error
+        if too_large is not None:
+            raise ConnectionBroken(
+                "answer-too-large", host=self.http.host, call="the message", limit=MAX_EVENT_BYTES
+            ) from too_large
+
+    async def state(self, session_id: str) -> State:
+        """The newest state of a session: draft, media, analyses."""
+        data = await self.http.call("the state", "GET", f"/api/state/{AGENT}/me/{segment(session_id)}/latest")
+        return self._model(State, data, "the state")
+
+    async def balance(self) -> Credits:
+        """The account's credits."""
+        data = await self.http.call("the balance", "GET", "/api/credits/balance/simple")
+        return self._model(Credits, data, "the balance")
+
+    async def submit_render(
+        self, render_id: str, session_id: str, draft: Mapping[str, Any], output: Mapping[str, Any]
+    ) -> RenderJob:
+        """Start a render under an id of our own; a repeated id is refused. `draft` goes out untouched."""
+        payload = {"id": render_id, "sessionId": session_id, "draft": draft, "output": dict(output)}
+        data = await self.http.call(
+            "the render", "POST", "/api/render/proxy/lambda", json=payload, repeatable=False, whole=True
+        )
+        return self._model(RenderJob, data, "the render")
+
+    async def render(self, render_id: str) -> RenderJob:
+        """How a render stands."""
+        path = f"/api/render/proxy/lambda/{segment(render_id)}"
+        return self._model(RenderJob, await self.http.call("the render", "GET", path, whole=True), "the render")
+
+    async def cancel_render(self, render_id: str) -> None:
+        """Stop a render."""
+        await self.http.call("the cancel", "POST", f"/api/render/proxy/lambda/{segment(render_id)}/cancel", whole=True)
+
+    async def download(self, url: str, target: Path, on_bytes: OnBytes | None = None) -> int:
+        """Fetch a finished file from its output address (without the token) into `target`; bytes."""
+        near = self.http.profile.api_url
+        return await Download(url, target, near=near, on_bytes=on_bytes, sleep=self.http.sleep).run()
+
+    async def download_render(self, render_id: str, target: Path, on_bytes: OnBytes | None = None) -> int:
+        """Fetch a finished file from the API's own endpoint, for when its output address fails; bytes."""
+        url = f"{self.http.profile.api_url}/api/render/proxy/{segment(render_id)}/download"
+
+        async def headers() -> dict[str, str]:
+            return self.http.headers((await self.http.tokens.token()).value) | {"Accept-Encoding": "identity"}
+
+        return await Download(url, target, near=url, headers=headers, on_bytes=on_bytes, sleep=self.http.sleep).run()
+
+    def _upload(self, session_id: str) -> str:
+        return f"/api/upload-video/{AGENT}/me/{segment(session_id)}"
+
+    def _assets(self, data: Any) -> list[Asset]:
+        """What the backend says of the files, which it does not promise to."""
+        files = data.get("files") if isinstance(data, Mapping) else data
+        if not isinstance(files, list):
+            return []
+        return [self._model(Asset, entry, "the upload") for entry in files]
+
+    def _model(self, kind: type[_W], data: Any, call: str) -> _W:
+        try:
+            return kind.model_validate(data)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "the answer"
+            raise self._wrong(call, f"{where} is missing or of another type") from None
+
+    def _wrong(self, call: str, reason: str) -> BadAnswer:
+        return BadAnswer("answer-wrong-shape", host=self.http.host, call=call, reason=reason)
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    return bool(response.headers.get("content-type", "").lower().startswith("text/event-stream"))
+
+
+def message_payload(session_id: str, message: str) -> bytes:
+    """The body of `/run_sse`, snake_case as the agent server wants it."""
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        raise InputError("prompt-too-long", length=len(message), limit=MAX_MESSAGE_CHARACTERS)
+    payload = {
+        "app_name": AGENT,
+        "user_id": "me",
+        "session_id": session_id,
+        "new_message": {"parts": [{"text": message}]},
+    }
+    return json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
