@@ -1,0 +1,108 @@
+"""Fetching an upload that was given as a URL: bounded in size, time and hops, and never from a private address.
+
+The preview fetches on behalf of whoever wrote the workflow, so an address inside this machine or network is refused;
+judged on the address that is connected to, not only on the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.request import getproxies
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ._replies import ApiError
+
+FETCH_SECONDS = 60.0
+FETCH_IDLE_SECONDS = 15.0
+MAX_REDIRECTS = 5
+MAX_URL = 4096
+
+# Some networks answer every name with an address of this range and route it themselves.
+_FAKE_IP = ipaddress.ip_network("198.18.0.0/15")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def is_public(address: str) -> bool:
+    """Whether a connection to `address` (an IP literal) leaves this machine and its network."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        embedded = ip.ipv4_mapped or ip.sixtofour
+        if embedded is not None:
+            return is_public(str(embedded))
+    elif ip in _FAKE_IP:
+        return True
+    return ip.is_global and not ip.is_multicast
+
+
+class _PublicResolver(AbstractResolver):
+    """Resolves names, and refuses those that lead to a private address; only a configured proxy may be there."""
+
+    def __init__(self) -> None:
+        self._proxies = {(URL(proxy).host or "").lower() for proxy in getproxies().values() if "//" in proxy}
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if host.lower() not in self._proxies:
+            found = [result for result in found if is_public(result["host"])]
+            if not found:
+                raise OSError(None, "the address is not a public one")
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+@asynccontextmanager
+async def fetch(url: str, *, private_allowed: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The answer to a GET of `url` (ApiError 400 when it cannot be fetched, or must not be)."""
+    target = _checked(url, private_allowed)
+    for _ in range(MAX_REDIRECTS + 1):
+        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS, sock_read=FETCH_IDLE_SECONDS)
+        resolver = None if private_allowed else _PublicResolver()
+        connector = aiohttp.TCPConnector(resolver=resolver)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
+            try:
+                async with session.get(target, allow_redirects=False) as response:
+                    if response.status not in (301, 302, 303, 307, 308):
+                        if response.status != 200:
+                            raise ApiError(400, f"The URL answered with HTTP {response.status}")
+                        yield response
+                        return
+                    location = response.headers.get("Location", "")
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+                raise ApiError(400, f"The URL could not be fetched ({type(error).__name__})") from None
+        target = _checked(str(target.join(URL(location))), private_allowed)
+    raise ApiError(400, "The URL redirects too often")
+
+
+def _checked(url: str, private_allowed: bool) -> URL:
+    try:
+        target = URL(url)
+        host = target.host
+    except ValueError:
+        raise ApiError(400, "This is not a URL") from None
+    if len(url) > MAX_URL or target.scheme not in ("http", "https") or not host:
+        raise ApiError(400, "Only http and https URLs can be uploaded")
+    if target.user or target.password:
+        raise ApiError(400, "A URL with a user name or password in it is not fetched")
+    if private_allowed:
+        return target
+    literal = host.replace(".", "").isdigit() or ":" in host
+    if host == "localhost" or host.endswith(".localhost") or (literal and not is_public(host)):
+        raise ApiError(400, "The URL names a private address")
+    return target
