@@ -13,9 +13,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Any
+
+from ._phrases import TIMELINE_WORDS
 
 Draft = Mapping[str, Any]
 
@@ -177,19 +180,39 @@ def _tracks(draft: Draft | None) -> list[Mapping[str, Any]]:
     return [track for track in _sequence(_mapping(draft).get("t")) if isinstance(track, Mapping)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Segment:
-    id: str
-    title: str
-    start: float  # ms
+    """One segment and its place in ms; the rest is read when it is asked for, as most of a long draft never is."""
+
+    source: Mapping[str, Any]
+    kind: str
+    start: float
     placed: bool  # the start is its own, not the end of the segment before
-    end: float  # ms; the start where the length is not known
-    volume: float | None
-    raw: str  # canonical
+    end: float  # the start where the length is not known
 
     @property
     def length(self) -> float:
         return self.end - self.start
+
+    @cached_property
+    def id(self) -> str:
+        found = self.source.get("id")
+        return found if isinstance(found, str) else ""
+
+    @cached_property
+    def title(self) -> str:
+        names = _TEXT_NAMES if self.kind == "text" else _NAMES
+        places = (_mapping(self.source.get("m")), self.source)
+        return next((text for place in places for key in names if (text := _plain(place.get(key)))), "")
+
+    @cached_property
+    def volume(self) -> float | None:
+        volume = _number(_mapping(self.source.get("m")).get("volume"))
+        return volume if volume is not None and 0 <= volume <= 10 else None
+
+    @cached_property
+    def raw(self) -> str:
+        return _canonical(self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,115 +239,35 @@ def _segments(track: Mapping[str, Any], kind: str) -> Iterator[_Segment]:
     """The segments in their order; one without a start begins where the one before it ended."""
     end = 0.0
     for value in _sequence(track.get("sg")):
-        segment = _mapping(value)
-        meta = _mapping(segment.get("m"))
-        start, length = _number(segment.get("st")), _number(segment.get("d"))
-        start = end if start is None else start
+        source = _mapping(value)
+        own, length = _number(source.get("st")), _number(source.get("d"))
+        start = end if own is None else own
         end = start + max(length or 0.0, 0.0)
-        volume = _number(meta.get("volume"))
-        names = _TEXT_NAMES if kind == "text" else _NAMES
-        title = next((text for place in (meta, segment) for key in names if (text := _plain(place.get(key)))), "")
-        yield _Segment(
-            id=segment["id"] if isinstance(segment.get("id"), str) else "",
-            title=title,
-            start=start,
-            placed=_number(segment.get("st")) is not None,
-            end=end,
-            volume=volume if volume is not None and 0 <= volume <= 10 else None,
-            raw=_canonical(segment),
-        )
+        yield _Segment(source, kind, start, own is not None, end)
+
+
+_JOINER = "\u200d"  # joins emoji to one
+_UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _plain(value: Any) -> str:
     """A title on one line: no control or direction characters, bounded."""
     if not isinstance(value, str):
         return ""
-    text = "".join(
-        c if c == "\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else " " * c.isspace()
-        for c in value[: MAX_TITLE * 8]
-    )
-    text = " ".join(text.split()).strip("\u200d")
-    return text if len(text) <= MAX_TITLE else text[: MAX_TITLE - 1].rstrip(" \u200d\ufe0f") + "…"
+    text = value[: MAX_TITLE * 8]
+    if not text.isprintable():
+        text = "".join(
+            c if c == _JOINER or unicodedata.category(c) not in _UNSHOWN else " " * c.isspace() for c in text
+        )
+    text = " ".join(text.split()).strip(_JOINER)
+    return text if len(text) <= MAX_TITLE else text[: MAX_TITLE - 1].rstrip(f" {_JOINER}") + "…"
 
 
 # --- Words --------------------------------------------------------------------------------------------------------
 
-_WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "video": "Video",
-        "audio": "BGM",
-        "text": "Title",
-        "other": "Track",
-        "track": "Timeline ({n} track):",
-        "tracks": "Timeline ({n} tracks):",
-        "named": "{kind}: {list}",
-        "unnamed": "{kind} {list}",
-        "empty": "{kind}: empty",
-        "quoted": '"{title}"',
-        "span": "{start}-{end}s",
-        "times": " ({facts})",
-        "comma": ", ",
-        "more": "{n} more",
-        "seconds": "{s}s",
-        "sentence": "{words}.",
-        "space": " ",
-        "added": "Added {what}",
-        "removed": "Removed {what}",
-        "renamed": "{kind}: {a} is now {b}",
-        "longer": "{what} is longer: {b} (was {a})",
-        "shorter": "{what} is shorter: {b} (was {a})",
-        "moved": "{what} starts at {b} (was {a})",
-        "volume": "{what}: volume {b} (was {a})",
-        "settings": "{what}: other settings changed",
-        "order": "{kind}: the order changed",
-        "size": "The picture is {b} (was {a})",
-        "size-new": "The picture is {b}",
-        "total": "The video is {b} long (was {a})",
-        "track-added": "Added an empty track: {kind}",
-        "track-removed": "Removed an empty track: {kind}",
-        "others": "Other settings changed",
-        "changes": "{n} more changes",
-    },
-    "zh": {
-        "video": "视频",
-        "audio": "背景音乐",
-        "text": "标题",
-        "other": "轨道",
-        "track": "时间线（{n} 条轨道）：",
-        "tracks": "时间线（{n} 条轨道）：",
-        "named": "{kind}：{list}",
-        "unnamed": "{kind}{list}",
-        "empty": "{kind}：空",
-        "quoted": "“{title}”",
-        "span": "{start}-{end}秒",
-        "times": "（{facts}）",
-        "comma": "，",
-        "more": "另有 {n} 段",
-        "seconds": "{s}秒",
-        "sentence": "{words}。",
-        "space": "",
-        "added": "添加了{what}",
-        "removed": "移除了{what}",
-        "renamed": "{kind}：{a}改为{b}",
-        "longer": "{what}变长：{b}（原为{a}）",
-        "shorter": "{what}变短：{b}（原为{a}）",
-        "moved": "{what}从{b}开始（原为{a}）",
-        "volume": "{what}：音量{b}（原为{a}）",
-        "settings": "{what}：其他设置有变化",
-        "order": "{kind}：顺序有变化",
-        "size": "画面为 {b}（原为 {a}）",
-        "size-new": "画面为 {b}",
-        "total": "视频时长{b}（原为{a}）",
-        "track-added": "添加了一条空轨道：{kind}",
-        "track-removed": "移除了一条空轨道：{kind}",
-        "others": "其他设置有变化",
-        "changes": "另有 {n} 处变化",
-    },
-}
-
 
 def _words(lang: str) -> dict[str, str]:
-    return _WORDS["zh" if lang.casefold().startswith("zh") else "en"]
+    return TIMELINE_WORDS["zh" if lang.casefold().startswith("zh") else "en"]
 
 
 def timeline_summary(draft: Draft | None, lang: str = "en") -> str:

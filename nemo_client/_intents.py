@@ -11,7 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from functools import cache
+from itertools import dropwhile, pairwise, takewhile
 from typing import Literal
 
 from . import _phrases as ph
@@ -28,7 +29,7 @@ _MAX_FILES = 8000
 _MAX_PROPOSAL = 200
 _MAX_PASSES = 8
 
-_URL = re.compile(r"https?://[^\s<>\"'）)】\]]+", re.IGNORECASE)
+_URL = re.compile(r"https?://[!#-&(*-;=?-Z\\^-~]+", re.IGNORECASE)  # ASCII without quotes and closing brackets
 _FILE = re.compile(
     rf"(?:[a-z]:[\\/]|~?[\\/]|\.{{1,2}}[\\/])[^\n]*\.(?:{ph.FILE_TYPES})|[^\s/]+\.(?:{ph.FILE_TYPES})", re.IGNORECASE
 )
@@ -73,25 +74,39 @@ def _requests(text: str) -> Iterator[str]:
 
 
 def _route_sentence(text: str) -> Intent:
-    if _CJK.search(text):
-        if ph.ZH_DONE.fullmatch(text):
-            return "state"
-        before, after = ph.ZH_BEFORE, ph.ZH_AFTER
-        grammars = (ph.ZH_EXPORT, ph.ZH_CREDITS, ph.ZH_STATE, ph.ZH_UPLOAD)
-    else:
-        if text.count(" ") >= _MAX_WORDS:
-            return "agent"
-        before, after = ph.EN_BEFORE, ph.EN_AFTER
-        grammars = (ph.EN_EXPORT, ph.EN_CREDITS, ph.EN_STATE, ph.EN_UPLOAD)
-    intents: tuple[Intent, ...] = ("export", "credits", "state", "upload")
+    chinese = _CJK.search(text) is not None
+    if not chinese and text.count(" ") >= _MAX_WORDS:
+        return "agent"
+    before, after, whole, grammars = _grammar(chinese)
+    if whole.fullmatch(text):
+        return "state"
     for candidate in _without_politeness(text, before, after):
-        for intent, grammar in zip(intents, grammars, strict=True):
-            if grammar.fullmatch(candidate):
+        for intent, pattern in grammars:
+            if pattern.fullmatch(candidate):
                 return intent
     return "agent"
 
 
-def _without_politeness(text: str, before: re.Pattern[str], after: re.Pattern[str]) -> Iterator[str]:
+_Pattern = re.Pattern[str]
+
+
+@cache
+def _grammar(chinese: bool) -> tuple[_Pattern, _Pattern, _Pattern, tuple[tuple[Intent, _Pattern], ...]]:
+    """Polite words before and after a request, the whole sentences that ask for the state, and the requests."""
+    if chinese:
+        before, after, whole = ph.ZH_BEFORE, ph.ZH_AFTER, ph.ZH_DONE
+        export, credits, state, upload = ph.ZH_EXPORT, ph.ZH_CREDITS, ph.ZH_STATE, ph.ZH_UPLOAD
+    else:
+        before, after, whole = ph.EN_BEFORE, ph.EN_AFTER, ph.EN_STATE
+        export, credits, state, upload = ph.EN_EXPORT, ph.EN_CREDITS, ph.EN_STATE, ph.EN_UPLOAD
+    requests: tuple[tuple[Intent, str], ...] = (
+        ("export", export), ("credits", credits), ("state", state), ("upload", upload),
+    )  # fmt: skip
+    patterns = tuple((intent, re.compile(pattern)) for intent, pattern in requests)
+    return re.compile(before), re.compile(after), re.compile(whole), patterns
+
+
+def _without_politeness(text: str, before: _Pattern, after: _Pattern) -> Iterator[str]:
     """`text`, then with one more polite word taken off its beginning or its end, and so on."""
     while text:
         yield text
@@ -188,7 +203,7 @@ def _without_instructions(text: str, orders: _Orders) -> str:
         body = line[marker.end() :] if marker else line
         rest = body if ph.CONTENT_LABEL.match(body) else "".join(_kept_sentences(body, orders))
         if rest == body:
-            header = len(kept) if body.rstrip().endswith((":", "：")) else None
+            header = len(kept) if body.rstrip().endswith((":", "：")) and not _URL.search(body) else None
             kept.append(line)
         elif rest.strip():
             header = None
@@ -208,7 +223,7 @@ def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
 _QUOTED = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|(?<![^\s(（:：，。、])\"[^\"]{1,120}\"")
 
 
-def _pieces(text: str, ends: re.Pattern[str]) -> list[str]:
+def _pieces(text: str, ends: _Pattern) -> list[str]:
     """`text` cut after each match of `ends` that is not inside quotes."""
     quoted = [m.span() for m in _QUOTED.finditer(text)] + [(len(text) + 1, 0)]
     cuts, at = [0], 0
@@ -234,19 +249,30 @@ def _kept(sentence: str, orders: _Orders) -> str:
     """What stays of a sentence: all of it, if it instructs nothing; else its statements and its links."""
     if not _VERB.search(sentence):
         return sentence
-    sentence = _ASIDE.sub(lambda m: "" if _instructs(m.group().strip()[1:-1], orders) else m.group(), sentence)
+    sentence = _ASIDE.sub(lambda m: _kept_aside(m.group(), orders), sentence)
     clauses = _pieces(sentence, _BREAK)
     marks = [_instructs(clause, orders) for clause in clauses]
     if True not in marks:
         return sentence
     first = marks.index(True)
-    lead = "".join(clauses[:first])
-    if any(_subordinate(clause) for clause in clauses[:first]):
-        lead = ""
+    lead = _lead(clauses[:first])
     rest = zip(clauses[first:], marks[first:], strict=True)
     after = [clause for clause, mark in rest if not mark and ph.STATEMENT.match(clause.lstrip())]
     kept = _sentence(lead, after, sentence)
     return sentence[: len(sentence) - len(sentence.lstrip())] + kept if kept else ""
+
+
+def _kept_aside(aside: str, orders: _Orders) -> str:
+    if not _instructs(aside.strip()[1:-1], orders):
+        return aside
+    return "".join(f" {link}" for link in _URL.findall(aside))
+
+
+def _lead(clauses: list[str]) -> str:
+    """The statements before an instruction; "if you like it," and "to save it," lead to it and go with it."""
+    if clauses and _subordinate(clauses[0]):
+        clauses = list(dropwhile(lambda clause: not ph.STATEMENT.match(clause.lstrip()), clauses))
+    return "".join(takewhile(lambda clause: not _subordinate(clause), clauses))
 
 
 def _sentence(lead: str, after: list[str], whole: str) -> str:
@@ -267,13 +293,16 @@ def _trimmed(clause: str) -> str:
 
 
 def _subordinate(clause: str) -> bool:
-    words = re.findall(r"[a-z']+", clause[:40].lower())
-    return bool(words and words[0] in ph.SUBORDINATE) or ph.ZH_SUBORDINATE.match(clause.lstrip()) is not None
+    words = re.findall(r"[a-z']+", clause[:40].lower()) or [""]
+    asked = words[0] in ph.YOU and words[1:2] != [] and words[1] in ph.LEADS
+    return asked or words[0] in ph.SUBORDINATE or ph.ZH_SUBORDINATE.match(clause.lstrip()) is not None
 
 
 _VERB = re.compile(rf"\b(?:{'|'.join(sorted(ph.INSTRUCTION_VERBS))})\b|{ph.ZH_INSTRUCTION_VERB.pattern}", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
-_WINDOW = 12
+_OFFERS = (["shall", "i"], ["should", "i"])
+_WINDOW = 12  # words after a verb
+_MAX_REST = 400  # characters after a verb
 
 
 def _instructs(clause: str, orders: _Orders) -> bool:
@@ -291,14 +320,13 @@ def _instructs_en(clause: str, quoted: str, orders: _Orders) -> bool:
     words = [m.group().lower().replace("’", "'") for m in found]
     led, you = True, False
     for i, word in enumerate(words):
-        begun = led or you or words[i - 1] in ("please", "simply") or words[:i] in (["shall", "i"], ["should", "i"])
+        begun = led or you or words[i - 1] in ("please", "simply") or (i == 2 and words[:2] in _OFFERS)
         imperative = begun and word in ph.INSTRUCTION_VERBS and quoted[found[i].start()] != "\0"
-        if imperative and _order_en(words, i, clause[found[i].end() :], orders):
+        end = found[i].end()
+        if imperative and _order_en(words, i, clause[end : end + _MAX_REST], orders):
             return True
         you = (you or (led and word in ph.YOU)) and word not in ph.OTHERS
         led = led and word in ph.LEADS
-        if not (led or you) and i > 200:
-            break
     return False
 
 
@@ -309,9 +337,10 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
     if verb in ph.CLICKS:
         return _click_en(verb, window, rest, orders)
     if verb in ph.DRAGS or (verb in ph.DROPS and near & ph.DROP_PLACES):
-        what = re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE)
+        what = _trimmed(re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE))
         if what.strip(" .!?"):
-            orders.propose(f"Move {what}")
+            # Files dragged into the chat are an upload, which no message can make.
+            orders.propose("" if near & ph.UPLOAD_PLACES else f"Move {what}")
             return True
     elif verb in ph.OPENS:
         return _open_en(verb, window, orders)
@@ -365,9 +394,13 @@ def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
         if len(before.strip()) > 60:
             break
         led, place = _led_zh(before)
-        if led and _order_zh(found.group(), place, clause[found.end() :], orders):
+        if led and _order_zh(found.group(), place, clause[found.end() : found.end() + _MAX_REST], orders):
             return True
     return False
+
+
+_ZH_PLACE = re.compile("[在到从].{1,14}?[中里上内处侧方栏角]")
+_ZH_CONDITION = re.compile("[^把将他她它人孩男女我]{1,8}?(?:的话|以后|之后|后|时候|时)")
 
 
 def _led_zh(before: str) -> tuple[bool, str]:
@@ -377,8 +410,10 @@ def _led_zh(before: str) -> tuple[bool, str]:
     while text:
         if lead := next((word for word in ph.ZH_LEADS if text.startswith(word)), ""):
             text = text[len(lead) :]
-        elif found := re.match(r"[在到从][^，。]{1,14}?[中里上内处侧方栏角]", text):
+        elif found := _ZH_PLACE.match(text):
             place, text = found.group(), text[found.end() :]
+        elif found := _ZH_CONDITION.match(text):
+            text = text[found.end() :]
         elif text[0] in "把将":
             return len(text) <= 20, text
         else:
@@ -431,6 +466,7 @@ _SCRIPTS = (
     ("zh-CN", _CJK, 1.5),
     ("ru", re.compile(r"[\u0400-\u04ff]+"), 1.0),
 )
+_LINK = re.compile(r"https?://[^\s，。；！？、]+", re.IGNORECASE)  # of any script
 _MAX_SAMPLE = 4000
 
 
@@ -440,16 +476,13 @@ def language_of(text: str) -> str:
     Scripts are weighed against Latin words, without what stands in quotes ("add title “你好”" is English), Latin
     languages by their commonest words and accents.
     """
-    text = unicodedata.normalize("NFC", _URL.sub(" ", text[:_MAX_SAMPLE]))
+    text = unicodedata.normalize("NFC", _LINK.sub(" ", text[:_MAX_SAMPLE]))
     unquoted = _QUOTED.sub(" ", text)
     text = unquoted if any(map(str.isalpha, unquoted)) else text
     words = re.findall(r"[a-zà-öø-ÿœ¿¡ñß]+", text.lower())
     weights = {name: len(pattern.findall(text)) / size for name, pattern, size in _SCRIPTS}
-    if weights["ja"] * 6 >= weights["zh-CN"]:  # Japanese is written in both scripts, Chinese hardly ever
-        weights["ja"], weights["zh-CN"] = (
-            weights["ja"] and weights["ja"] + weights["zh-CN"],
-            0 if weights["ja"] else weights["zh-CN"],
-        )
+    if weights["ja"] and weights["ja"] * 6 >= weights["zh-CN"]:  # Japanese is written in both scripts
+        weights["ja"] += weights.pop("zh-CN")
     best = max(weights, key=lambda name: weights[name])
     if weights[best] and weights[best] >= len(words):
         return best

@@ -1,4 +1,4 @@
-"""The words that `_intents` and `_events` know, English and Chinese: tables only, no decisions.
+"""The words that `_intents`, `_events` and `_drafts` know, English and Chinese: tables only, no decisions.
 
 English grammars are matched against lower-case words with single spaces and without punctuation, Chinese ones against
 simplified characters without spaces and punctuation; both always as a whole. A request that is not made of these words
@@ -12,6 +12,10 @@ import re
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+def _any(*patterns: str) -> str:
+    return "|".join(patterns)
 
 
 # --- The trailing noise of the agent's answers ------------------------------------------------------------------
@@ -30,6 +34,7 @@ AFTER_NOISE = re.compile(
 )
 
 # --- Routing: what is not for the agent -------------------------------------------------------------------------
+# Patterns as text: compiling them takes longer than importing everything else, and few programs route.
 
 TO_SIMPLIFIED = str.maketrans(
     "導匯載輸儲積餘額點狀態進軌時間線傳檔視頻圖張錄幫請麼沒個這給發來為還詢顯現帳賬號戶將電腦機質後訂應預畫鐘簡當條",
@@ -47,17 +52,16 @@ PLEASANTRIES = frozenset(
     """.replace("\n", ",").split(",")
 )
 
-EN_BEFORE = re.compile(
+EN_BEFORE = (
     r"(?:please|pls|plz|kindly|ok|okay|hey|hi|hello|nemo|now|then|so|and|well|great|perfect|nice|cool|good|thanks|yes"
     r"|thank you|just|finally|(?:can|could|would|will) (?:you|u|we)|(?:can|could|may) i"
     r"|i (?:want|need|would like)(?: you)?(?: to)?|(?:id like|i wanna|im ready|i am ready|its time)(?: to)?|let me|lets"
     r"|go ahead and|help me(?: to)?|(?:how|where) (?:do|can|could|should) i|is it possible to|you (?:can|may)"
     r"|i dont know how to|tell me how to|id like you to|want to) "
 )
-EN_AFTER = re.compile(
+EN_AFTER = (
     r" (?:please|pls|plz|now|thanks|thank you|thx|for me|right now|asap|immediately|already|again|then|ok|okay"
-    r"|today|too"
-    r"|quickly|first)$"
+    r"|today|too|quickly|first)$"
 )
 
 _OWN = r"(?:the|my|this|that|our|your|its)"
@@ -88,17 +92,16 @@ _EXPORT_TAIL = (
     r"|(?:when|once|if) (?:its|it is|youre) (?:done|ready|finished)|so (?:that )?(?:i|we) can \w+(?: \w+){0,5}|here"
     r"|please|now|again))*"
 )
-EN_EXPORT = re.compile(
-    rf"(?:export|download)(?: {_FILM_OBJECT})?{_EXPORT_TAIL}"
-    rf"|(?:save|render)(?: out)?(?: {_FILM_OBJECT})?{_EXPORT_TAIL}"
-    rf"|(?:send|give|get|show|email) me (?:back )?(?:{_OWN} (?:{_STAGE} )*(?:{_FILM} )?{_FILM}(?: file| link)?"
-    rf"|(?:the |a )?(?:download )?link|the download|it){_EXPORT_TAIL}"
-    rf"|send {_FILM_OBJECT} (?:to me|over|here|back)"
-    rf"|(?:(?:the|my|a) )?(?:{_STAGE} )*(?:{_FILM} )?(?:export|download)"
-    r"|(?:start|begin|do|run|make|trigger|proceed with|continue with|initiate|retry|repeat) (?:the |an "
-    r"|my )?(?:video )?"
-    r"(?:export(?:ing)?|download(?:ing)?)"
-    r"|where(?:s| is| are) (?:my|the) (?:download|download link|export|exported (?:video|file)|file|mp4)"
+EN_EXPORT = _any(
+    rf"(?:export|download)(?: {_FILM_OBJECT})?{_EXPORT_TAIL}",
+    rf"(?:save|render)(?: out)?(?: {_FILM_OBJECT})?{_EXPORT_TAIL}",
+    rf"(?:send|give|get|show|email) me (?:back )?(?:{_OWN} (?:{_STAGE} )*(?:{_FILM} )?{_FILM}(?: file| link)?"
+    rf"|(?:the |a )?(?:download )?link|the download|it){_EXPORT_TAIL}",
+    rf"send {_FILM_OBJECT} (?:to me|over|here|back)",
+    rf"(?:(?:the|my|a) )?(?:{_STAGE} )*(?:{_FILM} )?(?:export|download)",
+    r"(?:start|begin|do|run|make|trigger|proceed with|continue with|initiate|retry|repeat) (?:the |an |my )?"
+    r"(?:video )?(?:export(?:ing)?|download(?:ing)?)",
+    r"where(?:s| is| are) (?:my|the) (?:download|download link|export|exported (?:video|file)|file|mp4)",
 )
 
 _LOOK = (
@@ -106,54 +109,57 @@ _LOOK = (
     r"|hows|how much is|look up|list|print|query)"
 )
 _CREDITS = r"(?:credits?(?: balance)?|(?:account |credit )?balance|account credits?)"
-EN_CREDITS = re.compile(
+EN_CREDITS = _any(
     rf"(?:{_LOOK} )?(?:(?:the|my|our) )?(?:(?:current|remaining|available|free|total|account) )*{_CREDITS}"
-    r"(?: (?:left|remaining|available|status|count|amount|please|info))*(?: (?:in|on|of) (?:my|the) account)?"
-    rf"|{_LOOK} (?:my |the |our )?(?:account|billing|account status|account billing|quota)"
-    r"|how (?:many|much) (?:more )?(?:free )?(?:credits?|balance)(?: (?:do|does|did|have|has|are|is|will|would|can|left"
-    r"|remain|remaining|i|it|this)(?: \w+){0,8})?"
-    r"|(?:do|does|have) (?:i|we) (?:still )?(?:have |got )?(?:any |enough |some |more )*(?:credits?|balance)"
-    r"(?: (?:left|remaining))?(?: (?:for|to) (?:this|it|that|another one|one more|continue))?"
-    r"|(?:are there )?(?:any |no |some )?(?:more )?credits (?:left|remaining)|(?:am i |are we )?out of credits"
-    r"|(?:buy|get|purchase)(?: some| more)+ credits|(?:buy|purchase|recharge) credits"
-    r"|top up(?: my| the)?(?: credits| balance| account)?"
+    r"(?: (?:left|remaining|available|status|count|amount|please|info))*(?: (?:in|on|of) (?:my|the) account)?",
+    rf"{_LOOK} (?:my |the |our )?(?:account|billing|account status|account billing|quota)",
+    r"how (?:many|much) (?:more )?(?:free )?(?:credits?|balance)(?: (?:do|does|did|have|has|are|is|will|would|can"
+    r"|left|remain|remaining|i|it|this)(?: \w+){0,8})?",
+    r"(?:do|does|have) (?:i|we) (?:still )?(?:have |got )?(?:any |enough |some |more )*(?:credits?|balance)"
+    r"(?: (?:left|remaining))?(?: (?:for|to) (?:this|it|that|another one|one more|continue))?",
+    r"(?:are there )?(?:any |no |some )?(?:more )?credits (?:left|remaining)",
+    r"(?:am i |are we )?out of credits",
+    r"(?:buy|get|purchase)(?: some| more)+ credits|(?:buy|purchase|recharge) credits",
+    r"top up(?: my| the)?(?: credits| balance| account)?",
 )
 
 _JOB = r"(?:video|project|session|task|job|render|rendering|export|generation|draft|clip|film|edit|work|timeline)"
-EN_STATE = re.compile(
+EN_STATE = _any(
     rf"(?:{_LOOK} )?(?:(?:the|my|our|its) )?(?:(?:current|latest|{_JOB}) )*(?:status|state|progress|timeline|tracks?"
-    rf"|track list)(?: (?:of|for|on) (?:(?:the|my|this|our) )?(?:current )?{_JOB}|(?: so far| please| info| list))*"
-    rf"|{_LOOK} (?:the |my |our )?(?:current |latest )*(?:draft|project|session|all tracks|all the tracks)"
-    rf"|(?:whats|what is) (?:in|on) (?:the|my) (?:current )?{_JOB}"
-    r"|(?:what|which|how many) tracks(?: (?:are|do|does|is|have|has|there|in|on|i|we|it|the|my|video|timeline"
-    r"|project))*"
-    rf"|(?:is|are) (?:it|everything|they|(?:the|my|this) {_JOB}) (?:all )?(?:done|ready|finished|complete|completed"
-    r"|generated|rendered)(?: yet| now)?"
-    rf"|(?:hows|how is) (?:it|(?:the|my) {_JOB}) (?:going|doing|coming|coming along|progressing)(?: so far)?"
-    r"|how far (?:along )?(?:is it|are you|is the video)|where(?:s| is) my video|what do (?:i|we) have so far"
+    rf"|track list)(?: (?:of|for|on) (?:(?:the|my|this|our) )?(?:current )?{_JOB}|(?: so far| please| info| list))*",
+    rf"{_LOOK} (?:the |my |our )?(?:current |latest )*(?:draft|project|session|all tracks|all the tracks)",
+    rf"(?:whats|what is) (?:in|on) (?:the|my) (?:current )?{_JOB}",
+    r"(?:what|which|how many) tracks"
+    r"(?: (?:are|do|does|is|have|has|there|in|on|i|we|it|the|my|video|timeline|project))*",
+    rf"(?:is|are) (?:it|everything|they|(?:the|my|this) {_JOB}) (?:all )?"
+    r"(?:done|ready|finished|complete|completed|generated|rendered)(?: yet| now)?",
+    rf"(?:hows|how is) (?:it|(?:the|my) {_JOB}) (?:going|doing|coming|coming along|progressing)(?: so far)?",
+    r"how far (?:along )?(?:is it|are you|is the video)",
+    r"where(?:s| is) my video",
+    r"what do (?:i|we) have so far",
 )
 
 _MEDIA = (
     r"(?:files?|images?|photos?|pictures?|pics?|videos?|clips?|audio|music|songs?|media|footage|assets?|screenshots?"
     r"|logos?|selfies?|url|link)"
 )
-EN_UPLOAD = re.compile(
-    rf"upload(?: (?:a|an|the|my|this|these|some|another|one|two|three|more|new|own|local|product|audio|video"
-    rf"|image|music"
-    rf"|background|reference|other|second|first|last|end|start))*(?: (?:{_MEDIA}|it|this|that|these|them))?"
-    r"(?: (?:here|now|please|url|(?:from|to) (?:url|(?:my|the|this|your) \w+(?: \w+)?)))*"
-    rf"|(?:here(?:s| is| are)|this is|these are) (?:(?:a|an|the|my|another|some) )?(?:\w+ )?(?:{_MEDIA} )?(?:url ?)+"
-    rf"|(?:can|do) (?:i|you) (?:upload|take|accept)(?: {_MEDIA})?|(?:url ?)+"
+EN_UPLOAD = _any(
+    r"upload(?: (?:a|an|the|my|this|these|some|another|one|two|three|more|new|own|local|product|audio|video|image|music"
+    r"|background|reference|other|second|first|last|end|start))*"
+    rf"(?: (?:{_MEDIA}|it|this|that|these|them))?"
+    r"(?: (?:here|now|please|url|(?:from|to) (?:url|(?:my|the|this|your) \w+(?: \w+)?)))*",
+    rf"(?:here(?:s| is| are)|this is|these are) (?:(?:a|an|the|my|another|some) )?(?:\w+ )?(?:{_MEDIA} )?(?:url ?)+",
+    rf"(?:can|do) (?:i|you) (?:upload|take|accept)(?: {_MEDIA})?",
+    r"(?:url ?)+",
 )
 
 # Longer words first: they are taken off one after the other.
-ZH_BEFORE = re.compile(
+ZH_BEFORE = (
     r"(?:请问|请|麻烦|劳驾|你|您|帮我|帮忙|替我|为我|给我|我想|我要|我需要|我希望|想要|想|需要|要|能不能|能否"
-    r"|能|可不可以|可以"
-    r"|可否|是否|现在|马上|立即|立刻|直接|先|再|然后|那么|那|好的|好了|好|行|ok|嗯|谢谢|开始|进行|怎么样|怎么|如何|怎样"
-    r"|在哪里|在哪儿|在哪|从哪里|从哪|哪里|哪儿|去|来|please|一下)"
+    r"|能|可不可以|可以|可否|是否|现在|马上|立即|立刻|直接|先|再|然后|那么|那|好的|好了|好|行|ok|嗯|谢谢|开始|进行"
+    r"|怎么样|怎么|如何|怎样|在哪里|在哪儿|在哪|从哪里|从哪|哪里|哪儿|去|来|please|一下)"
 )
-ZH_AFTER = re.compile(
+ZH_AFTER = (
     r"(?:吧|吗|么|呢|啊|呀|哦|了|一下|谢谢你|谢谢您|谢谢|多谢|好吗|可以|行|现在|马上|给我|哈|啦|嘛|please|pls"
     r"|thanks|ok)$"
 )
@@ -161,45 +167,45 @@ ZH_AFTER = re.compile(
 _ZH_VERB = r"(?:导出|汇出|下载|输出|保存|另存|渲染|export|download|save|render)"
 _ZH_FILM = (
     r"(?:(?:[这那该此][个段条部份支]?|我的|我们的|最终|最后|最新|完整|整个|全部|所有|做好|生成|剪好|编辑好|完成"
-    r"|刚才|当前|高清"
-    r"|的|好)*(?:视频|影片|成片|片子|短片|成品|文件|作品|结果|项目|工程|链接|video|mp4|它|这个|[这我][个的]动画)+)"
+    r"|刚才|当前|高清|的|好)*(?:视频|影片|成片|片子|短片|成品|文件|作品|结果|项目|工程|链接|video|mp4|它|这个"
+    r"|[这我][个的]动画)+)"
 )
+# One flat repetition: a nested one would take exponential time.
 _ZH_FORMAT = (
-    r"(?:[成为到至在用以按]?(?:一个)?(?:mp4|mov|webm|mkv|avi|gif|高清|超清|标清|原画|最高|最好|高|低|中等"
-    r"|无水印|\d{3,4}p|[248]k"
-    r"|hd|本地|我的|电脑|手机|相册|桌面|硬盘|文件夹|抖音|小红书|微信|朋友圈|b站|快手)+(?:格式|质量|画质|分辨率"
-    r"|清晰度|版本|版"
-    r"|文件|视频|里|上|中|的)*)"
+    r"(?:[成为到至在用以按里上中的]|一个|mp4|mov|webm|mkv|avi|gif|高清|超清|标清|原画|最高|最好|高|低|中等"
+    r"|无水印|\d{3,4}p|[248]k|hd|本地|我的|电脑|手机|相册|桌面|硬盘|文件夹|抖音|小红书|微信|朋友圈|b站|快手|格式"
+    r"|质量|画质|分辨率|清晰度|版本|版|文件|视频)*"
 )
-ZH_EXPORT = re.compile(
-    rf"[把将]?{_ZH_FILM}?(?:怎么|如何|在哪里?|哪里|能|可以|要|现在|直接|一键)*{_ZH_VERB}(?:出来|下来|一下|给我|来)?"
-    rf"{_ZH_FORMAT}*{_ZH_FILM}?{_ZH_FORMAT}*"
-    rf"|[把将]?{_ZH_FILM}(?:发送|发|传)(?:给)?我?(?:过来)?|(?:发送|发|传)(?:给)?我?{_ZH_FILM}(?:给我)?"
-    r"|(?:视频|下载|导出)的?(?:链接|地址)(?:在哪里?|是什么|是多少|发我|发给我)?"
+ZH_EXPORT = _any(
+    rf"[把将]?{_ZH_FILM}?(?:怎么|如何|在哪里?|哪里|能|可以|要|现在|直接|一键)*{_ZH_VERB}"
+    rf"(?:出来|下来|一下|给我|来)?{_ZH_FORMAT}{_ZH_FILM}?{_ZH_FORMAT}",
+    rf"[把将]?{_ZH_FILM}(?:发送|发|传)(?:给)?我?(?:过来)?",
+    rf"(?:发送|发|传)(?:给)?我?{_ZH_FILM}(?:给我)?",
+    r"(?:视频|下载|导出)的?(?:链接|地址)(?:在哪里?|是什么|是多少|发我|发给我)?",
 )
-ZH_CREDITS = re.compile(
+ZH_CREDITS = _any(
     r"[查询看一下显示告诉我检确认们账户号用的里上中当前目现在剩余下可还有是总免费多少几个点够不足否没哪]*"
     r"(?:积分|余额|点数|额度|credits?|balance)"
-    r"[查询看一下我们账户号用的里上中现在剩余还有是多少几个点够不足否没哪情况明细数量完光]*"
-    r"|(?:查询|查看|查|看看|看|检查|打开|显示)(?:一下)?(?:我的?|当前)*(?:账户|账号|账单|会员|订阅)(?:余额|信息"
-    r"|情况|状态)?"
-    r"|(?:积分|账户|余额)?充值(?:积分)?|购买积分|买积分"
+    r"[查询看一下我们账户号用的里上中现在剩余还有是多少几个点够不足否没哪情况明细数量完光]*",
+    r"(?:查询|查看|查|看看|看|检查|打开|显示)(?:一下)?(?:我的?|当前)*(?:账户|账号|账单|会员|订阅)"
+    r"(?:余额|信息|情况|状态)?",
+    r"(?:积分|账户|余额)?充值(?:积分)?|购买积分|买积分",
 )
-ZH_STATE = re.compile(
+ZH_STATE = _any(
     r"[查询看一下显示列出告诉我检确认当前目现在的项任务视频生成处理渲染导工程作品所有全部里上几哪些是会话个]*"
     r"(?:状态|进度|轨道|时间线|时间轴|草稿|status|progress|timeline|tracks?)"
-    r"(?:是什么样?|什么样|怎么样|怎样|如何|到哪一?步?|到哪里?|多少|情况|信息|列表|查看|查询|有哪些|有几条"
-    r"|有什么|有多少|里|上"
-    r"|现在|的|看看|看|呢|是|了)*"
-    r"|(?:有|一共有?|现在有)(?:几|多少|哪些)条?轨道|时间[线轴][里上中]有(?:什么|哪些|哪些内容)"
-    r"|(?:现在|视频|目前|做|生成|进行)*到(?:哪一?步|哪里|哪儿)"
+    r"(?:是什么样?|什么样|怎么样|怎样|如何|到哪一?步?|到哪里?|多少|情况|信息|列表|查看|查询|有哪些|有几条|有什么"
+    r"|有多少|里|上|现在|的|看看|看|呢|是|了)*",
+    r"(?:有|一共有?|现在有)(?:几|多少|哪些)条?轨道",
+    r"时间[线轴][里上中]有(?:什么|哪些|哪些内容)",
+    r"(?:现在|视频|目前|做|生成|进行)*到(?:哪一?步|哪里|哪儿)",
 )
 # Matched before anything is taken off.
-ZH_DONE = re.compile(
+ZH_DONE = (
     r"(?:我的|这个|现在|那个)*(?:视频|影片|片子|任务|项目|它|导出|渲染)?(?:已经|都|现在)?"
     r"(?:(?:做|剪|剪辑|生成|处理|渲染|导出|制作|弄)(?:好|完|完成|成功|出来)|好|完成|就绪)了?(?:吗|没有|没|么)"
 )
-ZH_UPLOAD = re.compile(
+ZH_UPLOAD = (
     r"[把将]?[一二两三几这那个张段首份条些我的新本地电脑手机里上图片像照视频影音乐文件素材背景产品宠物自拍它链接网址]*上传"
     r"(?:到[这那]里|到项目|到时间线)?"
     r"[一二两三几这那个张段首份条些我的新本地电脑手机里上图片像照视频影音乐文件素材背景产品宠物自拍它链接网址]*"
@@ -233,15 +239,15 @@ INSTRUCTION_VERBS = CLICKS | OPENS | DRAGS | DROPS | LOOKS | SAVES
 
 PAGE_PARTS = _words(
     "button buttons panel panels tab tabs menu menus icon icons sidebar toolbar timeline canvas workspace"
-    " editor library"
-    " inspector settings dropdown dialog popup checkbox slider dashboard corner"
+    " editor library inspector settings dropdown dialog popup checkbox slider dashboard corner"
 )
 PAGE_PLACES = PAGE_PARTS | _words(
     "project draft page website browser app account billing link section preview player subscription site"
 )
 VIEWERS = _words("timeline panel canvas player workspace editor preview-window dashboard")
 ACCOUNT = _words("account billing subscription")
-DROP_PLACES = PAGE_PARTS | _words("area box window here chat track zone")
+UPLOAD_PLACES = _words("chat here window area zone box upload")
+DROP_PLACES = PAGE_PARTS | UPLOAD_PLACES | {"track"}
 FILM_NOUNS = _words(
     "video videos clip clips file files mp4 mov gif webm it result results film movie project version draft export"
     " animation footage final reel"
@@ -268,17 +274,15 @@ SEEN = _words("it them this your the")
 
 CONTENT_LABEL = re.compile(
     r"\W*(?:scene|shot|frame|clip|act|visuals?|prompt|narrat(?:or|ion)|voice-?over|captions?|title|text"
-    r"|subtitles?|cta|script"
-    r"|镜头|场景|画面|旁白|字幕|标题|文案|提示词|脚本)\s*\d*\W{0,3}[:：]",
+    r"|subtitles?|cta|script|镜头|场景|画面|旁白|字幕|标题|文案|提示词|脚本)\s*\d*\W{0,3}[:：]",
     re.IGNORECASE,
 )
 """A line of a storyboard: content from end to end."""
 
 # A clause that begins so is no statement: it goes with the instruction that it leads to.
 SUBORDINATE = _words(
-    "to if when once after before for from in on at by then next now finally please simply just you and or"
-    " while whenever"
-    " as with alternatively otherwise meanwhile also feel first so step tip note hint"
+    "to if when once after before for from in on at by then next now finally please simply just and or"
+    " while whenever as with alternatively otherwise meanwhile also feel first so step tip note hint"
 )
 STATEMENT = re.compile(
     r"(?:i|i've|we|we've|your|the|there|this|it's)\b(?!.{0,40}\b(?:will|can|'ll|should|then)\b).{0,80}"
@@ -289,10 +293,8 @@ STATEMENT = re.compile(
 ZH_LEADS = sorted(
     _words(
         "需要我 要我 是否 要不要 您 你 请 可以 可 只需 只要 需要 需 就 直接 然后 接着 随后 之后 最后 首先 其次"
-        " 先 再 并且"
-        " 并 和 也 还 或者 或 以及 现在 即可 便可 如果 若 如 要 想 通过 用 使用 去 来 记得 不妨 试试 尝试 欢迎"
-        " 随时 都 能"
-        " 能够 希望 接下来 下一步 另外 此时 完成后"
+        " 先 再 并且 并 和 也 还 或者 或 以及 现在 即可 便可 如果 若 如 要 想 通过 用 使用 去 来 记得 不妨 试试 尝试"
+        " 欢迎 随时 都 能 能够 希望 接下来 下一步 另外 此时 完成后"
     ),
     key=lambda word: (-len(word), word),
 )
@@ -305,7 +307,7 @@ ZH_SAVES = _words("导出 下载 保存")
 ZH_INSTRUCTION_VERB = re.compile("|".join(sorted(ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES)))
 ZH_PAGE_PARTS = re.compile(
     "按钮|图标|菜单|面板|选项|标签|链接|这里|此处|右上角|左上角|右下角|左下角|左侧|右侧|上方|下方|顶部|底部|时间线|时间轴|编辑器"
-    '|工作区|工作台|素材库|媒体库|画布|设置|侧边栏|导出|下载|生成|渲染|预览|播放|保存|分享|确认|确定|应用|发布|[“"「『【]'
+    '|工作区|工作台|素材库|媒体库|画布|设置|侧边栏|(?:导出|下载|生成|渲染|预览|播放|保存|分享|确认|确定|应用|发布)(?!的)|[“"「『【]'
 )
 ZH_PLACES = re.compile(
     "面板|菜单|选项卡|标签|页面|编辑器|工作区|工作台|时间线|时间轴|素材库|媒体库|画布|设置|项目|草稿|预览|侧边栏|浏览器|网页"
@@ -315,8 +317,7 @@ ZH_VIEWERS = re.compile("时间线|时间轴|面板|画布|预览窗|播放器|�
 ZH_ACCOUNT = re.compile("账户|账号|账单|余额|订阅|充值")
 ZH_SAVE_REST = re.compile(
     r"(?:出来|下来|一下)?(?:(?:您|你|这个?|该|最终|完整|成品|的)*(?:视频|影片|成片|文件|作品|片子|它)|按钮|即可"
-    r"|就|[了吧啦]"
-    r"|[为成到至]|mp4|后即可|功能|[”\"」』】]|$)"
+    r"|就|[了吧啦]|[为成到至]|mp4|后即可|功能|[”\"」』】]|$)"
 )
 ZH_BUTTON_ACTIONS = (
     (re.compile("导出|下载|保存|渲染"), "export"),
@@ -326,7 +327,7 @@ ZH_BUTTON_ACTIONS = (
     (re.compile("面板|菜单|选项|标签|设置|工作区|工作台|素材库|媒体库|侧边栏|项目"), "state"),
 )
 ZH_SUBORDINATE = re.compile(
-    "如|若|要|想|需|您|你|请|可|然后|接着|之后|随后|即|就|再|当|也|或|完成后|满意|通过|在|为了|现在|最后|首先|先|下一步|接下来"
+    "如|若|要|想|需|满意|[您你](?!的)|请|可|然后|接着|之后|随后|即|就|再|当|也|或|完成后|满意|通过|在|为了|现在|最后|首先|先|下一步|接下来"
 )
 
 ONLY_PAGE_WORDS = {
@@ -351,8 +352,8 @@ COMMON_WORDS: dict[str, frozenset[str]] = {
     ),
     "es": _words(
         "el la los las un una unos de que y con para por en del al esta este mi tu imagen foto vídeo haz hacer"
-        " crea crear"
-        " convierte anima añade música más lento lenta segundos quiero hola suave movimiento sin como pon quita"
+        " crea crear convierte anima añade música más lento lenta segundos quiero hola suave movimiento sin como pon"
+        " quita"
     ),
     "fr": _words(
         "le la les un une des du de et avec pour dans sur cette ce mon ma mes image photo vidéo fais faire crée créer"
@@ -360,16 +361,13 @@ COMMON_WORDS: dict[str, frozenset[str]] = {
     ),
     "de": _words(
         "der die das ein eine einen und mit für von im ist dieses diesem diese mein meine meinem bild foto"
-        " video mach mache"
-        " erstelle füge hinzu musik langsam langsame sekunden ich will möchte aus zu den dem bitte bewegung ohne titel"
-        " animiere verwandle"
+        " video mach mache erstelle füge hinzu musik langsam langsame sekunden ich will möchte aus zu den dem bitte"
+        " bewegung ohne titel animiere verwandle"
     ),
     "pt": _words(
         "o a os as um uma de que e com para por em do da dos no na esta este meu minha imagem foto vídeo faça"
-        " fazer crie"
-        " criar transforme anime adicione música mais lento lenta segundos quero olá não você suave movimento"
-        " sem título"
-        " coloque"
+        " fazer crie criar transforme anime adicione música mais lento lenta segundos quero olá não você suave"
+        " movimento sem título coloque"
     ),
 }
 ACCENTS: dict[str, str] = {"es": "ñ¿¡", "fr": "œèùâîûç", "de": "ßäöü", "pt": "ãõç"}
@@ -379,10 +377,85 @@ PROMPT_LINES: dict[str, tuple[str, str, str, str]] = {
     "zh-CN": ("时长：{} 秒。", "时长：{} 秒。", "画面比例：{}。", ""),
     "ja": ("長さ：{}秒。", "長さ：{}秒。", "アスペクト比：{}。", ""),
     "ko": ("길이: {}초.", "길이: {}초.", "화면 비율: {}.", " "),
-    "es": ("Duración: {} segundo.", "Duración: {} segundos.", "Relación de aspecto: {}.", " "),
-    "fr": ("Durée : {} seconde.", "Durée : {} secondes.", "Format d’image : {}.", " "),
-    "de": ("Dauer: {} Sekunde.", "Dauer: {} Sekunden.", "Seitenverhältnis: {}.", " "),
-    "pt": ("Duração: {} segundo.", "Duração: {} segundos.", "Proporção da tela: {}.", " "),
+    "es": ("Duración: {} s.", "Duración: {} s.", "Relación de aspecto: {}.", " "),
+    "fr": ("Durée : {} s.", "Durée : {} s.", "Format d’image : {}.", " "),
+    "de": ("Dauer: {} s.", "Dauer: {} s.", "Seitenverhältnis: {}.", " "),
+    "pt": ("Duração: {} s.", "Duração: {} s.", "Proporção da tela: {}.", " "),
     "ru": ("Длительность: {} сек.", "Длительность: {} сек.", "Соотношение сторон: {}.", " "),
 }
 """By language: one second, more seconds, the ratio, and what stands between two sentences."""
+
+# --- Drafts -------------------------------------------------------------------------------------------------------
+
+TIMELINE_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "video": "Video",
+        "audio": "BGM",
+        "text": "Title",
+        "other": "Track",
+        "track": "Timeline ({n} track):",
+        "tracks": "Timeline ({n} tracks):",
+        "named": "{kind}: {list}",
+        "unnamed": "{kind} {list}",
+        "empty": "{kind}: empty",
+        "quoted": '"{title}"',
+        "span": "{start}-{end}s",
+        "times": " ({facts})",
+        "comma": ", ",
+        "more": "{n} more",
+        "seconds": "{s}s",
+        "sentence": "{words}.",
+        "space": " ",
+        "added": "Added {what}",
+        "removed": "Removed {what}",
+        "renamed": "{kind}: {a} is now {b}",
+        "longer": "{what} is longer: {b} (was {a})",
+        "shorter": "{what} is shorter: {b} (was {a})",
+        "moved": "{what} starts at {b} (was {a})",
+        "volume": "{what}: volume {b} (was {a})",
+        "settings": "{what}: other settings changed",
+        "order": "{kind}: the order changed",
+        "size": "The picture is {b} (was {a})",
+        "size-new": "The picture is {b}",
+        "total": "The video is {b} long (was {a})",
+        "track-added": "Added an empty track: {kind}",
+        "track-removed": "Removed an empty track: {kind}",
+        "others": "Other settings changed",
+        "changes": "{n} more changes",
+    },
+    "zh": {
+        "video": "视频",
+        "audio": "背景音乐",
+        "text": "标题",
+        "other": "轨道",
+        "track": "时间线（{n} 条轨道）：",
+        "tracks": "时间线（{n} 条轨道）：",
+        "named": "{kind}：{list}",
+        "unnamed": "{kind}{list}",
+        "empty": "{kind}：空",
+        "quoted": "“{title}”",
+        "span": "{start}-{end}秒",
+        "times": "（{facts}）",
+        "comma": "，",
+        "more": "另有 {n} 段",
+        "seconds": "{s}秒",
+        "sentence": "{words}。",
+        "space": "",
+        "added": "添加了{what}",
+        "removed": "移除了{what}",
+        "renamed": "{kind}：{a}改为{b}",
+        "longer": "{what}变长：{b}（原为{a}）",
+        "shorter": "{what}变短：{b}（原为{a}）",
+        "moved": "{what}从{b}开始（原为{a}）",
+        "volume": "{what}：音量{b}（原为{a}）",
+        "settings": "{what}：其他设置有变化",
+        "order": "{kind}：顺序有变化",
+        "size": "画面为 {b}（原为 {a}）",
+        "size-new": "画面为 {b}",
+        "total": "视频时长{b}（原为{a}）",
+        "track-added": "添加了一条空轨道：{kind}",
+        "track-removed": "移除了一条空轨道：{kind}",
+        "others": "其他设置有变化",
+        "changes": "另有 {n} 处变化",
+    },
+}
