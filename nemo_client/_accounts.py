@@ -32,6 +32,7 @@ logger = logging.getLogger("nemo_client")
 
 Kind = Literal["user", "anonymous", "local"]
 ANONYMOUS_DAYS: Final = 7
+SETTLE_SECONDS: Final = 5.0
 _EXPIRY_MARGIN: Final = timedelta(minutes=1)
 _LOCK_LOOK_SECONDS: Final = 0.05
 
@@ -125,7 +126,7 @@ class TokenSource(Protocol):
         """Another token in the place of one that was refused (1001), or None where that is not allowed."""
 
     async def settled(self) -> None:
-        """Wait for a sign-up that is under way."""
+        """Wait a little for a sign-up that is under way."""
 
 
 class FixedToken:
@@ -187,8 +188,12 @@ class Account:
         return await self._another(refused)
 
     async def settled(self) -> None:
-        if self._under_way is not None:
-            await asyncio.wait({self._under_way})
+        if self._under_way is None:
+            return
+        _, left = await asyncio.wait({self._under_way}, timeout=SETTLE_SECONDS)
+        for task in left:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _another(self, refused: Token | None) -> Token:
         """As `_stored_or_new`. A cancel leaves it under way: a token that nobody keeps is lost for a week."""

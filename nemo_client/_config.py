@@ -15,13 +15,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
-
 from ._errors import DiskError, InputError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 VERSION: Final = "0.1.0"
 API_URL: Final = "https://mega-api-prod.nemovideo.ai"
@@ -80,13 +80,15 @@ def write_private(path: Path, text: str) -> None:
 
 def lock_of(path: Path) -> FileLock:
     """The lock that every change of `path` holds, also between processes; not acquired here."""
+    from filelock import FileLock  # takes 50 ms, which ComfyUI's start does not pay
+
     ensure_home(path.parent)
     return FileLock(f"{path}.lock", timeout=LOCK_SECONDS, mode=0o600, thread_local=False)
 
 
 def lock_failed(error: OSError, directory: Path) -> DiskError:
     """A lock that could not be had, in words."""
-    reason = "it is locked" if isinstance(error, LockTimeout) else error.strerror or str(error)
+    reason = "it is locked" if isinstance(error, TimeoutError) else error.strerror or str(error)
     return DiskError("home-unusable", path=directory, reason=reason)
 
 
@@ -216,7 +218,7 @@ def _check_address(name: str, url: str) -> None:
             "profile-broken",
             name=name,
             file="profiles.json or NEMO_API_URL",
-            reason="the API address must be https://host (http only on this machine), without a user, query or fragment",
+            reason="its API address must be https://host (http only on this machine), without user, query or fragment",
         )
 
 

@@ -78,7 +78,8 @@ def _refusal(answer: Answer, code: int, body: Mapping[str, Any]) -> NemoError:
     known = _STATUS_CODES.get(code, code)
     if known == 404 and "session" in reason.lower():
         known = 1002
-    facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}", "formats": FORMATS}
+    facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}"}
+    facts |= {"name": "A file", "formats": FORMATS}
     kind = CODES.get(known, ApiError)
     if known == 400 and not _NAMES_CLIENT_ID.search(reason):
         kind = ApiError

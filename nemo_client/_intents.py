@@ -33,7 +33,6 @@ _URL = re.compile(r"https?://[!#-&(*-;=?-Z\\^-~]+", re.IGNORECASE)  # ASCII with
 _FILE = re.compile(
     rf"(?:[a-z]:[\\/]|~?[\\/]|\.{{1,2}}[\\/])[^\n]*\.(?:{ph.FILE_TYPES})|[^\s/]+\.(?:{ph.FILE_TYPES})", re.IGNORECASE
 )
-_CJK = re.compile(r"[\u4e00-\u9fff]")
 _QUOTES = "\"'“”‘’「」『』`"
 
 
@@ -62,7 +61,7 @@ def _gives_files(text: str) -> bool:
 
 def _requests(text: str) -> Iterator[str]:
     """The sentences that ask for something, normalised: NFKC, lower case, no emoji, links as one word."""
-    chinese = _CJK.search(text) is not None
+    chinese = ph.CJK.search(text) is not None
     text = _URL.sub(" 网址 " if chinese else " url ", text)
     text = unicodedata.normalize("NFKC", text).casefold().translate(ph.TO_SIMPLIFIED)
     for sentence in re.split(r"[!?。;\n]+|\.(?=\s|$)|\.{2,}", text):
@@ -74,7 +73,7 @@ def _requests(text: str) -> Iterator[str]:
 
 
 def _route_sentence(text: str) -> Intent:
-    chinese = _CJK.search(text) is not None
+    chinese = ph.CJK.search(text) is not None
     if not chinese and text.count(" ") >= _MAX_WORDS:
         return "agent"
     before, after, whole, grammars = _grammar(chinese)
@@ -220,12 +219,11 @@ def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
 
 
 # What stands in quotes is content: it is never cut, and a verb in it is no instruction.
-_QUOTED = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|(?<![^\s(（:：，。、])\"[^\"]{1,120}\"")
 
 
 def _pieces(text: str, ends: _Pattern) -> list[str]:
     """`text` cut after each match of `ends` that is not inside quotes."""
-    quoted = [m.span() for m in _QUOTED.finditer(text)] + [(len(text) + 1, 0)]
+    quoted = [m.span() for m in ph.QUOTED.finditer(text)] + [(len(text) + 1, 0)]
     cuts, at = [0], 0
     for end in (m.end() for m in ends.finditer(text)):
         while quoted[at][1] < end and quoted[at][0] < len(text):
@@ -278,7 +276,7 @@ def _lead(clauses: list[str]) -> str:
 def _sentence(lead: str, after: list[str], whole: str) -> str:
     """The statements as sentences again, then the links that would be lost."""
     parts = [part for part in map(_trimmed, [lead, *after]) if part]
-    ends = ["" if part[-1] in ".!?。！？" else "。" if _CJK.search(part) else "." for part in parts]
+    ends = ["" if part[-1] in ".!?。！？" else "。" if ph.CJK.search(part) else "." for part in parts]
     kept = " ".join(part + end for part, end in zip(parts, ends, strict=True))
     said = dict.fromkeys(url.rstrip(_AFTER_URL) for url in _URL.findall(kept))
     links = dict.fromkeys(url.rstrip(_AFTER_URL) for url in _URL.findall(whole))
@@ -309,8 +307,8 @@ def _instructs(clause: str, orders: _Orders) -> bool:
     """Whether a clause instructs; what it means goes to `orders`."""
     if not _VERB.search(clause):
         return False
-    quoted = _QUOTED.sub(lambda m: "\0" * len(m.group()), clause)
-    return (_CJK.search(clause) is not None and _instructs_zh(clause, quoted, orders)) or _instructs_en(
+    quoted = ph.QUOTED.sub(lambda m: "\0" * len(m.group()), clause)
+    return (ph.CJK.search(clause) is not None and _instructs_zh(clause, quoted, orders)) or _instructs_en(
         clause, quoted, orders
     )
 
@@ -457,62 +455,3 @@ def _click_zh(rest: str, orders: _Orders) -> bool:
         orders.propose(name.group(1))
     orders.do(what)
     return True
-
-
-_SCRIPTS = (
-    # Characters that make about one word, so that scripts can be weighed against words.
-    ("ja", re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9f]"), 1.5),
-    ("ko", re.compile(r"[\uac00-\ud7a3]"), 2.0),
-    ("zh-CN", _CJK, 1.5),
-    ("ru", re.compile(r"[\u0400-\u04ff]+"), 1.0),
-)
-_LINK = re.compile(r"https?://[^\s，。；！？、]+", re.IGNORECASE)  # of any script
-_MAX_SAMPLE = 4000
-
-
-def language_of(text: str) -> str:
-    """The language of `text` as a session wants it: en, zh-CN, ja, ko, es, fr, de, pt or ru; "en" when in doubt.
-
-    Scripts are weighed against Latin words, without what stands in quotes ("add title “你好”" is English), Latin
-    languages by their commonest words and accents.
-    """
-    text = unicodedata.normalize("NFC", _LINK.sub(" ", text[:_MAX_SAMPLE]))
-    unquoted = _QUOTED.sub(" ", text)
-    text = unquoted if any(map(str.isalpha, unquoted)) else text
-    words = re.findall(r"[a-zà-öø-ÿœ¿¡ñß]+", text.lower())
-    weights = {name: len(pattern.findall(text)) / size for name, pattern, size in _SCRIPTS}
-    if weights["ja"] and weights["ja"] * 6 >= weights["zh-CN"]:  # Japanese is written in both scripts
-        weights["ja"] += weights.pop("zh-CN")
-    best = max(weights, key=lambda name: weights[name])
-    if weights[best] and weights[best] >= len(words):
-        return best
-    return _latin(words)
-
-
-def _latin(words: list[str]) -> str:
-    scores = dict.fromkeys(ph.COMMON_WORDS, 0.0)
-    for word in words:
-        known = [name for name, common in ph.COMMON_WORDS.items() if word in common]
-        for name in known:
-            scores[name] += 1 / len(known)
-        for name, accents in ph.ACCENTS.items():
-            if any(accent in word for accent in accents):
-                scores[name] += 0.5
-    best = max(scores, key=lambda name: scores[name])  # English is first, so it wins a tie
-    return best if scores[best] > 0.5 else "en"
-
-
-def compose_prompt(prompt: str, *, duration: float = 0, aspect_ratio: str = "auto") -> str:
-    """The message that goes out: the prompt as written (NFC, LF), then one line for what the widgets add.
-
-    `duration` is in seconds, 0 leaves it to the backend; so does `aspect_ratio` "auto" (or ""). The line is in the
-    prompt's language.
-    """
-    text = unicodedata.normalize("NFC", prompt.replace("\r\n", "\n").replace("\r", "\n"))
-    one, more, ratio, space = ph.PROMPT_LINES[language_of(prompt)]
-    said = []
-    if duration > 0:
-        said.append((one if duration == 1 else more).format(f"{duration:g}"))
-    if aspect_ratio not in ("", "auto"):
-        said.append(ratio.format(aspect_ratio))
-    return f"{text.rstrip()}\n{space.join(said)}" if said else text

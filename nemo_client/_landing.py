@@ -11,7 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -45,6 +45,11 @@ class Destination:
         if self.numbering == "always":
             return f"{self.stem}_{number:05}_.{suffix}"
         return f"{self.stem}.{suffix}" if number == 1 else f"{self.stem}-{number}.{suffix}"
+
+    def sized(self, width: int, height: int) -> Destination:
+        """This destination with `%width%` and `%height%` in its name filled in, in pixels of the finished video."""
+        stem = self.stem.replace("%width%", str(width)).replace("%height%", str(height))
+        return replace(self, stem=stem)
 
     def owns(self, path: Path, suffix: str) -> bool:
         """Whether `path` is a name that this destination could have given."""

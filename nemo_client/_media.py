@@ -29,6 +29,7 @@ Pixels = npt.NDArray[np.uint8]
 
 MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
 MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
+MAX_JPEG_SIDE: Final = 65_500
 JPEG_QUALITY: Final = 95
 PNG_LEVEL: Final = 1
 WEBP_EFFORT: Final = 2
@@ -41,6 +42,7 @@ _MIME: Final = {
 _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 _CONVERTED: Final = frozenset({"heic", "heif", "bmp", "tif", "tiff"})
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # not what starts other programs, as EPS does
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError)
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -68,7 +70,8 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
     """
     pixels = _plain(pixels)
     fingerprint = pixels_fingerprint(pixels)
-    kind = encoding if encoding != "auto" else ("jpeg" if pixels.shape[2] == 3 else "png")
+    suits_jpeg = pixels.shape[2] == 3 and max(pixels.shape) <= MAX_JPEG_SIDE
+    kind = encoding if encoding != "auto" else ("jpeg" if suits_jpeg else "png")
     if kind == "jpeg" and pixels.shape[2] == 4:
         raise InputError("mask-jpeg")
     content = _encode(Image.fromarray(pixels), kind)
@@ -135,12 +138,16 @@ def _plain(pixels: Pixels) -> Pixels:
 
 def _encode(image: Image.Image, kind: str) -> bytes:
     out = io.BytesIO()
-    if kind == "jpeg":
-        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    elif kind == "webp":
-        image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
-    else:
-        image.save(out, "PNG", compress_level=PNG_LEVEL)
+    try:
+        if kind == "jpeg":
+            image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        elif kind == "webp":
+            image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
+        else:
+            image.save(out, "PNG", compress_level=PNG_LEVEL)
+    except (OSError, ValueError) as error:  # JPEG and WebP have a longest side
+        size = f"{image.width} x {image.height}"
+        raise InputError("value", name="encoding", value=kind, expected=f"png for a picture of {size}") from error
     return out.getvalue()
 
 
@@ -148,10 +155,11 @@ def _still(path: Path, suffix: str) -> Media:
     """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
     image = _open_heic(path) if suffix in ("heic", "heif") or _is_heic(path) else _open_image(path)
     with image:
-        format_name, turned = image.format, image.getexif().get(0x0112, 1) not in (0, 1)
+        format_name = image.format
+        turned, moving = _looked_at(image, path)
         if format_name == "MPO":  # a phone's JPEG with more pictures behind the first
             format_name = "JPEG"
-        elif format_name == "GIF" or getattr(image, "is_animated", False):
+        elif format_name == "GIF" or moving:
             digest = _file_digest(path)
             kind = (format_name or "gif").lower()
             return Media(f"file:{digest}", f"file-{digest[:20]}.{kind}", f"image/{kind}", path)
@@ -163,6 +171,14 @@ def _still(path: Path, suffix: str) -> Media:
     kind = format_name.lower()
     name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
     return Media(fingerprint, name, f"image/{kind}", path)
+
+
+def _looked_at(image: Image.Image, path: Path) -> tuple[bool, bool]:
+    """Whether it has to be turned, and whether it moves; a PNG is read to its end for that."""
+    try:
+        return image.getexif().get(0x0112, 1) not in (0, 1), bool(getattr(image, "is_animated", False))
+    except _UNREADABLE as error:
+        raise InputError("not-an-image", name=path.name) from error
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -178,7 +194,7 @@ def _upright(image: Image.Image, path: Path) -> Pixels:
             upright = Image.fromarray((np.asarray(upright, np.uint32) >> 8).astype(np.uint8))
         alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
         return _plain(np.asarray(upright.convert("RGBA" if alpha else "RGB")))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _UNREADABLE as error:
         raise InputError("not-an-image", name=path.name) from error
 
 
@@ -210,8 +226,11 @@ def _open_heic(path: Path) -> Image.Image:
         raise InputError("heic-extra", name=path.name) from error
 
     def opener(file: Path) -> Image.Image:
-        picture: Any = pillow_heif.open_heif(file)
-        image: Image.Image = picture.to_pillow()
+        try:
+            picture: Any = pillow_heif.open_heif(file)
+            image: Image.Image = picture.to_pillow()
+        except (RuntimeError, LookupError) as error:  # how it tells some kinds of damage
+            raise ValueError(str(error)) from error
         image.format = "HEIF"
         return image
 

@@ -8,32 +8,38 @@ stream alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from . import _drafts
+from ._config import redact
 from ._desk import Desk
 from ._errors import (
-    ApiError,
-    BadAnswer,
-    ConnectError,
+    Cancelled,
+    ConnectionBroken,
     LimitError,
     NemoError,
     NoCredits,
-    NothingMade,
     ResultUnknown,
-    TransportError,
+    SessionBusy,
+    SessionGone,
+    SignInError,
 )
-from ._events import Heartbeat, Turn
+from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._journal import Attempt
 from ._models import Credits
 from ._models import State as SessionState
-from ._money import ESTIMATES, FREE, Money, admits, charged
+from ._money import ESTIMATES, FREE, Money, admits, charged, cost
+from ._outcomes import Baseline, Message, ended, refused
 from ._progress import Caller, Progress
-from ._steps import REFUSALS, Event, Kind, State
+from ._steps import Event, Kind, State
+from ._turn import Turn
+
+logger = logging.getLogger("nemo_client")
 
 STREAM_SECONDS: Final = 16 * 60.0
 HORIZON_SECONDS: Final = 20 * 60.0
@@ -43,36 +49,7 @@ UNCHANGED_READS: Final = 5
 CONFIRM_SECONDS: Final = 10.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message to a session: its step key, its kind, where it follows on, and its text as it goes out."""
-
-    key: str
-    kind: Kind
-    after: SessionHandle
-    text: str
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What the session and the account were like before a message was sent."""
-
-    segments: str
-    media: frozenset[str]
-    draft: Mapping[str, Any] | None
-    credits: Credits | None
-
-    def shows_work(self, state: SessionState) -> bool:
-        """Whether `state` holds new media or other segments, in a draft that can be exported.
-
-        "Changed" alone is no evidence: re-signed addresses and late analyses change a state, too.
-        """
-        if not _drafts.is_ready(state.draft or {}):
-            return False
-        fresh = _drafts.media_ids(state.raw) - self.media
-        return bool(fresh) or _drafts.segments_digest(state.draft or {}) != self.segments
+DAY_SECONDS: Final = 24 * 3600.0
 
 
 Place = Callable[[Message], Awaitable[SessionHandle]]
@@ -93,25 +70,42 @@ class Messenger:
             if settled is not None:
                 return settled
         place = await self._place(message)
-        attempt = await self._planned(known, message, place)
         try:
+            attempt = await self._planned(known, message, place)
             attempt, baseline = await self._commit(attempt, place, flight, caller)
-        except BaseException:
-            await self._desk.journal.yield_claim(place.session_id, message.after.key, message.key)
+        except (Exception, asyncio.CancelledError):
+            flight.committed = False
+            await self._yield(place.session_id, message)
             raise
-        flight.committed = attempt.paid
         return await self._send(attempt, message, baseline, flight)
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
-        if known.state is State.UNKNOWN and known.paid:
-            known = await self._settle(known, message, _baseline_of(known), flight, first=0.0)
         if known.state is State.DONE:
             flight.report(Progress(_stage(message.kind), reused=True))
             return known
-        if known.paid and known.state in (State.FAILED, State.LOST):
-            raise _ended(known)
+        if not known.paid:
+            return None
+        if known.state is State.SENT:
+            known = await self._orphaned(known)
+        if known.state is State.UNKNOWN:
+            return await self._settle(known, message, _baseline_of(known), flight, first=0.0)
+        if known.state is State.LOST:
+            shown = await self._shown(known, _baseline_of(known))
+            if shown is not None:
+                return shown
+        if known.state in (State.FAILED, State.LOST):
+            raise ended(known)
         return None
+
+    async def _orphaned(self, known: Attempt) -> Attempt:
+        """A message that was sent, but not from here: whoever reads its stream must have come to an end by now."""
+        if self._desk.wall() - _sent_at(known) < STREAM_SECONDS:
+            raise SessionBusy("session-busy")
+        return await self._desk.journal.move(known, Event.OWNER_DIED)
+
+    async def _yield(self, session_id: str, message: Message) -> None:
+        await self._desk.journal.yield_claim(session_id, message.after.key, message.key)
 
     async def _planned(self, known: Attempt | None, message: Message, place: SessionHandle) -> Attempt:
         where: dict[str, Any] = {
@@ -139,48 +133,68 @@ class Messenger:
         try:
             state = await self._desk.client.state(place.session_id)
             async with self._desk.admission:
+                if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
+                    raise Cancelled("cancelled")
                 credits = None if attempt.free else await self._desk.client.balance()
-                await self._admit(attempt, credits, caller)
+                others = await self._admit(attempt, credits, caller)
                 draft = state.draft or {}
                 baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
-                return await journal.move(attempt, Event.SEND, facts={"baseline": baseline}), baseline
+                facts = {"baseline": baseline, "sent": self._desk.wall(), "run": caller.run, "alone": not others}
+                flight.committed = attempt.paid  # before the record says so: no cancel may come in between
+                return await journal.move(attempt, Event.SEND, facts=facts), baseline
         except (Exception, asyncio.CancelledError):
-            await journal.move(attempt, Event.RELEASE)
+            with contextlib.suppress(SessionBusy):  # taken over meanwhile; the first error is the one to tell
+                await journal.move(attempt, Event.RELEASE)
             raise
 
-    async def _admit(self, attempt: Attempt, credits: Credits | None, caller: Caller) -> None:
+    async def _admit(self, attempt: Attempt, credits: Credits | None, caller: Caller) -> list[Attempt]:
+        """Check limits and credits; the paid messages of the account that are out now."""
         if credits is None:
-            return
+            return []
         estimate = ESTIMATES[attempt.kind]
-        profile = self._desk.profile
-        for limit, name in ((caller.max_credits, "max_credits"), (profile.run_limit, "run_limit")):
-            if 0 < limit < estimate:
-                raise LimitError("limit", estimate=f"{estimate:g}", limit=limit, limit_name=name)
-        others = await self._desk.journal.open_attempts(attempt.account)
-        sent = [ESTIMATES[other.kind] for other in others if other.state is not State.PLANNED and other.paid]
-        if not admits(credits, estimate, sent, seen=False):
+        await self._check_limits(estimate, caller)
+        opened = await self._desk.journal.open_attempts(attempt.account)
+        others = [other for other in opened if other.state is not State.PLANNED and other.paid]
+        if not admits(credits, estimate, [ESTIMATES[other.kind] for other in others], seen=False):
             raise await self._desk.no_credits(credits)
+        return others
+
+    async def _check_limits(self, estimate: float, caller: Caller) -> None:
+        """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
+        profile = self._desk.profile
+        sent = await self._desk.journal.paid_since(profile.name, self._desk.wall() - DAY_SECONDS)
+        day = sum(cost(each.kind, each.facts.get("money")) for each in sent)
+        run = sum(cost(each.kind, each.facts.get("money")) for each in sent if each.facts.get("run") == caller.run)
+        limits = (
+            (caller.max_credits, "max_credits", 0.0),
+            (profile.run_limit, "run_limit", run),
+            (profile.day_limit, "day_limit", day),
+        )
+        for limit, name, gone in limits:
+            if 0 < limit < gone + estimate:
+                raise LimitError("limit", estimate=f"{estimate:g}", limit=limit, limit_name=name, spent=f"{gone:g}")
 
     async def _send(self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight) -> Attempt:
         turn = Turn()
         try:
             await asyncio.wait_for(self._read(attempt, message, turn, flight), STREAM_SECONDS)
-        except (ConnectError, ApiError, BadAnswer) as error:
-            if not _refused(error):
-                return await self._broken(attempt, message, baseline, flight)
-            await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": error.id})
-            await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
-            if isinstance(error, NoCredits):
-                raise await self._desk.no_credits(baseline.credits) from error
-            raise
-        except (TransportError, asyncio.TimeoutError):
-            return await self._broken(attempt, message, baseline, flight)
-        except asyncio.CancelledError:
+        except NemoError as error:
+            if refused(error):
+                raise await self._refusal(attempt, message, baseline, error) from error
+            return await self._broken(attempt, message, baseline, flight, error.id)
+        except asyncio.TimeoutError:
+            return await self._broken(attempt, message, baseline, flight, "stream-too-long")
+        except (Exception, asyncio.CancelledError):
             await self._desk.journal.move(attempt, Event.BREAK)
             raise
         if turn.failure is not None:
-            return await self._failed_inside(attempt, message, baseline, turn)
+            return await self._failed_inside(attempt, baseline, turn)
         return await self._conclude(attempt, message, baseline, turn, flight)
+
+    async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
+        await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": error.id})
+        await self._yield(attempt.session_id, message)
+        return await self._desk.no_credits(baseline.credits) if isinstance(error, NoCredits) else error
 
     async def _read(self, attempt: Attempt, message: Message, turn: Turn, flight: Flight) -> None:
         """Read the stream to its end; every byte is a sign of life."""
@@ -204,21 +218,32 @@ class Messenger:
             now = self._desk.clock()
             flight.report(Progress(stage, tool=_tool(turn), elapsed=now - started, quiet=now - heard))
 
-    async def _broken(self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight) -> Attempt:
+    async def _broken(
+        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, why: str
+    ) -> Attempt:
         """The message may be out and at work: nothing is sent again, the state is read instead."""
-        attempt = await self._desk.journal.move(attempt, Event.BREAK)
-        if attempt.free:
-            raise ResultUnknown("stream-broken")
+        logger.info("the message ended with %s", why)
+        attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": why})
+        if not attempt.paid:
+            raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
         return await self._settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
 
-    async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
+    async def _failed_inside(self, attempt: Attempt, baseline: Baseline, turn: Turn) -> Attempt:
         """An error inside the stream: one read of state and balance is enough to report."""
-        attempt = await self._desk.journal.move(attempt, Event.BREAK)
-        state = await self._desk.client.state(attempt.session_id)
-        if baseline.shows_work(state) and await self._confirmed(attempt, state):
-            return await self._done(attempt, Event.EVIDENCE, baseline, state, turn.reply)
-        reason = str(getattr(turn.failure, "message", "") or "?")
-        raise ResultUnknown("stream-failure", reason=reason)
+        reason = redact(" ".join(str(getattr(turn.failure, "message", "")).split()))[:300] or "?"
+        attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
+        try:
+            shown = await self._shown(attempt, baseline, turn.reply)
+        except NemoError as error:
+            shown = None
+            logger.info("the state could not be read (%s)", error.id)
+        if shown is not None:
+            return shown
+        money = await self._money(attempt, baseline)
+        taken = bool(money.spent) and money.certainty == "exact"
+        raise ResultUnknown(
+            "stream-failure", charged="yes" if taken else "maybe" if attempt.paid else "no", reason=reason
+        )
 
     async def _settle(
         self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, *, first: float
@@ -228,26 +253,37 @@ class Messenger:
         for read in range(UNCHANGED_READS):
             await self._desk.sleep(first if read == 0 else READ_SECONDS)
             try:
-                state = await self._desk.client.state(attempt.session_id)
-                if baseline.shows_work(state) and await self._confirmed(attempt, state):
-                    return await self._done(attempt, Event.EVIDENCE, baseline, state, "")
-            except TransportError:
+                shown = await self._shown(attempt, baseline)
+            except (SignInError, SessionGone) as error:
+                error.charged = "maybe"
+                raise
+            except NemoError as error:
+                logger.info("the state could not be read (%s)", error.id)
                 continue
-            if self._desk.wall() - attempt.changed > HORIZON_SECONDS:
-                return await self._expired(attempt, baseline)
+            if shown is not None:
+                return shown
+            if self._desk.wall() - _sent_at(attempt) > HORIZON_SECONDS:
+                raise ended(await self._expired(attempt, message, baseline))
         raise ResultUnknown("result-unknown")
 
-    async def _expired(self, attempt: Attempt, baseline: Baseline) -> Attempt:
+    async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
         money = await self._money(attempt, baseline)
-        event = Event.CLEAR if money.spent == 0 and money.certainty == "exact" else Event.EXPIRE
-        return await self._desk.journal.move(attempt, event, facts={"money": money})
+        if money.spent != 0 or money.certainty != "exact":
+            return await self._desk.journal.move(attempt, Event.EXPIRE, facts={"money": money})
+        await self._yield(attempt.session_id, message)
+        return await self._desk.journal.move(attempt, Event.CLEAR, facts={"money": money, "error": "result-none"})
 
-    async def _confirmed(self, attempt: Attempt, seen: SessionState) -> bool:
-        """Whether a second read a little later shows the same segments."""
+    async def _shown(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
+        """The attempt as done, if the state shows its work, and shows the same a little later."""
+        state = await self._desk.client.state(attempt.session_id)
+        if not baseline.shows_work(state):
+            return None
         await self._desk.sleep(CONFIRM_SECONDS)
         again = await self._desk.client.state(attempt.session_id)
-        return _drafts.segments_digest(again.draft or {}) == _drafts.segments_digest(seen.draft or {})
+        if _drafts.segments_digest(again.draft or {}) != _drafts.segments_digest(state.draft or {}):
+            return None
+        return await self._done(attempt, Event.EVIDENCE, baseline, again, reply)
 
     async def _conclude(
         self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: Flight
@@ -255,18 +291,28 @@ class Messenger:
         """After a clean end: what was made, by the quiet state."""
         try:
             state = await self._quiet_state(attempt)
-        except NemoError:
-            return await self._broken(attempt, message, baseline, flight)
+        except NemoError as error:
+            return await self._broken(attempt, message, baseline, flight, error.id)
+        answered = bool(turn.reply or turn.tools or turn.ended) and not turn.open_calls
         changed = _drafts.digest(state.draft or {}) != _drafts.digest(baseline.draft or {})
         made = changed and _drafts.is_ready(state.draft or {})
-        if message.kind == "chat" and not turn.open_calls:
+        if message.kind == "chat" and answered:
             return await self._done(attempt, Event.FINISH, baseline, state, turn.reply)
         if made and (not turn.open_calls or baseline.shows_work(state)):
-            reply = turn.reply or _drafts.what_changed(baseline.draft or {}, state.draft or {})
-            return await self._done(attempt, Event.FINISH, baseline, state, reply)
-        if turn.open_calls:
-            return await self._broken(attempt, message, baseline, flight)
+            words = _drafts.what_changed(baseline.draft or {}, state.draft or {}, message.after.language)
+            return await self._done(attempt, Event.FINISH, baseline, state, turn.reply or words)
+        if not answered or await self._at_work(attempt, baseline):
+            return await self._broken(attempt, message, baseline, flight, "no-answer")
         return await self._declined(attempt, message, baseline, turn.reply)
+
+    async def _at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
+        """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
+        if not attempt.paid or baseline.credits is None or not attempt.facts.get("alone"):
+            return False
+        try:
+            return (await self._desk.client.balance()).frozen > baseline.credits.frozen
+        except NemoError:
+            return False
 
     async def _quiet_state(self, attempt: Attempt) -> SessionState:
         """The state once two reads agree on the draft; the second stage of a generation can come late."""
@@ -282,8 +328,8 @@ class Messenger:
     async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, reply: str) -> Attempt:
         money = await self._money(attempt, baseline)
         attempt = await self._desk.journal.move(attempt, Event.DECLINE, facts={"money": money, "reply": reply})
-        await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
-        raise _ended(attempt)
+        await self._yield(attempt.session_id, message)
+        raise ended(attempt)
 
     async def _done(
         self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str
@@ -299,26 +345,13 @@ class Messenger:
             after = await self._desk.client.balance()
         except NemoError:
             after = None
-        others = [other for other in await self._desk.journal.open_attempts(attempt.account) if other.paid]
-        return charged(baseline.credits, after, alone=all(other.key == attempt.key for other in others))
+        since = await self._desk.journal.paid_since(attempt.profile, _sent_at(attempt) - 0.001)
+        alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
+        return charged(baseline.credits, after, alone=alone)
 
 
-def _refused(error: ConnectError | ApiError | BadAnswer) -> bool:
-    """Whether an answer proves that the message was not worked on."""
-    if isinstance(error, ConnectError):
-        return True
-    code = error.code if isinstance(error, ApiError) else error.status
-    return (code in REFUSALS or error.status in REFUSALS) and not 200 <= code < 400
-
-
-def _ended(attempt: Attempt) -> NemoError:
-    """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
-    money: Money | None = attempt.facts.get("money")
-    if attempt.state is State.LOST:
-        return ResultUnknown("result-lost")
-    spent = money.spent if money else None
-    reply = " ".join(str(attempt.facts.get("reply") or "…").split())[:500]
-    return NothingMade("nothing-made", charged="maybe" if spent is None else "yes" if spent else "no", reply=reply)
+def _sent_at(attempt: Attempt) -> float:
+    return float(attempt.facts.get("sent", attempt.changed))
 
 
 def _baseline_of(attempt: Attempt) -> Baseline:

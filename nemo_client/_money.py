@@ -55,6 +55,13 @@ def charged(before: Credits | None, after: Credits | None, *, alone: bool) -> Mo
     return Money(before.available, after.available, spent, "exact" if alone else "at most")
 
 
+def cost(kind: str, money: object) -> float:
+    """What a message that went out counts for limits: what it took where that is known, else its estimate."""
+    if isinstance(money, Money) and money.spent is not None:
+        return money.spent
+    return ESTIMATES[kind]
+
+
 def together(parts: Sequence[Money]) -> Money:
     """The money of several steps, in order."""
     known = [part.spent for part in parts if part.spent is not None]

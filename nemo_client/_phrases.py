@@ -372,18 +372,27 @@ COMMON_WORDS: dict[str, frozenset[str]] = {
 }
 ACCENTS: dict[str, str] = {"es": "ñ¿¡", "fr": "œèùâîûç", "de": "ßäöü", "pt": "ãõç"}
 
-PROMPT_LINES: dict[str, tuple[str, str, str, str]] = {
-    "en": ("Duration: {} second.", "Duration: {} seconds.", "Aspect ratio: {}.", " "),
-    "zh-CN": ("时长：{} 秒。", "时长：{} 秒。", "画面比例：{}。", ""),
-    "ja": ("長さ：{}秒。", "長さ：{}秒。", "アスペクト比：{}。", ""),
-    "ko": ("길이: {}초.", "길이: {}초.", "화면 비율: {}.", " "),
-    "es": ("Duración: {} s.", "Duración: {} s.", "Relación de aspecto: {}.", " "),
-    "fr": ("Durée : {} s.", "Durée : {} s.", "Format d’image : {}.", " "),
-    "de": ("Dauer: {} s.", "Dauer: {} s.", "Seitenverhältnis: {}.", " "),
-    "pt": ("Duração: {} s.", "Duração: {} s.", "Proporção da tela: {}.", " "),
-    "ru": ("Длительность: {} сек.", "Длительность: {} сек.", "Соотношение сторон: {}.", " "),
+PROMPT_LINES: dict[str, tuple[str, str, str, str, str]] = {
+    "en": ("Duration: {} second.", "Duration: {} seconds.", "Aspect ratio: {}.", "End on the last image.", " "),
+    "zh-CN": ("时长：{} 秒。", "时长：{} 秒。", "画面比例：{}。", "以最后一张图片结束。", ""),
+    "ja": ("長さ：{}秒。", "長さ：{}秒。", "アスペクト比：{}。", "最後の画像で終わる。", ""),
+    "ko": ("길이: {}초.", "길이: {}초.", "화면 비율: {}.", "마지막 이미지로 끝납니다.", " "),
+    "es": ("Duración: {} s.", "Duración: {} s.", "Relación de aspecto: {}.", "Termina con la última imagen.", " "),
+    "fr": ("Durée : {} s.", "Durée : {} s.", "Format d’image : {}.", "Terminer sur la dernière image.", " "),
+    "de": ("Dauer: {} s.", "Dauer: {} s.", "Seitenverhältnis: {}.", "Mit dem letzten Bild enden.", " "),
+    "pt": ("Duração: {} s.", "Duração: {} s.", "Proporção da tela: {}.", "Terminar com a última imagem.", " "),
+    "ru": (
+        "Длительность: {} сек.",
+        "Длительность: {} сек.",
+        "Соотношение сторон: {}.",
+        "Закончить последним изображением.",
+        " ",
+    ),
 }
-"""By language: one second, more seconds, the ratio, and what stands between two sentences."""
+"""By language: one second, more seconds, the ratio, the last picture, and what stands between two sentences."""
+
+CJK = re.compile(r"[\u4e00-\u9fff]")
+QUOTED = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|(?<![^\s(（:：，。、])\"[^\"]{1,120}\"")
 
 # --- Drafts -------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from ._desk import Desk
 from ._errors import (
@@ -20,6 +21,8 @@ from ._errors import (
     BadAnswer,
     ConnectionBroken,
     NemoError,
+    PlanError,
+    RateLimited,
     RenderFailed,
     SignInError,
     TransportError,
@@ -28,7 +31,7 @@ from ._flights import Flight
 from ._journal import Attempt
 from ._landing import Checked, Destination, check_video, file_digest, land, land_copy, temporary_file
 from ._models import RenderJob
-from ._polling import FAIR_SECONDS, Pace
+from ._polling import Pace
 from ._progress import Progress
 from ._results import Output
 from ._steps import Event, State
@@ -39,6 +42,7 @@ RENDER_MINUTES: Final = 30
 CANCEL_SECONDS: Final = 10.0
 LOST_LOOKS: Final = 8
 _FREE_FAIR_SECONDS: Final = 0.5
+_FREE_QUICKEST: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,18 @@ class Renderer:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
-        """The video of `render` at `destination`: the file that is there, a copy of it, or a new render."""
+        """The video of `render` at `destination`: the file that is there, a copy of it, or a new render.
+
+        One at a time for one render: the next destination gets a copy of what the first one fetched.
+        """
+        turn = self._turns.setdefault(render.key, asyncio.Lock())
+        async with turn:
+            return await self._deliver(render, destination, flight)
+
+    async def _deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
         known = await self._desk.journal.latest(render.key)
         if known is not None and known.state is State.DONE:
             there = await asyncio.to_thread(_still_there, known, destination, render.output.format)
@@ -82,7 +95,8 @@ class Renderer:
         try:
             return await self._with_one_more(attempt, render, destination, flight)
         except asyncio.CancelledError:
-            await self._stop(attempt)
+            if flight.given_up:  # anything else only detaches, and the render is taken up again
+                await self._stop(attempt)
             raise
 
     async def _begin(self, known: Attempt | None, render: Render) -> Attempt:
@@ -122,7 +136,8 @@ class Renderer:
                 await self._fetch(job, attempt.facts["render_id"], temporary, flight)
                 flight.report(Progress("check"))
                 checked = await asyncio.to_thread(check_video, temporary)
-                path = await asyncio.to_thread(land, temporary, destination, render.output.format)
+                named = destination.sized(checked.width, checked.height)
+                path = await asyncio.to_thread(land, temporary, named, render.output.format)
         except NemoError as error:
             await self._note_failure(attempt, error)
             raise
@@ -163,7 +178,7 @@ class Renderer:
         """The render of that id, or None if the backend has none."""
         try:
             return await self._desk.client.render(render_id)
-        except SignInError:
+        except (SignInError, PlanError, RateLimited):
             raise
         except ApiError:
             return None
@@ -171,7 +186,8 @@ class Renderer:
     async def _finished(self, render_id: str, job: RenderJob, flight: Flight) -> RenderJob:
         """Look at the render until it is completed, at moments predicted from its progress."""
         started = self._desk.clock()
-        pace = Pace(fair=_FREE_FAIR_SECONDS if self._desk.profile.free else FAIR_SECONDS)
+        free = self._desk.profile.free
+        pace = Pace(fair=_FREE_FAIR_SECONDS, quickest=_FREE_QUICKEST) if free else Pace()
         misses = 0
         while True:
             elapsed = self._desk.clock() - started
@@ -230,19 +246,22 @@ def _reporter(flight: Flight) -> Callable[[int, int | None], None]:
 
 def _still_there(known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
     """A delivered file of this render whose content is unchanged: itself if it has a fitting name, else a copy."""
-    intact = [
-        each
-        for each in known.facts.get("delivered", ())
-        if each.path.is_file()
-        and each.path.stat().st_size == each.checked.size
-        and file_digest(each.path) == each.checked.sha256
-    ]
+    intact = [each for each in known.facts.get("delivered", ()) if _is_intact(each)]
     for each in intact:
-        if destination.owns(each.path, suffix):
+        if destination.sized(each.checked.width, each.checked.height).owns(each.path, suffix):
             return Delivered(each.path, each.render_id, each.checked, reused=True)
     if not intact:
         return None
-    copy = land_copy(intact[0].path, destination, suffix)
-    fresh = Delivered(copy, intact[0].render_id, intact[0].checked, reused=True)
+    first = intact[0]
+    copy = land_copy(first.path, destination.sized(first.checked.width, first.checked.height), suffix)
+    fresh = Delivered(copy, first.render_id, first.checked, reused=True)
     known.facts["delivered"].append(fresh)
     return fresh
+
+
+def _is_intact(delivered: Delivered) -> bool:
+    path, checked = delivered.path, delivered.checked
+    try:
+        return path.is_file() and path.stat().st_size == checked.size and file_digest(path) == checked.sha256
+    except OSError:
+        return False

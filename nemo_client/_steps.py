@@ -24,7 +24,7 @@ PAID: Final[frozenset[Kind]] = frozenset({"generate", "edit", "chat"})
 
 DEFAULTS: Final[Mapping[Kind, Mapping[str, object]]] = {
     "upload": {"language": "auto", "encoding": "auto"},
-    "generate": {"aspect_ratio": "auto", "duration": 0, "seed": 0},
+    "generate": {"aspect_ratio": "auto", "duration": 0, "seed": 0, "ends": False},
     "edit": {"seed": 0},
     "chat": {"seed": 0, "follow": False},
     "export": {"format": "mp4", "quality": "high", "resolution": "auto"},

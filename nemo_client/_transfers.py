@@ -229,7 +229,7 @@ class Download:
     async def _write(self, response: httpx.Response) -> None:
         state = self._state
         with _open_at(self._target, state.have) as file:
-            async for chunk in response.aiter_raw(CHUNK):
+            async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
                 _put(file, chunk, self._target)
                 state.have += len(chunk)
                 allowed = self._limit if state.total is None else state.total

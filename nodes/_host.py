@@ -138,6 +138,8 @@ def destination(prefix: str) -> Destination:
     stem = os.path.basename(relative)
     if not folder.is_relative_to(output) or not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(output)):
         raise InputError("prefix-outside", prefix=prefix[:120])
+    if "%width%" in str(folder) or "%height%" in str(folder):  # known only when the folder holds the video already
+        raise InputError("prefix-odd", prefix=prefix[:120])
     if stem in ("", ".", "..") or any(ord(char) < 32 or char in '<>:"|?*' for char in relative):
         raise InputError("prefix-odd", prefix=prefix[:120])
     return Destination(folder, stem)

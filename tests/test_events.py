@@ -26,11 +26,11 @@ from nemo_client._events import (
     Text,
     ToolCall,
     ToolResult,
-    Turn,
     TurnEnd,
     Unknown,
     parse_event,
 )
+from nemo_client._turn import Turn
 
 WIRE = Path(__file__).parent / "wire"
 RECORDINGS = ["generate", "chinese", "silent-edit", "error-in-stream"]

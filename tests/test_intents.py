@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_client._intents import Action, Translated, compose_prompt, language_of, route, translate
+from nemo_client._intents import Action, Translated, route, translate
+from nemo_client._prompts import compose_prompt, language_of
 
 # --- Routing ------------------------------------------------------------------------------------------------------
 

@@ -163,6 +163,18 @@ def test_another_prefix_gets_a_file_of_its_own(nodes: Nodes, host: Host) -> None
     assert one["render_id"] == two["render_id"]
 
 
+def test_tokens_are_filled_in(nodes: Nodes, host: Host) -> None:
+    """ComfyUI's tokens, those of its front end included; the size is the finished video's."""
+    prefix = "%date:yyyy-MM%/NemoVideo %width%x%height%"
+
+    answer = host.run(nodes["NemoImageToVideo"], image=picture(160, 120), **{**ANIMATE, "filename_prefix": prefix})
+
+    path = Path(answer["result"][1][0])
+    height, width, _ = frames_of(str(path))[0].shape
+    assert path.name == f"NemoVideo {width}x{height}_00001_.mp4"
+    assert path.parent.name == time.strftime("%Y-%m")
+
+
 def test_a_deleted_file_is_delivered_again(nodes: Nodes, host: Host) -> None:
     """IS_CHANGED is 0 before and after the first delivery, and moves on once when the file is gone."""
     node = nodes["NemoImageToVideo"]

@@ -1,0 +1,67 @@
+"""A message that may charge, what things were like before it, and how its end is told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import _drafts
+from ._config import redact
+from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, ResultUnknown
+from ._handles import SessionHandle
+from ._journal import Attempt
+from ._models import Credits
+from ._models import State as SessionState
+from ._money import Money
+from ._steps import REFUSALS, Kind, State
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to a session: its step key, its kind, where it follows on, and its text as it goes out."""
+
+    key: str
+    kind: Kind
+    after: SessionHandle
+    text: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the session and the account were like before a message was sent."""
+
+    segments: str
+    media: frozenset[str]
+    draft: Mapping[str, Any] | None
+    credits: Credits | None
+
+    def shows_work(self, state: SessionState) -> bool:
+        """Whether `state` holds new media or other segments, in a draft that can be exported.
+
+        "Changed" alone is no evidence: re-signed addresses and late analyses change a state, too.
+        """
+        if not _drafts.is_ready(state.draft or {}):
+            return False
+        fresh = _drafts.media_ids(state.raw) - self.media
+        return bool(fresh) or _drafts.segments_digest(state.draft or {}) != self.segments
+
+
+def refused(error: NemoError) -> bool:
+    """Whether an error proves that the message was not worked on (a web page or half an answer does not)."""
+    if isinstance(error, (ConnectError, LocalError)):
+        return True
+    return isinstance(error, ApiError) and (error.code in REFUSALS or error.status in REFUSALS)
+
+
+def ended(attempt: Attempt) -> NemoError:
+    """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
+    money: Money = attempt.facts.get("money") or Money()
+    if attempt.state is State.LOST:
+        return ResultUnknown("result-lost")
+    if attempt.facts.get("error") == "result-none":
+        return NothingMade("result-none")
+    sure = money.spent == 0 or money.certainty == "exact"
+    reply = redact(" ".join(str(attempt.facts.get("reply") or "…").split()))[:500]
+    taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
+    return NothingMade("nothing-made", charged=taken, reply=reply)

@@ -1,0 +1,143 @@
+"""Agent events folded into one turn: what the agent said, did and left open. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ._events import AgentEvent, StateDelta, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
+from ._phrases import AFTER_NOISE, NOISE
+
+_UNFINISHED = frozenset({"pending", "queued", "submitted", "processing", "running", "in_progress"})
+
+
+class Turn:
+    """One answer of the agent, folded from its events; readable at any time, also after a broken stream.
+
+    Attributes:
+        tools: the names of the tools called, in order.
+        failure: the first failure that the stream reported, or None.
+        state_delta: all state deltas merged; the last value of a key wins.
+        ended: whether the agent said that its turn is complete.
+    """
+
+    def __init__(self) -> None:
+        self.tools: list[str] = []
+        self.failure: StreamFailure | None = None
+        self.state_delta: dict[str, Any] = {}
+        self.ended = False
+        self._texts: list[str] = []  # whole texts
+        self._pieces: list[str] = []  # pieces that no whole text has repeated yet
+        self._length = 0  # of the pieces
+        self._open: list[ToolCall] = []
+
+    @property
+    def reply(self) -> str:
+        """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
+        texts = [*self._texts, _joined(self._pieces)]
+        reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
+        return _without_noise(whole_characters(reply))
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that have no result yet, oldest first."""
+        return tuple(self._open)
+
+    def add(self, event: AgentEvent) -> None:
+        """Take the next event of the turn."""
+        if isinstance(event, Text):
+            if not event.thought:
+                self._add_text(event)
+        elif isinstance(event, ToolCall):
+            self._add_call(event)
+        elif isinstance(event, ToolResult):
+            self._end_pieces()
+            self._close_call(event)
+        elif isinstance(event, StateDelta):
+            self.state_delta.update(event.delta)
+        elif isinstance(event, StreamFailure):
+            self.failure = self.failure or event
+        elif isinstance(event, TurnEnd):
+            self.ended = True
+
+    def _add_text(self, event: Text) -> None:
+        if event.partial:
+            repeats = len(self._pieces) > 1 and len(event.text) == self._length
+            if not (repeats and event.text == "".join(self._pieces)):
+                self._pieces.append(event.text)
+                self._length += len(event.text)
+            return
+        said = "".join(self._pieces)
+        if said.startswith(event.text):  # the whole came before its last pieces, or a tool stands between
+            self._set_pieces(said[len(event.text) :])
+        elif event.text.startswith(said.rstrip()):
+            self._set_pieces("")
+        else:
+            self._end_pieces()
+        self._texts.append(event.text)
+
+    def _set_pieces(self, rest: str) -> None:
+        self._pieces = [rest] if rest else []
+        self._length = len(rest)
+
+    def _end_pieces(self) -> None:
+        """What was said before a tool is a paragraph of its own, repeated by a whole text or not."""
+        if self._pieces:
+            self._texts.append(_joined(self._pieces))
+            self._set_pieces("")
+
+    def _add_call(self, call: ToolCall) -> None:
+        self._end_pieces()
+        for index, known in enumerate(self._open):
+            if call.id and known.id == call.id:
+                self._open[index] = call
+                return
+        self._open.append(call)
+        self.tools.append(call.name)
+
+    def _close_call(self, result: ToolResult) -> None:
+        """By id; where one of the two has none, by name, the oldest first.
+
+        A long-running call whose answer has a status such as "pending" stays open: the answer is its ticket.
+        """
+        match = [call for call in self._open if call.id and call.id == result.id] or [
+            call for call in self._open if call.name == result.name and not (call.id and result.id)
+        ]
+        if not match:
+            return
+        status = result.response.get("status") if isinstance(result.response, dict) else None
+        if match[0].long_running and isinstance(status, str) and status.lower() in _UNFINISHED:
+            return
+        self._open = [call for call in self._open if call is not match[0]]
+
+
+def _joined(pieces: list[str]) -> str:
+    """Pieces as one text. They carry their own spaces; only whole sentences need one between them."""
+    out: list[str] = []
+    last = ""
+    for piece in pieces:
+        if last in {".", "!", "?"} and piece[:1].isupper() and piece[1:2] not in {"", "."}:
+            out.append(" ")
+        out.append(piece)
+        last = piece[-1:] or last
+    return "".join(out)
+
+
+_SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
+_NOISE_WINDOW = 600
+
+
+def _without_noise(reply: str) -> str:
+    """`reply` without a last "I encountered a temporary issue ..." that follows a normal answer.
+
+    The backend adds it to answers that are whole. It stays where it is all that was said, and where more than
+    an apology follows it.
+    """
+    start = max(0, len(reply) - _NOISE_WINDOW)
+    sentences = [m for m in _SENTENCE.finditer(reply, start) if m.group().strip()]
+    for sentence in reversed(sentences):
+        if NOISE.match(sentence.group()):
+            return reply[: sentence.start()].rstrip() or reply
+        if not AFTER_NOISE.match(sentence.group()):
+            break
+    return reply
