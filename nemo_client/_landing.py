@@ -171,6 +171,8 @@ def check_video(path: Path) -> Checked:
     try:
         with av.open(str(path), options=_LOCAL_ONLY) as container:
             stream = container.streams.video[0]
+            if getattr(stream, "codec_context", None) is None:  # some releases of PyAV crash on decoding without one
+                raise ValueError("no decoder")
             seen = _walk(container, stream)
             gap = _missing_seconds(container, stream, seen)
             length = container.duration / av.time_base if container.duration else 0.0

@@ -47,6 +47,7 @@ FIRST_READ_SECONDS: Final = 30.0
 READ_SECONDS: Final = 60.0
 UNCHANGED_READS: Final = 5
 CONFIRM_SECONDS: Final = 10.0
+FREE_CONFIRM_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
 DAY_SECONDS: Final = 24 * 3600.0
@@ -85,7 +86,7 @@ class Messenger:
             flight.report(Progress(_stage(message.kind), reused=True))
             return known
         if not known.paid:
-            return None
+            return await self._found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
         if known.state is State.SENT:
             known = await self._orphaned(known)
         if known.state is State.UNKNOWN:
@@ -225,6 +226,10 @@ class Messenger:
         logger.info("the message ended with %s", why)
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": why})
         if not attempt.paid:
+            await self._desk.sleep(FREE_CONFIRM_SECONDS)
+            found = await self._found(attempt, baseline)
+            if found is not None:
+                return found
             raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
         return await self._settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
 
@@ -232,11 +237,7 @@ class Messenger:
         """An error inside the stream: one read of state and balance is enough to report."""
         reason = redact(" ".join(str(getattr(turn.failure, "message", "")).split()))[:300] or "?"
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
-        try:
-            shown = await self._shown(attempt, baseline, turn.reply)
-        except NemoError as error:
-            shown = None
-            logger.info("the state could not be read (%s)", error.id)
+        shown = await self._found(attempt, baseline, turn.reply)
         if shown is not None:
             return shown
         money = await self._money(attempt, baseline)
@@ -274,12 +275,20 @@ class Messenger:
         await self._yield(attempt.session_id, message)
         return await self._desk.journal.move(attempt, Event.CLEAR, facts={"money": money, "error": "result-none"})
 
+    async def _found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
+        """As `_shown`; a state that cannot be read shows nothing."""
+        try:
+            return await self._shown(attempt, baseline, reply)
+        except NemoError as error:
+            logger.info("the state could not be read (%s)", error.id)
+            return None
+
     async def _shown(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
         """The attempt as done, if the state shows its work, and shows the same a little later."""
         state = await self._desk.client.state(attempt.session_id)
         if not baseline.shows_work(state):
             return None
-        await self._desk.sleep(CONFIRM_SECONDS)
+        await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
         again = await self._desk.client.state(attempt.session_id)
         if _drafts.segments_digest(again.draft or {}) != _drafts.segments_digest(state.draft or {}):
             return None

@@ -1,4 +1,4 @@
-"""What the client's tests share: a raw server that records and answers as told, time that does not pass, and Studios."""
+"""What the client's tests share: a raw server, time that does not pass, and a local backend that charges."""
 
 from __future__ import annotations
 
@@ -148,6 +148,20 @@ async def client_of(url: str, clock: Clock | None = None, tokens: Any = None) ->
         await client.aclose()
 
 
+async def until(happened: Callable[[], object]) -> None:
+    """Look until it has happened, for ten seconds at the most."""
+    for _ in range(1000):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+def bytes_of(path: Path) -> bytes:
+    """A file's content, for tests that are coroutines."""
+    return path.read_bytes()
+
+
 def picture(shade: int = 90, height: int = 96, width: int = 64) -> Media:
     """A small picture with something to see; another `shade` is another picture."""
     pixels = np.full((height, width, 3), shade, np.uint8)
@@ -216,9 +230,9 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 def draw(draft: Any, assets: Any, target: Path, *, format: str, progress: Any, cancelled: Any, **_: Any) -> None:
     """In the place of the built-in renderer: a real, tiny video file of the asked format, at once."""
-    progress(50.0)
+    progress(0.5)
     write_video(target, format)
-    progress(100.0)
+    progress(1.0)
 
 
 def write_video(path: Path, format: str = "mp4", *, frames: int = 10, size: tuple[int, int] = (64, 96)) -> Path:

@@ -31,6 +31,7 @@ from nemo_client import (
 from nemo_client._accounts import Account, CredentialStore, Token, known_token, registration_link
 from nemo_client._errors import ApiError
 from nemo_client._models import AnonymousToken
+from tests._backend import until
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
@@ -256,8 +257,7 @@ async def test_a_cancel_during_sign_up_does_not_lose_the_token() -> None:
     backend.gate.clear()
     account = backend.account()
     asking = asyncio.ensure_future(account.token())
-    while not backend.sign_ups:
-        await asyncio.sleep(0.01)
+    await until(lambda: backend.sign_ups)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -306,7 +306,7 @@ async def test_a_damaged_file_is_told_and_left_alone(text: str) -> None:
     (home() / "credentials.json").write_text(text, encoding="latin-1")
     backend = Backend()
 
-    with pytest.raises(DiskError, match="damaged. Move it away") as caught:
+    with pytest.raises(DiskError, match=r"damaged. Move it away") as caught:
         await backend.account().token()
     assert (caught.value.exit_code, backend.sign_ups) == (6, 0)
     assert (home() / "credentials.json").read_text(encoding="latin-1") == text

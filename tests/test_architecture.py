@@ -101,7 +101,7 @@ def test_the_local_backend_imports_none_of_its_siblings() -> None:
     """Sharing the client's parsing would let one mistake hide the other."""
     for path in (CLIENT / "local").glob("*.py"):
         for module, name in imports(path):
-            assert not module.startswith("..") and not module.startswith("nemo_client"), f"{path}: {module} {name}"
+            assert not module.startswith(("..", "nemo_client")), f"{path}: {module} {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(CLIENT)))

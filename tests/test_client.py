@@ -32,7 +32,8 @@ ENDPOINTS: list[tuple[str, str, str, object, object, Callable[[NemoClient, Path]
     ("session", "POST", "/api/tasks/me/with-session/nemo_agent", {"task_name": "project", "language": "zh-CN"},
      {"code": 0, "data": {"session_id": SID, "task_id": "t"}}, lambda client, _: client.create_session("zh-CN")),
     ("claim", "POST", "/api/auth/claim-token", {"task_id": "t", "session_id": SID},
-     {"code": 0, "data": {"claim_token": "clm_x", "expires_in": 604800}}, lambda client, _: client.claim_token("t", SID)),
+     {"code": 0, "data": {"claim_token": "clm_x", "expires_in": 604800}},
+     lambda client, _: client.claim_token("t", SID)),
     ("upload by URL", "POST", f"/api/upload-video/nemo_agent/me/{QUOTED}",
      {"urls": ["https://x.test/a.png"], "source_type": "url"}, {"code": 0, "data": {"files": [{"filename": "a.png"}]}},
      lambda client, _: client.upload_urls(SID, ["https://x.test/a.png"])),
@@ -111,9 +112,9 @@ async def test_files_go_as_multipart_parts_named_files(tmp_path: Path) -> None:
     """One or more parts, with a length that is known beforehand; odd names cannot break out of their header."""
     (tmp_path / "b.mp4").write_bytes(b"film")
     parts = [UploadPart('a"\r\n.png', "image/png", b"pixels"), UploadPart("影片.mp4", "video/mp4", tmp_path / "b.mp4")]
-    async with serving(always(answer({"code": 0, "data": {"files": [{"filename": "a"}, {}]}}))) as server:
-        async with client_of(server.url) as client:
-            assets = await client.upload_files(SID, parts)
+    said = answer({"code": 0, "data": {"files": [{"filename": "a"}, {}]}})
+    async with serving(always(said)) as server, client_of(server.url) as client:
+        assets = await client.upload_files(SID, parts)
 
     (asked,) = server.asked
     assert (asked.method, asked.path) == ("POST", f"/api/upload-video/nemo_agent/me/{QUOTED}")
@@ -141,13 +142,15 @@ async def test_an_upload_need_not_be_told_of(data: object) -> None:
 
 async def test_the_draft_goes_back_as_it_came() -> None:
     """Unknown keys, nulls, numbers and even halves of characters survive both ways."""
-    async with serving(
-        always(answer({"data": {"state": {"draft": DRAFT}}, "code": 0}), answer({"status": "pending"}))
-    ) as server:
-        async with client_of(server.url) as client:
-            draft = (await client.state("s")).draft
-            assert draft is not None
-            await client.submit_render("r", "s", draft, {})
+    async with (
+        serving(
+            always(answer({"data": {"state": {"draft": DRAFT}}, "code": 0}), answer({"status": "pending"}))
+        ) as server,
+        client_of(server.url) as client,
+    ):
+        draft = (await client.state("s")).draft
+        assert draft is not None
+        await client.submit_render("r", "s", draft, {})
 
     assert server.asked[1].json["draft"] == DRAFT
     assert b'"x":1.0' in server.asked[1].body
@@ -223,7 +226,8 @@ async def test_a_message_goes_out_on_a_connection_of_its_own() -> None:
 
 
 FAULTS = {
-    "1001": answer({"code": 1001}), "401": answer({"detail": "no"}, 401), "429": answer({}, 429), "503": answer({}, 503),
+    "1001": answer({"code": 1001}), "401": answer({"detail": "no"}, 401), "429": answer({}, 429),
+    "503": answer({}, 503),
     "redirect": answer(b"", 307, location="/run_sse"), "html": answer(b"<html>", 502, content_type="text/html"),
     "cut json": answer(b'{"code"', content_type="application/json"), "no stream": answer({"code": 0, "data": {}}),
     "nothing": b"", "cut head": b"HTTP/1.1 200 OK\r\nContent-", "garbage": b"\x00\xff\r\n\r\n",

@@ -154,7 +154,7 @@ def test_a_broken_file_is_named(text: str, place: Path) -> None:
 
 def test_an_unknown_profile_lists_those_that_exist() -> None:
     """The way out is in the message."""
-    with pytest.raises(InputError, match="'nope'.*'nemo', 'local preview'"):
+    with pytest.raises(InputError, match=r"'nope'.*'nemo', 'local preview'"):
         profile("nope")
 
 
@@ -236,7 +236,8 @@ def test_processes_that_start_at_once_share_one_client_id(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("~/.clawhub/skills/x/y.py", "clawhub"), ("~/.cursor/skills/x/y.py", "cursor"), ("~/.cursor/other/y.py", "unknown"),
+    [("~/.clawhub/skills/x/y.py", "clawhub"), ("~/.cursor/skills/x/y.py", "cursor"),
+     ("~/.cursor/other/y.py", "unknown"),
      ("/opt/comfyui/custom_nodes/nemo/y.py", "unknown")],
 )  # fmt: skip
 def test_the_platform_is_told_by_install_path(path: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_a_server_in_trouble_is_no_refusal(status: int, way: str) -> None:
 @pytest.mark.parametrize("status", [200, 301, 403, 404, 502])
 def test_a_web_page_is_no_answer(status: int) -> None:
     """A proxy, a log-in page of the network: said in words, with the host."""
-    with pytest.raises(BadAnswer, match="api.test answered the call with a web page") as caught:
+    with pytest.raises(BadAnswer, match=r"api.test answered the call with a web page") as caught:
         open_envelope(said(HTML, status, "text/html"))
     assert caught.value.status == status
 
@@ -202,10 +203,8 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from([200, 204, 301, 400, 401, 404, 429, 500, 599]), st.booleans())
 def test_any_json_is_an_answer_or_one_of_our_exceptions(body: object, status: int, strict: bool) -> None:
     """Wrong types anywhere in an envelope never crash the client."""
-    try:
+    with contextlib.suppress(NemoError):
         open_envelope(said(body, status), strict=strict)
-    except NemoError as error:
-        assert str(error)
 
 
 def test_a_refused_token_names_no_profile_yet() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,10 @@ def test_processes_that_land_at_once_get_a_name_each(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     """Neither a temporary file nor a name."""
-    with pytest.raises(RuntimeError), temporary_file(Destination(tmp_path, "cat"), "mp4") as temporary:
-        temporary.write_bytes(b"half")
-        raise RuntimeError
+    leave = contextlib.ExitStack()
+    leave.enter_context(temporary_file(Destination(tmp_path, "cat"), "mp4")).write_bytes(b"half")
+    assert len(names(tmp_path)) == 1
+    leave.close()
 
     assert names(tmp_path) == []
 
@@ -214,17 +215,17 @@ def test_a_cut_video_is_refused(format: str, share: float, films: dict[str, Path
 @pytest.fixture(
     params=[b"<html>no</html>", b"\0" * 5000, b'{"code": 1001}', b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/x.ts\n"]
 )
-def _nonsense(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def nonsense(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     (tmp_path / "nonsense.mp4").write_bytes(request.param)
-    yield tmp_path / "nonsense.mp4"
+    return tmp_path / "nonsense.mp4"
 
 
-def test_what_is_no_video_is_refused(_nonsense: Path) -> None:
+def test_what_is_no_video_is_refused(nonsense: Path) -> None:
     """A page, zeros, an error as data, a play list that would reach out."""
     with pytest.raises(RenderFailed, match="damaged"):
-        check_video(_nonsense)
+        check_video(nonsense)
     with pytest.raises(RenderFailed, match="damaged"):
-        last_frame(_nonsense)
+        last_frame(nonsense)
 
 
 def test_a_video_whose_index_stands_first_is_checked_to_its_end(tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_a_video_whose_index_stands_first_is_checked_to_its_end(tmp_path: Path) 
 
     for share in (0.6, 0.9, 0.97):
         (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * share)])
-        with pytest.raises(RenderFailed, match="its end is missing|cannot be decoded"):
+        with pytest.raises(RenderFailed, match=r"its end is missing|cannot be decoded"):
             check_video(tmp_path / "cut.mp4")
 
 

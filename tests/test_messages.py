@@ -30,7 +30,7 @@ from nemo_client._messages import HORIZON_SECONDS, STREAM_SECONDS, UNCHANGED_REA
 from nemo_client._models import Credits
 from nemo_client._outcomes import Baseline
 from nemo_client._steps import Event, State
-from tests._backend import Cloud, Seen, cloud, draw, picture
+from tests._backend import Clock, Cloud, Seen, cloud, draw, picture, until
 
 __all__ = ["cloud"]
 WISH = Wish("slow push-in", duration=2)
@@ -78,7 +78,12 @@ async def test_what_was_made_is_told_with_its_price(cloud: Clouds) -> None:
         turned = await generated(studio, Wish("slow push-in", "9:16", 2, seed=7), Caller(seen))
         await asyncio.sleep(0)
 
-    assert (turned.money.before, turned.money.after, turned.money.spent, turned.money.certainty) == (1000, 900, 100, "exact")
+    assert (turned.money.before, turned.money.after, turned.money.spent, turned.money.certainty) == (
+        1000,
+        900,
+        100,
+        "exact",
+    )
     assert turned.reply
     assert "0-2s" in turned.timeline
     (message,) = backend.ledger.messages
@@ -133,7 +138,9 @@ async def test_an_answer_that_made_nothing_fails_and_stays_failed(cloud: Clouds)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
         for _ in range(2):
-            with pytest.raises(NothingMade, match="without making a video: .*another seed.*Nothing was charged") as caught:
+            with pytest.raises(
+                NothingMade, match=r"without making a video: .*another seed.*Nothing was charged"
+            ) as caught:
                 await studio.generate(session, WISH)
             assert caught.value.facts["reply"]
         assert len(backend.ledger.messages) == 1
@@ -176,7 +183,9 @@ async def test_a_stream_that_ends_early_but_cleanly_is_no_answer(events: int, cl
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
-async def test_a_message_that_may_be_out_is_never_sent_again(kind: str, parameters: dict[str, Any], cloud: Clouds) -> None:
+async def test_a_message_that_may_be_out_is_never_sent_again(
+    kind: str, parameters: dict[str, Any], cloud: Clouds
+) -> None:
     """The state is read after 30 s, then each 60 s; the result is found, paid once."""
     backend = cloud()
     backend.fault(kind, "message", **parameters)
@@ -200,13 +209,13 @@ async def test_a_result_is_taken_only_when_two_reads_agree(cloud: Clouds) -> Non
     assert backend.clock.slept[:2] == [30.0, 10.0]
 
 
-@pytest.mark.parametrize("kind", ["close_before_headers", "http_503"])
+@pytest.mark.parametrize("kind", ["refuse", "http_503"])
 async def test_a_message_whose_end_is_not_known_is_handed_back(kind: str, cloud: Clouds) -> None:
     """Five unchanged reads; the error says that it may be charged and how to collect; nothing is sent twice."""
     backend = cloud()
-    backend.fault(kind, "message", **({"accepted": False} if kind == "close_before_headers" else {}))
+    backend.fault(kind, "message")
     async with backend.studio() as studio:
-        with pytest.raises(ResultUnknown, match="Queue the same request again.*This may have been charged"):
+        with pytest.raises(ResultUnknown, match=r"Queue the same request again.*This may have been charged"):
             await generated(studio)
         assert backend.clock.slept[-5:] == [30.0, 60.0, 60.0, 60.0, 60.0]
         assert (await only_attempt(studio)).state is State.UNKNOWN
@@ -219,7 +228,7 @@ async def test_a_message_whose_end_is_not_known_is_handed_back(kind: str, cloud:
 async def test_a_session_with_an_unknown_message_takes_no_other(cloud: Clouds) -> None:
     """What shows up there later must be that message's; a branch from the upload gets a session of its own."""
     backend = cloud()
-    backend.fault("close_before_headers", "message", accepted=False)
+    backend.fault("refuse", "message")
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
         with pytest.raises(ResultUnknown):
@@ -232,14 +241,14 @@ async def test_a_session_with_an_unknown_message_takes_no_other(cloud: Clouds) -
 async def test_an_unknown_message_is_settled_at_the_horizon(cloud: Clouds) -> None:
     """20 min after sending, nothing changed, nothing taken: failed, not charged, and the session is free again."""
     backend = cloud()
-    backend.fault("close_before_headers", "message", accepted=False)
+    backend.fault("refuse", "message")
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
         with pytest.raises(ResultUnknown):
             await studio.generate(session, WISH)
         backend.clock.now += HORIZON_SECONDS
         for _ in range(2):
-            with pytest.raises(NothingMade, match="nothing was made of it. Use another seed.*Nothing was charged"):
+            with pytest.raises(NothingMade, match=r"nothing was made of it. Use another seed.*Nothing was charged"):
                 await studio.generate(session, WISH)
         await studio.generate(session, Wish("pan left", duration=2))
 
@@ -250,14 +259,14 @@ async def test_an_unknown_message_is_settled_at_the_horizon(cloud: Clouds) -> No
 async def test_a_message_that_is_lost_may_still_show_up(cloud: Clouds) -> None:
     """Credits went, nothing came: lost, never resent by itself; a later read that shows it collects it."""
     backend = cloud()
-    backend.fault("close_before_headers", "message", accepted=False)
+    backend.fault("refuse", "message")
     backend.fault("other_spender", "credits", nth=2, amount=10)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
         with pytest.raises(ResultUnknown):
             await studio.generate(session, WISH)
         backend.clock.now += HORIZON_SECONDS
-        with pytest.raises(ResultUnknown, match="no result showed up.*may have been charged"):
+        with pytest.raises(ResultUnknown, match=r"no result showed up.*may have been charged"):
             await studio.generate(session, WISH)
         assert (await only_attempt(studio)).state is State.LOST
         with pytest.raises(ResultUnknown, match="no result showed up"):
@@ -279,7 +288,7 @@ async def test_a_state_that_merely_changes_is_no_evidence(kind: str, cloud: Clou
     async with backend.studio() as studio:
         made = await generated(studio)
         backend.fault(kind, "state", count=None, **({"draft": True} if kind == "resigned_urls" else {}))
-        backend.fault("close_before_headers", "message", accepted=False)
+        backend.fault("refuse", "message")
         with pytest.raises(ResultUnknown):
             await studio.edit(made.session, "make it 4 seconds")
 
@@ -376,7 +385,7 @@ async def test_no_connection_for_the_message_is_a_refusal(cloud: Clouds, monkeyp
             return stream(*args)
 
         studio._desk.client.http.stream = nowhere  # type: ignore[method-assign]
-        with pytest.raises(NemoError, match="No connection.*Nothing was charged"):
+        with pytest.raises(NemoError, match=r"No connection.*Nothing was charged"):
             await studio.generate(session, WISH)
         assert (await only_attempt(studio)).state is State.REFUSED
 
@@ -444,9 +453,15 @@ async def test_a_limit_of_ones_own_is_kept(limit: int, passes: bool, cloud: Clou
     assert backend.sent("message") == 0
 
 
-@pytest.mark.parametrize(("name", "run", "later", "passes"), [
-    ("run_limit", "one", 0, False), ("run_limit", "other", 0, True), ("day_limit", "other", 0, False), ("day_limit", "other", 25, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "run", "later", "passes"),
+    [
+        ("run_limit", "one", 0, False),
+        ("run_limit", "other", 0, True),
+        ("day_limit", "other", 0, False),
+        ("day_limit", "other", 25, True),
+    ],
+)
 async def test_the_limits_of_a_profile_are_sums(name: str, run: str, later: int, passes: bool, cloud: Clouds) -> None:
     """A run is one prompt, one command or one batch; a day the last 24 hours."""
     backend = cloud()
@@ -482,8 +497,7 @@ async def test_a_cancel_before_the_message_sends_nothing(endpoint: str, cloud: C
     backend.fault("stall", endpoint, seconds=30)
     async with backend.studio() as studio:
         task = asyncio.ensure_future(generated(studio, caller=caller))
-        while not backend.faults.fired:
-            await asyncio.sleep(0.01)
+        await until(lambda: backend.faults.fired)
         if endpoint in ("session", "upload"):  # the upload has no caller of ours here: it goes on alone
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -498,14 +512,29 @@ async def test_a_cancel_before_the_message_sends_nothing(endpoint: str, cloud: C
     assert len(backend.ledger.sessions) == 1
 
 
+async def test_nothing_is_spent_for_nobody(cloud: Clouds) -> None:
+    """A sibling failed before the message went out: nobody waits, so it does not go out."""
+    backend = cloud()
+    backend.fault("stall", "state", seconds=0.2)
+    async with backend.studio() as studio:
+        task = asyncio.ensure_future(generated(studio))
+        await until(lambda: backend.faults.fired)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.4)
+        assert backend.sent("message") == 0
+
+        assert (await generated(studio)).money.spent == 100
+    assert backend.sent("message") == 1
+
+
 async def test_a_cancel_after_the_message_went_out_detaches(cloud: Clouds) -> None:
     """The stream is read on (the backend stops a run when its client hangs up); next time the result is there."""
     backend, caller = cloud(generation_seconds=0.4), Caller()
     backend.fault("stop_on_hangup", "message")
     async with backend.studio() as studio:
         task = asyncio.ensure_future(generated(studio, caller=caller))
-        while not backend.ledger.messages:
-            await asyncio.sleep(0.01)
+        await until(lambda: backend.ledger.messages)
         await cancelled(task, caller)
         assert studio.committed == 1
 
@@ -521,8 +550,7 @@ async def test_who_queues_again_while_it_runs_joins_it(cloud: Clouds) -> None:
     backend, caller, seen = cloud(generation_seconds=0.4), Caller(), Seen()
     async with backend.studio() as studio:
         task = asyncio.ensure_future(generated(studio, caller=caller))
-        while not backend.ledger.messages:
-            await asyncio.sleep(0.01)
+        await until(lambda: backend.ledger.messages)
         await cancelled(task, caller)
         turned = await generated(studio, caller=Caller(seen))
 
@@ -537,8 +565,7 @@ async def test_a_program_that_ends_during_a_message_does_not_forget_it(cloud: Cl
     backend.clock.real = 0.2
     async with backend.studio(journal=journal) as studio:
         task = asyncio.ensure_future(generated(studio))
-        while not backend.ledger.messages:
-            await asyncio.sleep(0.01)
+        await until(lambda: backend.ledger.messages)
         await studio.aclose()
         with pytest.raises(NemoError, match="Cancelled"):
             await task
@@ -575,9 +602,11 @@ async def test_a_fault_in_our_own_code_leaves_no_message_open(cloud: Clouds, mon
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
+    from nemo_client._turn import Turn
+
     async with backend.studio() as studio:
         with monkeypatch.context() as patched:
-            patched.setattr("nemo_client._events.Turn.add", broken)
+            patched.setattr(Turn, "add", broken)
             with pytest.raises(ZeroDivisionError):
                 await generated(studio)
         assert (await only_attempt(studio)).state is State.UNKNOWN
@@ -601,17 +630,38 @@ async def test_a_caller_whose_progress_fails_does_not_lose_the_message(cloud: Cl
 
 async def test_a_free_backend_is_simply_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A break there costs nothing and says so; the same request is sent anew."""
-    faults = local.Faults(local.Fault("close_at", "message", at=200), local.Fault("error_in_stream", "message", nth=2))
+    faults = local.Faults(local.Fault("error_in_stream", "message"), local.Fault("refuse", "message", nth=2))
     real = local.open
-    monkeypatch.setattr(local, "open", lambda directory: real(directory, pace=0, renderer=draw, faults=faults), raising=False)
-    async with await Studio.open() as studio:
-        for words in ("connection .* broke", "reported a failure"):
+    monkeypatch.setattr(
+        local, "open", lambda directory: real(directory, pace=0, renderer=draw, faults=faults), raising=False
+    )
+    clock = Clock(real=0.02)
+    async with await Studio.open(sleep=clock.sleep) as studio:
+        for words in ("reported a failure", "connection .* broke"):
             with pytest.raises(NemoError, match=f"{words}.*Nothing was charged"):
                 await generated(studio)
         turned = await generated(studio)
 
     assert (turned.money.spent, turned.money.certainty) == (0, "exact")
-    assert len(local.read_ledger(home() / "local").messages) == 3
+    assert len(local.read_ledger(home() / "local").messages) == 2
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["made already", "still at work"])
+async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again, the backend would only say that the video is like that already."""
+    faults = local.Faults(local.Fault("close_at", "message", at=200))
+    real, options = local.open, {"pace": 0, "generation_seconds": seconds, "faults": faults}
+    monkeypatch.setattr(local, "open", lambda directory: real(directory, renderer=draw, **options), raising=False)
+    clock = Clock(real=0.1)
+    async with await Studio.open(sleep=clock.sleep) as studio:
+        if seconds:
+            with pytest.raises(NemoError, match="Nothing was charged"):
+                await generated(studio)
+            await asyncio.sleep(2 * seconds)
+        turned = await generated(studio)
+
+    assert "0-2s" in turned.timeline
+    assert len(local.read_ledger(home() / "local").messages) == 1
 
 
 def test_the_reads_are_the_contracts() -> None:

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
 class Array:
     """The part of a tensor's interface that the nodes use."""
 
@@ -42,7 +45,7 @@ def torch_module() -> types.ModuleType:
 
 def tensor(values: npt.NDArray[Any], half: bool = False) -> Any:
     """`values` as IMAGE or MASK."""
-    if importlib.util.find_spec("torch") is None:
+    if not HAS_TORCH:
         return Array(values.astype(np.float16 if half else np.float32))
     import torch
 

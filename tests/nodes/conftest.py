@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ._arrays import HAS_TORCH, torch_module
 from ._host import Host, load_pack
 
 
@@ -18,16 +18,19 @@ def pack() -> Any:
     return load_pack()
 
 
+@pytest.fixture(autouse=True)
+def _tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch is not installed, a small array type stands in for its tensors."""
+    if not HAS_TORCH:
+        monkeypatch.setitem(sys.modules, "torch", torch_module())
+
+
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """ComfyUI's stand-in, fresh for each test."""
     made = Host(tmp_path / "comfyui")
     for name, module in made.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    if importlib.util.find_spec("torch") is None:
-        from ._arrays import torch_module
-
-        monkeypatch.setitem(sys.modules, "torch", torch_module())
     return made
 
 
