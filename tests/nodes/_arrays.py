@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
