@@ -134,13 +134,13 @@ class Messenger:
         try:
             state = await self._desk.client.state(place.session_id)
             async with self._desk.admission:
-                if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
-                    raise Cancelled("cancelled")
                 credits = None if attempt.free else await self._desk.client.balance()
                 others = await self._admit(attempt, credits, caller)
                 draft = state.draft or {}
                 baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
                 facts = {"baseline": baseline, "sent": self._desk.wall(), "run": caller.run, "alone": not others}
+                if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
+                    raise Cancelled("cancelled")
                 flight.committed = attempt.paid  # before the record says so: no cancel may come in between
                 return await journal.move(attempt, Event.SEND, facts=facts), baseline
         except (Exception, asyncio.CancelledError):

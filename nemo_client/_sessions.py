@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ._desk import Desk
-from ._errors import BadAnswer, ConnectionBroken, InputError, SessionBusy, SessionGone
+from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._journal import Attempt
@@ -42,6 +42,7 @@ class Sessions:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._recording = asyncio.Lock()  # branches that fork at once record placements of one and the same step
 
     async def upload(self, wanted: Upload, flight: Flight) -> Attempt:
         """The finished upload: the one that is known, unless another account made it, or a new one."""
@@ -98,21 +99,22 @@ class Sessions:
             "task_id": place.task_id,
             "account": (await self._desk.token()).account,
         }
-        known = await journal.latest(upload.key)
-        if known is None:
-            name = self._desk.profile.name
-            planned = Attempt(upload.key, 1, State.PLANNED, name, before=place.key, free=True, **where)
-            known = await journal.begin(planned)
-        elif known.state is not State.PLANNED:
-            known = await journal.move(known, Event.ASK_AGAIN, **where)
-        sent = await journal.move(known, Event.SEND, **where)
-        return await journal.move(sent, Event.FINISH, facts=facts)
+        async with self._recording:
+            known = await journal.latest(upload.key)
+            if known is None:
+                name = self._desk.profile.name
+                planned = Attempt(upload.key, 1, State.PLANNED, name, before=place.key, free=True, **where)
+                known = await journal.begin(planned)
+            elif known.state is not State.PLANNED:
+                known = await journal.move(known, Event.ASK_AGAIN, **where)
+            sent = await journal.move(known, Event.SEND, **where)
+            return await journal.move(sent, Event.FINISH, facts=facts)
 
     async def place(self, message: Message) -> SessionHandle:
         """Claim the session for a writing step, or fork at once where only uploads lie behind it."""
         after = message.after
         behind = await self.recorded(after)
-        alive = behind.account == (await self._desk.token()).account and await self._alive(behind.session_id)
+        alive = await self._alive(behind.session_id)
         if alive and await self._desk.journal.claim(behind.session_id, after.key, message.key):
             return handle_of(behind, after.language)
         chain = await self._uploads_behind(behind)
@@ -123,10 +125,13 @@ class Sessions:
         return handle_of(fresh, after.language)
 
     async def _alive(self, session_id: str) -> bool:
+        """Whether the session is there and ours; after a change of the token, this free read is what tells."""
         try:
             await self._desk.client.state(session_id)
-        except SessionGone:
-            return False
+        except ApiError as error:
+            if isinstance(error, SessionGone) or error.code in (403, 404):
+                return False
+            raise
         return True
 
     async def _uploads_behind(self, attempt: Attempt) -> list[Attempt]:
