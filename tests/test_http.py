@@ -72,6 +72,17 @@ async def test_a_second_refusal_is_final() -> None:
     assert tokens.refused == ["one"]
 
 
+async def test_a_refused_message_renews_no_token() -> None:
+    """`/run_sse` is never repeated, so a new token would only strand the session of the old one."""
+    tokens = Tokens("one", "two")
+    async with said(REFUSED, tokens=tokens) as (client, asked, _):
+        with pytest.raises(SignInError):
+            async with client.run("s", "go"):
+                pass
+
+    assert (len(asked), tokens.refused) == (1, [])
+
+
 async def test_a_token_that_may_not_be_replaced_is_told() -> None:
     """The user's own: said so, not replaced silently."""
     async with said(REFUSED, tokens=Tokens("mine")) as (client, asked, _):
