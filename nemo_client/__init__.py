@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         JobError,
         LimitError,
         LocalError,
+        LostRace,
         NemoError,
         NoCredits,
         NothingMade,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     )
     from ._handles import AuthHandle, SessionHandle
     from ._intents import route, translate
-    from ._journal import Journal, MemoryJournal
+    from ._journal import Journal
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
     from ._progress import Caller, Progress
@@ -65,6 +66,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "JobError",
         "LimitError",
         "LocalError",
+        "LostRace",
         "NemoError",
         "NoCredits",
         "NothingMade",
@@ -80,7 +82,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "_handles": ("AuthHandle", "SessionHandle"),
     "_intents": ("route", "translate"),
-    "_journal": ("Journal", "MemoryJournal"),
+    "_journal": ("Journal",),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
     "_progress": ("Caller", "Progress"),
@@ -115,8 +117,8 @@ __all__ = [
     "Journal",
     "LimitError",
     "LocalError",
+    "LostRace",
     "Media",
-    "MemoryJournal",
     "NemoClient",
     "NemoError",
     "NoCredits",

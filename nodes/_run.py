@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -63,12 +64,12 @@ class Network:
 
     async def studio(self, name: str) -> Studio:
         """The Studio of a profile; another one when the profile was changed on disk or in the environment."""
-        from ..nemo_client import MemoryJournal, Studio, profile
+        from ..nemo_client import Journal, Studio, home, profile
 
         wanted = await asyncio.to_thread(profile, name)
         known = self._studios.get(name)
         if known is None or known[0] != wanted or (known[1].done() and known[1].exception()):
-            self._journal = self._journal or MemoryJournal()
+            self._journal = self._journal or Journal(home(), os.environ.get("NEMO_JOURNAL_URL") or None)
             opening = asyncio.ensure_future(Studio.open(name, journal=self._journal))
             known = self._studios[name] = (wanted, opening)
         return await asyncio.shield(known[1])
@@ -129,6 +130,7 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
     "session": (0.01, 0.02),
     "encode": (0.0, 0.02),
     "upload": (0.02, 0.1),
+    "wait": (0.1, 0.11),
     "plan": (0.1, 0.11),
     "generate": (0.11, 0.55),
     "edit": (0.11, 0.55),
