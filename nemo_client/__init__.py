@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from ._handles import AuthHandle, SessionHandle
     from ._intents import route, translate
+    from ._jobs import LATEST, Job, list_jobs, pick_job
     from ._journal import Journal
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
@@ -63,6 +64,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "DiskError",
         "FileTooLarge",
         "InputError",
+        "Job",
         "JobError",
         "LimitError",
         "LocalError",
@@ -82,6 +84,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "_handles": ("AuthHandle", "SessionHandle"),
     "_intents": ("route", "translate"),
+    "_jobs": ("Job", "LATEST", "list_jobs", "pick_job"),
     "_journal": ("Journal",),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
@@ -96,6 +99,7 @@ __all__ = [
     "CLOUD",
     "FORMATS",
     "LANGUAGES",
+    "LATEST",
     "LOCAL",
     "QUALITIES",
     "RATIOS",
@@ -113,6 +117,7 @@ __all__ = [
     "DiskError",
     "FileTooLarge",
     "InputError",
+    "Job",
     "JobError",
     "Journal",
     "LimitError",
@@ -146,6 +151,8 @@ __all__ = [
     "from_url",
     "home",
     "last_frame",
+    "list_jobs",
+    "pick_job",
     "profile",
     "profiles",
     "read_pixels",

@@ -80,7 +80,7 @@ def id_of(key: str) -> str:
     return key.split("-", 1)[1][:ID_CHARACTERS]
 
 
-def pick(jobs: Sequence[Job], wanted: str) -> Job:
+def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
     """The job that `wanted` means: `latest unfinished`, an id (or its beginning, or a label), or a word of its prompt.
 
     Raises `InputError` where there is none, or more than one that ids cannot tell apart.
