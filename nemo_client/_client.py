@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -88,7 +88,8 @@ class NemoClient:
         async with self.http.stream("the message", "/run_sse", payload) as response:
             if response.status_code != 200 or not _is_stream(response):
                 raise await self._no_stream(response)
-            yield self._events(response)
+            async with aclosing(self._events(response)) as events:
+                yield events
 
     async def _no_stream(self, response: httpx.Response) -> NemoError:
         """What a whole answer in the place of a stream says."""
@@ -101,7 +102,7 @@ class NemoClient:
             return error
         return self._wrong("the message", "no event stream")
 
-    async def _events(self, response: httpx.Response) -> AsyncIterator[AgentEvent]:
+    async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
         """The events; an event that is too large ends them, but not the reading, which keeps the run going."""
         decoder = SseDecoder()
         too_large: EventTooLarge | None = None

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
+from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._media import Media
@@ -118,7 +118,7 @@ class Sessions:
         """Claim the session for a writing step, or fork at once where only uploads lie behind it."""
         after = message.after
         behind = await self.recorded(after)
-        alive = behind.account == (await self._desk.token()).account and await self._alive(behind.session_id)
+        alive = await self._alive(behind.session_id)
         if alive and await self._desk.journal.claim(behind.session_id, after.key, message.key):
             return handle_of(behind, after.language)
         chain = await self._uploads_behind(behind)
@@ -129,10 +129,13 @@ class Sessions:
         return handle_of(fresh, after.language)
 
     async def _alive(self, session_id: str) -> bool:
+        """Whether the session is there and ours; after a change of the token, this free read is what tells."""
         try:
             await self._desk.client.state(session_id)
-        except SessionGone:
-            return False
+        except ApiError as error:
+            if isinstance(error, SessionGone) or error.code in (403, 404):
+                return False
+            raise
         return True
 
     async def _uploads_behind(self, attempt: Attempt) -> list[Attempt]:

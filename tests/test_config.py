@@ -8,13 +8,15 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from nemo_client import AuthHandle, DiskError, InputError, Profile, SessionHandle, home, profile, profiles, redact
-from nemo_client._config import client_id, ensure_home, is_loopback, origin_of, platform, write_private
+from nemo_client._config import client_id, ensure_home, is_loopback, lock_of, origin_of, platform, write_private
 
 ROOT = Path(__file__).parent.parent
 
@@ -232,6 +234,17 @@ def test_processes_that_start_at_once_share_one_client_id(place: Path) -> None:
     printed = {process.communicate(timeout=60)[0].strip() for process in started}
 
     assert printed == {client_id(place)}
+
+
+def test_a_client_id_that_another_process_made_meanwhile_counts(place: Path) -> None:
+    """Whoever waited for the lock takes what is there then, also when a refused one is to be replaced."""
+    for renew in (False, True):
+        with ThreadPoolExecutor() as pool:
+            with lock_of(place / "client_id"):
+                asking = pool.submit(client_id, place, renew=renew)
+                time.sleep(0.1)
+                write_private(place / "client_id", f"theirs-{renew}")
+            assert asking.result() == f"theirs-{renew}"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from nemo_client import (
     Caller,
+    Journal,
     LimitError,
     NemoError,
     NoCredits,
@@ -174,7 +175,7 @@ async def test_a_stream_that_ends_early_but_cleanly_is_no_answer(events: int, cl
         ("truncated_json", {"event": 2}),
         ("html_502", {"accepted": True}),
         ("answer", {"accepted": True, "status": 200, "code": 0}),
-        ("answer", {"accepted": True, "status": 403, "body": "<html>", "content_type": "text/html"}),
+        ("answer", {"accepted": True, "status": 413, "body": "<html>", "content_type": "text/html"}),
         ("redirect", {"accepted": True, "location": "/run_sse"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
@@ -409,10 +410,27 @@ async def test_too_few_credits_at_the_backend_are_told_the_same_way(cloud: Cloud
     assert backend.ledger.credits_taken == 0
 
 
-async def test_eight_branches_on_the_credits_of_one_let_one_pass(cloud: Clouds) -> None:
+class SlowJournal(Journal):
+    """A journal whose every answer takes a moment, as one on a disk does: others come in between."""
+
+    async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
+        await asyncio.sleep(0.005)
+        return await super().latest(key, session_id)
+
+    async def move(self, attempt: Attempt, event: Event, **changes: Any) -> Attempt:
+        await asyncio.sleep(0.005)
+        return await super().move(attempt, event, **changes)
+
+    async def commit(self, attempt: Attempt, *arguments: Any, **changes: Any) -> Attempt:
+        await asyncio.sleep(0.005)
+        return await super().commit(attempt, *arguments, **changes)
+
+
+@pytest.mark.parametrize("journal", [Journal, SlowJournal])
+async def test_eight_branches_on_the_credits_of_one_let_one_pass(journal: type[Journal], cloud: Clouds) -> None:
     """Admission is one transaction: each sees what the others have out."""
     backend = cloud(credits=100, generation_seconds=0.3)
-    async with backend.studio() as studio:
+    async with backend.studio(journal=journal(home())) as studio:
         session = await studio.upload([picture()])
         turns = [studio.generate(session, Wish("pan left", duration=2, seed=seed)) for seed in range(8)]
         results = await asyncio.gather(*turns, return_exceptions=True)

@@ -30,6 +30,7 @@ from nemo_client import (
     local,
     read_pixels,
 )
+from nemo_client._accounts import Token
 from nemo_client._sessions import FILES_A_REQUEST
 from tests._backend import Cloud, Seen, cloud, draw, picture
 
@@ -131,15 +132,18 @@ async def test_the_same_request_twice_at_once_is_one_job(free: Studio, place: De
     assert [len(each) for each in (ledger().uploads, ledger().messages, ledger().renders)] == [1, 1, 1]
 
 
-async def test_one_render_can_go_to_two_places_at_once(free: Studio, tmp_path: Path) -> None:
-    """Two Export nodes behind one Generate: one render, two files."""
-    session = (await free.generate(await free.upload([picture()]), WISH)).session
-    places = [Destination(tmp_path / "out", name) for name in ("a", "b", "c")]
-    videos = await asyncio.gather(*(free.export(session, place) for place in places))
+async def test_one_render_can_go_to_several_places_at_once(cloud: Callable[..., Cloud], tmp_path: Path) -> None:
+    """Export nodes behind one Generate: one render, a file each."""
+    backend = cloud()
+    backend.fault("stall", "render", seconds=0.2)
+    async with backend.studio() as studio:
+        session = (await studio.generate(await studio.upload([picture()]), WISH)).session
+        places = [Destination(tmp_path / "out", name) for name in ("a", "b", "c")]
+        videos = await asyncio.gather(*(studio.export(session, place) for place in places))
 
     assert [video.path.name for video in videos] == ["a_00001_.mp4", "b_00001_.mp4", "c_00001_.mp4"]
     assert len({video.sha256 for video in videos}) == 1
-    assert len(ledger().renders) == 1
+    assert len(backend.ledger.renders) == backend.sent("render") == 1
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed", "same size"])
@@ -481,6 +485,23 @@ async def test_an_expired_anonymous_token_is_replaced_where_nothing_is_owed(clou
             await studio.edit(made.session, "add music")
     assert caught.value.exit_code == 3
     assert backend.sent("anonymous-token") == 2
+
+
+async def test_another_token_of_the_same_user_keeps_the_sessions(
+    cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of NEMO_TOKEN a free read of the state decides whether a session is still ours."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        made = await studio.generate(await studio.upload([picture()]), WISH)
+    monkeypatch.setattr(Token, "account", property(lambda token: "another token"))
+    async with backend.studio() as studio:
+        turned = await studio.edit(made.session, "make it 4 seconds")
+        assert (turned.session.session_id, turned.session.account) == (made.session.session_id, "another token")
+
+        backend.fault("answer", "state", status=403, code=403)
+        with pytest.raises(SessionGone):
+            await studio.edit(turned.session, "add music")
 
 
 async def test_a_new_client_id_is_made_when_the_old_one_is_refused(cloud: Callable[..., Cloud]) -> None:
