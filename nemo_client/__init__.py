@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         JobError,
         LimitError,
         LocalError,
+        LostRace,
         NemoError,
         NoCredits,
         NothingMade,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     )
     from ._handles import AuthHandle, SessionHandle
     from ._intents import route, translate
-    from ._journal import Journal, MemoryJournal
+    from ._jobs import LATEST, Job, list_jobs, pick_job
+    from ._journal import Journal
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
     from ._progress import Caller, Progress
@@ -62,9 +64,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "DiskError",
         "FileTooLarge",
         "InputError",
+        "Job",
         "JobError",
         "LimitError",
         "LocalError",
+        "LostRace",
         "NemoError",
         "NoCredits",
         "NothingMade",
@@ -80,7 +84,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "_handles": ("AuthHandle", "SessionHandle"),
     "_intents": ("route", "translate"),
-    "_journal": ("Journal", "MemoryJournal"),
+    "_jobs": ("Job", "LATEST", "list_jobs", "pick_job"),
+    "_journal": ("Journal",),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
     "_progress": ("Caller", "Progress"),
@@ -94,6 +99,7 @@ __all__ = [
     "CLOUD",
     "FORMATS",
     "LANGUAGES",
+    "LATEST",
     "LOCAL",
     "QUALITIES",
     "RATIOS",
@@ -111,12 +117,13 @@ __all__ = [
     "DiskError",
     "FileTooLarge",
     "InputError",
+    "Job",
     "JobError",
     "Journal",
     "LimitError",
     "LocalError",
+    "LostRace",
     "Media",
-    "MemoryJournal",
     "NemoClient",
     "NemoError",
     "NoCredits",
@@ -144,6 +151,8 @@ __all__ = [
     "from_url",
     "home",
     "last_frame",
+    "list_jobs",
+    "pick_job",
     "profile",
     "profiles",
     "read_pixels",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from ._attempts import Attempt
 from ._handles import SessionHandle
-from ._journal import Attempt
 from ._money import FREE
 from ._steps import Event, State, step_key
 from ._studio import Studio
@@ -41,5 +41,5 @@ class ShellStudio(Studio):
                 account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
             )  # fmt: skip
             sent = await journal.move(await journal.begin(planned), Event.SEND)
-            known = await journal.move(sent, Event.FINISH, facts={"draft": state.draft, "money": FREE})
+            known = await journal.move(sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json()})
         return self._handle(known, language)

@@ -19,6 +19,7 @@
     │   ├── ResultUnknown      sent, and not known (yet) whether it was done
     │   ├── RenderFailed       the export did not work out; free to repeat
     │   ├── SessionBusy        another message or another branch holds the session
+    │   │   └── LostRace       another process was quicker at the journal; look again
     │   └── Cancelled          the user gave up waiting
     └── LocalError             nothing was sent
         ├── InputError         wrong input
@@ -178,6 +179,13 @@ class RenderFailed(JobError):
 
 class SessionBusy(JobError):
     """Another message or another branch holds the session."""
+
+
+class LostRace(SessionBusy):
+    """Another process moved an attempt first. Handled inside: whoever meets it looks at the record again."""
+
+    def __init__(self) -> None:
+        super().__init__("session-busy")
 
 
 class Cancelled(JobError):

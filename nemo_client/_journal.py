@@ -1,156 +1,382 @@
-"""The record of steps: what was asked for, where it was carried out, how far it came.
+"""The durable record of steps: what was asked for, where it was carried out, how far it came.
 
-`Journal` is the seam: everything that must be remembered goes through it, and it is written before the wire.
-`MemoryJournal` keeps the record for the life of the process.
+It is written before the wire. The table of moves in `_steps` says which way an attempt may go; here each move is one
+compare-and-set on the attempt's epoch, so that of two processes that both believe it is theirs only one goes on. No
+transaction spans the network, and all of it runs on a thread of its own, so that a disk's sync never stalls a stream.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from ._errors import SessionBusy
-from ._steps import NEW_ATTEMPT, PAID, Event, State, advance, kind_of
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
+from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
+from ._database import Database
+from ._errors import DiskError, LostRace
+from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
+from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
+from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 
-@dataclass(frozen=True)
-class Attempt:
-    """One try at a step, at one place. `epoch` counts its changes, for compare-and-set.
+_T = TypeVar("_T")
 
-    `facts` holds what the step needs to go on or to report: the draft, the reply, money, the render's id, the
-    delivered file. Times are seconds since 1970 by this machine.
-    """
-
-    key: str
-    number: int
-    state: State
-    profile: str
-    before: str = ""
-    account: str = ""
-    session_id: str = ""
-    task_id: str = ""
-    free: bool = False
-    epoch: int = 0
-    created: float = 0.0
-    changed: float = 0.0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> str:
-        """upload, generate, edit, chat or export."""
-        return kind_of(self.key)
-
-    @property
-    def paid(self) -> bool:
-        """Whether sending it can charge."""
-        return self.kind in PAID and not self.free
-
-    @property
-    def open(self) -> bool:
-        """Whether its outcome, or its delivery, is still owed."""
-        return self.state in (State.PLANNED, State.SENT, State.UNKNOWN)
+Life = Literal["ours", "alive", "stuck", "dead"]
 
 
-class Journal(Protocol):
-    """What the Studio remembers through. All methods are atomic."""
+class Journal:
+    """The record in one database. Every method is one transaction."""
+
+    def __init__(self, directory: Path, url: str | None = None, *, wall: Callable[[], float] = time.time) -> None:
+        """`url` is another database (SQLAlchemy's form); by default a SQLite file in `directory`."""
+        self._database = Database(url, directory)
+        self._owner = Owner(directory)
+        self._wall = wall
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nemo-journal")
+        self._held = self._closed = False
+        self._renewed = 0.0
+
+    async def close(self) -> None:
+        """Give up ownership and close the database; not to be used afterwards."""
+        if not self._closed:
+            self._closed = True
+            await self._do(self._close)
+            self._thread.shutdown(wait=False)
 
     async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
         """The newest attempt at a step, or None; with `session_id`, the newest one in that session."""
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key).order_by(ATTEMPTS.c.number.desc()).limit(1)
+        if session_id is not None:
+            query = query.where(ATTEMPTS.c.session_id == session_id)
+        found = await self._select(query)
+        return found[0] if found else None
 
     async def begin(self, attempt: Attempt) -> Attempt:
-        """Record a planned attempt; `SessionBusy` if one with this key and number exists already."""
+        """Record a planned attempt as ours; `LostRace` if one with this key and number exists already."""
+        return await self._do(self._begin, attempt)
 
     async def move(self, attempt: Attempt, event: Event, **changes: Any) -> Attempt:
-        """Advance by the table if `attempt` is still the record's newest version, else `SessionBusy`.
+        """Advance by the table if `attempt` is still the record's newest version, else `LostRace`.
 
         `changes` are fields of the attempt; `facts` are merged into those it has. An event that begins another
-        attempt gives that one, with these facts alone.
+        attempt gives that one, with these facts alone. Whoever moves an attempt owns it.
         """
+        return await self._do(self._move, attempt, event, changes)
+
+    async def commit(
+        self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
+    ) -> Attempt:
+        """Admission and SEND in one transaction.
+
+        `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
+        raises where the message must not go out; then nothing is changed.
+        """
+        return await self._do(self._commit, attempt, admit, changes)
 
     async def claim(self, session_id: str, at: str, by: str) -> bool:
         """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it)."""
+        return await self._do(self._claim, session_id, at, by)
 
     async def yield_claim(self, session_id: str, at: str, by: str) -> None:
         """Undo a claim whose step was not sent."""
+        await self._do(self._yield_claim, session_id, at, by)
+
+    async def life(self, attempt: Attempt) -> Life:
+        """Whether the attempt's owner is this process, another that lives, one that lives but is stuck, or dead."""
+        return await self._do(self._life, attempt.owner)
+
+    async def owner_pid(self, attempt: Attempt) -> int:
+        """The process id of the attempt's owner, 0 if it is not known."""
+        return await self._do(self._owner_pid, attempt.owner)
 
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
+        return await self._select(sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN)))
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-
-    async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
-        """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
-
-
-class MemoryJournal:
-    """A journal that lives as long as the process. For free work and for tests."""
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._attempts: dict[str, list[Attempt]] = {}
-        self._heads: dict[str, str] = {}
-        self._clock = clock
-
-    async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
-        for attempt in reversed(self._attempts.get(key, [])):
-            if session_id is None or attempt.session_id == session_id:
-                return attempt
-        return None
-
-    async def begin(self, attempt: Attempt) -> Attempt:
-        tries = self._attempts.setdefault(attempt.key, [])
-        if any(known.number == attempt.number for known in tries):
-            raise SessionBusy("session-busy")
-        now = self._clock()
-        tries.append(replace(attempt, created=now, changed=now))
-        return tries[-1]
-
-    async def move(self, attempt: Attempt, event: Event, **changes: Any) -> Attempt:
-        tries = self._attempts[attempt.key]
-        index = next(i for i, known in enumerate(tries) if known.number == attempt.number)
-        if tries[index].epoch != attempt.epoch:
-            raise SessionBusy("session-busy")
-        state = advance(attempt.state, event, free=not attempt.paid)
-        added = changes.pop("facts", {})
-        if event in NEW_ATTEMPT and state is State.PLANNED:
-            # A paid step has one next attempt, whoever begins it; free ones may be repeated side by side.
-            number = (attempt if attempt.paid else tries[-1]).number + 1
-            return await self.begin(replace(attempt, number=number, state=state, epoch=0, facts=added, **changes))
-        facts = {**attempt.facts, **added}
-        moved = replace(attempt, state=state, epoch=attempt.epoch + 1, changed=self._clock(), facts=facts, **changes)
-        tries[index] = moved
-        return moved
-
-    async def claim(self, session_id: str, at: str, by: str) -> bool:
-        if self._heads.get(session_id, at) not in (at, by):
-            return False
-        self._heads[session_id] = by
-        return True
-
-    async def yield_claim(self, session_id: str, at: str, by: str) -> None:
-        if self._heads.get(session_id) == by:
-            self._heads[session_id] = at
-
-    async def open_attempts(self, account: str) -> list[Attempt]:
-        return [tries[-1] for tries in self._attempts.values() if tries[-1].account == account and tries[-1].open]
-
-    async def undelivered(self, account: str) -> list[Attempt]:
-        newest = {key: tries[-1] for key, tries in self._attempts.items()}
+        done = await self._select(
+            sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state == State.DONE.value)
+        )
+        by_key = {each.key: each for each in done}
         shown: set[str] = set()
-        for each in newest.values():
-            key = each.before if each.kind == "export" and each.state is State.DONE else ""
+        for each in done:
+            key = each.before if each.kind == "export" else ""
             while key and key not in shown:
                 shown.add(key)
-                key = newest[key].before if key in newest else ""
-        done = [each for each in newest.values() if each.account == account and each.state is State.DONE]
+                key = by_key[key].before if key in by_key else ""
         return [each for each in done if each.paid and each.key not in shown]
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
-        every = [each for tries in self._attempts.values() for each in tries if each.profile == profile and each.paid]
-        return [
-            each
-            for each in every
-            if each.state not in (State.PLANNED, State.REFUSED) and float(each.facts.get("sent", 0.0)) > moment
-        ]
+        """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
+        return await self._do(self._read_paid_since, profile, moment)
+
+    async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
+        """What the newest finished steps of that kind took, in credits, where that is known for sure."""
+        return await self._do(self._charges, profile, kind, newest)
+
+    async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
+        """Record a file that lies in its place on this host."""
+        await self._do(self._deliver, attempt, path, facts)
+
+    async def deliveries(self, key: str) -> list[Delivery]:
+        """What was delivered of a step on this host, newest first."""
+        return await self._do(self._deliveries, key)
+
+    async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
+        """The newest attempts at steps that matter to people (paid kinds), newest first."""
+        query = sa.select(ATTEMPTS).where(sa.or_(*(ATTEMPTS.c.key.startswith(f"{kind}-") for kind in sorted(PAID))))
+        if not hidden:
+            query = query.where(ATTEMPTS.c.hidden.is_(False))
+        return await self._select(query.order_by(ATTEMPTS.c.created.desc()).limit(limit))
+
+    async def exports_of(self, key: str) -> list[Attempt]:
+        """The exports behind a step, newest first."""
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, ATTEMPTS.c.key.startswith("export-"))
+        return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
+
+    async def hide(self, key: str) -> None:
+        """Leave a tombstone: the step stays known (so that it is not paid again), but is no longer shown."""
+        await self._do(self._hide, key)
+
+    # On the journal's own thread from here on.
+
+    async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run on the journal's thread. A cancelled waiter waits for the transaction: it must know what was written."""
+        future = asyncio.wrap_future(self._thread.submit(work, *arguments))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({future})
+            raise
+
+    async def _select(self, query: sa.Select[Any]) -> list[Attempt]:
+        def read() -> list[Attempt]:
+            with self._database.reading() as connection:
+                return [attempt_of(row) for row in connection.execute(query)]
+
+        return await self._do(read)
+
+    def _begin(self, attempt: Attempt) -> Attempt:
+        self._hold()
+        now = self._wall()
+        fresh = replace(attempt, created=now, changed=now, owner=self._owner.id)
+        try:
+            with self._database.writing() as connection:
+                self._renew(connection)
+                return self._insert(connection, fresh)
+        except IntegrityError as error:
+            raise LostRace from error
+
+    def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
+        result = connection.execute(ATTEMPTS.insert().values(**columns(attempt)))
+        primary = result.inserted_primary_key
+        return replace(attempt, id=int(primary[0]) if primary else 0)
+
+    def _move(self, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
+        self._hold()
+        try:
+            with self._database.writing() as connection:
+                self._renew(connection)
+                return self._moved(connection, attempt, event, changes)
+        except IntegrityError as error:
+            raise LostRace from error
+
+    def _moved(self, connection: Connection, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
+        state = advance(attempt.state, event, free=not attempt.paid)
+        changes = dict(changes)
+        added = changes.pop("facts", {})
+        now = self._wall()
+        if event in NEW_ATTEMPT and state is State.PLANNED:
+            # A paid step has one next attempt, whoever begins it; free ones may be repeated side by side.
+            number = attempt.number if attempt.paid else self._newest_number(connection, attempt.key)
+            again = replace(
+                attempt, number=number + 1, state=state, epoch=0, facts=added, sent=None, spent=None, hidden=False,
+                created=now, changed=now, owner=self._owner.id,
+            )  # fmt: skip
+            return self._insert(connection, replace(again, **changes))
+        sent = {"sent": now} if event is Event.SEND else {}
+        moved = replace(
+            attempt, state=state, epoch=attempt.epoch + 1, changed=now, owner=self._owner.id,
+            facts={**attempt.facts, **added}, **{**sent, **changes},
+        )  # fmt: skip
+        result = connection.execute(
+            ATTEMPTS.update()
+            .where(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.epoch == attempt.epoch)
+            .values(**columns(moved))
+        )
+        if result.rowcount != 1:
+            raise LostRace
+        return moved
+
+    def _newest_number(self, connection: Connection, key: str) -> int:
+        query = sa.select(sa.func.max(ATTEMPTS.c.number)).where(ATTEMPTS.c.key == key)
+        return int(connection.execute(query).scalar() or 0)
+
+    def _commit(
+        self,
+        attempt: Attempt,
+        admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None],
+        changes: dict[str, Any],
+    ) -> Attempt:
+        self._hold()
+        if attempt.paid and self._database.too_new:
+            raise DiskError("journal-too-new", path=self._database.path or "NEMO_JOURNAL_URL")
+        with self._database.writing() as connection:
+            self._renew(connection)
+            self._queue_up(connection, attempt.account)
+            opened = [each for each in self._open_paid(connection, attempt.account) if each.id != attempt.id]
+            admit(opened, self._paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+            return self._moved(connection, attempt, Event.SEND, changes)
+
+    def _queue_up(self, connection: Connection, account: str) -> None:
+        """One admission at a time for an account: the row is locked until the transaction ends."""
+        bump = ACCOUNTS.update().where(ACCOUNTS.c.account == account).values(admissions=ACCOUNTS.c.admissions + 1)
+        if connection.execute(bump).rowcount == 0:
+            connection.execute(ACCOUNTS.insert().values(account=account, admissions=1))
+
+    def _open_paid(self, connection: Connection, account: str) -> list[Attempt]:
+        query = sa.select(ATTEMPTS).where(
+            ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_((State.SENT.value, State.UNKNOWN.value))
+        )
+        return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
+
+    def _read_paid_since(self, profile: str, moment: float) -> list[Attempt]:
+        with self._database.reading() as connection:
+            return self._paid_since(connection, profile, moment)
+
+    def _paid_since(self, connection: Connection, profile: str, moment: float) -> list[Attempt]:
+        unsent = (State.PLANNED.value, State.REFUSED.value)
+        query = sa.select(ATTEMPTS).where(
+            ATTEMPTS.c.profile == profile, ATTEMPTS.c.sent > moment, ATTEMPTS.c.state.not_in(unsent)
+        )
+        return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
+
+    def _charges(self, profile: str, kind: str, newest: int) -> list[float]:
+        query = (
+            sa.select(ATTEMPTS.c.spent)
+            .where(ATTEMPTS.c.profile == profile, ATTEMPTS.c.key.startswith(f"{kind}-"), ATTEMPTS.c.spent > 0)
+            .order_by(ATTEMPTS.c.id.desc())
+            .limit(newest)
+        )
+        with self._database.reading() as connection:
+            return [float(spent) for (spent,) in connection.execute(query)]
+
+    def _claim(self, session_id: str, at: str, by: str) -> bool:
+        known = SESSIONS.c.session_id == session_id
+        with self._database.writing() as connection:
+            head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
+            if head is None:
+                connection.execute(SESSIONS.insert().values(session_id=session_id, head=by))
+                return True
+            result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
+            return result.rowcount == 1
+
+    def _yield_claim(self, session_id: str, at: str, by: str) -> None:
+        mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
+        with self._database.writing() as connection:
+            connection.execute(SESSIONS.update().where(*mine).values(head=at))
+
+    def _deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
+        values = {
+            "attempt": attempt.id,
+            "host": self._owner.host,
+            "path": str(path),
+            "delivered": self._wall(),
+            "facts": json.dumps(facts, ensure_ascii=False),
+        }
+        with self._database.writing() as connection:
+            connection.execute(DELIVERIES.insert().values(**values))
+
+    def _deliveries(self, key: str) -> list[Delivery]:
+        query = (
+            sa.select(DELIVERIES)
+            .join(ATTEMPTS, ATTEMPTS.c.id == DELIVERIES.c.attempt)
+            .where(ATTEMPTS.c.key == key, DELIVERIES.c.host == self._owner.host)
+            .order_by(DELIVERIES.c.id.desc())
+        )
+        with self._database.reading() as connection:
+            return [Delivery(Path(row.path), row.delivered, json.loads(row.facts)) for row in connection.execute(query)]
+
+    def _hide(self, key: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(ATTEMPTS.update().where(ATTEMPTS.c.key == key).values(hidden=True))
+
+    # Ownership.
+
+    def _hold(self) -> None:
+        """Become an owner that others can see: the lock first, then the row."""
+        if self._held:
+            return
+        self._owner.hold()
+        with self._database.writing() as connection:
+            connection.execute(
+                OWNERS.insert().values(
+                    id=self._owner.id,
+                    host=self._owner.host,
+                    pid=self._owner.pid,
+                    lock=str(self._owner.lock_path),
+                    lease_until=_clock(connection) + LEASE_SECONDS,
+                )
+            )
+        self._held = True
+        self._renewed = time.monotonic()
+
+    async def renew(self) -> None:
+        """Renew the lease; to be called every RENEW_SECONDS while work is under way."""
+
+        def renewed() -> None:
+            if self._held:
+                with self._database.writing() as connection:
+                    self._renew(connection)
+
+        await self._do(renewed)
+
+    def _renew(self, connection: Connection) -> None:
+        if time.monotonic() - self._renewed < RENEW_SECONDS:
+            return
+        self._renewed = time.monotonic()
+        connection.execute(
+            OWNERS.update().where(OWNERS.c.id == self._owner.id).values(lease_until=_clock(connection) + LEASE_SECONDS)
+        )
+
+    def _life(self, owner: str) -> Life:
+        if owner == self._owner.id:
+            return "ours"
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(OWNERS).where(OWNERS.c.id == owner)).first()
+            leased = row is not None and row.lease_until > _clock(connection)
+        if row is None:
+            return "dead"
+        if row.host != self._owner.host:
+            return "alive" if leased else "dead"
+        if not holds(Path(row.lock)):
+            return "dead"
+        return "alive" if leased else "stuck"
+
+    def _owner_pid(self, owner: str) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(OWNERS.c.pid).where(OWNERS.c.id == owner)).scalar() or 0)
+
+    def _close(self) -> None:
+        if self._held:
+            with self._database.writing() as connection:
+                connection.execute(OWNERS.delete().where(OWNERS.c.id == self._owner.id))
+            self._owner.release()
+            self._held = False
+        self._database.close()
+
+
+def _clock(connection: Connection) -> float:
+    """Seconds since 1970 by the database's own clock."""
+    if connection.dialect.name == "sqlite":
+        return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar() or 0.0)
+    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.now()))).scalar() or 0.0)

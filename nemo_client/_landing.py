@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +45,16 @@ class Destination:
         if self.numbering == "always":
             return f"{self.stem}_{number:05}_.{suffix}"
         return f"{self.stem}.{suffix}" if number == 1 else f"{self.stem}-{number}.{suffix}"
+
+    def to_json(self) -> dict[str, str]:
+        """As plain JSON data, for the journal."""
+        return {"folder": str(self.folder), "stem": self.stem, "numbering": self.numbering}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, str]) -> Destination:
+        """The destination that `to_json` wrote."""
+        numbering: Numbering = "always" if data["numbering"] == "always" else "on collision"
+        return cls(Path(data["folder"]), data["stem"], numbering)
 
     def sized(self, width: int, height: int) -> Destination:
         """This destination with `%width%` and `%height%` in its name filled in, in pixels of the finished video."""

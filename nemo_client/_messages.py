@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from . import _drafts
+from ._attempts import Attempt
 from ._config import redact
 from ._desk import Desk
 from ._errors import (
     Cancelled,
     ConnectionBroken,
     LimitError,
+    LostRace,
     NemoError,
     NoCredits,
     ResultUnknown,
@@ -30,10 +32,8 @@ from ._errors import (
 from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
-from ._journal import Attempt
-from ._models import Credits
 from ._models import State as SessionState
-from ._money import ESTIMATES, FREE, Money, admits, charged, cost
+from ._money import ESTIMATES, FREE, Money, admits, charged, cost, estimate
 from ._outcomes import Baseline, Message, ended, refused
 from ._progress import Caller, Progress
 from ._steps import Event, Kind, State
@@ -50,7 +50,9 @@ CONFIRM_SECONDS: Final = 10.0
 FREE_CONFIRM_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
-DAY_SECONDS: Final = 24 * 3600.0
+RACES: Final = 10
+WAIT_SECONDS: Final = 0.5
+STUCK_SECONDS: Final = 60.0
 
 
 Place = Callable[[Message], Awaitable[SessionHandle]]
@@ -64,16 +66,27 @@ class Messenger:
         self._place = place
 
     async def carry_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
-        """The finished attempt at `message`: found in the journal, settled, or sent now."""
+        """The finished attempt at `message`: found in the journal, settled, waited for, or sent now."""
+        for _ in range(RACES):
+            try:
+                return await self._carried_out(message, flight, caller)
+            except LostRace:  # another process moved the attempt in between: look again
+                flight.committed = False
+        raise SessionBusy("session-busy")
+
+    async def _carried_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
         known = await self._desk.journal.latest(message.key)
         if known is not None:
             settled = await self._continue(known, message, flight)
             if settled is not None:
                 return settled
+            known = await self._desk.journal.latest(message.key)
         place = await self._place(message)
         try:
             attempt = await self._planned(known, message, place)
             attempt, baseline = await self._commit(attempt, place, flight, caller)
+        except LostRace:
+            raise
         except (Exception, asyncio.CancelledError):
             flight.committed = False
             await self._yield(place.session_id, message)
@@ -82,13 +95,14 @@ class Messenger:
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
+        known = await self._free_of_others(known, flight)
         if known.state is State.DONE:
             flight.report(Progress(_stage(message.kind), reused=True))
             return known
+        if known.state is State.SENT:  # its owner is gone, and with it the stream
+            known = await self._desk.journal.move(known, Event.OWNER_DIED)
         if not known.paid:
             return await self._found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
-        if known.state is State.SENT:
-            known = await self._orphaned(known)
         if known.state is State.UNKNOWN:
             return await self._settle(known, message, _baseline_of(known), flight, first=0.0)
         if known.state is State.LOST:
@@ -99,11 +113,24 @@ class Messenger:
             raise ended(known)
         return None
 
-    async def _orphaned(self, known: Attempt) -> Attempt:
-        """A message that was sent, but not from here: whoever reads its stream must have come to an end by now."""
-        if self._desk.wall() - _sent_at(known) < STREAM_SECONDS:
-            raise SessionBusy("session-busy")
-        return await self._desk.journal.move(known, Event.OWNER_DIED)
+    async def _free_of_others(self, known: Attempt, flight: Flight) -> Attempt:
+        """The attempt once no other living process works on it: the same request is sent once, and waited for.
+
+        A process that lives but has stopped renewing its lease holds its lock all the same; after STUCK_SECONDS its
+        process id is named, for nothing may be taken from it.
+        """
+        stuck = 0.0
+        while known.state in (State.PLANNED, State.SENT):
+            life = await self._desk.journal.life(known)
+            if life in ("ours", "dead"):
+                return known
+            if life == "stuck" and stuck >= STUCK_SECONDS:
+                raise SessionBusy("owner-stuck", pid=await self._desk.journal.owner_pid(known))
+            stuck = stuck + WAIT_SECONDS if life == "stuck" else 0.0
+            flight.report(Progress("wait"))
+            await self._desk.sleep(WAIT_SECONDS)
+            known = await self._desk.journal.latest(known.key) or known
+        return known
 
     async def _yield(self, session_id: str, message: Message) -> None:
         await self._desk.journal.yield_claim(session_id, message.after.key, message.key)
@@ -113,6 +140,7 @@ class Messenger:
             "session_id": place.session_id,
             "task_id": place.task_id,
             "account": (await self._desk.token()).account,
+            "facts": {"text": message.text},
         }
         if known is None:
             return await self._desk.journal.begin(
@@ -129,51 +157,68 @@ class Messenger:
         self, attempt: Attempt, place: SessionHandle, flight: Flight, caller: Caller
     ) -> tuple[Attempt, Baseline]:
         """Read the baseline, check the money, and record the attempt as sent."""
-        journal = self._desk.journal
         flight.report(Progress("plan"))
         try:
             state = await self._desk.client.state(place.session_id)
-            async with self._desk.admission:
-                credits = None if attempt.free else await self._desk.client.balance()
-                others = await self._admit(attempt, credits, caller)
-                draft = state.draft or {}
-                baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
-                facts = {"baseline": baseline, "sent": self._desk.wall(), "run": caller.run, "alone": not others}
-                if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
-                    raise Cancelled("cancelled")
-                flight.committed = attempt.paid  # before the record says so: no cancel may come in between
-                return await journal.move(attempt, Event.SEND, facts=facts), baseline
+            credits = None if attempt.free else await self._desk.client.balance()
+            draft = state.draft or {}
+            baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
+            if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
+                raise Cancelled("cancelled")
+            flight.committed = attempt.paid  # before the record says so: no cancel may come in between
+            return await self._admitted(attempt, baseline, caller), baseline
+        except LostRace:
+            raise
         except (Exception, asyncio.CancelledError):
-            with contextlib.suppress(SessionBusy):  # taken over meanwhile; the first error is the one to tell
-                await journal.move(attempt, Event.RELEASE)
+            await self._release(attempt)
             raise
 
-    async def _admit(self, attempt: Attempt, credits: Credits | None, caller: Caller) -> list[Attempt]:
-        """Check limits and credits; the paid messages of the account that are out now."""
-        if credits is None:
-            return []
-        estimate = ESTIMATES[attempt.kind]
-        await self._check_limits(estimate, caller)
-        opened = await self._desk.journal.open_attempts(attempt.account)
-        others = [other for other in opened if other.state is not State.PLANNED and other.paid]
-        if not admits(credits, estimate, [ESTIMATES[other.kind] for other in others], seen=False):
-            raise await self._desk.no_credits(credits)
-        return others
+    async def _admitted(self, attempt: Attempt, baseline: Baseline, caller: Caller) -> Attempt:
+        """The attempt as sent, in one transaction with the check of credits and limits."""
+        journal, profile = self._desk.journal, self._desk.profile
+        kinds = {attempt.kind, *ESTIMATES}
+        seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
+        expected = {kind: estimate(kind, charges) for kind, charges in seen.items()}
+        facts: dict[str, Any] = {"baseline": baseline.to_json()}
 
-    async def _check_limits(self, estimate: float, caller: Caller) -> None:
+        def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
+            facts["alone"] = not opened
+            if baseline.credits is None:
+                return
+            self._check_limits(expected, attempt.kind, day, caller)
+            others = [expected[other.kind] for other in opened]
+            if not admits(baseline.credits, expected[attempt.kind], others, seen=bool(seen[attempt.kind])):
+                raise NoCredits(code=2001)
+
+        try:
+            return await journal.commit(attempt, admit, facts=facts, run=caller.run)
+        except NoCredits as error:
+            raise await self._desk.no_credits(baseline.credits) from error
+
+    async def _release(self, attempt: Attempt) -> None:
+        """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back."""
+        newest = await self._desk.journal.latest(attempt.key)
+        if newest is None or newest.number != attempt.number or await self._desk.journal.life(newest) != "ours":
+            return
+        event = {State.PLANNED: Event.RELEASE, State.SENT: Event.REFUSE}.get(newest.state)
+        if event is not None:
+            with contextlib.suppress(LostRace):  # the first error is the one to tell
+                await self._desk.journal.move(newest, event)
+
+    def _check_limits(self, expected: Mapping[str, float], kind: str, day: Sequence[Attempt], caller: Caller) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
         profile = self._desk.profile
-        sent = await self._desk.journal.paid_since(profile.name, self._desk.wall() - DAY_SECONDS)
-        day = sum(cost(each.kind, each.facts.get("money")) for each in sent)
-        run = sum(cost(each.kind, each.facts.get("money")) for each in sent if each.facts.get("run") == caller.run)
+        costs = [(each, cost(each.kind, Money.from_json(each.facts.get("money")), expected)) for each in day]
         limits = (
             (caller.max_credits, "max_credits", 0.0),
-            (profile.run_limit, "run_limit", run),
-            (profile.day_limit, "day_limit", day),
+            (profile.run_limit, "run_limit", sum(taken for each, taken in costs if each.run == caller.run)),
+            (profile.day_limit, "day_limit", sum(taken for _, taken in costs)),
         )
         for limit, name, gone in limits:
-            if 0 < limit < gone + estimate:
-                raise LimitError("limit", estimate=f"{estimate:g}", limit=limit, limit_name=name, spent=f"{gone:g}")
+            if 0 < limit < gone + expected[kind]:
+                raise LimitError(
+                    "limit", estimate=f"{expected[kind]:g}", limit=limit, limit_name=name, spent=f"{gone:g}"
+                )
 
     async def _send(self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight) -> Attempt:
         turn = Turn()
@@ -271,9 +316,9 @@ class Messenger:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
         money = await self._money(attempt, baseline)
         if money.spent != 0 or money.certainty != "exact":
-            return await self._desk.journal.move(attempt, Event.EXPIRE, facts={"money": money})
+            return await self._desk.journal.move(attempt, Event.EXPIRE, **_paid(money))
         await self._yield(attempt.session_id, message)
-        return await self._desk.journal.move(attempt, Event.CLEAR, facts={"money": money, "error": "result-none"})
+        return await self._desk.journal.move(attempt, Event.CLEAR, **_paid(money, error="result-none"))
 
     async def _found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
         """As `_shown`; a state that cannot be read shows nothing."""
@@ -336,7 +381,7 @@ class Messenger:
 
     async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, reply: str) -> Attempt:
         money = await self._money(attempt, baseline)
-        attempt = await self._desk.journal.move(attempt, Event.DECLINE, facts={"money": money, "reply": reply})
+        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **_paid(money, reply=reply))
         await self._yield(attempt.session_id, message)
         raise ended(attempt)
 
@@ -344,8 +389,14 @@ class Messenger:
         self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str
     ) -> Attempt:
         money = await self._money(attempt, baseline)
-        facts = {"money": money, "reply": reply, "draft": state.draft}
-        return await self._desk.journal.move(attempt, event, facts=facts)
+        changes = _paid(money, reply=reply, draft=state.draft)
+        try:
+            return await self._desk.journal.move(attempt, event, **changes)
+        except LostRace:  # taken for dead meanwhile: the result counts all the same
+            newest = await self._desk.journal.latest(attempt.key)
+            if newest is None or newest.number != attempt.number or newest.state is State.DONE:
+                return newest or attempt
+            return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
 
     async def _money(self, attempt: Attempt, baseline: Baseline) -> Money:
         if attempt.free:
@@ -359,14 +410,17 @@ class Messenger:
         return charged(baseline.credits, after, alone=alone)
 
 
+def _paid(money: Money, **facts: Any) -> dict[str, Any]:
+    """What the journal keeps of an end: the money in numbers of its own, the rest as facts."""
+    return {"spent": money.sure, "facts": {"money": money.to_json(), **facts}}
+
+
 def _sent_at(attempt: Attempt) -> float:
-    return float(attempt.facts.get("sent", attempt.changed))
+    return attempt.changed if attempt.sent is None else attempt.sent
 
 
 def _baseline_of(attempt: Attempt) -> Baseline:
-    baseline = attempt.facts["baseline"]
-    assert isinstance(baseline, Baseline)  # noqa: S101 - stored by _commit
-    return baseline
+    return Baseline.from_json(attempt.facts["baseline"])
 
 
 def _stage(kind: Kind) -> Any:

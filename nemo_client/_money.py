@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ class Money:
         """As plain JSON data."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: object) -> Money:
+        """The money that `to_json` wrote; nothing known where there is none."""
+        return cls(**data) if isinstance(data, dict) else cls()
+
+    @property
+    def sure(self) -> float | None:
+        """What it took, where that is known exactly."""
+        return self.spent if self.certainty == "exact" else None
+
 
 FREE: Final = Money(spent=0.0, certainty="exact")
 
@@ -55,11 +66,14 @@ def charged(before: Credits | None, after: Credits | None, *, alone: bool) -> Mo
     return Money(before.available, after.available, spent, "exact" if alone else "at most")
 
 
-def cost(kind: str, money: object) -> float:
+def cost(kind: str, money: Money, estimates: Mapping[str, float] = ESTIMATES) -> float:
     """What a message that went out counts for limits: what it took where that is known, else its estimate."""
-    if isinstance(money, Money) and money.spent is not None:
-        return money.spent
-    return ESTIMATES[kind]
+    return money.spent if money.spent is not None else estimates[kind]
+
+
+def estimate(kind: str, seen: Sequence[float]) -> float:
+    """Credits that a step of this kind is expected to take: the median of what was seen, else the usual price."""
+    return median(seen) if seen else ESTIMATES[kind]
 
 
 def together(parts: Sequence[Money]) -> Money:

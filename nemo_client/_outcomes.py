@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _drafts
+from ._attempts import Attempt
 from ._config import redact
 from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, ResultUnknown
 from ._handles import SessionHandle
-from ._journal import Attempt
 from ._models import Credits
 from ._models import State as SessionState
 from ._money import Money
@@ -36,6 +36,21 @@ class Baseline:
     draft: Mapping[str, Any] | None
     credits: Credits | None
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data, for the journal."""
+        return {
+            "segments": self.segments,
+            "media": sorted(self.media),
+            "draft": self.draft,
+            "credits": self.credits.model_dump(mode="json") if self.credits else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Baseline:
+        """The baseline that `to_json` wrote."""
+        credits = Credits.model_validate(data["credits"]) if data.get("credits") else None
+        return cls(data["segments"], frozenset(data["media"]), data.get("draft"), credits)
+
     def shows_work(self, state: SessionState) -> bool:
         """Whether `state` holds new media or other segments, in a draft that can be exported.
 
@@ -56,7 +71,7 @@ def refused(error: NemoError) -> bool:
 
 def ended(attempt: Attempt) -> NemoError:
     """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
-    money: Money = attempt.facts.get("money") or Money()
+    money = Money.from_json(attempt.facts.get("money"))
     if attempt.state is State.LOST:
         return ResultUnknown("result-lost")
     if attempt.facts.get("error") == "result-none":

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from ._attempts import Attempt
 from ._desk import Desk
 from ._errors import (
     ApiError,
@@ -28,7 +29,6 @@ from ._errors import (
     TransportError,
 )
 from ._flights import Flight
-from ._journal import Attempt
 from ._landing import Checked, Destination, check_video, file_digest, land, land_copy, temporary_file
 from ._models import RenderJob
 from ._polling import Pace
@@ -87,32 +87,33 @@ class Renderer:
     async def _deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
         known = await self._desk.journal.latest(render.key)
         if known is not None and known.state is State.DONE:
-            there = await asyncio.to_thread(_still_there, known, destination, render.output.format)
+            there = await self._still_there(known, destination, render.output.format)
             if there is not None:
                 flight.report(Progress("done", reused=True))
                 return there
-        attempt = await self._begin(known, render)
+        attempt = await self._begin(known, render, destination)
         try:
             return await self._with_one_more(attempt, render, destination, flight)
         except asyncio.CancelledError:
             if flight.given_up:  # anything else only detaches, and the render is taken up again
-                await self._stop(attempt)
+                await self.stop(attempt)
             raise
 
-    async def _begin(self, known: Attempt | None, render: Render) -> Attempt:
+    async def _begin(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
         """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
+        wanted = {"wanted": {"destination": destination.to_json(), "output": asdict(render.output)}}
         if known is None:
             return await self._desk.journal.begin(
                 Attempt(
                     render.key, 1, State.PLANNED, self._desk.profile.name, before=render.before,
                     account=render.account, session_id=render.session_id, task_id=render.task_id,
-                    free=self._desk.profile.free,
+                    free=self._desk.profile.free, facts=wanted,
                 )
             )  # fmt: skip
-        if known.state is State.PLANNED:
-            return await self._desk.journal.move(known, Event.TAKE_OVER)
+        if known.state is State.PLANNED and await self._desk.journal.life(known) in ("ours", "dead"):
+            return await self._desk.journal.move(known, Event.TAKE_OVER, facts=wanted)
         kept = {"render_id": known.facts["render_id"]} if known.facts.get("render_id") else {}
-        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts=kept)
+        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts={**wanted, **kept})
 
     async def _with_one_more(
         self, attempt: Attempt, render: Render, destination: Destination, flight: Flight
@@ -125,7 +126,8 @@ class Renderer:
                 raise
             logger.info("the render is tried once more (%s)", error.id)
         attempt = await self._desk.journal.latest(render.key) or attempt
-        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN)
+        wanted = {"wanted": attempt.facts.get("wanted")}
+        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
         return await self._once(attempt, render, destination, flight)
 
     async def _once(self, attempt: Attempt, render: Render, destination: Destination, flight: Flight) -> Delivered:
@@ -141,9 +143,27 @@ class Renderer:
         except NemoError as error:
             await self._note_failure(attempt, error)
             raise
-        delivered = Delivered(path, attempt.facts["render_id"], checked, reused=False)
-        await self._desk.journal.move(attempt, Event.FINISH, facts={"delivered": [delivered]})
-        return delivered
+        done = await self._desk.journal.move(attempt, Event.FINISH)
+        await self._desk.journal.deliver(done, path, asdict(checked))
+        return Delivered(path, done.facts["render_id"], checked, reused=False)
+
+    async def _still_there(self, known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
+        """A delivered file of this render whose content is unchanged: itself if its name fits, else a copy."""
+        intact: list[Delivered] = []
+        for each in await self._desk.journal.deliveries(known.key):
+            checked = Checked(**each.facts)
+            if await asyncio.to_thread(_is_intact, each.path, checked):
+                found = Delivered(each.path, known.facts.get("render_id", ""), checked, reused=True)
+                if destination.sized(checked.width, checked.height).owns(each.path, suffix):
+                    return found
+                intact.append(found)
+        if not intact:
+            return None
+        first = intact[0]
+        named = destination.sized(first.checked.width, first.checked.height)
+        copy = await asyncio.to_thread(land_copy, first.path, named, suffix)
+        await self._desk.journal.deliver(known, copy, asdict(first.checked))
+        return replace(first, path=copy)
 
     async def _note_failure(self, attempt: Attempt, error: NemoError) -> None:
         """A render that failed is given up; one that may still run, or lies ready, keeps its id for the next try."""
@@ -158,7 +178,8 @@ class Renderer:
             job = await self._asked(kept)
             if job is not None and job.status not in ("failed", "cancelled"):
                 return attempt, job
-            attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN)
+            wanted = {"wanted": attempt.facts.get("wanted")}
+            attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
         render_id = f"render_{uuid.uuid4().hex}"
         attempt = await self._desk.journal.move(attempt, Event.SEND, facts={"render_id": render_id})
         return attempt, await self._submitted(render_id, render)
@@ -219,17 +240,18 @@ class Renderer:
                 logger.info("the output address failed (%s), using the download endpoint", error.id)
         await self._desk.client.download_render(render_id, target, on_bytes)
 
-    async def _stop(self, attempt: Attempt) -> None:
+    async def stop(self, attempt: Attempt) -> bool:
         """The user gave up: stop the render (free), waiting a bounded time for the backend's word."""
         newest = await self._desk.journal.latest(attempt.key)
         if newest is None or newest.state is not State.SENT:
-            return
+            return False
         render_id = newest.facts["render_id"]
         await self._desk.journal.move(newest, Event.DECLINE, facts={"error": "cancelled"})
         try:
             await asyncio.wait_for(self._desk.client.cancel_render(render_id), CANCEL_SECONDS)
         except (NemoError, asyncio.TimeoutError) as error:
             logger.info("the render could not be stopped (%s)", type(error).__name__)
+        return True
 
 
 def _worth_another(error: NemoError) -> bool:
@@ -244,23 +266,7 @@ def _reporter(flight: Flight) -> Callable[[int, int | None], None]:
     return on_bytes
 
 
-def _still_there(known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
-    """A delivered file of this render whose content is unchanged: itself if it has a fitting name, else a copy."""
-    intact = [each for each in known.facts.get("delivered", ()) if _is_intact(each)]
-    for each in intact:
-        if destination.sized(each.checked.width, each.checked.height).owns(each.path, suffix):
-            return Delivered(each.path, each.render_id, each.checked, reused=True)
-    if not intact:
-        return None
-    first = intact[0]
-    copy = land_copy(first.path, destination.sized(first.checked.width, first.checked.height), suffix)
-    fresh = Delivered(copy, first.render_id, first.checked, reused=True)
-    known.facts["delivered"].append(fresh)
-    return fresh
-
-
-def _is_intact(delivered: Delivered) -> bool:
-    path, checked = delivered.path, delivered.checked
+def _is_intact(path: Path, checked: Checked) -> bool:
     try:
         return path.is_file() and path.stat().st_size == checked.size and file_digest(path) == checked.sha256
     except OSError:

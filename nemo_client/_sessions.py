@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, SessionBusy, SessionGone
+from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
-from ._journal import Attempt
 from ._media import Media
 from ._outcomes import Message
 from ._progress import Progress
 from ._steps import Event, State
 
 FILES_A_REQUEST: Final = 10
+RACES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Sessions:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._recording = asyncio.Lock()  # branches that fork at once record placements of one and the same step
 
     async def upload(self, wanted: Upload, flight: Flight) -> Attempt:
         """The finished upload: the one that is known, unless another account made it, or a new one."""
@@ -99,16 +99,20 @@ class Sessions:
             "task_id": place.task_id,
             "account": (await self._desk.token()).account,
         }
-        async with self._recording:
-            known = await journal.latest(upload.key)
-            if known is None:
-                name = self._desk.profile.name
-                planned = Attempt(upload.key, 1, State.PLANNED, name, before=place.key, free=True, **where)
-                known = await journal.begin(planned)
-            elif known.state is not State.PLANNED:
-                known = await journal.move(known, Event.ASK_AGAIN, **where)
-            sent = await journal.move(known, Event.SEND, **where)
-            return await journal.move(sent, Event.FINISH, facts=facts)
+        for _ in range(RACES):
+            try:
+                known = await journal.latest(upload.key)
+                if known is None:
+                    name = self._desk.profile.name
+                    planned = Attempt(upload.key, 1, State.PLANNED, name, before=place.key, free=True, **where)
+                    known = await journal.begin(planned)
+                else:
+                    known = await journal.move(known, Event.ASK_AGAIN, **where)
+                sent = await journal.move(known, Event.SEND)
+                return await journal.move(sent, Event.FINISH, facts=facts)
+            except LostRace:  # the same upload by another process; each keeps a placement of its own
+                continue
+        raise SessionBusy("session-busy")
 
     async def place(self, message: Message) -> SessionHandle:
         """Claim the session for a writing step, or fork at once where only uploads lie behind it."""

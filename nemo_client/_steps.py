@@ -137,6 +137,7 @@ FREE_MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.LOST, Event.ASK_AGAIN): State.PLANNED,
     (State.SENT, Event.ASK_AGAIN): State.PLANNED,
     (State.DONE, Event.ASK_AGAIN): State.PLANNED,
+    (State.PLANNED, Event.ASK_AGAIN): State.PLANNED,
 }
 """Free steps (uploads, exports, all of a free backend) are simply repeated."""
 

@@ -7,24 +7,27 @@ happened in between. One Studio works for one profile in one event loop.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _drafts, _prompts
 from ._accounts import Account, FixedToken, Token, TokenSource, registration_link
+from ._attempts import Attempt
 from ._client import NemoClient, message_payload
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._errors import InputError, RenderFailed
 from ._handles import SessionHandle
 from ._http import Http, Sleep
-from ._journal import Attempt, Journal, MemoryJournal
+from ._jobs import Job
+from ._journal import Journal
 from ._landing import Destination
 from ._media import Media, UploadStore
-from ._messages import Messenger
+from ._messages import HORIZON_SECONDS, Messenger
 from ._models import Credits
 from ._money import Money, together
 from ._outcomes import Message
@@ -32,7 +35,7 @@ from ._progress import Caller
 from ._renders import Render, Renderer
 from ._results import Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
-from ._steps import Kind, State, plain_text, step_key
+from ._steps import Event, Kind, State, plain_text, step_key
 
 if TYPE_CHECKING:
     from .local import LocalBackend
@@ -44,8 +47,9 @@ class Studio:
     Make one with `Studio.open`, use it as an async context manager, and keep it for as long as its loop runs.
     """
 
-    def __init__(self, desk: Desk, backend: LocalBackend | None = None) -> None:
+    def __init__(self, desk: Desk, backend: LocalBackend | None = None, own: Journal | None = None) -> None:
         self._desk = desk
+        self._own_journal = own
         self._backend = backend
         self._sessions = Sessions(desk)
         self._messenger = Messenger(desk, self._sessions.place)
@@ -69,7 +73,9 @@ class Studio:
         """
         chosen, place = profile(name, directory), ensure_home(home(directory))
         own_id = await asyncio.to_thread(client_id, place)
-        journal = journal or MemoryJournal(wall)
+        own = None if journal is not None else Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
+        journal = journal or own
+        assert journal is not None  # noqa: S101 - one of the two
         backend = None
         tokens: TokenSource
         if chosen.free:
@@ -86,7 +92,7 @@ class Studio:
             )
         client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
         desk = Desk(chosen, place, client, journal, UploadStore(place), sleep, clock, wall)
-        return cls(desk, backend)
+        return cls(desk, backend, own)
 
     async def __aenter__(self) -> Studio:
         return self
@@ -101,6 +107,8 @@ class Studio:
             await self._desk.client.http.tokens.settled()
             await self._desk.client.aclose()
         finally:
+            if self._own_journal is not None:
+                await self._own_journal.close()
             if self._backend is not None:
                 await asyncio.to_thread(self._backend.close)
 
@@ -240,6 +248,59 @@ class Studio:
         video = await self.export(turned.session, destination, output, caller=caller)
         return replace(video, reused=turned.reused)
 
+    async def collect(
+        self,
+        job: Job,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> Video:
+        """The video of a job, wherever it stands: settled, or sent if it never was, then rendered and delivered.
+
+        Where an export of it was asked for before, its destination and output count, else the ones given.
+        """
+        caller = caller or Caller()
+        turned = await self._again(job, caller)
+        for export in await self._desk.journal.exports_of(job.key):
+            wanted = export.facts.get("wanted")
+            if wanted:
+                destination, output = Destination.from_json(wanted["destination"]), Output(**wanted["output"])
+                break
+        return await self.export(turned.session, destination, output, caller=caller)
+
+    async def resend(self, job: Job, *, caller: Caller | None = None) -> Turned:
+        """Send the message of a failed or lost job once more, on the user's word: it pays again."""
+        attempt = await self._newest(job)
+        if attempt.state not in (State.FAILED, State.LOST):
+            raise InputError("job-not-lost", state=attempt.state.value)
+        left = HORIZON_SECONDS - (self._desk.wall() - (attempt.sent or attempt.changed))
+        if left > 0:
+            raise InputError("job-open", minutes=f"{left / 60:.0f}")
+        await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
+        return await self._again(job, caller or Caller())
+
+    async def stop(self, job: Job) -> bool:
+        """Stop the renders of a job that are out (free); whether there was one. What is paid for goes on."""
+        stopped = False
+        for export in await self._desk.journal.exports_of(job.key):
+            stopped = await self._renderer.stop(export) or stopped
+        return stopped
+
+    async def _newest(self, job: Job) -> Attempt:
+        attempt = await self._desk.journal.latest(job.key)
+        if attempt is None:
+            raise InputError("job-unknown", job=job.id)
+        return attempt
+
+    async def _again(self, job: Job, caller: Caller) -> Turned:
+        attempt = await self._newest(job)
+        before = await self._desk.journal.latest(attempt.before) if attempt.before else None
+        if before is None:
+            raise InputError("handle-unknown")
+        message = Message(job.key, cast(Kind, attempt.kind), handle_of(before, "auto"), str(attempt.facts.get("text")))
+        return await self._carried_out(message, caller)
+
     async def timeline(self, session: SessionHandle) -> str:
         """The timeline of this handle's step, in words."""
         source = await self._sessions.recorded(_usable(session))
@@ -251,15 +312,19 @@ class Studio:
         after, caller = _usable(session), caller or Caller()
         message_payload(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
         message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text)
+        return await self._carried_out(message, caller)
+
+    async def _carried_out(self, message: Message, caller: Caller) -> Turned:
+        language = message.after.language
         known = await self._desk.journal.latest(message.key)
         done = await self._desk.flights.join(
             message.key, lambda flight: self._messenger.carry_out(message, flight, caller), caller
         )
         return Turned(
-            self._handle(done, session.language),
+            self._handle(done, language),
             str(done.facts.get("reply") or ""),
-            _drafts.timeline_summary(done.facts.get("draft") or {}, session.language),
-            done.facts.get("money") or Money(),
+            _drafts.timeline_summary(done.facts.get("draft") or {}, language),
+            Money.from_json(done.facts.get("money")),
             reused=known is not None and known.state is State.DONE,
         )
 
@@ -268,9 +333,8 @@ class Studio:
         parts: list[Money] = []
         step: Attempt | None = attempt
         while step is not None:
-            money = step.facts.get("money")
-            if isinstance(money, Money):
-                parts.insert(0, money)
+            if "money" in step.facts:
+                parts.insert(0, Money.from_json(step.facts["money"]))
             step = await self._desk.journal.latest(step.before) if step.before else None
         return together(parts)
 

@@ -9,6 +9,7 @@ from .auth import NemoAuth
 from .export import NemoExportRender
 from .generate import NemoGenerateVideo
 from .image_to_video import NemoImageToVideo
+from .recover import NemoRecover
 from .sample import NemoSampleImage
 from .upload import NemoUploadImage
 
@@ -19,6 +20,7 @@ NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "NemoExportRender": NemoExportRender,
     "NemoGenerateVideo": NemoGenerateVideo,
     "NemoImageToVideo": NemoImageToVideo,
+    "NemoRecover": NemoRecover,
     "NemoSampleImage": NemoSampleImage,
     "NemoUploadImage": NemoUploadImage,
 }
@@ -28,6 +30,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "NemoExportRender": "NemoVideo Export Render",
     "NemoGenerateVideo": "NemoVideo Generate Video",
     "NemoImageToVideo": "NemoVideo Image to Video",
+    "NemoRecover": "NemoVideo Recover",
     "NemoSampleImage": "NemoVideo Sample Image",
     "NemoUploadImage": "NemoVideo Upload Image",
 }

@@ -15,16 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
 
 if TYPE_CHECKING:
-    from ..nemo_client import Journal, Profile, Progress, Studio
+    from ..nemo_client import Job, Journal, Profile, Progress, Studio
 
 logger = logging.getLogger("nemo_client")
 
@@ -48,6 +50,7 @@ class Network:
         self._seen = threading.Event()
         self._studios: dict[str, tuple[Profile, asyncio.Task[Studio]]] = {}
         self._journal: Journal | None = None
+        self.jobs: tuple[Job, ...] = ()
         threading.Thread(target=self._live, name="nemo-network", daemon=True).start()
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
@@ -61,15 +64,45 @@ class Network:
         self._seen.wait(FIRST_SNAPSHOT_SECONDS)
         return list(self.profiles or (CLOUD, LOCAL))
 
+    def job_labels(self) -> list[str]:
+        """What the Recover node offers: ids and times as last seen, without prompts."""
+        from ..nemo_client import LATEST
+
+        self._seen.wait(FIRST_SNAPSHOT_SECONDS)
+        return [LATEST, *(job.label for job in self.jobs)]
+
+    def job_state(self, wanted: str) -> str:
+        """What stands behind a choice of the Recover node now, for IS_CHANGED."""
+        from ..nemo_client import InputError, pick_job
+
+        try:
+            job = pick_job(self.jobs, wanted)
+        except InputError:
+            return ""
+        return f"{job.id} {job.state} {job.delivered} {Path(job.video).is_file() if job.video else ''}"
+
+    async def find_job(self, wanted: str) -> Job:
+        """The job that `wanted` means, from the journal as it is now."""
+        from ..nemo_client import list_jobs, pick_job
+
+        return pick_job(await list_jobs(self.journal(), limit=1000, hidden=True), wanted)
+
+    def journal(self) -> Journal:
+        """The one journal of this process; on the network thread."""
+        from ..nemo_client import Journal, home
+
+        if self._journal is None:
+            self._journal = Journal(home(), os.environ.get("NEMO_JOURNAL_URL") or None)
+        return self._journal
+
     async def studio(self, name: str) -> Studio:
         """The Studio of a profile; another one when the profile was changed on disk or in the environment."""
-        from ..nemo_client import MemoryJournal, Studio, profile
+        from ..nemo_client import Studio, profile
 
         wanted = await asyncio.to_thread(profile, name)
         known = self._studios.get(name)
         if known is None or known[0] != wanted or (known[1].done() and known[1].exception()):
-            self._journal = self._journal or MemoryJournal()
-            opening = asyncio.ensure_future(Studio.open(name, journal=self._journal))
+            opening = asyncio.ensure_future(Studio.open(name, journal=self.journal()))
             known = self._studios[name] = (wanted, opening)
         return await asyncio.shield(known[1])
 
@@ -84,14 +117,16 @@ class Network:
         self.loop.run_forever()
 
     async def _watch(self) -> None:
-        """Keep the names of the profiles fresh; a broken file keeps the last good ones."""
-        from ..nemo_client import NemoError, profiles
+        """Keep profiles and jobs fresh; what cannot be read keeps its last good state."""
+        from ..nemo_client import NemoError, home, list_jobs, profiles
 
         while True:
             try:
                 self.profiles = tuple(await asyncio.to_thread(profiles))
+                if self._journal is not None or (home() / "journal.sqlite3").exists():
+                    self.jobs = tuple(await list_jobs(self.journal()))
             except NemoError as error:
-                logger.debug("profiles could not be read: %s", error.id)
+                logger.debug("profiles or jobs could not be read: %s", error.id)
             self._seen.set()
             await asyncio.sleep(SNAPSHOT_SECONDS)
 
@@ -107,6 +142,12 @@ def network() -> Network:
         if _network is None:
             _network = Network()
         return _network
+
+
+async def on_network(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Await something short on the network thread, from a node."""
+    await asyncio.sleep(0)
+    return await asyncio.wrap_future(network().submit(work()))
 
 
 class Item:
@@ -129,6 +170,7 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
     "session": (0.01, 0.02),
     "encode": (0.0, 0.02),
     "upload": (0.02, 0.1),
+    "wait": (0.1, 0.11),
     "plan": (0.1, 0.11),
     "generate": (0.11, 0.55),
     "edit": (0.11, 0.55),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nemo_client import Media, Progress, Studio, from_pixels, local
+from nemo_client import Journal, Media, Progress, Studio, from_pixels, home, local
 from nemo_client._accounts import FixedToken, Token
 from nemo_client._client import NemoClient
 from nemo_client._config import Profile
@@ -180,6 +180,11 @@ class Seen:
         self.reports.append(progress)
         if self.stages[-1:] != [progress.stage]:
             self.stages.append(progress.stage)
+
+
+def memory_journal() -> Journal:
+    """A journal of its own, in memory."""
+    return Journal(home(), "sqlite://")
 
 
 class Cloud:

@@ -29,10 +29,10 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 LAYERS = """
 _words
 _errors
-_config _handles _phrases _steps
-_models _events _drafts _intents _prompts _retry _polling _progress _journal
-_money _envelope _accounts _flights _turn
-_http _results
+_config _handles _phrases _steps _owners _schema
+_models _events _drafts _intents _prompts _retry _polling _progress _attempts _database
+_money _envelope _accounts _flights _turn _journal
+_http _results _jobs
 _transfers _outcomes
 _client _media _landing
 _desk
@@ -41,7 +41,7 @@ _studio
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
 # Only the program of the shell, and what keeps the journal on disk, stand beside these layers.
-ABOVE = re.compile(r"__init__|_cli(_\w+)?|_schema|_database|_owners|_sql\w*")
+ABOVE = re.compile(r"__init__|_cli(_\w+)?")
 HEAVY = ("httpx", "pydantic", "sqlalchemy", "numpy", "filelock", "PIL", "av", "aiohttp", "torch")
 
 

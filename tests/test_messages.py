@@ -11,13 +11,12 @@ import pytest
 
 from nemo_client import (
     Caller,
+    Journal,
     LimitError,
-    MemoryJournal,
     NemoError,
     NoCredits,
     NothingMade,
     ResultUnknown,
-    SessionBusy,
     SignInError,
     Studio,
     Turned,
@@ -25,7 +24,7 @@ from nemo_client import (
     home,
     local,
 )
-from nemo_client._journal import Attempt
+from nemo_client._attempts import Attempt
 from nemo_client._messages import HORIZON_SECONDS, STREAM_SECONDS, UNCHANGED_READS
 from nemo_client._models import Credits
 from nemo_client._outcomes import Baseline
@@ -42,9 +41,8 @@ async def generated(studio: Studio, wish: Wish = WISH, caller: Caller | None = N
 
 
 async def only_attempt(studio: Studio) -> Attempt:
-    journal = studio._desk.journal
-    assert isinstance(journal, MemoryJournal)
-    (attempt,) = [tries[-1] for key, tries in journal._attempts.items() if key.startswith(("generate", "edit", "chat"))]
+    newest = {each.key: each for each in sorted(await studio._desk.journal.recent(), key=lambda each: each.number)}
+    (attempt,) = newest.values()
     return attempt
 
 
@@ -67,8 +65,7 @@ async def test_the_journal_is_written_before_the_wire(cloud: Clouds) -> None:
         recorded = await seen[0]
 
     assert recorded.state is State.SENT
-    assert isinstance(recorded.facts["baseline"], Baseline)
-    assert recorded.facts["baseline"].credits == Credits(available=1000, frozen=0, total=1000)
+    assert Baseline.from_json(recorded.facts["baseline"]).credits == Credits(available=1000, frozen=0, total=1000)
 
 
 async def test_what_was_made_is_told_with_its_price(cloud: Clouds) -> None:
@@ -413,7 +410,7 @@ async def test_too_few_credits_at_the_backend_are_told_the_same_way(cloud: Cloud
     assert backend.ledger.credits_taken == 0
 
 
-class SlowJournal(MemoryJournal):
+class SlowJournal(Journal):
     """A journal whose every answer takes a moment, as one on a disk does: others come in between."""
 
     async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
@@ -424,17 +421,16 @@ class SlowJournal(MemoryJournal):
         await asyncio.sleep(0.005)
         return await super().move(attempt, event, **changes)
 
-    async def open_attempts(self, account: str) -> list[Attempt]:
-        found = await super().open_attempts(account)
+    async def commit(self, attempt: Attempt, *arguments: Any, **changes: Any) -> Attempt:
         await asyncio.sleep(0.005)
-        return found
+        return await super().commit(attempt, *arguments, **changes)
 
 
-@pytest.mark.parametrize("journal", [MemoryJournal, SlowJournal])
-async def test_eight_branches_on_the_credits_of_one_let_one_pass(journal: type[MemoryJournal], cloud: Clouds) -> None:
+@pytest.mark.parametrize("journal", [Journal, SlowJournal])
+async def test_eight_branches_on_the_credits_of_one_let_one_pass(journal: type[Journal], cloud: Clouds) -> None:
     """Admission is one transaction: each sees what the others have out."""
     backend = cloud(credits=100, generation_seconds=0.3)
-    async with backend.studio(journal=journal()) as studio:
+    async with backend.studio(journal=journal(home())) as studio:
         session = await studio.upload([picture()])
         turns = [studio.generate(session, Wish("pan left", duration=2, seed=seed)) for seed in range(8)]
         results = await asyncio.gather(*turns, return_exceptions=True)
@@ -579,37 +575,17 @@ async def test_who_queues_again_while_it_runs_joins_it(cloud: Clouds) -> None:
 
 async def test_a_program_that_ends_during_a_message_does_not_forget_it(cloud: Clouds) -> None:
     """Closing without draining drops the stream; the next Studio looks for the result first."""
-    backend, journal = cloud(generation_seconds=0.3), MemoryJournal()
+    backend = cloud(generation_seconds=0.3)
     backend.clock.real = 0.2
-    async with backend.studio(journal=journal) as studio:
+    async with backend.studio() as studio:
         task = asyncio.ensure_future(generated(studio))
         await until(lambda: backend.ledger.messages)
         await studio.aclose()
         with pytest.raises(NemoError, match="Cancelled"):
             await task
+    async with backend.studio() as studio:
         assert (await only_attempt(studio)).state is State.UNKNOWN
-    async with backend.studio(journal=journal) as studio:
         assert (await generated(studio)).money.spent == 100
-    assert backend.sent("message") == 1
-
-
-@pytest.mark.parametrize("old", [False, True])
-async def test_a_message_that_another_one_sent_is_not_sent_here(old: bool, cloud: Clouds) -> None:
-    """While its sender may live it is busy; after that its outcome is looked for."""
-    backend, journal = cloud(), MemoryJournal()
-    async with backend.studio(journal=journal) as studio:
-        await generated(studio)
-        done = await only_attempt(studio)
-        sent = Attempt(done.key, 1, State.SENT, "nemo", done.before, done.account, done.session_id, done.task_id,
-                       facts={"baseline": done.facts["baseline"], "sent": backend.clock.now})  # fmt: skip
-        journal._attempts[done.key] = [sent]
-        if not old:
-            with pytest.raises(SessionBusy, match="still at work"):
-                await generated(studio)
-            return
-        backend.clock.now += STREAM_SECONDS + 1
-        assert (await generated(studio)).timeline
-        assert (await only_attempt(studio)).state is State.DONE
     assert backend.sent("message") == 1
 
 

@@ -352,7 +352,6 @@ async def test_anything_but_the_users_cancel_leaves_the_render_alone(ready: Any,
 async def test_closing_leaves_the_render_to_the_next_studio(ready: Any, place: Destination) -> None:
     """Its id was kept before its POST."""
     backend, studio, session, renderer = await ready("slow")
-    journal = studio._desk.journal
     task = await exporting(studio, session, place, renderer, Caller())
     await studio.aclose()
     await asyncio.gather(task, return_exceptions=True)
@@ -360,7 +359,7 @@ async def test_closing_leaves_the_render_to_the_next_studio(ready: Any, place: D
     renderer.free.set()
 
     clock = Clock(real=0.05)
-    async with await Studio.open("nemo", journal=journal, sleep=clock.sleep, clock=clock.time) as second:
+    async with await Studio.open("nemo", sleep=clock.sleep, clock=clock.time) as second:
         await second.export(session, place)
     assert renderer.started == 1
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_client import MemoryJournal, SessionBusy
-from nemo_client._journal import Attempt
+from nemo_client import SessionBusy
+from nemo_client._attempts import Attempt
 from nemo_client._steps import (
     DEFAULTS,
     MOVES,
@@ -26,6 +26,7 @@ from nemo_client._steps import (
     plain_text,
     step_key,
 )
+from tests._backend import memory_journal
 
 # Keys are what paid work is found by, on the machines of everybody who ever used the pack. If one of these changes,
 # so has everybody's: raise KEY_VERSION and look older versions up, too.
@@ -169,7 +170,7 @@ def planned(kind: Kind = "generate", **rest: Any) -> Attempt:
 
 async def test_one_of_two_who_plan_the_same_step_comes_first() -> None:
     """(key, attempt) is unique."""
-    journal = MemoryJournal()
+    journal = memory_journal()
     await journal.begin(planned())
 
     with pytest.raises(SessionBusy):
@@ -178,7 +179,7 @@ async def test_one_of_two_who_plan_the_same_step_comes_first() -> None:
 
 async def test_a_move_from_an_old_version_is_refused() -> None:
     """Compare-and-set: of two who saw the same record, one goes on."""
-    journal = MemoryJournal()
+    journal = memory_journal()
     seen = await journal.begin(planned())
     sent = await journal.move(seen, Event.SEND, facts={"a": 1})
 
@@ -192,7 +193,7 @@ async def test_a_move_from_an_old_version_is_refused() -> None:
 @pytest.mark.parametrize("ending", [Event.REFUSE, Event.DECLINE])
 async def test_a_paid_step_has_one_next_attempt(ending: Event) -> None:
     """Two who ask again at once must not plan two messages."""
-    journal = MemoryJournal()
+    journal = memory_journal()
     ended = await journal.move(await journal.move(await journal.begin(planned()), Event.SEND), ending)
     again = Event.ASK_AGAIN if ending is Event.REFUSE else Event.RESEND
 
@@ -204,7 +205,7 @@ async def test_a_paid_step_has_one_next_attempt(ending: Event) -> None:
 
 async def test_free_steps_may_be_repeated_side_by_side() -> None:
     """Two branches that fork at once both upload again."""
-    journal = MemoryJournal()
+    journal = memory_journal()
     upload = await journal.begin(planned("upload", free=True))
     done = await journal.move(await journal.move(upload, Event.SEND), Event.FINISH)
 
@@ -217,7 +218,7 @@ async def test_free_steps_may_be_repeated_side_by_side() -> None:
 
 async def test_a_session_has_one_writer() -> None:
     """A claim moves the head from where the writer stands; whoever comes second does not get it."""
-    journal = MemoryJournal()
+    journal = memory_journal()
 
     assert await journal.claim("s", "upload-1", "generate-a")
     assert not await journal.claim("s", "upload-1", "generate-b")
@@ -230,7 +231,7 @@ async def test_a_session_has_one_writer() -> None:
 
 async def test_open_attempts_are_those_whose_outcome_is_owed() -> None:
     """They hold credits, and keep an anonymous token from being replaced."""
-    journal = MemoryJournal()
+    journal = memory_journal()
     attempt = await journal.begin(planned())
     for event, owed in ((Event.SEND, 1), (Event.BREAK, 1), (Event.EVIDENCE, 0)):
         assert len(await journal.open_attempts("me")) == 1
@@ -241,7 +242,7 @@ async def test_open_attempts_are_those_whose_outcome_is_owed() -> None:
 
 async def test_a_finished_paid_step_is_owed_until_a_file_shows_it() -> None:
     """An export delivers what lies behind it, however many steps."""
-    journal = MemoryJournal()
+    journal = memory_journal()
 
     async def done(key: str, before: str = "") -> None:
         attempt = await journal.begin(Attempt(key, 1, State.PLANNED, "nemo", before=before, account="me"))
@@ -261,11 +262,11 @@ async def test_a_finished_paid_step_is_owed_until_a_file_shows_it() -> None:
 
 async def test_limits_see_what_was_sent_and_not_refused() -> None:
     """For a run and for the last 24 hours."""
-    journal = MemoryJournal()
+    journal = memory_journal()
 
     async def sent(key: str, at: float, ending: Event, **rest: Any) -> None:
         attempt = await journal.begin(Attempt(key, 1, State.PLANNED, "nemo", **rest))
-        await journal.move(await journal.move(attempt, Event.SEND, facts={"sent": at}), ending)
+        await journal.move(await journal.move(attempt, Event.SEND, sent=at), ending)
 
     await sent("generate-old", 10, Event.FINISH)
     await sent("generate-new", 100, Event.FINISH)
@@ -284,7 +285,7 @@ def test_the_journal_keeps_the_contract_under_any_events(events: list[tuple[Even
     """Also with stale versions in between, a paid key is sent once for each refusal or word of the user."""
 
     async def run() -> None:
-        journal = MemoryJournal()
+        journal = memory_journal()
         versions = [await journal.begin(planned())]
         sends, excuses = 0, 1
         for event, stale in events:

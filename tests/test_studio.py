@@ -16,7 +16,6 @@ from nemo_client import (
     Caller,
     Destination,
     InputError,
-    MemoryJournal,
     NemoError,
     Output,
     RenderFailed,
@@ -492,11 +491,11 @@ async def test_another_token_of_the_same_user_keeps_the_sessions(
     cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a change of NEMO_TOKEN a free read of the state decides whether a session is still ours."""
-    backend, journal = cloud(), MemoryJournal()
-    async with backend.studio(journal=journal) as studio:
+    backend = cloud()
+    async with backend.studio() as studio:
         made = await studio.generate(await studio.upload([picture()]), WISH)
     monkeypatch.setattr(Token, "account", property(lambda token: "another token"))
-    async with backend.studio(journal=journal) as studio:
+    async with backend.studio() as studio:
         turned = await studio.edit(made.session, "make it 4 seconds")
         assert (turned.session.session_id, turned.session.account) == (made.session.session_id, "another token")
 
@@ -535,12 +534,12 @@ async def test_no_secret_reaches_a_log_a_repr_or_a_handle(
     assert not [line for line in caplog.text.splitlines() if "?" in line and "http" in line]
 
 
-async def test_studios_can_share_a_journal(cloud: Callable[..., Cloud], place: Destination) -> None:
-    """One loop ends, the next goes on from what the first one did."""
-    backend, journal = cloud(), MemoryJournal()
-    async with backend.studio(journal=journal) as studio:
+async def test_the_journal_outlives_the_program(cloud: Callable[..., Cloud], place: Destination) -> None:
+    """One Studio ends, the next goes on from what the first one did."""
+    backend = cloud()
+    async with backend.studio() as studio:
         first = await studio.animate([picture()], WISH, place)
-    async with backend.studio(journal=journal) as studio:
+    async with backend.studio() as studio:
         again = await studio.animate([picture()], WISH, place)
 
     assert (again.path, again.reused) == (first.path, True)

@@ -44,6 +44,7 @@ def test_the_pack_offers_its_nodes(pack: Any) -> None:
         "NemoExportRender",
         "NemoGenerateVideo",
         "NemoImageToVideo",
+        "NemoRecover",
         "NemoSampleImage",
         "NemoUploadImage",
     }

@@ -1,0 +1,79 @@
+"""Who works on an attempt: processes, alive as long as they hold an operating-system lock on a file of their own.
+
+On one host the lock decides, since it ends with the process however that ends; the lease in the database decides only
+between hosts, and by the database's own clock.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from ._errors import DiskError
+
+LEASE_SECONDS: Final = 60.0
+RENEW_SECONDS: Final = 15.0
+
+
+def this_host() -> str:
+    """A name for this machine; `NEMO_HOST_ID` where several machines would share one."""
+    given = os.environ.get("NEMO_HOST_ID", "").strip()
+    return (given or f"{socket.gethostname()}-{uuid.getnode():x}")[:128]
+
+
+@dataclass
+class Owner:
+    """This process as an owner of attempts. `hold` before the first attempt, `release` at the end."""
+
+    directory: Path
+    host: str = field(default_factory=this_host)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    pid: int = field(default_factory=os.getpid)
+    _lock: FileLock | None = None
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock says that this owner lives."""
+        return self.directory / "owners" / f"{self.id}.lock"
+
+    def hold(self) -> None:
+        """Take the lock of this owner; it ends with the process, however that ends."""
+        if self._lock is None:
+            try:
+                self.lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                lock = _lock(self.lock_path)
+                lock.acquire()
+            except (OSError, Timeout) as error:
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                raise DiskError("home-unusable", path=self.directory, reason=reason) from error
+            self._lock = lock
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+            self.lock_path.unlink(missing_ok=True)
+
+
+def holds(path: Path) -> bool:
+    """Whether a process of this host holds the lock on `path`."""
+    if not path.exists():
+        return False
+    lock = _lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(str(path), mode=0o600, thread_local=False, is_singleton=False, timeout=10)

@@ -1,0 +1,56 @@
+"""NemoVideo Recover: the video of a job that was interrupted, without hunting for ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _host, _inputs, _run
+from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, present
+
+if TYPE_CHECKING:
+    from ..nemo_client import Job, Studio, Video
+
+
+class NemoRecover:
+    """Collects what a job of the journal came to, and delivers it."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Collects the video of a job that was interrupted: looks up what became of it, renders it if need be, and "
+        "saves it where it was wanted. Never sends a message again that may have been charged."
+    )
+    RETURN_TYPES = RETURN_TYPES
+    RETURN_NAMES = RETURN_NAMES
+    OUTPUT_TOOLTIPS = OUTPUT_TOOLTIPS
+    FUNCTION = "recover"
+    OUTPUT_NODE = True
+    OUTPUT_IS_LIST = (True,) * WIDTH
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        tooltip = "Which job: the newest that still owes a video, or one by its id and time. In headless runs any id."
+        return {"required": {"job": (_run.network().job_labels(), {"tooltip": tooltip})}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, job: Any) -> bool:
+        """Judged at run time, with words that help."""
+        return True
+
+    @classmethod
+    def IS_CHANGED(cls, job: Any = None, **_: Any) -> str:
+        return _run.network().job_state(str(job))
+
+    async def recover(self, job: str) -> dict[str, Any]:
+        """Video, path, last frame and info, and the preview."""
+        found = await _run.on_network(lambda: _run.network().find_job(job))
+        outcomes = await _run.run_all(found.profile, [_work(found)])
+        return await present(outcomes, "stop", _inputs.PREFIX[1]["default"])
+
+
+def _work(job: Job) -> Any:
+    destination = _host.destination(_inputs.PREFIX[1]["default"])
+
+    async def work(studio: Studio, item: _run.Item) -> Video:
+        return await studio.collect(job, destination, caller=item.caller)
+
+    return work
