@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from ._errors import Cancelled
@@ -48,6 +48,18 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
+        self._chores: dict[str, asyncio.Task[None]] = {}
+
+    def chore(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do `work` beside everything else while this lives, once at a time for one key; nobody waits for it."""
+        if key not in self._chores:
+            task = self._chores[key] = asyncio.ensure_future(work())
+            task.add_done_callback(lambda done: self._chore_done(key, done))
+
+    def _chore_done(self, key: str, task: asyncio.Task[None]) -> None:
+        self._chores.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("%s ended with %s", key, type(error).__name__)
 
     async def join(self, key: str, start: Callable[[Flight], Awaitable[_T]], caller: Caller) -> _T:
         """Wait for the work `key`, starting it if it is not under way.
@@ -107,5 +119,8 @@ class Flights:
         for flight in flights:
             if flight.task is not None and not flight.given_up:
                 flight.task.cancel()
-        if tasks := [flight.task for flight in flights if flight.task is not None]:
-            await asyncio.wait(tasks)
+        for chore in self._chores.values():
+            chore.cancel()
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        if tasks or self._chores:
+            await asyncio.wait([*tasks, *self._chores.values()])

@@ -50,6 +50,7 @@ CONFIRM_SECONDS: Final = 10.0
 FREE_CONFIRM_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
+LATE_READS: Final = 60
 RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
@@ -234,7 +235,7 @@ class Messenger:
             await self._desk.journal.move(attempt, Event.BREAK)
             raise
         if turn.failure is not None:
-            return await self._failed_inside(attempt, baseline, turn)
+            return await self._failed_inside(attempt, message, baseline, turn)
         return await self._conclude(attempt, message, baseline, turn, flight)
 
     async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
@@ -278,7 +279,7 @@ class Messenger:
             raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
         return await self._settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
 
-    async def _failed_inside(self, attempt: Attempt, baseline: Baseline, turn: Turn) -> Attempt:
+    async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
         """An error inside the stream: one read of state and balance is enough to report."""
         reason = redact(" ".join(str(getattr(turn.failure, "message", "")).split()))[:300] or "?"
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
@@ -287,6 +288,7 @@ class Messenger:
             return shown
         money = await self._money(attempt, baseline)
         taken = bool(money.spent) and money.certainty == "exact"
+        self._settle_later(attempt, message, baseline)
         raise ResultUnknown(
             "stream-failure", charged="yes" if taken else "maybe" if attempt.paid else "no", reason=reason
         )
@@ -310,7 +312,25 @@ class Messenger:
                 return shown
             if self._desk.wall() - _sent_at(attempt) > HORIZON_SECONDS:
                 raise ended(await self._expired(attempt, message, baseline))
+        self._settle_later(attempt, message, baseline)
         raise ResultUnknown("result-unknown")
+
+    def _settle_later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        """Report early, settle late: the caller is told, and the state is read on while the program lives."""
+        if attempt.paid:
+            self._desk.flights.chore(message.key, lambda: self._settled_later(attempt, message, baseline))
+
+    async def _settled_later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        for _ in range(LATE_READS):
+            await self._desk.sleep(READ_SECONDS)
+            newest = await self._desk.journal.latest(message.key)
+            if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
+                return  # somebody else has settled it
+            if await self._found(attempt, baseline) is not None:
+                return
+            if self._desk.wall() - _sent_at(attempt) > HORIZON_SECONDS:
+                await self._expired(attempt, message, baseline)
+                return
 
     async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
