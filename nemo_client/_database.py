@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
+from ._config import ensure_home
 from ._errors import DiskError
 from ._schema import MIGRATIONS, migrate, version
 
@@ -73,6 +74,7 @@ class Database:
             return self._engine
         existed = self.path is not None and self.path.exists()
         if self.path is not None and not existed:
+            ensure_home(self.path.parent)
             self.path.touch(mode=0o600)
         try:
             self._engine = self._prepared()

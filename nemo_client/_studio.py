@@ -122,9 +122,9 @@ class Studio:
         """How many paid messages are out and being read."""
         return self._desk.flights.committed
 
-    async def drain(self) -> None:
-        """Read the streams of paid messages that are out to their end."""
-        await self._desk.flights.drain()
+    async def drain(self, *, only_committed: bool = True) -> None:
+        """Read the streams of paid messages that are out to their end, or wait for all that is under way."""
+        await self._desk.flights.drain(only_committed=only_committed)
 
     async def credits(self) -> Credits:
         """The account's balance."""

@@ -48,8 +48,9 @@ class Network:
         self.loop = asyncio.new_event_loop()
         self.profiles: tuple[str, ...] = ()
         self._seen = threading.Event()
-        self._studios: dict[str, tuple[Profile, asyncio.Task[Studio]]] = {}
-        self._journal: Journal | None = None
+        self._studios: dict[str, tuple[Profile, Journal, asyncio.Task[Studio]]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._journals: dict[tuple[Path, str | None], Journal] = {}
         self.jobs: tuple[Job, ...] = ()
         threading.Thread(target=self._live, name="nemo-network", daemon=True).start()
 
@@ -88,27 +89,42 @@ class Network:
         return pick_job(await list_jobs(self.journal(), limit=1000, hidden=True), wanted)
 
     def journal(self) -> Journal:
-        """The one journal of this process; on the network thread."""
+        """The journal of the home directory, one for this process; on the network thread."""
         from ..nemo_client import Journal, home
 
-        if self._journal is None:
-            self._journal = Journal(home(), os.environ.get("NEMO_JOURNAL_URL") or None)
-        return self._journal
+        place = (home(), os.environ.get("NEMO_JOURNAL_URL") or None)
+        if place not in self._journals:
+            self._journals[place] = Journal(*place)
+        return self._journals[place]
 
     async def studio(self, name: str) -> Studio:
         """The Studio of a profile; another one when the profile was changed on disk or in the environment."""
         from ..nemo_client import Studio, profile
 
-        wanted = await asyncio.to_thread(profile, name)
+        wanted, journal = await asyncio.to_thread(profile, name), self.journal()
         known = self._studios.get(name)
-        if known is None or known[0] != wanted or (known[1].done() and known[1].exception()):
-            opening = asyncio.ensure_future(Studio.open(name, journal=self.journal()))
-            known = self._studios[name] = (wanted, opening)
-        return await asyncio.shield(known[1])
+        if known is None or known[:2] != (wanted, journal) or (known[2].done() and known[2].exception()):
+            if known is not None:
+                self._retire(known[2])
+            opening = asyncio.ensure_future(Studio.open(name, journal=journal))
+            known = self._studios[name] = (wanted, journal, opening)
+        return await asyncio.shield(known[2])
+
+    def _retire(self, opened: asyncio.Task[Studio]) -> None:
+        """Close a Studio whose profile has changed, once what is under way there has ended."""
+
+        async def closed() -> None:
+            studio = await opened
+            await studio.drain(only_committed=False)
+            await studio.aclose()
+
+        task = asyncio.ensure_future(closed())
+        self._retiring.add(task)
+        task.add_done_callback(lambda done: (self._retiring.discard(done), done.cancelled() or done.exception()))
 
     def committed(self) -> bool:
         """Whether a paid message is out; on the network thread."""
-        opened = [task for _, task in self._studios.values() if task.done() and not task.cancelled()]
+        opened = [task for _, _, task in self._studios.values() if task.done() and not task.cancelled()]
         return any(task.result().committed for task in opened if task.exception() is None)
 
     def _live(self) -> None:
@@ -123,7 +139,7 @@ class Network:
         while True:
             try:
                 self.profiles = tuple(await asyncio.to_thread(profiles))
-                if self._journal is not None or (home() / "journal.sqlite3").exists():
+                if self._journals or (home() / "journal.sqlite3").exists():
                     self.jobs = tuple(await list_jobs(self.journal()))
             except NemoError as error:
                 logger.debug("profiles or jobs could not be read: %s", error.id)
