@@ -26,31 +26,21 @@ from ._errors import (
     NoCredits,
     ResultUnknown,
     SessionBusy,
-    SessionGone,
-    SignInError,
 )
 from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
-from ._models import State as SessionState
-from ._money import ESTIMATES, FREE, Money, admits, charged, cost, estimate
+from ._money import ESTIMATES, Money, admits, cost, estimate
 from ._outcomes import Baseline, Message, ended, refused
 from ._progress import Caller, Progress
+from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
 from ._steps import Event, Kind, State
 from ._turn import Turn
 
 logger = logging.getLogger("nemo_client")
 
 STREAM_SECONDS: Final = 16 * 60.0
-HORIZON_SECONDS: Final = 20 * 60.0
 FIRST_READ_SECONDS: Final = 30.0
-READ_SECONDS: Final = 60.0
-UNCHANGED_READS: Final = 5
-CONFIRM_SECONDS: Final = 10.0
-FREE_CONFIRM_SECONDS: Final = 1.0
-QUIET_SECONDS: Final = 2.0
-QUIET_READS: Final = 5
-LATE_READS: Final = 60
 RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
@@ -65,6 +55,7 @@ class Messenger:
     def __init__(self, desk: Desk, place: Place) -> None:
         self._desk = desk
         self._place = place
+        self._settler = Settler(desk)
 
     async def carry_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
         """The finished attempt at `message`: found in the journal, settled, waited for, or sent now."""
@@ -103,11 +94,11 @@ class Messenger:
         if known.state is State.SENT:  # its owner is gone, and with it the stream
             known = await self._desk.journal.move(known, Event.OWNER_DIED)
         if not known.paid:
-            return await self._found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
+            return await self._settler.found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
         if known.state is State.UNKNOWN:
-            return await self._settle(known, message, _baseline_of(known), flight, first=0.0)
+            return await self._settler.settle(known, message, _baseline_of(known), flight, first=0.0)
         if known.state is State.LOST:
-            shown = await self._shown(known, _baseline_of(known))
+            shown = await self._settler.shown(known, _baseline_of(known))
             if shown is not None:
                 return shown
         if known.state in (State.FAILED, State.LOST):
@@ -273,170 +264,51 @@ class Messenger:
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": why})
         if not attempt.paid:
             await self._desk.sleep(FREE_CONFIRM_SECONDS)
-            found = await self._found(attempt, baseline)
+            found = await self._settler.found(attempt, baseline)
             if found is not None:
                 return found
             raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
-        return await self._settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
+        return await self._settler.settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
 
     async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
         """An error inside the stream: one read of state and balance is enough to report."""
         reason = redact(" ".join(str(getattr(turn.failure, "message", "")).split()))[:300] or "?"
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
-        shown = await self._found(attempt, baseline, turn.reply)
+        shown = await self._settler.found(attempt, baseline, turn.reply)
         if shown is not None:
             return shown
-        money = await self._money(attempt, baseline)
+        money = await self._settler.money(attempt, baseline)
         taken = bool(money.spent) and money.certainty == "exact"
-        self._settle_later(attempt, message, baseline)
+        self._settler.later(attempt, message, baseline)
         raise ResultUnknown(
             "stream-failure", charged="yes" if taken else "maybe" if attempt.paid else "no", reason=reason
         )
-
-    async def _settle(
-        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, *, first: float
-    ) -> Attempt:
-        """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
-        flight.report(Progress("settle"))
-        for read in range(UNCHANGED_READS):
-            await self._desk.sleep(first if read == 0 else READ_SECONDS)
-            try:
-                shown = await self._shown(attempt, baseline)
-            except (SignInError, SessionGone) as error:
-                error.charged = "maybe"
-                raise
-            except NemoError as error:
-                logger.info("the state could not be read (%s)", error.id)
-                continue
-            if shown is not None:
-                return shown
-            if self._desk.wall() - _sent_at(attempt) > HORIZON_SECONDS:
-                raise ended(await self._expired(attempt, message, baseline))
-        self._settle_later(attempt, message, baseline)
-        raise ResultUnknown("result-unknown")
-
-    def _settle_later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
-        """Report early, settle late: the caller is told, and the state is read on while the program lives."""
-        if attempt.paid:
-            self._desk.flights.chore(message.key, lambda: self._settled_later(attempt, message, baseline))
-
-    async def _settled_later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
-        for _ in range(LATE_READS):
-            await self._desk.sleep(READ_SECONDS)
-            newest = await self._desk.journal.latest(message.key)
-            if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
-                return  # somebody else has settled it
-            if await self._found(attempt, baseline) is not None:
-                return
-            if self._desk.wall() - _sent_at(attempt) > HORIZON_SECONDS:
-                await self._expired(attempt, message, baseline)
-                return
-
-    async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
-        """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
-        money = await self._money(attempt, baseline)
-        if money.spent != 0 or money.certainty != "exact":
-            return await self._desk.journal.move(attempt, Event.EXPIRE, **_paid(money))
-        await self._yield(attempt.session_id, message)
-        return await self._desk.journal.move(attempt, Event.CLEAR, **_paid(money, error="result-none"))
-
-    async def _found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
-        """As `_shown`; a state that cannot be read shows nothing."""
-        try:
-            return await self._shown(attempt, baseline, reply)
-        except NemoError as error:
-            logger.info("the state could not be read (%s)", error.id)
-            return None
-
-    async def _shown(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
-        """The attempt as done, if the state shows its work, and shows the same a little later."""
-        state = await self._desk.client.state(attempt.session_id)
-        if not baseline.shows_work(state):
-            return None
-        await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
-        again = await self._desk.client.state(attempt.session_id)
-        if _drafts.segments_digest(again.draft or {}) != _drafts.segments_digest(state.draft or {}):
-            return None
-        return await self._done(attempt, Event.EVIDENCE, baseline, again, reply)
 
     async def _conclude(
         self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: Flight
     ) -> Attempt:
         """After a clean end: what was made, by the quiet state."""
         try:
-            state = await self._quiet_state(attempt)
+            state = await self._settler.quiet_state(attempt)
         except NemoError as error:
             return await self._broken(attempt, message, baseline, flight, error.id)
         answered = bool(turn.reply or turn.tools or turn.ended) and not turn.open_calls
         changed = _drafts.digest(state.draft or {}) != _drafts.digest(baseline.draft or {})
         made = changed and _drafts.is_ready(state.draft or {})
         if message.kind == "chat" and answered:
-            return await self._done(attempt, Event.FINISH, baseline, state, turn.reply)
+            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply)
         if made and (not turn.open_calls or baseline.shows_work(state)):
             words = _drafts.what_changed(baseline.draft or {}, state.draft or {}, message.after.language)
-            return await self._done(attempt, Event.FINISH, baseline, state, turn.reply or words)
-        if not answered or await self._at_work(attempt, baseline):
+            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply or words)
+        if not answered or await self._settler.at_work(attempt, baseline):
             return await self._broken(attempt, message, baseline, flight, "no-answer")
         return await self._declined(attempt, message, baseline, turn.reply)
 
-    async def _at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
-        """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
-        if not attempt.paid or baseline.credits is None or not attempt.facts.get("alone"):
-            return False
-        try:
-            return (await self._desk.client.balance()).frozen > baseline.credits.frozen
-        except NemoError:
-            return False
-
-    async def _quiet_state(self, attempt: Attempt) -> SessionState:
-        """The state once two reads agree on the draft; the second stage of a generation can come late."""
-        state = await self._desk.client.state(attempt.session_id)
-        for _ in range(0 if attempt.free else QUIET_READS):
-            await self._desk.sleep(QUIET_SECONDS)
-            again = await self._desk.client.state(attempt.session_id)
-            if _drafts.digest(again.draft or {}) == _drafts.digest(state.draft or {}):
-                return again
-            state = again
-        return state
-
     async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, reply: str) -> Attempt:
-        money = await self._money(attempt, baseline)
-        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **_paid(money, reply=reply))
+        money = await self._settler.money(attempt, baseline)
+        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **paid_facts(money, reply=reply))
         await self._yield(attempt.session_id, message)
         raise ended(attempt)
-
-    async def _done(
-        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str
-    ) -> Attempt:
-        money = await self._money(attempt, baseline)
-        changes = _paid(money, reply=reply, draft=state.draft)
-        try:
-            return await self._desk.journal.move(attempt, event, **changes)
-        except LostRace:  # taken for dead meanwhile: the result counts all the same
-            newest = await self._desk.journal.latest(attempt.key)
-            if newest is None or newest.number != attempt.number or newest.state is State.DONE:
-                return newest or attempt
-            return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
-
-    async def _money(self, attempt: Attempt, baseline: Baseline) -> Money:
-        if attempt.free:
-            return FREE
-        try:
-            after = await self._desk.client.balance()
-        except NemoError:
-            after = None
-        since = await self._desk.journal.paid_since(attempt.profile, _sent_at(attempt) - 0.001)
-        alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
-        return charged(baseline.credits, after, alone=alone)
-
-
-def _paid(money: Money, **facts: Any) -> dict[str, Any]:
-    """What the journal keeps of an end: the money in numbers of its own, the rest as facts."""
-    return {"spent": money.sure, "facts": {"money": money.to_json(), **facts}}
-
-
-def _sent_at(attempt: Attempt) -> float:
-    return attempt.changed if attempt.sent is None else attempt.sent
 
 
 def _baseline_of(attempt: Attempt) -> Baseline:

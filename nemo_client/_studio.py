@@ -7,6 +7,7 @@ happened in between. One Studio works for one profile in one event loop.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,14 +21,14 @@ from ._attempts import Attempt
 from ._client import NemoClient, message_payload
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
-from ._errors import InputError, RenderFailed
+from ._errors import InputError, NothingMade, RenderFailed, ResultUnknown
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job
 from ._journal import Journal
 from ._landing import Destination
 from ._media import Media, UploadStore
-from ._messages import HORIZON_SECONDS, Messenger
+from ._messages import Messenger
 from ._models import Credits
 from ._money import Money, together
 from ._outcomes import Message
@@ -35,6 +36,7 @@ from ._progress import Caller
 from ._renders import Render, Renderer
 from ._results import Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
+from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Studio:
                 place,
                 lambda: client.anonymous_token(),
                 _MayReplace(journal),
-                lambda: _renew_client_id(client, place),
+                lambda: renew_client_id(client, place),
             )
         client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
         desk = Desk(chosen, place, client, journal, UploadStore(place), sleep, clock, wall)
@@ -162,6 +164,8 @@ class Studio:
         done = await self._desk.flights.join(
             key, lambda flight: self._sessions.upload(wanted, flight), caller or Caller()
         )
+        for each in media:  # a known upload's bytes may be gone by now, and a fork needs them
+            await asyncio.to_thread(self._desk.uploads.keep, each)
         return self._handle(done, language)
 
     async def generate(self, session: SessionHandle, wish: Wish, *, caller: Caller | None = None) -> Turned:
@@ -262,23 +266,32 @@ class Studio:
         """
         caller = caller or Caller()
         turned = await self._again(job, caller)
-        for export in await self._desk.journal.exports_of(job.key):
-            wanted = export.facts.get("wanted")
-            if wanted:
-                destination, output = Destination.from_json(wanted["destination"]), Output(**wanted["output"])
-                break
+        destination, output = await self._wanted(job) or (destination, output)
         return await self.export(turned.session, destination, output, caller=caller)
 
     async def resend(self, job: Job, *, caller: Caller | None = None) -> Turned:
-        """Send the message of a failed or lost job once more, on the user's word: it pays again."""
-        attempt = await self._newest(job)
-        if attempt.state not in (State.FAILED, State.LOST):
-            raise InputError("job-not-lost", state=attempt.state.value)
-        left = HORIZON_SECONDS - (self._desk.wall() - (attempt.sent or attempt.changed))
-        if left > 0:
-            raise InputError("job-open", minutes=f"{left / 60:.0f}")
+        """Send the message of a failed or lost job once more, on the user's word: it pays again.
+
+        Where a last look finds the result after all, that is it, and nothing is sent.
+        """
+        attempt = await self.may_resend(job)
+        if attempt.state is not State.FAILED:
+            try:
+                return await self._again(job, caller or Caller())
+            except (NothingMade, ResultUnknown):
+                attempt = await self.may_resend(job)
         await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
         return await self._again(job, caller or Caller())
+
+    async def may_resend(self, job: Job) -> Attempt:
+        """The attempt that `resend` would follow; `InputError` where it is too early, or needless."""
+        attempt = await self._newest(job)
+        if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
+            raise InputError("job-not-lost", state=attempt.state.value)
+        left = HORIZON_SECONDS - (self._desk.wall() - (attempt.sent or attempt.changed))
+        if attempt.paid and left > 0:
+            raise InputError("job-open", minutes=math.ceil(left / 60))
+        return attempt
 
     async def stop(self, job: Job) -> bool:
         """Stop the renders of a job that are out (free); whether there was one. What is paid for goes on."""
@@ -286,6 +299,14 @@ class Studio:
         for export in await self._desk.journal.exports_of(job.key):
             stopped = await self._renderer.stop(export) or stopped
         return stopped
+
+    async def _wanted(self, job: Job) -> tuple[Destination, Output] | None:
+        """Where an export of the job was wanted, and as what, if one was asked for."""
+        for export in await self._desk.journal.exports_of(job.key):
+            wanted = export.facts.get("wanted")
+            if wanted:
+                return Destination.from_json(wanted["destination"]), Output(**wanted["output"])
+        return None
 
     async def _newest(self, job: Job) -> Attempt:
         attempt = await self._desk.journal.latest(job.key)
@@ -355,7 +376,7 @@ class _MayReplace:
         return not await self._journal.undelivered(account)
 
 
-async def _renew_client_id(client: NemoClient, directory: Path) -> bool:
+async def renew_client_id(client: NemoClient, directory: Path) -> bool:
     """Use another client id from now on; False where it is given, so that there is none."""
     fresh = await asyncio.to_thread(client_id, directory, renew=True)
     changed, client.http.client_id = fresh != client.http.client_id, fresh

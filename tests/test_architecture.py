@@ -36,6 +36,7 @@ _http _results _jobs
 _transfers _outcomes
 _client _media _landing
 _desk
+_settling
 _messages _renders _sessions
 _studio
 """

@@ -25,9 +25,10 @@ from nemo_client import (
     local,
 )
 from nemo_client._attempts import Attempt
-from nemo_client._messages import HORIZON_SECONDS, STREAM_SECONDS, UNCHANGED_READS
+from nemo_client._messages import STREAM_SECONDS
 from nemo_client._models import Credits
 from nemo_client._outcomes import Baseline
+from nemo_client._settling import HORIZON_SECONDS, UNCHANGED_READS
 from nemo_client._steps import Event, State
 from tests._backend import Clock, Cloud, Seen, cloud, draw, picture, until
 

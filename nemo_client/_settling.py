@@ -1,0 +1,167 @@
+"""What became of a message, by the evidence in its session's state.
+
+The stream alone decides nothing: the state is read until it shows the work, alike in two reads; "changed" alone is
+no evidence. After a break the caller is told early, and the state is read on while the program lives.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from . import _drafts
+from ._attempts import Attempt
+from ._desk import Desk
+from ._errors import LostRace, NemoError, ResultUnknown, SessionGone, SignInError
+from ._flights import Flight
+from ._models import State as SessionState
+from ._money import FREE, Money, charged
+from ._outcomes import Baseline, Message, ended
+from ._progress import Progress
+from ._steps import Event, State
+
+logger = logging.getLogger("nemo_client")
+
+HORIZON_SECONDS: Final = 20 * 60.0
+READ_SECONDS: Final = 60.0
+UNCHANGED_READS: Final = 5
+CONFIRM_SECONDS: Final = 10.0
+FREE_CONFIRM_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 2.0
+QUIET_READS: Final = 5
+LATE_READS: Final = 60
+
+
+class Settler:
+    """Finds out what became of messages, for one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def settle(
+        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, *, first: float
+    ) -> Attempt:
+        """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
+        flight.report(Progress("settle"))
+        for read in range(UNCHANGED_READS):
+            await self._desk.sleep(first if read == 0 else READ_SECONDS)
+            ended_as = await self._read(attempt, message, baseline)
+            if ended_as is not None and ended_as.state is not State.DONE:
+                raise ended(ended_as)
+            if ended_as is not None:
+                return ended_as
+        self.later(attempt, message, baseline)
+        raise ResultUnknown("result-unknown")
+
+    async def _read(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
+        """One read: the attempt as it ended, or None while that is not known. Only a state that was read counts."""
+        try:
+            shown = await self.shown(attempt, baseline)
+        except (SignInError, SessionGone) as error:
+            error.charged = "maybe"
+            raise
+        except LostRace:
+            raise
+        except NemoError as error:
+            logger.info("the state could not be read (%s)", error.id)
+            return None
+        if shown is None and self._desk.wall() - sent_at(attempt) > HORIZON_SECONDS:
+            return await self._expired(attempt, message, baseline)
+        return shown
+
+    def later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        """Report early, settle late: the caller is told, and the state is read on while the program lives."""
+        if attempt.paid:
+            self._desk.flights.chore(message.key, lambda: self._read_on(attempt, message, baseline))
+
+    async def _read_on(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        for _ in range(LATE_READS):
+            await self._desk.sleep(READ_SECONDS)
+            newest = await self._desk.journal.latest(message.key)
+            if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
+                return  # somebody else has settled it
+            if await self._read(attempt, message, baseline) is not None:
+                return
+
+    async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
+        """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
+        money = await self.money(attempt, baseline)
+        if money.spent != 0 or money.certainty != "exact":
+            return await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
+        await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
+        return await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
+
+    async def found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
+        """As `shown`; a state that cannot be read shows nothing."""
+        try:
+            return await self.shown(attempt, baseline, reply)
+        except NemoError as error:
+            logger.info("the state could not be read (%s)", error.id)
+            return None
+
+    async def shown(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
+        """The attempt as done, if the state shows its work, and shows the same a little later."""
+        state = await self._desk.client.state(attempt.session_id)
+        if not baseline.shows_work(state):
+            return None
+        await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+        again = await self._desk.client.state(attempt.session_id)
+        if _drafts.segments_digest(again.draft or {}) != _drafts.segments_digest(state.draft or {}):
+            return None
+        return await self.done(attempt, Event.EVIDENCE, baseline, again, reply)
+
+    async def at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
+        """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
+        if not attempt.paid or baseline.credits is None or not attempt.facts.get("alone"):
+            return False
+        try:
+            return (await self._desk.client.balance()).frozen > baseline.credits.frozen
+        except NemoError:
+            return False
+
+    async def quiet_state(self, attempt: Attempt) -> SessionState:
+        """The state once two reads agree on the draft; the second stage of a generation can come late."""
+        state = await self._desk.client.state(attempt.session_id)
+        for _ in range(0 if attempt.free else QUIET_READS):
+            await self._desk.sleep(QUIET_SECONDS)
+            again = await self._desk.client.state(attempt.session_id)
+            if _drafts.digest(again.draft or {}) == _drafts.digest(state.draft or {}):
+                return again
+            state = again
+        return state
+
+    async def done(
+        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str
+    ) -> Attempt:
+        """The attempt as done, with its draft, reply and money."""
+        money = await self.money(attempt, baseline)
+        changes = paid_facts(money, reply=reply, draft=state.draft)
+        try:
+            return await self._desk.journal.move(attempt, event, **changes)
+        except LostRace:  # taken for dead meanwhile: the result counts all the same
+            newest = await self._desk.journal.latest(attempt.key)
+            if newest is None or newest.number != attempt.number or newest.state is State.DONE:
+                return newest or attempt
+            return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
+
+    async def money(self, attempt: Attempt, baseline: Baseline) -> Money:
+        """What the attempt took, and how sure that is; alone on the account as far as this journal knows."""
+        if attempt.free:
+            return FREE
+        try:
+            after = await self._desk.client.balance()
+        except NemoError:
+            after = None
+        since = await self._desk.journal.paid_since(attempt.profile, sent_at(attempt) - 0.001)
+        alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
+        return charged(baseline.credits, after, alone=alone)
+
+
+def paid_facts(money: Money, **facts: Any) -> dict[str, Any]:
+    """What the journal keeps of an end: the money in numbers of its own, the rest as facts."""
+    return {"spent": money.sure, "facts": {"money": money.to_json(), **facts}}
+
+
+def sent_at(attempt: Attempt) -> float:
+    """When it went out, as far as is known; seconds since 1970."""
+    return attempt.changed if attempt.sent is None else attempt.sent
