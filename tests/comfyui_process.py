@@ -67,10 +67,10 @@ class ComfyUI:
     def __init__(self, base: Path, environment: dict[str, str]) -> None:
         self.base = base
         nodes = base / "custom_nodes"
-        nodes.mkdir(parents=True)
-        (nodes / "nemo-video").symlink_to(PACK, target_is_directory=True)
-        (base / "user").mkdir()
-        (nodes / "test_sampler").mkdir()
+        (nodes / "test_sampler").mkdir(parents=True, exist_ok=True)
+        (base / "user").mkdir(exist_ok=True)
+        if not (nodes / "nemo-video").exists():
+            (nodes / "nemo-video").symlink_to(PACK, target_is_directory=True)
         (nodes / "test_sampler" / "__init__.py").write_text(SAMPLER_PACK)
         self._environment = environment
         self.log = base / "comfyui.log"
@@ -99,6 +99,11 @@ class ComfyUI:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import av
 import pytest
+
+from nemo_client import local
 
 from .comfyui_process import ComfyUI, checkout
 
@@ -137,3 +140,26 @@ def test_a_core_node_takes_the_video_without_encoding_it_anew(comfyui: ComfyUI) 
 def _packets(path: Path) -> list[bytes]:
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def test_killed_and_started_again_it_pays_once(tmp_path: Path) -> None:
+    """ComfyUI dies while a paid message is out; the same graph, queued again, collects its video."""
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
+    with local.open(tmp_path / "backend", credits=1000, generation_seconds=2) as backend:
+        own = {"NEMO_API_URL": backend.url, "NEMO_TOKEN": backend.token, "NEMO_HOME": str(tmp_path / "home")}
+        graph = short(n1={"profile": "nemo"})
+        with ComfyUI(tmp_path / "base", {**keep, **own}) as first, pytest.raises(aiohttp.ClientError):
+            first.run(graph, on_message=lambda _: _kill_once(first, backend))
+        with ComfyUI(tmp_path / "base", {**keep, **own}) as second:
+            run = second.run(graph)
+
+        ledger = local.read_ledger(backend.directory)
+    assert run.history["status"]["status_str"] == "success"
+    assert (len(ledger.messages), ledger.credits_taken) == (1, 100)
+    shown = run.history["outputs"]["5"]["images"][0]
+    assert _packets(tmp_path / "base" / "output" / shown["subfolder"] / shown["filename"])
+
+
+def _kill_once(server: ComfyUI, backend: local.LocalBackend) -> None:
+    if local.read_ledger(backend.directory).messages:
+        server.kill()
