@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +25,10 @@ from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database
 from ._errors import DiskError, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
-from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
+from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, KIND_CODE, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
+
+logger = logging.getLogger("nemo_client")
 
 _T = TypeVar("_T")
 
@@ -43,13 +46,32 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nemo-journal")
         self._held = self._closed = False
         self._renewed = 0.0
+        self._renewals: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Give up ownership and close the database; not to be used afterwards."""
         if not self._closed:
             self._closed = True
-            await self._do(self._close)
-            self._thread.shutdown(wait=False)
+            if self._renewals is not None:
+                self._renewals.cancel()
+            try:
+                await self._do(self._close)
+            finally:
+                self._thread.shutdown(wait=False)
+
+    async def check(self) -> None:
+        """Raise the `DiskError` that paid work would meet: unwritable, damaged, or of a newer program."""
+
+        def check() -> None:
+            with self._database.writing():
+                if self._database.too_new:
+                    raise self._database.newer()
+
+        await self._do(check)
+
+    async def work(self, work: Callable[[Database, Owner], _T]) -> _T:
+        """Upkeep: do `work` in transactions of its own, on the journal's thread."""
+        return await self._do(work, self._database, self._owner)
 
     async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
         """The newest attempt at a step, or None; with `session_id`, the newest one in that session."""
@@ -85,6 +107,10 @@ class Journal:
         """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it)."""
         return await self._do(self._claim, session_id, at, by)
 
+    async def head(self, session_id: str) -> str:
+        """The key of the step that a session stands at; empty where nobody claimed it yet."""
+        return await self._do(self._head, session_id)
+
     async def yield_claim(self, session_id: str, at: str, by: str) -> None:
         """Undo a claim whose step was not sent."""
         await self._do(self._yield_claim, session_id, at, by)
@@ -103,17 +129,11 @@ class Journal:
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-        done = await self._select(
-            sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state == State.DONE.value)
-        )
-        by_key = {each.key: each for each in done}
-        shown: set[str] = set()
-        for each in done:
-            key = each.before if each.kind == "export" else ""
-            while key and key not in shown:
-                shown.add(key)
-                key = by_key[key].before if key in by_key else ""
-        return [each for each in done if each.paid and each.key not in shown]
+        done = (ATTEMPTS.c.account == account, ATTEMPTS.c.state == State.DONE.value)
+        shown = sa.select(ATTEMPTS.c.before.label("key")).where(*done, _kinds("export")).cte("shown", recursive=True)
+        shown = shown.union(sa.select(ATTEMPTS.c.before).join(shown, ATTEMPTS.c.key == shown.c.key).where(*done))
+        query = sa.select(ATTEMPTS).where(*done, _kinds(*PAID), ATTEMPTS.c.free.is_(False))
+        return await self._select(query.where(ATTEMPTS.c.key.not_in(sa.select(shown.c.key))).order_by(ATTEMPTS.c.id))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
@@ -133,14 +153,14 @@ class Journal:
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
-        query = sa.select(ATTEMPTS).where(sa.or_(*(ATTEMPTS.c.key.startswith(f"{kind}-") for kind in sorted(PAID))))
+        query = sa.select(ATTEMPTS).where(_kinds(*PAID))
         if not hidden:
             query = query.where(ATTEMPTS.c.hidden.is_(False))
-        return await self._select(query.order_by(ATTEMPTS.c.created.desc()).limit(limit))
+        return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
 
     async def exports_of(self, key: str) -> list[Attempt]:
         """The exports behind a step, newest first."""
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, ATTEMPTS.c.key.startswith("export-"))
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, _kinds("export"))
         return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
 
     async def hide(self, key: str) -> None:
@@ -157,6 +177,23 @@ class Journal:
         except asyncio.CancelledError:
             await asyncio.wait({future})
             raise
+        finally:
+            if self._held and not self._closed:
+                self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """Renew the lease as long as this event loop turns, whether steps are written or a stream is waited for."""
+        loop, task = asyncio.get_running_loop(), self._renewals
+        if task is None or task.done() or task.get_loop() is not loop:
+            self._renewals = loop.create_task(self._renew_for_ever())
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await self.renew()
+            except DiskError as error:  # the steps themselves will say so
+                logger.info("the lease could not be renewed (%s)", error.id)
 
     async def _select(self, query: sa.Select[Any]) -> list[Attempt]:
         def read() -> list[Attempt]:
@@ -166,6 +203,7 @@ class Journal:
         return await self._do(read)
 
     def _begin(self, attempt: Attempt) -> Attempt:
+        self._paid_may_go(attempt)
         self._hold()
         now = self._wall()
         fresh = replace(attempt, created=now, changed=now, owner=self._owner.id)
@@ -192,6 +230,8 @@ class Journal:
 
     def _moved(self, connection: Connection, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
         state = advance(attempt.state, event, free=not attempt.paid)
+        if attempt.paid and self._database.too_new and event in (Event.SEND, *NEW_ATTEMPT):
+            raise self._database.newer()
         changes = dict(changes)
         added = changes.pop("facts", {})
         now = self._wall()
@@ -228,14 +268,21 @@ class Journal:
         changes: dict[str, Any],
     ) -> Attempt:
         self._hold()
-        if attempt.paid and self._database.too_new:
-            raise DiskError("journal-too-new", path=self._database.path or "NEMO_JOURNAL_URL")
-        with self._database.writing() as connection:
-            self._renew(connection)
-            self._queue_up(connection, attempt.account)
-            opened = [each for each in self._open_paid(connection, attempt.account) if each.id != attempt.id]
-            admit(opened, self._paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
-            return self._moved(connection, attempt, Event.SEND, changes)
+        try:
+            with self._database.writing() as connection:
+                self._renew(connection)
+                self._queue_up(connection, attempt.account)
+                opened = [each for each in self._open_paid(connection, attempt.account) if each.id != attempt.id]
+                admit(opened, self._paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+                return self._moved(connection, attempt, Event.SEND, changes)
+        except IntegrityError as error:  # another process met this account for the first time at the same moment
+            raise LostRace from error
+
+    def _paid_may_go(self, attempt: Attempt) -> None:
+        if attempt.paid:
+            with self._database.reading():
+                if self._database.too_new:
+                    raise self._database.newer()
 
     def _queue_up(self, connection: Connection, account: str) -> None:
         """One admission at a time for an account: the row is locked until the transaction ends."""
@@ -263,7 +310,7 @@ class Journal:
     def _charges(self, profile: str, kind: str, newest: int) -> list[float]:
         query = (
             sa.select(ATTEMPTS.c.spent)
-            .where(ATTEMPTS.c.profile == profile, ATTEMPTS.c.key.startswith(f"{kind}-"), ATTEMPTS.c.spent > 0)
+            .where(ATTEMPTS.c.profile == profile, _kinds(kind), ATTEMPTS.c.spent > 0)
             .order_by(ATTEMPTS.c.id.desc())
             .limit(newest)
         )
@@ -271,6 +318,12 @@ class Journal:
             return [float(spent) for (spent,) in connection.execute(query)]
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:
+        try:
+            return self._claimed(session_id, at, by)
+        except IntegrityError:  # the first two claims of a session met: now there is a head to compare with
+            return self._claimed(session_id, at, by)
+
+    def _claimed(self, session_id: str, at: str, by: str) -> bool:
         known = SESSIONS.c.session_id == session_id
         with self._database.writing() as connection:
             head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
@@ -279,6 +332,11 @@ class Journal:
                 return True
             result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
             return result.rowcount == 1
+
+    def _head(self, session_id: str) -> str:
+        query = sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)
+        with self._database.reading() as connection:
+            return str(connection.execute(query).scalar() or "")
 
     def _yield_claim(self, session_id: str, at: str, by: str) -> None:
         mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
@@ -317,36 +375,37 @@ class Journal:
         if self._held:
             return
         self._owner.hold()
+        gone = self._owner.sweep()
         with self._database.writing() as connection:
-            connection.execute(
-                OWNERS.insert().values(
-                    id=self._owner.id,
-                    host=self._owner.host,
-                    pid=self._owner.pid,
-                    lock=str(self._owner.lock_path),
-                    lease_until=_clock(connection) + LEASE_SECONDS,
-                )
-            )
+            connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
+            self._lease(connection)
         self._held = True
-        self._renewed = time.monotonic()
 
     async def renew(self) -> None:
-        """Renew the lease; to be called every RENEW_SECONDS while work is under way."""
+        """Renew the lease. Done every RENEW_SECONDS by itself, from the first step on."""
 
         def renewed() -> None:
             if self._held:
                 with self._database.writing() as connection:
-                    self._renew(connection)
+                    self._lease(connection)
 
         await self._do(renewed)
 
     def _renew(self, connection: Connection) -> None:
-        if time.monotonic() - self._renewed < RENEW_SECONDS:
-            return
+        if time.monotonic() - self._renewed >= RENEW_SECONDS:
+            self._lease(connection)
+
+    def _lease(self, connection: Connection) -> None:
+        """The owner's row, made again where others took this process for dead (a machine that slept)."""
+        mine = {
+            "host": self._owner.host,
+            "pid": self._owner.pid,
+            "lock": str(self._owner.lock_path),
+            "lease_until": _clock(connection) + LEASE_SECONDS,
+        }
+        if connection.execute(OWNERS.update().where(OWNERS.c.id == self._owner.id).values(**mine)).rowcount == 0:
+            connection.execute(OWNERS.insert().values(id=self._owner.id, **mine))
         self._renewed = time.monotonic()
-        connection.execute(
-            OWNERS.update().where(OWNERS.c.id == self._owner.id).values(lease_until=_clock(connection) + LEASE_SECONDS)
-        )
 
     def _life(self, owner: str) -> Life:
         if owner == self._owner.id:
@@ -372,7 +431,15 @@ class Journal:
                 connection.execute(OWNERS.delete().where(OWNERS.c.id == self._owner.id))
             self._owner.release()
             self._held = False
+        if gone := self._owner.sweep():  # here, too, for a run that found everything done and wrote nothing
+            with self._database.writing() as connection:
+                connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
         self._database.close()
+
+
+def _kinds(*kinds: str) -> sa.ColumnElement[bool]:
+    """Attempts of these kinds, in the form that the index knows."""
+    return KIND_CODE.in_(sorted(kind[:4] for kind in kinds))
 
 
 def _clock(connection: Connection) -> float:

@@ -154,13 +154,14 @@ class Sessions:
         opened = await self._desk.client.create_session(spoken)
         placed = chain[-1]
         for step in chain:
-            media = tuple(self._kept(*entry) for entry in step.facts["media"])
+            media = tuple(self.kept(*entry) for entry in step.facts["media"])
             await self._send_media(opened.session_id, media, Flight())
             place = SessionHandle(step.profile, spoken, step.before, opened.session_id, opened.task_id)
             placed = await self._record(Upload(step.key, media, str(step.facts["language"]), spoken), place)
         return placed
 
-    def _kept(self, fingerprint: str, name: str, mime: str) -> Media:
+    def kept(self, fingerprint: str, name: str, mime: str) -> Media:
+        """Media that was uploaded before, from the kept bytes."""
         found = self._desk.uploads.find(fingerprint, name, mime)
         if found is None:
             raise SessionGone(code=1002)

@@ -21,7 +21,8 @@ from ._attempts import Attempt
 from ._client import NemoClient, message_payload
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
-from ._errors import InputError, NothingMade, RenderFailed, ResultUnknown
+from ._edits import STOP, WHEN_CHANGED, Edits
+from ._errors import InputError, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job
@@ -56,6 +57,7 @@ class Studio:
         self._sessions = Sessions(desk)
         self._messenger = Messenger(desk, self._sessions.place)
         self._renderer = Renderer(desk)
+        self._edits = Edits(desk, self._sessions, self._said)
 
     @classmethod
     async def open(
@@ -182,13 +184,26 @@ class Studio:
         return await self._say("generate", session, inputs, text, caller)
 
     async def edit(
-        self, session: SessionHandle, instruction: str, *, seed: int = 0, caller: Caller | None = None
+        self,
+        session: SessionHandle,
+        instruction: str,
+        *,
+        seed: int = 0,
+        when_changed: str = STOP,
+        caller: Caller | None = None,
     ) -> Turned:
-        """Change the draft of a session. Paid; sent at most once for the same request."""
+        """Change the draft of a session. Paid; sent at most once for the same request.
+
+        `when_changed` says what happens where this place was edited before with other words: `stop`,
+        `edit the newest state`, or `generate again (pays)`.
+        """
         if not instruction.strip():
             raise InputError("prompt-empty")
-        text = plain_text(instruction)
-        return await self._say("edit", session, {"instruction": text, "seed": seed}, text, caller)
+        one_of("when_changed", when_changed, WHEN_CHANGED)
+        text, caller = plain_text(instruction), caller or Caller()
+        inputs: dict[str, object] = {"instruction": text, "seed": seed}
+        start = await self._edits.start(_usable(session), inputs, when_changed, caller)
+        return await self._say("edit", start, inputs, text, caller)
 
     async def chat(
         self, session: SessionHandle, message: str, *, seed: int = 0, caller: Caller | None = None
@@ -278,8 +293,10 @@ class Studio:
         if attempt.state is not State.FAILED:
             try:
                 return await self._again(job, caller or Caller())
-            except (NothingMade, ResultUnknown):
-                attempt = await self.may_resend(job)
+            except (NothingMade, ResultUnknown, SessionGone):
+                attempt = await self._newest(job)
+                if attempt.state not in (State.FAILED, State.LOST):
+                    raise
         await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
         return await self._again(job, caller or Caller())
 
@@ -334,6 +351,9 @@ class Studio:
         message_payload(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
         message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text)
         return await self._carried_out(message, caller)
+
+    async def _said(self, message: Message, caller: Caller) -> SessionHandle:
+        return (await self._carried_out(message, caller)).session
 
     async def _carried_out(self, message: Message, caller: Caller) -> Turned:
         language = message.after.language

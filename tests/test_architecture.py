@@ -32,12 +32,13 @@ _errors
 _config _handles _phrases _steps _owners _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database
 _money _envelope _accounts _flights _turn _journal
-_http _results _jobs
+_http _results _jobs _parts
 _transfers _outcomes
 _client _media _landing
 _desk
 _settling
 _messages _renders _sessions
+_edits
 _studio
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
