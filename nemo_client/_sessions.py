@@ -123,7 +123,7 @@ class Sessions:
             return handle_of(behind, after.language)
         chain = await self._uploads_behind(behind)
         if not chain:
-            raise SessionBusy("fork-refused") if alive else SessionGone(code=1002)
+            raise SessionBusy("fork-refused") if alive else await self.gone(behind)
         fresh = await self._again(chain)
         await self._desk.journal.claim(fresh.session_id, after.key, message.key)
         return handle_of(fresh, after.language)
@@ -147,6 +147,20 @@ class Sessions:
                 return []
             chain.insert(0, earlier)
         return chain if chain[0].kind == "upload" else []
+
+    async def gone(self, attempt: Attempt) -> SessionGone:
+        """The error for a session that the backend no longer knows; what was paid for in it is named."""
+        paid: list[Attempt] = []
+        step: Attempt | None = attempt
+        while step is not None:
+            if step.paid:
+                paid.insert(0, step)
+            step = await self._desk.journal.latest(step.before) if step.before else None
+        if not paid:
+            return SessionGone(code=1002)
+        words = "; ".join(" ".join(str(each.facts.get("text") or each.kind).split())[:60] for each in paid)
+        spent = sum(each.spent or 0.0 for each in paid)
+        return SessionGone("session-gone-paid", code=1002, paid=words, spent=f"{spent:g}")
 
     async def _again(self, chain: Sequence[Attempt]) -> Attempt:
         """Repeat uploads into a new session from the kept bytes; the last one there."""

@@ -239,9 +239,12 @@ class Studio:
         key = step_key(self._desk.profile.id, session.key, "export", inputs)
         render = Render(key, session.key, source.session_id, source.task_id, source.account, draft, output)
         place = f"{key} {destination.folder} {destination.stem}"
-        delivered = await self._desk.flights.join(
-            place, lambda flight: self._renderer.deliver(render, destination, flight), caller
-        )
+        try:
+            delivered = await self._desk.flights.join(
+                place, lambda flight: self._renderer.deliver(render, destination, flight), caller
+            )
+        except SessionGone as error:
+            raise await self._sessions.gone(source) from error
         checked = delivered.checked
         return Video(
             delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,

@@ -40,6 +40,7 @@ _EN: Final[dict[str, str]] = {
     "token-missing": "Profile {profile!r} has no token. Set the environment variable {variable}.",
     "sign-up-limit": "No free token can be had now: one a client in 7 days, about ten a network address. Register at {link} and set NEMO_TOKEN, or use the profile 'local preview', which needs no account.",
     "session-gone": "The backend no longer knows this session. Queue again from the upload to start a new one.",
+    "session-gone-paid": "The backend no longer knows this session, in which {spent} credits were paid for: {paid}. To make it again, which pays again, give the first of these steps another seed.",
     "no-credits-anonymous": "Not enough credits ({available} available). Register at {link} to get more, then queue again.",
     "no-credits": "Not enough credits ({available} available). Top up credits in your account, then queue again.",
     "unsupported-file": "{name} is of a kind that the backend does not take. It takes: {formats}.",
@@ -71,7 +72,7 @@ _EN: Final[dict[str, str]] = {
     "job-ambiguous": "{job!r} is the beginning of several jobs: {jobs}. Give more of the id.",
     "job-open": "This job is still open; it may yet turn out well. It can be sent again in {minutes} minutes.",
     "job-not-lost": "This job is {state}; only one that failed or was lost can be sent again.",
-    "edit-changed": "This place was already edited with other words, and the backend's session holds that edit. Choose 'edit the newest state' or 'generate again (pays)' for when_changed, or put the old words back.",
+    "edit-changed": "This place was already edited with other words, by an earlier run or another branch, and the backend's session holds that edit. Choose 'edit the newest state' or 'generate again (pays)' for when_changed, or chain this node behind that edit.",
     "session-busy": "This session is still at work on another message. Queue again when it has finished.",
     # Wrong input.
     "file-missing": "There is no file {name}.",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nemo_client import InputError, SessionBusy, SessionHandle, Studio, Wish
+from nemo_client import InputError, SessionBusy, SessionGone, SessionHandle, Studio, Wish
 from tests._backend import Cloud, cloud, picture
 
 __all__ = ["cloud"]
@@ -73,3 +73,16 @@ async def test_an_odd_choice_is_named(cloud: Clouds) -> None:
         at = await generated(studio)
         with pytest.raises(InputError, match="edit the newest state"):
             await studio.edit(at, "make it 4 seconds", when_changed="often")
+
+
+async def test_what_was_paid_for_in_a_lost_session_is_named(cloud: Clouds) -> None:
+    """Before anything is charged again, the error says what it was and what it took."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        at = await generated(studio)
+        backend.fault("lost_session", "*", count=None)
+        with pytest.raises(SessionGone, match=r"100 credits were paid for: slow push-in") as caught:
+            await studio.edit(at, "make it 4 seconds")
+
+    assert caught.value.charged == "no"
+    assert backend.sent("message") == 1
