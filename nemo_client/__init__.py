@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
     from ._progress import Caller, Progress
-    from ._results import FORMATS, QUALITIES, RATIOS, RESOLUTIONS, Output, Turned, Video, Wish
+    from ._results import FORMATS, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED, Output, Turned, Video, Wish
     from ._studio import Studio
     from ._words import say
 
@@ -89,7 +89,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
     "_progress": ("Caller", "Progress"),
-    "_results": ("FORMATS", "Output", "QUALITIES", "RATIOS", "RESOLUTIONS", "Turned", "Video", "Wish"),
+    "_results": ("FORMATS", "Output", "QUALITIES", "RATIOS", "RESOLUTIONS", "Turned", "Video", "WHEN_CHANGED", "Wish"),
     "_studio": ("Studio",),
     "_words": ("say",),
 }
@@ -105,6 +105,7 @@ __all__ = [
     "RATIOS",
     "RESOLUTIONS",
     "VERSION",
+    "WHEN_CHANGED",
     "ApiError",
     "AuthHandle",
     "BadAnswer",

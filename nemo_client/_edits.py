@@ -8,7 +8,6 @@ again, once for each changed instruction.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from ._attempts import Attempt
 from ._desk import Desk
@@ -16,11 +15,11 @@ from ._errors import InputError, SessionBusy, SessionGone
 from ._handles import SessionHandle
 from ._outcomes import Message
 from ._progress import Caller
+from ._results import WHEN_CHANGED
 from ._sessions import Sessions, Upload, handle_of
 from ._steps import PAID, State, step_key
 
-WHEN_CHANGED: Final = ("stop", "edit the newest state", "generate again (pays)")
-STOP, NEWEST, AGAIN = WHEN_CHANGED
+STOP, _, AGAIN = WHEN_CHANGED
 
 Say = Callable[[Message, Caller], Awaitable[SessionHandle]]
 

@@ -19,6 +19,8 @@ FORMATS: Final[tuple[str, ...]] = get_args(Format)
 QUALITIES: Final[tuple[str, ...]] = get_args(Quality)
 RESOLUTIONS: Final[tuple[str, ...]] = get_args(Resolution)
 RATIOS: Final[tuple[str, ...]] = get_args(Ratio)
+WHEN_CHANGED: Final = ("stop", "edit the newest state", "generate again (pays)")
+"""What an edit does where its place was edited before with other words."""
 MAX_DURATION: Final = 600
 
 

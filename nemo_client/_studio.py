@@ -21,7 +21,7 @@ from ._attempts import Attempt
 from ._client import NemoClient, message_payload
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
-from ._edits import STOP, WHEN_CHANGED, Edits
+from ._edits import STOP, Edits
 from ._errors import InputError, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._http import Http, Sleep
@@ -35,7 +35,7 @@ from ._money import Money, together
 from ._outcomes import Message
 from ._progress import Caller
 from ._renders import Render, Renderer
-from ._results import Output, Turned, Video, Wish, one_of
+from ._results import WHEN_CHANGED, Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import _host
 from .auth import NemoAuth
+from .edit import NemoEditVideo
 from .export import NemoExportRender
 from .generate import NemoGenerateVideo
 from .image_to_video import NemoImageToVideo
@@ -17,6 +18,7 @@ _host.require()
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "NemoAuth": NemoAuth,
+    "NemoEditVideo": NemoEditVideo,
     "NemoExportRender": NemoExportRender,
     "NemoGenerateVideo": NemoGenerateVideo,
     "NemoImageToVideo": NemoImageToVideo,
@@ -27,6 +29,7 @@ NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "NemoAuth": "NemoVideo Auth",
+    "NemoEditVideo": "NemoVideo Edit Video",
     "NemoExportRender": "NemoVideo Export Render",
     "NemoGenerateVideo": "NemoVideo Generate Video",
     "NemoImageToVideo": "NemoVideo Image to Video",

@@ -41,6 +41,7 @@ def test_the_pack_offers_its_nodes(pack: Any) -> None:
     """Ids are frozen: workflows depend on them."""
     assert set(pack.NODE_CLASS_MAPPINGS) == {
         "NemoAuth",
+        "NemoEditVideo",
         "NemoExportRender",
         "NemoGenerateVideo",
         "NemoImageToVideo",
@@ -313,6 +314,23 @@ def test_between_nodes_a_failed_item_is_a_marked_session(nodes: Nodes, host: Hos
     assert isinstance(export["result"][1][0], Blocker)
     assert Path(export["result"][1][1]).is_file()
     assert len(export["ui"]["images"]) == 1
+
+
+def test_an_edit_changes_the_draft(nodes: Nodes, host: Host) -> None:
+    """Generate, edit, export: the file is as long as the edit says."""
+    auth, _ = host.run(nodes["NemoAuth"], profile="local preview", language="auto")
+    (sessions,) = host.run(
+        nodes["NemoUploadImage"], auth=auth, image=picture(96, 72), batch_mode="all images in one video"
+    )
+    (after,), _, _ = host.run(nodes["NemoGenerateVideo"], session=sessions, **QUICK)
+    (edited,), (reply,), (timeline,) = host.run(
+        nodes["NemoEditVideo"], session=[after], instruction="make it 2 seconds", when_changed="stop", seed=0
+    )
+    export = host.run(nodes["NemoExportRender"], session=[edited], filename_prefix="video/NemoVideo", **SMALL)
+
+    assert reply
+    assert "0-2s" in timeline
+    assert len(frames_of(export["result"][1][0])) == 60
 
 
 def test_an_end_image_is_the_last_picture(nodes: Nodes, host: Host) -> None:

@@ -1,0 +1,89 @@
+"""NemoVideo Edit Video: change a draft in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..nemo_client import WHEN_CHANGED
+from . import _inputs, _lists, _run
+from .generate import failed, row
+
+if TYPE_CHECKING:
+    from ..nemo_client import Studio
+
+
+class NemoEditVideo:
+    """Changes the draft of a session."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Changes a generated video in words: length, titles, music, order. Costs credits on the cloud; the same edit "
+        "is never paid twice."
+    )
+    RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
+    RETURN_NAMES = ("session", "reply", "timeline")
+    OUTPUT_TOOLTIPS = ("The session with the changed draft.", "What the backend answered.", "The draft's tracks.")
+    FUNCTION = "edit"
+    INPUT_IS_LIST = True
+    OUTPUT_IS_LIST = (True, True, True)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        instruction = {
+            "multiline": True,
+            "default": "add soft background music",
+            "tooltip": "What to change, for example: make it 8 seconds; add title “Morning”; remove the music.",
+        }
+        changed = {
+            "default": WHEN_CHANGED[0],
+            "tooltip": "When this edit was already made with other words: stop; edit the newest state (both count); "
+            "or make everything before it again in a new session, which pays again.",
+        }
+        return {
+            "required": {
+                "session": _inputs.SESSION,
+                "instruction": ("STRING", instruction),
+                "when_changed": (list(WHEN_CHANGED), changed),
+                "seed": _inputs.SEED,
+            },
+            "optional": {"max_credits": _inputs.MAX_CREDITS, "on_item_error": _lists.ON_ITEM_ERROR},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        return _lists.rerun_count()
+
+    async def edit(
+        self,
+        session: list[Any],
+        instruction: list[str],
+        when_changed: list[str],
+        seed: list[int],
+        max_credits: Sequence[int] = (0,),
+        on_item_error: Sequence[str] = (_lists.STOP,),
+    ) -> tuple[list[Any], ...]:
+        """Session, reply and timeline of each item."""
+        items = _lists.spread(
+            {"session": session, "instruction": instruction, "when_changed": when_changed, "seed": seed}
+        )
+        first = session[0]
+        outcomes = await _run.run_all(
+            first.profile, [_work(item) for item in items], language=first.language, max_credits=max_credits[0]
+        )
+        rows = _lists.settle(outcomes, on_item_error[0], lambda error: {0: failed(first, error)}, 3)
+        return _lists.columns(rows, 3)
+
+
+def _work(item: dict[str, Any]) -> Any:
+    async def work(studio: Studio, waiting: _run.Item) -> tuple[Any, str, str]:
+        turned = await studio.edit(
+            item["session"],
+            item["instruction"],
+            seed=item["seed"],
+            when_changed=item["when_changed"],
+            caller=waiting.caller,
+        )
+        return row(turned, item["session"].language)
+
+    return work
