@@ -73,7 +73,8 @@ def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
     scaled += np.float32(0.5)
     if low < 0 or high > 1:
         np.clip(scaled, 0.5, 255.5, out=scaled)
-    return scaled.astype(np.uint8)
+    pixels: Pixels = scaled.astype(np.uint8)
+    return pixels
 
 
 def _alphas(mask: Any) -> list[Pixels | None]:

@@ -85,7 +85,8 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any], ...]:
 
 def _items_failed(errors: Sequence[Exception], total: int) -> JobError:
     first = errors[0]
-    charged = max((getattr(error, "charged", "no") for error in errors), key=("no", "maybe", "yes").index)
-    error = JobError("items-failed", charged=charged, failed=len(errors), total=total, first=str(first))
+    known = {getattr(error, "charged", "no") for error in errors}
+    error = JobError("items-failed", failed=len(errors), total=total, first=str(first))
+    error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
     error.lang = getattr(first, "lang", None)
     return error

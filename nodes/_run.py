@@ -112,15 +112,19 @@ class Network:
 
     def _retire(self, opened: asyncio.Task[Studio]) -> None:
         """Close a Studio whose profile has changed, once what is under way there has ended."""
+        from ..nemo_client import NemoError
 
         async def closed() -> None:
-            studio = await opened
-            await studio.drain(only_committed=False)
-            await studio.aclose()
+            try:
+                studio = await opened
+                await studio.drain(only_committed=False)
+                await studio.aclose()
+            except NemoError as error:
+                logger.debug("a Studio did not close: %s", error.id)
 
         task = asyncio.ensure_future(closed())
         self._retiring.add(task)
-        task.add_done_callback(lambda done: (self._retiring.discard(done), done.cancelled() or done.exception()))
+        task.add_done_callback(self._retiring.discard)
 
     def committed(self) -> bool:
         """Whether a paid message is out; on the network thread."""
@@ -229,7 +233,8 @@ async def run_all(
     prompt_id, node_id = _host.place()
     items = [Item(prompt_id, max_credits) for _ in works]
     display = _host.Display(node_id)
-    futures = [network().submit(_one(profile, work, item)) for work, item in zip(works, items, strict=True)]
+    pairs = zip(works, items, strict=True)
+    futures: list[Future[_T]] = [network().submit(_one(profile, work, item)) for work, item in pairs]
     waiting = {asyncio.wrap_future(future) for future in futures}
     try:
         await _watched(waiting, items, display, language)
@@ -240,7 +245,8 @@ async def run_all(
         await _give_up(futures, items, node_id, language)
     except _host.interrupt_type():
         await _give_up(futures, items, node_id, language)
-    return [_outcome(future, language) for future in futures]
+    errors = [_error(future, language) for future in futures]
+    return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
 
 
 async def _one(profile: str, work: Work[_T], item: Item) -> _T:
@@ -303,15 +309,15 @@ async def _committed() -> bool:
     return network().committed()
 
 
-def _outcome(future: Future[_T], language: str) -> _T | Exception:
-    """The result of finished work, or its error as people shall read it."""
+def _error(future: Future[Any], language: str) -> Exception | None:
+    """The error of finished work as people shall read it, or None."""
     from ..nemo_client import Cancelled, NemoError, redact
 
     if future.cancelled():
         return Cancelled("cancelled")
     error = future.exception()
     if error is None:
-        return future.result()
+        return None
     if not isinstance(error, NemoError):
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])

@@ -62,7 +62,7 @@ class NemoUploadImage:
         return (list(_lists.settle(outcomes, _lists.STOP, lambda _: {}, 1)),)
 
 
-def pictures_of(images: Sequence[Any], masks: Sequence[Any], encoding: str) -> list[Media]:
+def pictures_of(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Media]:
     """IMAGE batches as media to upload, in order. Blocks."""
     from ..nemo_client import from_pixels
 
