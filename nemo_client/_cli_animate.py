@@ -23,7 +23,7 @@ from ._media import Media, from_file, from_url
 from ._models import Credits
 from ._money import FREE, Money
 from ._progress import Progress
-from ._results import FORMATS, Output, Video, Wish, one_of
+from ._results import FORMATS, Output, Turned, Video, Wish, one_of
 from ._transfers import disk_error
 from ._words import say
 
@@ -32,12 +32,13 @@ DEFAULT_STEM: Final = "video"
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where a video shall go and as what, as it was typed."""
+    """Where a video shall go and as what, as it was typed; `usual` is the format where nobody said one."""
 
     output: str = ""
     format: str = ""
     quality: str = "high"
     resolution: str = "auto"
+    usual: str = "mp4"
 
     def plan(self, images: Sequence[str]) -> tuple[Output, Destination]:
         """The export and its place, named like the first of `images` where nobody said so.
@@ -52,7 +53,7 @@ class Delivery:
             raise InputError("output-format", suffix=suffix, format=asked)
         if suffix:
             one_of("--output", suffix, FORMATS)
-        output = Output(asked or suffix or "mp4", self.quality.lower(), self.resolution.lower())
+        output = Output(asked or suffix or self.usual, self.quality.lower(), self.resolution.lower())
         folder, stem = (path, stem_of(images)) if into_folder else (path.parent, path.stem)
         return output, Destination(folder.absolute(), stem, numbering="on collision")
 
@@ -81,6 +82,11 @@ async def animate(run: Run, asked: Animation) -> Outcome:
     session = run.at(await studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller))
     turned = run.turned(await studio.generate(session, wish, caller=run.caller))
     video = await studio.export(turned.session, destination, output, caller=run.caller)
+    return delivered(run, turned, video)
+
+
+def delivered(run: Run, turned: Turned, video: Video) -> Outcome:
+    """A video in its place: where it is, what it shows, and what it took."""
     spoken = _intents.translate(turned.reply, run.screen.lang)
     remarks = [spoken.text, *proposals(run, spoken), video.timeline, spent(video.money, run)]
     if video.reused or turned.reused:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, unexpected
@@ -57,7 +58,24 @@ _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no 
 _ChatImages = Annotated[
     list[str] | None, typer.Option("--image", "-i", metavar="IMAGE", help="An image to talk about; may be given again.")
 ]
+_Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="An id, its beginning, or a word of the prompt; see `nemo-video jobs`.")
+]
 _Session = Annotated[str, typer.Option(metavar="ID", help="Go on in this session.")]
+
+
+class _ListFirst(TyperGroup):
+    """A group whose command `list` need not be named."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        named = args and (not args[0].startswith("-") or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+jobs = typer.Typer(
+    name="jobs", cls=_ListFirst, help="What was asked for before: list (the default), resume, cancel, forget, resend."
+)
+app.add_typer(jobs)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -224,6 +242,95 @@ def serve(
 
     asked = work.Service(host, port, credits, anonymous, directory)
     return _carry_out(_screen(context, quiet), "", True, lambda run: work.serve(run, asked))
+
+
+@app.command()
+def login(
+    context: typer.Context,
+    new_anonymous: Annotated[
+        bool, typer.Option("--new-anonymous", help="Give up the stored free account, and sign up for another one.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Go on even if jobs of a free account are given up.")
+    ] = False,
+    profile: _Profile = "",
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Keep your token for a profile: asked for without showing it, or read from stdin."""
+    from . import _cli_login as work
+
+    asked = work.Login(new_anonymous, yes)
+    return _carry_out(_screen(context, quiet, as_json), profile, False, lambda run: work.login(run, asked))
+
+
+@jobs.command("list")
+def list_(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Forgotten ones, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 20,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """List the newest jobs; those marked * still owe a video."""
+    from . import _cli_jobs as work
+
+    return _carry_out(
+        _screen(context, quiet, as_json), "", False, lambda run: run.do(work.listed(run, limit, everything))
+    )
+
+
+@jobs.command()
+def resume(
+    context: typer.Context,
+    job: _Job = "",
+    output: _Output = "",
+    max_credits: _MaxCredits = 0,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Deliver the video of a job, by default of the newest unfinished one. Nothing is paid twice."""
+    from . import _cli_jobs as work
+
+    wanted = work.Wanted(job, output)
+    return _carry_out(
+        _screen(context, quiet, as_json), "", False, lambda run: run.do(work.resume(run, wanted)), max_credits
+    )
+
+
+@jobs.command()
+def cancel(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Quiet = False) -> int:
+    """Stop the renders of a job (free). A message that is out cannot be called back."""
+    from . import _cli_jobs as work
+
+    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.cancel(run, job)))
+
+
+@jobs.command()
+def forget(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Quiet = False) -> int:
+    """Take a job off the list, with what was kept for it alone; it is still not paid again."""
+    from . import _cli_jobs as work
+
+    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.forget(run, job)))
+
+
+@jobs.command()
+def resend(
+    context: typer.Context,
+    job: _Job,
+    output: _Output = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: send it again, and pay again.")] = False,
+    max_credits: _MaxCredits = 0,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Send the message of a job again that failed or was lost, which pays again, and deliver its video."""
+    from . import _cli_jobs as work
+
+    wanted = work.Wanted(job, output)
+    return _carry_out(
+        _screen(context, quiet, as_json), "", False, lambda run: work.resend(run, wanted, yes), max_credits
+    )
 
 
 def _screen(context: typer.Context, quiet: bool, as_json: bool = False) -> Screen:

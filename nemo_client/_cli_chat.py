@@ -152,7 +152,8 @@ class Chat:
         if self._session is None:
             studio = await self._run.studio()
             if self._asked.session:
-                self._at(await studio.take_up(self._asked.session, self._asked.language))
+                said = "" if self._asked.images else prompt
+                self._at(await studio.take_up(self._asked.session, self._asked.language, said))
             if self._asked.images:
                 await self._add(self._asked.images, prompt)
             elif not self._asked.session:

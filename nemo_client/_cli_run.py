@@ -22,6 +22,7 @@ from ._config import CLOUD, LOCAL
 from ._errors import Cancelled, Charged, NemoError, ResultUnknown
 from ._handles import SessionHandle
 from ._intents import translate
+from ._jobs import id_of
 from ._progress import Caller
 from ._results import Turned
 from ._words import say
@@ -47,6 +48,7 @@ class Run:
         self.caller = Caller(screen.progress, max_credits)
         self.presses = 0
         self.session_id = ""
+        self.job_id = ""
         self._charged: Charged = "no"
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[Any] | None = None
@@ -70,7 +72,7 @@ class Run:
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""
-        self._charged = "no"
+        self._charged, self.job_id = "no", ""
         return self._complete(self._supervised(work))
 
     def at(self, session: SessionHandle) -> SessionHandle:
@@ -79,7 +81,8 @@ class Run:
         return self._go_on(session)
 
     def turned(self, turned: Turned) -> Turned:
-        """Note what a message cost; stop here if the user asked for it."""
+        """Note what a message cost and its job; stop here if the user asked for it."""
+        self.job_id = id_of(turned.session.key)
         if turned.money.spent is None:
             self._charged = "yes" if self._charged == "yes" else "maybe"
         elif turned.money.spent > 0:
@@ -93,6 +96,10 @@ class Run:
         where = {CLOUD: [], LOCAL: ["--local"]}.get(self.profile, ["--profile", self.profile])
         return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", self.session_id, *where])
 
+    def job_command(self, verb: str = "resume") -> str:
+        """The command that does `verb` with this command's job, to be typed as it stands."""
+        return shlex.join(["nemo-video", "jobs", verb, *filter(None, [self.job_id])])
+
     def failure(self, error: NemoError) -> Failure:
         """What a failed command is told as: also what its earlier steps cost, and how to get at their result."""
         lang = self.screen.lang
@@ -100,15 +107,21 @@ class Run:
         charged: Charged = "no" if free else error.charged
         if self._charged != "no":
             charged = "yes" if "yes" in (charged, self._charged) else "maybe"
+        text = say(error.id, lang, **error.facts)
         if isinstance(error, ResultUnknown) and self.session_id and not free:
-            text = say("shell.unknown", lang, reason=_reason(error, lang), command=self.command("status"))
-        else:
-            text = say(error.id, lang, **error.facts)
+            text = self._not_known(error)
         text += " " + say(f"money.{charged}", lang)
         if self._charged != "no":
-            text += " " + say("shell.kept", lang, command=self.command("export"))
+            text += " " + say("shell.kept", lang, command=self.job_command())
         code = INTERRUPTED if self.presses else error.exit_code
         return Failure(error.id, text, charged, code)
+
+    def _not_known(self, error: ResultUnknown) -> str:
+        """What to do about a message whose result nobody has seen."""
+        lang = self.screen.lang
+        if error.id == "result-lost":
+            return say("shell.lost", lang, command=self.job_command("resend"))
+        return say("shell.unknown", lang, reason=_reason(error, lang), command=self.job_command())
 
     def unexpected(self, error: Exception) -> Failure:
         """A defect of ours; whether it cost something is not known once there is a session."""
@@ -149,9 +162,9 @@ class Run:
             self.screen.warn(say("shell.stop-paid", self.screen.lang))
             await self._studio.drain()
             self._charged = "maybe"
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        if rest:
-            await asyncio.wait(rest, timeout=REST_SECONDS)
+        if self._studio is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._studio.drain(only_committed=False), REST_SECONDS)
 
     def _pressed(self) -> None:
         self.presses += 1
@@ -170,7 +183,7 @@ class Run:
         """Say how things stand, tidy up for a moment, and be gone whether that worked or not."""
         error = Cancelled("cancelled")
         if self._committed:
-            error = Cancelled("shell.left", charged="maybe", command=self.command("status"))
+            error = Cancelled("shell.left", charged="maybe", command=self.job_command())
         self.screen.fail(self.failure(error))
         self.screen.quiet = True  # no bar comes back
         timer = threading.Timer(LEAVE_SECONDS, os._exit, (INTERRUPTED,))

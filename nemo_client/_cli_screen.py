@@ -99,6 +99,11 @@ class Screen:
         """A line that is shown even where people asked for quiet."""
         self._line(text)
 
+    def ask(self, text: str) -> None:
+        """A question on stderr, to be answered on its line."""
+        self.rest()
+        self._console.print(plain(text), soft_wrap=True, end="")
+
     def show(self, outcome: Outcome) -> None:
         """The result of a command."""
         self.rest()

@@ -2,44 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
+from . import _drafts
 from ._attempts import Attempt
 from ._handles import SessionHandle
+from ._jobs import EVERY, Job
+from ._landing import Destination
+from ._models import State as SessionState
 from ._money import FREE
-from ._steps import Event, State, step_key
+from ._progress import Caller
+from ._results import Output, Turned
+from ._steps import Event, State, plain_text, step_key
 from ._studio import Studio
 
 
 class ShellStudio(Studio):
-    """A Studio that also takes up sessions which its journal does not know."""
+    """A Studio that also takes up sessions which its journal does not know, and jobs by themselves."""
 
     @classmethod
     async def start(cls, profile: str) -> ShellStudio:
         """Open one for `profile`, as `Studio.open` does."""
         return cast(ShellStudio, await cls.open(profile))
 
+    async def go_on(self, job: Job, caller: Caller) -> Turned:
+        """What a job's message came to: found, settled, waited for, or sent now if it never was."""
+        return await self._again(job, caller)
+
+    async def wanted(self, job: Job) -> tuple[Destination, Output] | None:
+        """Where its video was wanted, and as what, if that was said before."""
+        return await self._wanted(job)
+
     async def new_session(self, language: str) -> SessionHandle:
         """A session without any upload."""
         opened = await self._desk.client.create_session("en" if language == "auto" else language)
         return await self.take_up(opened.session_id, language)
 
-    async def take_up(self, session_id: str, language: str = "auto") -> SessionHandle:
+    async def take_up(self, session_id: str, language: str = "auto", message: str = "") -> SessionHandle:
         """A handle of a session as it stands now; `SessionGone` if the backend does not know it. Free.
 
-        Recorded as a step that was carried out elsewhere. It is of a kind that is never repeated, so that nothing
-        is forked or sent again on its account.
+        With the `message` that shall be sent there: where that very message came last, or another one is still out,
+        the handle is of the step before, so that nothing is sent twice.
         """
         state = await self._desk.client.state(session_id)
+        journal = self._desk.journal
+        steps = [each for each in await journal.recent(limit=EVERY, hidden=True) if each.session_id == session_id]
+        if message and steps and (_not_over(steps[0]) or steps[0].facts.get("text") == plain_text(message)):
+            before = await journal.latest(steps[0].before)
+            if before is not None:
+                return self._handle(before, language)
+        done = [each for each in steps if each.state is State.DONE]
+        here = await self._as_it_stands(session_id, state, done)
+        if message:  # the state is the new head, unless another message is out
+            for each in done:
+                await journal.claim(session_id, each.key, here.key)
+        return self._handle(here, language)
+
+    async def _as_it_stands(self, session_id: str, state: SessionState, done: Sequence[Attempt]) -> Attempt:
+        """The newest step of the session if it explains its draft, else one that was carried out elsewhere.
+
+        That one is of a kind that is never repeated, so that nothing is forked or sent again on its account.
+        """
+        drawn = _drafts.digest(state.draft)
+        before = done[0].key if done else ""
+        if done and _drafts.digest(done[0].facts.get("draft")) == drawn:
+            return done[0]
         journal, profile = self._desk.journal, self._desk.profile
-        key = step_key(profile.id, "", "chat", {"session": session_id})
+        key = step_key(profile.id, before, "chat", {"session": session_id, "draft": drawn})
         known = await journal.latest(key)
-        if known is None:
-            account = (await self._desk.token()).account
-            planned = Attempt(
-                key, 1, State.PLANNED, profile.name,
-                account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
-            )  # fmt: skip
-            sent = await journal.move(await journal.begin(planned), Event.SEND)
-            known = await journal.move(sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json()})
-        return self._handle(known, language)
+        if known is not None:
+            return known
+        account = (await self._desk.token()).account
+        planned = Attempt(
+            key, 1, State.PLANNED, profile.name,
+            before=before, account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
+        )  # fmt: skip
+        sent = await journal.move(await journal.begin(planned), Event.SEND)
+        return await journal.move(sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json()})
+
+
+def _not_over(step: Attempt) -> bool:
+    """Whether a step's message is out, or made nothing: then the session still stands at the step before."""
+    return step.state is not State.DONE

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
+from . import _drafts
 from ._attempts import Attempt
 from ._errors import InputError
 from ._journal import Journal
@@ -14,13 +15,16 @@ from ._steps import State
 
 LATEST = "latest unfinished"
 ID_CHARACTERS = 8
+EVERY = 1_000_000
 
 
 @dataclass(frozen=True)
 class Job:
     """One message and what became of it. Times are seconds since 1970, `spent` credits (None: not known).
 
-    `state` is the journal's; `delivered` says that a file of it lies in its place, then `video` is where (here).
+    `state` is the journal's. `delivered` says that a video of it, or of an edit after it, lies in its place; `video`
+    is where (on this host). `unfinished` says that a video is still owed: the message is out or unknown, or it made
+    something that was never delivered. `hidden` ones were forgotten on the user's word.
     """
 
     id: str
@@ -36,22 +40,23 @@ class Job:
     spent: float | None
     error: str
     delivered: bool
+    unfinished: bool
+    hidden: bool
     video: str
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a video is still owed: the message is out or unknown, or it was done and never delivered."""
-        return not self.delivered and self.state in ("planned", "sent", "unknown", "done")
 
     @property
     def label(self) -> str:
         """Id and time, without the prompt: what the Recover node offers (prompts do not belong into workflows)."""
-        when = datetime.fromtimestamp(self.created, timezone.utc).astimezone()
-        return f"{self.id} {when:%Y-%m-%d %H:%M}"
+        return f"{self.id} {self.time}"
+
+    @property
+    def time(self) -> str:
+        """When it was asked for, in local time."""
+        return f"{datetime.fromtimestamp(self.created, timezone.utc).astimezone():%Y-%m-%d %H:%M}"
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON data, for scripts."""
-        return {**asdict(self), "unfinished": self.unfinished}
+        return asdict(self)
 
 
 async def list_jobs(journal: Journal, *, limit: int = 50, hidden: bool = False) -> list[Job]:
@@ -59,20 +64,58 @@ async def list_jobs(journal: Journal, *, limit: int = 50, hidden: bool = False) 
     newest: dict[str, Attempt] = {}
     for attempt in await journal.recent(limit=limit, hidden=hidden):
         known = newest.get(attempt.key)
-        if known is None or attempt.number > known.number:
+        if "text" in attempt.facts and (known is None or attempt.number > known.number):  # else taken up, never sent
             newest[attempt.key] = attempt
-    return [await _job(journal, attempt) for attempt in newest.values()]
+    exports = {key: await journal.exports_of(key) for key in newest}
+    shown = _shown(newest, (key for key, found in exports.items() if any(each.state is State.DONE for each in found)))
+    return [await _job(journal, attempt, exports[key], key in shown) for key, attempt in newest.items()]
 
 
-async def _job(journal: Journal, attempt: Attempt) -> Job:
-    exports = await journal.exports_of(attempt.key)
-    files = [each for export in exports for each in await journal.deliveries(export.key)]
+def _shown(steps: Mapping[str, Attempt], delivered: Iterable[str]) -> set[str]:
+    """The steps whose work a delivered video shows: its own, and those that it follows on."""
+    shown: set[str] = set()
+    for start in delivered:
+        key = start
+        while key in steps and key not in shown:
+            shown.add(key)
+            key = steps[key].before
+    return shown
+
+
+async def _job(journal: Journal, attempt: Attempt, exports: Sequence[Attempt], delivered: bool) -> Job:
+    landed = [export for export in exports if export.state is State.DONE]
+    files = [each for export in landed for each in await journal.deliveries(export.key)]
     return Job(
         id_of(attempt.key), attempt.key, attempt.kind, attempt.state.value, attempt.profile,
-        str(attempt.facts.get("text") or ""), attempt.created, attempt.changed, attempt.session_id, attempt.task_id,
-        Money.from_json(attempt.facts.get("money")).spent, str(attempt.facts.get("error") or ""),
-        any(export.state is State.DONE for export in exports), str(files[0].path) if files else "",
+        str(attempt.facts["text"] or ""), attempt.created, attempt.changed, attempt.session_id, attempt.task_id,
+        Money.from_json(attempt.facts.get("money")).spent, str(attempt.facts.get("error") or ""), delivered,
+        not delivered and _owed(attempt), attempt.hidden, str(files[0].path) if files else "",
     )  # fmt: skip
+
+
+def _owed(attempt: Attempt) -> bool:
+    """Whether a video may come of it; a conversation that changed nothing owes none."""
+    if attempt.state is not State.DONE:
+        return attempt.open
+    draft, baseline = attempt.facts.get("draft") or {}, attempt.facts.get("baseline") or {}
+    return _drafts.is_ready(draft) and _drafts.digest(draft) != _drafts.digest(baseline.get("draft"))
+
+
+async def uploads_behind(journal: Journal, job: Job) -> set[str]:
+    """Names of the kept uploads that this job follows on, and no other job that is shown."""
+    keys = {each.key for each in await list_jobs(journal, limit=EVERY)} - {job.key}
+    others = [await _uploads_of(journal, key) for key in keys]
+    return (await _uploads_of(journal, job.key)).difference(*others)
+
+
+async def _uploads_of(journal: Journal, key: str) -> set[str]:
+    names: set[str] = set()
+    step = await journal.latest(key)
+    while step is not None:
+        media = step.facts.get("media", ()) if step.kind == "upload" else ()
+        names |= {name for fingerprint, name, _ in media if not fingerprint.startswith("url:")}
+        step = await journal.latest(step.before) if step.before else None
+    return names
 
 
 def id_of(key: str) -> str:
@@ -85,13 +128,13 @@ def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
 
     Raises `InputError` where there is none, or more than one that ids cannot tell apart.
     """
-    text = wanted.strip()
-    if text.lower() in ("", LATEST, "latest"):
-        found = [job for job in jobs if job.unfinished][:1]
+    text = wanted.strip() or LATEST
+    if text.lower() in (LATEST, "latest"):
+        found = [job for job in jobs if job.unfinished and not job.hidden][:1]
     else:
         first = text.split(" ", 1)[0].lower()
         found = [job for job in jobs if len(first) >= 4 and job.id.startswith(first)]
-        found = found or [job for job in jobs if text.lower() in job.prompt.lower()][:1]
+        found = found or [job for job in jobs if text.lower() in job.prompt.lower() and not job.hidden][:1]
     if not found:
         raise InputError("job-unknown", job=text[:80])
     if len(found) > 1:

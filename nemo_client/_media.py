@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -296,6 +296,19 @@ class UploadStore:
             return from_url(fingerprint.removeprefix("url:"))
         target = self._directory / Path(name).name
         return Media(fingerprint, name, mime, target) if target.is_file() else None
+
+    def forget(self, names: Iterable[str]) -> int:
+        """Delete kept bytes; how many there were. Whoever wants to upload them again needs the picture itself."""
+        gone = 0
+        for name in names:
+            target = self._directory / Path(name).name
+            try:
+                if target.is_file():
+                    target.unlink()
+                    gone += 1
+            except OSError as error:
+                raise disk_error(error, target) from error
+        return gone
 
     def _write(self, media: Media, target: Path) -> None:
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{id(media)}.part")

@@ -39,6 +39,7 @@ from ._results import WHEN_CHANGED, Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key
+from ._upkeep import upkeep, writable
 
 if TYPE_CHECKING:
     from .local import LocalBackend
@@ -78,8 +79,14 @@ class Studio:
         chosen, place = profile(name, directory), ensure_home(home(directory))
         own_id = await asyncio.to_thread(client_id, place)
         own = None if journal is not None else Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
-        journal = journal or own
-        assert journal is not None  # noqa: S101 - one of the two
+        asked = journal or own
+        assert asked is not None  # noqa: S101 - one of the two
+        journal = await writable(asked, place, free=chosen.free)
+        if journal is not asked:
+            if own is not None:
+                await own.close()
+            own = journal
+        await upkeep(journal, place, wall())
         backend = None
         tokens: TokenSource
         if chosen.free:

@@ -80,7 +80,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A backend that charges, as profile `nemo`; with 300 credits and without artificial delays."""
-    monkeypatch.setattr("nemo_client._messages.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
     with local.open(tmp_path / "cloud", token=TOKEN, credits=300, pace=0) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", TOKEN)
@@ -281,7 +281,7 @@ class TestTheBackendSaysNo:
         failed = shell("animate", picture, "--duration", 1, "--json")
         error = failed.data["error"]
 
-        command = re.search(r"`nemo-video (chat export --session [^`]+)`", error["message"])
+        command = re.search(r"`nemo-video (jobs resume \w+)`", error["message"])
         assert command is not None
         ran = shell(*command[1].split(), "--json")
 
@@ -289,21 +289,21 @@ class TestTheBackendSaysNo:
         assert "This was charged." in error["message"]
         assert ran.code == 0
         assert seconds_of(Path(ran.data["video"])) == pytest.approx(1, abs=0.1)
-        assert ran.data["credits"]["spent"] == 0
+        assert ran.data["reused"] is True
         assert sent(cloud, "message") == 1
 
-    def test_an_unknown_result_is_not_told_as_safe_to_repeat(
+    def test_an_unknown_result_names_the_command_that_looks_for_it(
         self, shell: Shell, picture: Path, cloud: local.LocalBackend
     ) -> None:
-        """This command's record ends with it, so the message names the look-up first, and that a repeat pays."""
+        """What is not known yet is looked up later; nothing is sent twice, and the message says so."""
         cloud.faults.add(local.Fault("error_in_stream", "message"))
 
         ran = shell("animate", picture, "--json")
 
         error = ran.data["error"]
         assert (ran.code, error["charged"]) == (5, "maybe")
-        assert "pays again" in error["message"]
-        assert "nemo-video chat status --session" in error["message"]
+        assert "nothing is sent twice" in error["message"]
+        assert "`nemo-video jobs resume`" in error["message"]
         assert sent(cloud, "message") == 1
 
     def test_a_truncated_stream_is_settled_by_the_state(
@@ -311,7 +311,8 @@ class TestTheBackendSaysNo:
     ) -> None:
         """Where the stream ends early, the state shows the work: the video comes, and nothing is sent twice."""
         for pause in ("FIRST_READ_SECONDS", "READ_SECONDS", "CONFIRM_SECONDS"):
-            monkeypatch.setattr(f"nemo_client._messages.{pause}", 0.05)
+            module = "_messages" if pause == "FIRST_READ_SECONDS" else "_settling"
+            monkeypatch.setattr(f"nemo_client.{module}.{pause}", 0.05)
         cloud.faults.add(local.Fault("close_at", "message", at=300))
 
         ran = shell("animate", picture, "--duration", 1, "--json")
@@ -496,8 +497,8 @@ class Child:
             "import resource, signal, sys\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"if {limit}: resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-            "from nemo_client import _messages\n"
-            "_messages.QUIET_SECONDS = 0.0\n"
+            "from nemo_client import _settling\n"
+            "_settling.QUIET_SECONDS = 0.0\n"
             "from nemo_client._cli import main\n"
             "sys.exit(main())\n"
         )
@@ -571,7 +572,7 @@ class TestCtrlC:
             error = ran.data["error"]
             assert heard < 1
             assert (ran.code, error["id"], error["charged"], error["exit_code"]) == (130, "cancelled", "yes", 130)
-            assert "chat export --session" in error["message"]
+            assert "`nemo-video jobs resume " in error["message"]
             assert sent(backend, "message") == 1
             assert sent(backend, "render") == 0
             assert left_behind(Path.cwd()) == []
@@ -594,7 +595,7 @@ class TestCtrlC:
 
         assert took < 2
         assert (ran.code, ran.data["error"]["id"], ran.data["error"]["charged"]) == (130, "shell.left", "maybe")
-        assert "`nemo-video chat status --session " in ran.error_line
+        assert "`nemo-video jobs resume`" in ran.error_line
         assert "Traceback" not in ran.err
         assert left_behind(Path.cwd()) == []
 
@@ -651,7 +652,7 @@ class TestServe:
         for _ in range(2):
             name, value = server.process.stdout.readline().strip().split("=", 1)
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("nemo_client._messages.QUIET_SECONDS", 0.0)
+        monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
 
         ran = shell("animate", picture, "--duration", 1, "--json")
         server.press()

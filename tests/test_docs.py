@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,10 +48,22 @@ def test_every_command_is_documented() -> None:
     """Commands of the shell appear in README, and README names none that is not there."""
     from nemo_client._cli_app import app
 
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    told = set(re.findall(r"nemo-video (\w+)", README))
+    commands = set(_commands(app))
+    told = set(re.findall(r"nemo-video ((?:jobs )?[a-z]\w*)", README))
 
     assert commands == told
+
+
+def _commands(app: typer.Typer) -> Iterator[str]:
+    """The commands of a program, those of its groups with the group's name before them, and the groups."""
+    for command in app.registered_commands:
+        assert command.callback is not None
+        yield command.name or command.callback.__name__
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = str(group.typer_instance.info.name)
+        yield name
+        yield from (f"{name} {each}" for each in _commands(group.typer_instance))
 
 
 def test_the_python_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
