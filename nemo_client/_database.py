@@ -7,6 +7,7 @@ connections checkpoint and write at one moment, and WAL needs shared memory, whi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ._config import ensure_home
 from ._errors import DiskError
@@ -38,6 +39,7 @@ class Database:
         self.path = None if url else directory / "journal.sqlite3"
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
+        self._damage: DiskError | None = None
         self.too_new = False
 
     @contextmanager
@@ -61,58 +63,122 @@ class Database:
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
         try:
-            engine = self._open()
+            engine = self._open(write=write)
             with engine.connect().execution_options(nemo_write=write) as connection, connection.begin():
                 yield connection
+        except IntegrityError as error:
+            if self.too_new:  # a column that this program does not know must be filled
+                raise self.newer() from error
+            raise
         except SQLAlchemyError as error:
-            if isinstance(error, sa.exc.IntegrityError):
-                raise
-            raise self._unusable(error) from error
+            raise self._unusable(error) from (error if isinstance(error, DBAPIError) else None)
+        except (KeyError, TypeError, ValueError) as error:
+            if self.too_new:  # what rows hold by then is not known here
+                raise self.newer() from error
+            raise
 
-    def _open(self) -> Engine:
-        if self._engine is not None:
-            return self._engine
-        existed = self.path is not None and self.path.exists()
-        if self.path is not None and not existed:
-            ensure_home(self.path.parent)
-            self.path.touch(mode=0o600)
-        try:
-            self._engine = self._prepared()
-        except DatabaseError as error:
-            if not (existed and any(word in str(error) for word in _BROKEN)):
+    def newer(self) -> DiskError:
+        """The error for a journal that a newer program has changed."""
+        return DiskError("journal-too-new", path=self._name)
+
+    def _open(self, *, write: bool) -> Engine:
+        """The engine of a database that is there and has this program's tables.
+
+        Damage is told until a writer has heard of it: what only looks (a list that is refreshed beside everything)
+        may pass over an error, and a new journal must not begin unnoticed.
+        """
+        if self._damage is not None:
+            told, self._damage = self._damage, None if write else self._damage
+            raise told
+        if self._engine is None:
+            self._make_file()
+            engine = self._connectable()
+            try:
+                self._prepare(engine)
+            except BaseException:
+                engine.dispose()
                 raise
-            raise self._set_aside() from error
+            self._engine = engine
         return self._engine
 
-    def _prepared(self) -> Engine:
-        engine = _engine(self._url)
-        with engine.connect().execution_options(nemo_write=True) as connection, connection.begin():
-            self.too_new = version(connection) > len(MIGRATIONS)
-            if not self.too_new:
-                migrate(connection, time.time())
-        return engine
+    def _make_file(self) -> None:
+        """The database's file, private to its owner from the first moment; SQLite gives its siblings the same mode."""
+        if self.path is None or self.path.exists():
+            return
+        ensure_home(self.path.parent)
+        try:
+            self.path.touch(mode=0o600)
+        except OSError as error:
+            raise DiskError("journal-unusable", path=self._name, reason=error.strerror or "?") from error
 
-    def _set_aside(self) -> DiskError:
-        """A corrupt journal is kept under another name, never recreated in silence: it says what was paid."""
-        assert self.path is not None  # noqa: S101 - only SQLite files are set aside
-        kept = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        self.path.replace(kept)
-        return DiskError("journal-damaged", charged="maybe", path=self.path, kept=kept.name)
+    def _connectable(self) -> Engine:
+        try:
+            return _engine(self._url)
+        except (ImportError, SQLAlchemyError, ValueError) as error:
+            # Not chained, and only its type is told: such an error quotes the URL, which can hold a password.
+            reason = f"no driver ({error.name})" if isinstance(error, ImportError) else type(error).__name__
+        raise DiskError("journal-unusable", path=self._name, reason=reason)
+
+    def _prepare(self, engine: Engine) -> None:
+        """Apply the migrations that are missing, each in a transaction of its own. A current journal is only read."""
+        with engine.connect().execution_options(nemo_write=False) as connection, connection.begin():
+            applied = version(connection)
+        while applied < len(MIGRATIONS):
+            try:
+                with engine.connect().execution_options(nemo_write=True) as connection, connection.begin():
+                    migrate(connection, time.time())
+                    now = version(connection)
+            except SQLAlchemyError:
+                with engine.connect().execution_options(nemo_write=False) as connection, connection.begin():
+                    now = version(connection)
+                if now <= applied:  # else another process, where writers do not wait for each other, was quicker
+                    raise
+            applied = now
+        self.too_new = applied > len(MIGRATIONS)
+
+    def _set_aside(self, path: Path) -> DiskError:
+        """A damaged journal is kept under another name, with what SQLite has beside it: it says what was paid."""
+        self.close()
+        kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        try:
+            path.replace(kept)
+            for sibling in ("-journal", "-wal", "-shm"):  # they belong to it; a new journal must not be rolled back
+                with contextlib.suppress(FileNotFoundError):
+                    path.with_name(path.name + sibling).replace(kept.with_name(kept.name + sibling))
+        except OSError as error:
+            return DiskError("journal-unusable", path=self._name, reason=error.strerror or "?")
+        self._damage = DiskError("journal-damaged", charged="maybe", path=path, kept=kept.name)
+        return self._damage
+
+    @property
+    def _name(self) -> Path | str:
+        """What the journal is called in errors: never the URL, which can hold a password."""
+        return self.path or "NEMO_JOURNAL_URL"
 
     def _unusable(self, error: SQLAlchemyError) -> DiskError:
-        original = getattr(error, "orig", None)
-        reason = str(original or type(error).__name__).split("\n", 1)[0][:200]
-        if isinstance(error, OperationalError) and "full" in reason:
-            return DiskError("disk-full", path=self.path or "the journal")
-        return DiskError("journal-unusable", path=self.path or "NEMO_JOURNAL_URL", reason=reason)
+        reason = str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0][:200]
+        if self.path is not None:
+            if any(word in reason for word in _BROKEN):
+                return self._set_aside(self.path)
+            self.close()  # the file may have been replaced or removed; the next transaction looks again
+        if "full" in reason:
+            return DiskError("disk-full", path=self._name)
+        return DiskError("journal-unusable", path=self._name, reason=_without_password(reason, self._url))
+
+
+def clock(connection: Connection) -> float:
+    """Seconds since 1970 by the database's own clock, so that machines need not agree on theirs."""
+    if connection.dialect.name == "sqlite":
+        return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar() or 0.0)
+    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.now()))).scalar() or 0.0)
 
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)  # prompts have no place in logs
     path = sa.make_url(url).database
     pool = sa.pool.QueuePool if path else sa.pool.StaticPool  # a database in memory lives in its one connection
-    engine = sa.create_engine(url, poolclass=pool)
+    engine = sa.create_engine(url, poolclass=pool, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -123,6 +189,7 @@ def _engine(url: str) -> Engine:
         if wal_is_safe(sqlite3.sqlite_version_info, path):
             cursor.execute("PRAGMA journal_mode=WAL")
         else:
+            cursor.execute("PRAGMA wal_autocheckpoint=0")  # in case that another process keeps it in WAL
             cursor.execute("PRAGMA journal_mode=DELETE")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
@@ -133,6 +200,11 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _without_password(text: str, url: str) -> str:
+    password = sa.make_url(url).password
+    return text.replace(str(password), "…") if password else text
 
 
 def wal_is_safe(sqlite_version: tuple[int, ...], path: str | os.PathLike[str] | None) -> bool:

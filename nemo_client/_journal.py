@@ -22,10 +22,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
-from ._database import Database
+from ._database import Database, clock
 from ._errors import DiskError, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
-from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, KIND_CODE, OWNERS, SESSIONS
+from ._queries import charges, kinds, open_paid, paid_since, undelivered
+from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 
 logger = logging.getLogger("nemo_client")
@@ -129,19 +130,15 @@ class Journal:
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-        done = (ATTEMPTS.c.account == account, ATTEMPTS.c.state == State.DONE.value)
-        shown = sa.select(ATTEMPTS.c.before.label("key")).where(*done, _kinds("export")).cte("shown", recursive=True)
-        shown = shown.union(sa.select(ATTEMPTS.c.before).join(shown, ATTEMPTS.c.key == shown.c.key).where(*done))
-        query = sa.select(ATTEMPTS).where(*done, _kinds(*PAID), ATTEMPTS.c.free.is_(False))
-        return await self._select(query.where(ATTEMPTS.c.key.not_in(sa.select(shown.c.key))).order_by(ATTEMPTS.c.id))
+        return await self._read(lambda connection: undelivered(connection, account))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
-        return await self._do(self._read_paid_since, profile, moment)
+        return await self._read(lambda connection: paid_since(connection, profile, moment))
 
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
-        return await self._do(self._charges, profile, kind, newest)
+        return await self._read(lambda connection: charges(connection, profile, kind, newest))
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
         """Record a file that lies in its place on this host."""
@@ -153,14 +150,14 @@ class Journal:
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
-        query = sa.select(ATTEMPTS).where(_kinds(*PAID))
+        query = sa.select(ATTEMPTS).where(kinds(*PAID))
         if not hidden:
             query = query.where(ATTEMPTS.c.hidden.is_(False))
         return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
 
     async def exports_of(self, key: str) -> list[Attempt]:
         """The exports behind a step, newest first."""
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, _kinds("export"))
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, kinds("export"))
         return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
 
     async def hide(self, key: str) -> None:
@@ -196,19 +193,23 @@ class Journal:
                 logger.info("the lease could not be renewed (%s)", error.id)
 
     async def _select(self, query: sa.Select[Any]) -> list[Attempt]:
-        def read() -> list[Attempt]:
-            with self._database.reading() as connection:
-                return [attempt_of(row) for row in connection.execute(query)]
+        return await self._read(lambda connection: [attempt_of(row) for row in connection.execute(query)])
 
-        return await self._do(read)
+    async def _read(self, read: Callable[[Connection], _T]) -> _T:
+        def reading() -> _T:
+            with self._database.reading() as connection:
+                return read(connection)
+
+        return await self._do(reading)
 
     def _begin(self, attempt: Attempt) -> Attempt:
-        self._paid_may_go(attempt)
         self._hold()
         now = self._wall()
         fresh = replace(attempt, created=now, changed=now, owner=self._owner.id)
         try:
             with self._database.writing() as connection:
+                if attempt.paid and self._database.too_new:
+                    raise self._database.newer()
                 self._renew(connection)
                 return self._insert(connection, fresh)
         except IntegrityError as error:
@@ -272,50 +273,17 @@ class Journal:
             with self._database.writing() as connection:
                 self._renew(connection)
                 self._queue_up(connection, attempt.account)
-                opened = [each for each in self._open_paid(connection, attempt.account) if each.id != attempt.id]
-                admit(opened, self._paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+                opened = [each for each in open_paid(connection, attempt.account) if each.id != attempt.id]
+                admit(opened, paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
                 return self._moved(connection, attempt, Event.SEND, changes)
         except IntegrityError as error:  # another process met this account for the first time at the same moment
             raise LostRace from error
-
-    def _paid_may_go(self, attempt: Attempt) -> None:
-        if attempt.paid:
-            with self._database.reading():
-                if self._database.too_new:
-                    raise self._database.newer()
 
     def _queue_up(self, connection: Connection, account: str) -> None:
         """One admission at a time for an account: the row is locked until the transaction ends."""
         bump = ACCOUNTS.update().where(ACCOUNTS.c.account == account).values(admissions=ACCOUNTS.c.admissions + 1)
         if connection.execute(bump).rowcount == 0:
             connection.execute(ACCOUNTS.insert().values(account=account, admissions=1))
-
-    def _open_paid(self, connection: Connection, account: str) -> list[Attempt]:
-        query = sa.select(ATTEMPTS).where(
-            ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_((State.SENT.value, State.UNKNOWN.value))
-        )
-        return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
-
-    def _read_paid_since(self, profile: str, moment: float) -> list[Attempt]:
-        with self._database.reading() as connection:
-            return self._paid_since(connection, profile, moment)
-
-    def _paid_since(self, connection: Connection, profile: str, moment: float) -> list[Attempt]:
-        unsent = (State.PLANNED.value, State.REFUSED.value)
-        query = sa.select(ATTEMPTS).where(
-            ATTEMPTS.c.profile == profile, ATTEMPTS.c.sent > moment, ATTEMPTS.c.state.not_in(unsent)
-        )
-        return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
-
-    def _charges(self, profile: str, kind: str, newest: int) -> list[float]:
-        query = (
-            sa.select(ATTEMPTS.c.spent)
-            .where(ATTEMPTS.c.profile == profile, _kinds(kind), ATTEMPTS.c.spent > 0)
-            .order_by(ATTEMPTS.c.id.desc())
-            .limit(newest)
-        )
-        with self._database.reading() as connection:
-            return [float(spent) for (spent,) in connection.execute(query)]
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:
         try:
@@ -401,7 +369,7 @@ class Journal:
             "host": self._owner.host,
             "pid": self._owner.pid,
             "lock": str(self._owner.lock_path),
-            "lease_until": _clock(connection) + LEASE_SECONDS,
+            "lease_until": clock(connection) + LEASE_SECONDS,
         }
         if connection.execute(OWNERS.update().where(OWNERS.c.id == self._owner.id).values(**mine)).rowcount == 0:
             connection.execute(OWNERS.insert().values(id=self._owner.id, **mine))
@@ -412,7 +380,7 @@ class Journal:
             return "ours"
         with self._database.reading() as connection:
             row = connection.execute(sa.select(OWNERS).where(OWNERS.c.id == owner)).first()
-            leased = row is not None and row.lease_until > _clock(connection)
+            leased = row is not None and row.lease_until > clock(connection)
         if row is None:
             return "dead"
         if row.host != self._owner.host:
@@ -435,15 +403,3 @@ class Journal:
             with self._database.writing() as connection:
                 connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
         self._database.close()
-
-
-def _kinds(*kinds: str) -> sa.ColumnElement[bool]:
-    """Attempts of these kinds, in the form that the index knows."""
-    return KIND_CODE.in_(sorted(kind[:4] for kind in kinds))
-
-
-def _clock(connection: Connection) -> float:
-    """Seconds since 1970 by the database's own clock."""
-    if connection.dialect.name == "sqlite":
-        return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar() or 0.0)
-    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.now()))).scalar() or 0.0)

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import shutil
-import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from ._errors import DiskError, RenderFailed
+from ._parts import part_file, sweep
 from ._transfers import disk_error
 
 if TYPE_CHECKING:
@@ -71,40 +71,58 @@ class Destination:
 
 @contextmanager
 def temporary_file(destination: Destination, suffix: str) -> Iterator[Path]:
-    """A temporary file in the destination's folder, gone afterwards unless it was landed."""
-    try:
-        destination.folder.mkdir(parents=True, exist_ok=True)
-        path = destination.folder / f".nemo-{uuid.uuid4().hex}.{suffix}.part"
-        path.open("xb").close()
-    except OSError as error:
-        raise disk_error(error, destination.folder) from error
-    try:
+    """A temporary file in the destination's folder, gone afterwards unless it was landed.
+
+    What dead processes left there is swept first.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            destination.folder.mkdir(parents=True, exist_ok=True)
+            sweep(destination.folder)
+            path = stack.enter_context(part_file(destination.folder, suffix))
+        except OSError as error:
+            raise disk_error(error, destination.folder) from error
         yield path
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def land(temporary: Path, destination: Destination, suffix: str) -> Path:
-    """Give a finished temporary file the first free name; the absolute path. Never replaces a file.
+    """Give a finished temporary file the first free name; the absolute path. Never replaces a file."""
+    for target in free_names(destination, suffix):
+        if land_as(temporary, target):
+            return target
+    raise no_name_left(destination)
+
+
+def free_names(destination: Destination, suffix: str) -> Iterator[Path]:
+    """The names to try, in order, as absolute paths: those that are free at the moment."""
+    first = _first_number(destination)
+    for number in range(first, first + _MAX_TRIES):
+        target = (destination.folder / destination.name(number, suffix)).absolute()
+        if not os.path.lexists(target):
+            yield target
+
+
+def land_as(temporary: Path, target: Path) -> bool:
+    """Give a finished temporary file that very name; False if it is taken.
 
     The name is taken by a hard link (atomic, fails if it exists); file systems without links get an exclusive
     create first and a rename onto that empty file.
     """
     _settle(temporary)
-    first = _first_number(destination)
-    for number in range(first, first + _MAX_TRIES):
-        target = destination.folder / destination.name(number, suffix)
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            continue
-        except OSError:
-            if not _reserve(target):
-                continue
-            _rename_onto(temporary, target)
-        return target.absolute()
-    raise DiskError("disk-unwritable", path=destination.folder, reason="no free name is left")
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        if not _reserve(target):
+            return False
+        _rename_onto(temporary, target)
+    return True
+
+
+def no_name_left(destination: Destination) -> DiskError:
+    """No number is free any more."""
+    return DiskError("disk-unwritable", path=destination.folder, reason="no free name is left")
 
 
 def land_copy(source: Path, destination: Destination, suffix: str) -> Path:

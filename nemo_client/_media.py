@@ -284,7 +284,9 @@ class UploadStore:
         target = self._directory / media.name
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not target.exists():
+            if target.exists():
+                os.utime(target)  # in use again: upkeep goes by age
+            else:
                 self._write(media, target)
         except OSError as error:
             raise disk_error(error, target) from error

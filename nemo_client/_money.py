@@ -62,7 +62,9 @@ def charged(before: Credits | None, after: Credits | None, *, alone: bool) -> Mo
     """What was taken between two balances; `alone` says that nothing else of ours used the account meanwhile."""
     if before is None or after is None:
         return Money(before.available if before else None, after.available if after else None)
-    spent = max(before.held - after.held, 0.0)
+    spent = before.held - after.held
+    if spent < 0 or (spent == 0 and after.frozen > before.frozen):  # topped up meanwhile, or not taken yet
+        return Money(before.available, after.available)
     return Money(before.available, after.available, spent, "exact" if alone else "at most")
 
 

@@ -6,6 +6,8 @@ between hosts, and by the database's own clock.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import socket
 import uuid
@@ -40,7 +42,7 @@ class Owner:
     @property
     def lock_path(self) -> Path:
         """The file whose lock says that this owner lives."""
-        return self.directory / "owners" / f"{self.id}.lock"
+        return self.directory / "owners" / f"{self._tag}-{self.id}.lock"
 
     def hold(self) -> None:
         """Take the lock of this owner; it ends with the process, however that ends."""
@@ -49,10 +51,31 @@ class Owner:
                 self.lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 lock = _lock(self.lock_path)
                 lock.acquire()
+                while not self.lock_path.exists():  # swept by another process between its creation and its lock
+                    lock.release()
+                    lock.acquire()
             except (OSError, Timeout) as error:
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 raise DiskError("home-unusable", path=self.directory, reason=reason) from error
             self._lock = lock
+
+    def sweep(self) -> list[str]:
+        """Remove the lock files of this host's owners that ended without doing so; their ids.
+
+        Those of other hosts are left alone: a lock there need not be seen here (network file systems).
+        """
+        gone = []
+        for path in self.lock_path.parent.glob(f"{self._tag}-*.lock"):
+            if path == self.lock_path:
+                continue
+            with contextlib.suppress(Timeout, OSError), _lock(path).acquire(timeout=0):
+                gone.append(path.stem.partition("-")[2])
+                path.unlink(missing_ok=True)  # not on Windows, where the release does it
+        return gone
+
+    @property
+    def _tag(self) -> str:
+        return hashlib.sha256(self.host.encode()).hexdigest()[:8]
 
     def release(self) -> None:
         """Give the lock back and remove its file."""

@@ -7,6 +7,7 @@ its POST, and after an ambiguous answer that id is asked for first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -21,16 +22,29 @@ from ._errors import (
     ApiError,
     BadAnswer,
     ConnectionBroken,
+    LostRace,
     NemoError,
     PlanError,
     RateLimited,
     RenderFailed,
+    SessionBusy,
     SignInError,
     TransportError,
 )
 from ._flights import Flight
-from ._landing import Checked, Destination, check_video, file_digest, land, land_copy, temporary_file
+from ._landing import (
+    Checked,
+    Destination,
+    check_video,
+    file_digest,
+    free_names,
+    land_as,
+    land_copy,
+    no_name_left,
+    temporary_file,
+)
 from ._models import RenderJob
+from ._parts import sweep
 from ._polling import Pace
 from ._progress import Progress
 from ._results import Output
@@ -41,6 +55,7 @@ logger = logging.getLogger("nemo_client")
 RENDER_MINUTES: Final = 30
 CANCEL_SECONDS: Final = 10.0
 LOST_LOOKS: Final = 8
+RACES: Final = 10
 _FREE_FAIR_SECONDS: Final = 0.5
 _FREE_QUICKEST: Final = 0.1
 
@@ -82,13 +97,19 @@ class Renderer:
         """
         turn = self._turns.setdefault(render.key, asyncio.Lock())
         async with turn:
-            return await self._deliver(render, destination, flight)
+            for _ in range(RACES):
+                with contextlib.suppress(LostRace):  # another process renders the same: look again
+                    return await self._deliver(render, destination, flight)
+            raise SessionBusy("session-busy")
 
     async def _deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
         known = await self._desk.journal.latest(render.key)
-        if known is not None and known.state is State.DONE:
+        if known is not None and await self._may_be_there(known):
             there = await self._still_there(known, destination, render.output.format)
             if there is not None:
+                if known.state is State.SENT:  # its process died right after the file had its name
+                    await asyncio.to_thread(sweep, destination.folder)
+                    await self._desk.journal.move(known, Event.FINISH)
                 flight.report(Progress("done", reused=True))
                 return there
         attempt = await self._begin(known, render, destination)
@@ -98,6 +119,12 @@ class Renderer:
             if flight.given_up:  # anything else only detaches, and the render is taken up again
                 await self.stop(attempt)
             raise
+
+    async def _may_be_there(self, known: Attempt) -> bool:
+        """Whether a file of it may lie in its place; that of another process which lives is that one's."""
+        if known.state is State.SENT:
+            return await self._desk.journal.life(known) in ("ours", "dead")
+        return known.state is State.DONE
 
     async def _begin(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
         """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
@@ -139,13 +166,24 @@ class Renderer:
                 flight.report(Progress("check"))
                 checked = await asyncio.to_thread(check_video, temporary)
                 named = destination.sized(checked.width, checked.height)
-                path = await asyncio.to_thread(land, temporary, named, render.output.format)
+                path = await self._land(attempt, temporary, named, render.output.format, checked)
         except NemoError as error:
             await self._note_failure(attempt, error)
             raise
-        done = await self._desk.journal.move(attempt, Event.FINISH)
-        await self._desk.journal.deliver(done, path, asdict(checked))
-        return Delivered(path, done.facts["render_id"], checked, reused=False)
+        with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
+            await self._desk.journal.move(attempt, Event.FINISH)
+        return Delivered(path, attempt.facts["render_id"], checked, reused=False)
+
+    async def _land(
+        self, attempt: Attempt, temporary: Path, destination: Destination, suffix: str, checked: Checked
+    ) -> Path:
+        """Give the file its name, which is recorded first: should this process die now, the file is known."""
+        names = free_names(destination, suffix)
+        while (target := await asyncio.to_thread(next, names, None)) is not None:
+            await self._desk.journal.deliver(attempt, target, asdict(checked))
+            if await asyncio.to_thread(land_as, temporary, target):
+                return target
+        raise no_name_left(destination)
 
     async def _still_there(self, known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
         """A delivered file of this render whose content is unchanged: itself if its name fits, else a copy."""
@@ -168,8 +206,11 @@ class Renderer:
     async def _note_failure(self, attempt: Attempt, error: NemoError) -> None:
         """A render that failed is given up; one that may still run, or lies ready, keeps its id for the next try."""
         newest = await self._desk.journal.latest(attempt.key)
-        if newest is not None and newest.state is State.SENT and isinstance(error, RenderFailed):
-            await self._desk.journal.move(newest, Event.DECLINE, facts={"error": error.id, "render_id": ""})
+        if newest is None or newest.owner != attempt.owner:  # another process tries it, too
+            return
+        if newest.state is State.SENT and isinstance(error, RenderFailed):
+            with contextlib.suppress(LostRace):  # the first error is the one to tell
+                await self._desk.journal.move(newest, Event.DECLINE, facts={"error": error.id, "render_id": ""})
 
     async def _started(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
         kept = attempt.facts.get("render_id")

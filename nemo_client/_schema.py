@@ -87,6 +87,16 @@ DELIVERIES: Final = Table(
     Index("deliveries_attempt", "attempt"),
 )
 
+TIDIED: Final = Table(
+    "tidied",
+    METADATA,
+    Column("key", String(64), primary_key=True),
+)
+"""Delivered exports whose old drafts, replies and evidence are gone already."""
+
+KIND_CODE: Final = sa.literal_column('substr("key", 1, 4)', String)
+"""The beginning of an attempt's kind, written as the index has it, else the index is not used."""
+
 Migration = tuple[str, Callable[[Connection], None]]
 
 
@@ -96,7 +106,20 @@ def _first(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: Final[Sequence[Migration]] = (("owners, attempts, sessions, accounts, deliveries", _first),)
+def _lists_and_upkeep(connection: Connection) -> None:
+    """Indices for the lists of jobs and charges, and what upkeep remembers.
+
+    As text: an `Index` of the table above would be made by the first migration, too.
+    """
+    connection.exec_driver_sql("CREATE INDEX attempts_created ON attempts (created)")
+    connection.exec_driver_sql('CREATE INDEX attempts_profile_kind ON attempts (profile, substr("key", 1, 4))')
+    TIDIED.create(connection)
+
+
+MIGRATIONS: Final[Sequence[Migration]] = (
+    ("owners, attempts, sessions, accounts, deliveries", _first),
+    ("indices for lists, upkeep", _lists_and_upkeep),
+)
 
 
 def version(connection: Connection) -> int:
@@ -108,11 +131,12 @@ def version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, now: float) -> None:
-    """Apply what is missing, in the transaction of `connection`."""
+    """Apply the next missing migration, if there is one, with its record, in the transaction of `connection`."""
     applied = version(connection)
-    if applied == 0 and not sa.inspect(connection).has_table(MIGRATED.name):
-        MIGRATED.create(connection)
-    for number, (name, change) in enumerate(MIGRATIONS, start=1):
-        if number > applied:
-            change(connection)
-            connection.execute(MIGRATED.insert().values(number=number, name=name, applied=now))
+    if applied >= len(MIGRATIONS):
+        return
+    if applied == 0:
+        MIGRATED.create(connection, checkfirst=True)
+    name, change = MIGRATIONS[applied]
+    change(connection)
+    connection.execute(MIGRATED.insert().values(number=applied + 1, name=name, applied=now))

@@ -88,8 +88,9 @@ class Settler:
         money = await self.money(attempt, baseline)
         if money.spent != 0 or money.certainty != "exact":
             return await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
+        attempt = await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
         await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
-        return await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
+        return attempt
 
     async def found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
         """As `shown`; a state that cannot be read shows nothing."""

@@ -31,8 +31,9 @@ _words
 _errors
 _config _handles _phrases _steps _owners _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database
-_money _envelope _accounts _flights _turn _journal
-_http _results _jobs _parts
+_money _envelope _accounts _flights _turn _queries
+_journal
+_http _results _jobs _parts _upkeep
 _transfers _outcomes
 _client _media _landing
 _desk

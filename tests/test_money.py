@@ -47,10 +47,12 @@ def test_branches_never_promise_more_than_there_is(available: int, branches: int
 
 
 def test_a_charge_is_the_drop_of_what_is_held() -> None:
-    """`frozen` alone is a reservation; a top-up meanwhile is no negative charge."""
+    """`frozen` alone is a reservation; with a top-up meanwhile, or while it is only reserved, nothing is known."""
     assert charged(balance(300), balance(100, 100), alone=True) == Money(300, 100, 100, "exact")
     assert charged(balance(300), balance(200), alone=False) == Money(300, 200, 100, "at most")
-    assert charged(balance(100), balance(500), alone=True).spent == 0
+    assert charged(balance(100), balance(500), alone=True) == Money(100, 500, None, "unknown")
+    assert charged(balance(300), balance(200, 100), alone=True) == Money(300, 200, None, "unknown")
+    assert charged(balance(300), balance(300), alone=True) == Money(300, 300, 0, "exact")
     assert charged(balance(100), None, alone=True) == Money(100, None, None, "unknown")
     assert charged(None, balance(100), alone=True) == Money(None, 100, None, "unknown")
 
@@ -69,5 +71,5 @@ def test_the_money_of_several_steps_is_their_sum_as_sure_as_the_least() -> None:
 def test_limits_count_what_is_known_else_the_estimate() -> None:
     """A message whose charge is not known counts as a usual one."""
     assert cost("generate", Money(spent=80.0)) == 80
-    assert cost("generate", Money()) == cost("generate", None) == 100
-    assert cost("edit", None) == 50
+    assert cost("generate", Money()) == 100
+    assert cost("edit", Money()) == 50

@@ -133,6 +133,9 @@ class Api:
             if "refuse" in hits:
                 cut_connection(request, reset=True)
                 return web.Response()
+            if (closed := hits.get("close_before_headers")) and not closed["accepted"]:
+                cut_connection(request, reset=False)
+                return web.Response()
             if (stall := hits.get("stall")) and stall["at"] == "request":
                 await asyncio.sleep(stall["seconds"])
             try:
