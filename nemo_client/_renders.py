@@ -149,7 +149,8 @@ class Renderer:
         try:
             return await self._once(attempt, render, destination, flight)
         except (RenderFailed, ApiError, BadAnswer) as error:
-            if not _worth_another(error):
+            newest = await self._desk.journal.latest(render.key)
+            if not _worth_another(error) or (newest is not None and newest.facts.get("error") == "cancelled"):
                 raise
             logger.info("the render is tried once more (%s)", error.id)
         attempt = await self._desk.journal.latest(render.key) or attempt

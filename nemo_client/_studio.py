@@ -22,7 +22,7 @@ from ._client import NemoClient, message_payload
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits
-from ._errors import InputError, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from ._errors import InputError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job
@@ -274,7 +274,12 @@ class Studio:
         caller = caller or Caller()
         session = await self.upload(media, language=language, prompt=wish.prompt, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
-        video = await self.export(turned.session, destination, output, caller=caller)
+        try:
+            video = await self.export(turned.session, destination, output, caller=caller)
+        except NemoError as error:
+            if turned.money.spent and not turned.reused:  # the export is free, what it shows was paid for just now
+                error.charged = "yes"
+            raise
         return replace(video, reused=turned.reused)
 
     async def collect(
