@@ -56,7 +56,7 @@ async def listed(run: Run, limit: int, everything: bool) -> Outcome:
     data = {"jobs": [job.to_json() for job in jobs]}
     if not jobs:
         return Outcome("", data, (say("jobs.none", lang),))
-    rows = [say("jobs.head", lang).split(","), *(_row(job, lang) for job in jobs)]
+    rows = [f"  {say('jobs.head', lang)}".split(","), *(_row(job, lang) for job in jobs)]
     notes = (say("jobs.unfinished", lang),) if any(job.unfinished for job in jobs) else ()
     return Outcome(_table(rows), data, notes=notes)
 
@@ -187,7 +187,7 @@ def _agreed(run: Run, job: Job) -> None:
     if not sys.stdin.isatty():
         raise InputError("jobs-yes", job=job.id)
     run.screen.warn(say("jobs.pays", lang, job=job.id, prompt=_beginning(job)))
-    run.screen.ask(say("jobs.ask", lang))
+    run.screen.ask(say("jobs.ask", lang) + " ")
     answer = ""
     with contextlib.suppress(EOFError):
         answer = input()

@@ -48,7 +48,7 @@ def login(run: Run, asked: Login) -> Outcome:
 def _typed(run: Run, chosen: Profile) -> Token:
     """The token from a prompt that does not show it, or from a pipe; never from an argument, which others can see."""
     if sys.stdin.isatty():
-        text = getpass.getpass(say("login.prompt", run.screen.lang, profile=chosen.name), sys.stderr)
+        text = getpass.getpass(say("login.prompt", run.screen.lang, profile=chosen.name) + " ", sys.stderr)
     else:
         text = sys.stdin.readline()
     text = text.strip()
