@@ -188,11 +188,16 @@ class Messenger:
             raise await self._desk.no_credits(baseline.credits) from error
 
     async def _release(self, attempt: Attempt) -> None:
-        """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back."""
+        """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back.
+
+        Only by its epoch is the record known to be this one's: another Studio of this process has the same owner, and
+        a message of its own that is out must never be called refused.
+        """
         newest = await self._desk.journal.latest(attempt.key)
-        if newest is None or newest.number != attempt.number or await self._desk.journal.life(newest) != "ours":
+        if newest is None or newest.number != attempt.number:
             return
-        event = {State.PLANNED: Event.RELEASE, State.SENT: Event.REFUSE}.get(newest.state)
+        own = {(State.PLANNED, attempt.epoch): Event.RELEASE, (State.SENT, attempt.epoch + 1): Event.REFUSE}
+        event = own.get((newest.state, newest.epoch))
         if event is not None:
             with contextlib.suppress(LostRace):  # the first error is the one to tell
                 await self._desk.journal.move(newest, event)

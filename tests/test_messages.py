@@ -680,3 +680,23 @@ def test_the_reads_are_the_contracts() -> None:
     """5 reads, a stream of at most 16 minutes, a horizon of 20."""
     assert (UNCHANGED_READS, STREAM_SECONDS, HORIZON_SECONDS) == (5, 960, 1200)
     assert Event.BREAK.value == "break"
+
+
+async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -> None:
+    """Two Studios of one process have one owner: one whose plan fails must not take back the other's message."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        journal = studio._desk.journal
+        planned = await journal.begin(Attempt("generate-x", 1, State.PLANNED, "nemo", session_id="s", account="a"))
+        sent = await journal.move(await journal.move(planned, Event.TAKE_OVER), Event.SEND)
+
+        await studio._messenger._release(planned)
+        kept = await journal.latest("generate-x")
+        own = await journal.begin(Attempt("generate-y", 1, State.PLANNED, "nemo", session_id="s", account="a"))
+        await journal.move(own, Event.SEND)
+        await studio._messenger._release(own)
+        taken_back = await journal.latest("generate-y")
+
+    assert kept == sent
+    assert taken_back is not None
+    assert taken_back.state is State.REFUSED
