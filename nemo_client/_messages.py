@@ -81,7 +81,9 @@ class Messenger:
             raise
         except (Exception, asyncio.CancelledError):
             flight.committed = False
-            await self._yield(place.session_id, message)
+            newest = await self._desk.journal.latest(message.key)
+            if newest is None or newest.state not in (State.SENT, State.UNKNOWN):  # of another Studio, and out
+                await self._yield(place.session_id, message)
             raise
         return await self._send(attempt, message, baseline, flight)
 
