@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ._config import redact
 from ._errors import FileTooLarge, InputError, UnsupportedFile
+from ._parts import part_file, sweep
 from ._transfers import UploadPart, disk_error
 from ._words import FORMATS
 
@@ -313,11 +314,10 @@ class UploadStore:
         return gone
 
     def _write(self, media: Media, target: Path) -> None:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{id(media)}.part")
-        try:
+        sweep(self._directory)
+        with part_file(self._directory, "upload", 0o600) as temporary:
             digest = hashlib.sha256()
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as out:
+            with temporary.open("r+b") as out:
                 for chunk in _chunks(media):
                     out.write(chunk)
                     digest.update(chunk)
@@ -326,8 +326,6 @@ class UploadStore:
             if media.fingerprint.startswith("file:") and media.fingerprint != f"file:{digest.hexdigest()}":
                 raise InputError("file-unreadable", name=media.name, reason="it changed while it was read")
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _chunks(media: Media) -> Iterator[bytes]:

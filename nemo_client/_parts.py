@@ -1,4 +1,4 @@
-"""Temporary files in the folder where a video shall land, and the sweep of those whose process died.
+"""Temporary files where a video shall land or an upload is kept, and the sweep of those whose process died.
 
 A process holds an operating-system lock on each of its own, which ends with it, however that ends. Where there are
 no such locks (Windows, some network file systems), and for files of other hosts, age decides.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
 import time
 import uuid
@@ -25,9 +26,9 @@ ABANDONED_SECONDS: Final = 24 * 3600.0
 
 
 @contextmanager
-def part_file(folder: Path, suffix: str) -> Iterator[Path]:
+def part_file(folder: Path, suffix: str, mode: int = 0o666) -> Iterator[Path]:
     """A new, empty file in `folder`, which exists; gone afterwards, whatever happens to this process at last."""
-    path, held = _created(folder, suffix)
+    path, held = _created(folder, suffix, mode)
     try:
         yield path
     finally:
@@ -49,11 +50,11 @@ def sweep(folder: Path) -> None:
                     path.unlink()
 
 
-def _created(folder: Path, suffix: str) -> tuple[Path, BinaryIO | None]:
+def _created(folder: Path, suffix: str, mode: int) -> tuple[Path, BinaryIO | None]:
     """A new file, and its handle where that holds a lock."""
     while True:
         path = folder / f".nemo-{_tag()}-{uuid.uuid4().hex}.{suffix}.part"
-        file = path.open("xb")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode), "r+b")
         if sys.platform == "win32":  # an open file could be neither renamed nor removed there
             file.close()
             return path, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from PIL import Image
 
 from nemo_client import FileTooLarge, InputError, Media, UnsupportedFile, from_file, from_pixels, from_url, read_pixels
 from nemo_client._media import MAX_UPLOAD_BYTES, UploadStore
+from nemo_client._parts import part_file
 
+ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(0, 256, (24, 16, 3), np.uint8)
 ALPHA = np.dstack([PIXELS, RNG.integers(0, 256, (24, 16), np.uint8)])
@@ -340,6 +343,24 @@ def test_uploaded_bytes_are_kept_for_later(tmp_path: Path) -> None:
     assert (decoded(kept) == PIXELS).all()
     assert store.find("pixels:x", "../../etc/passwd", "") is None
     assert sorted(each.name for each in (tmp_path / "uploads").iterdir()) == [media.name]
+
+
+def test_half_an_upload_of_a_dead_process_goes_with_the_next_one(tmp_path: Path) -> None:
+    """Killed while it kept a picture; one that still writes keeps its file."""
+    dies = (
+        "import os, sys; from pathlib import Path; from nemo_client._parts import part_file\n"
+        "part_file(Path(sys.argv[1]), 'upload', 0o600).__enter__().write_bytes(b'half')\n"
+        "os._exit(9)"
+    )
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    subprocess.run([sys.executable, "-c", dies, str(folder)], cwd=ROOT, check=False)
+    assert len(list(folder.iterdir())) == 1
+
+    with part_file(folder, "upload", 0o600) as written:
+        media = UploadStore(tmp_path).keep(from_file(saved(tmp_path, "a.png")))
+
+        assert {each.name for each in folder.iterdir()} == {media.name, written.name}
 
 
 def test_addresses_need_no_keeping(tmp_path: Path) -> None:
