@@ -43,12 +43,26 @@ if TYPE_CHECKING:
     from ._intents import route, translate
     from ._jobs import LATEST, Job, list_jobs, pick_job
     from ._journal import Journal
+    from ._kept import forget_job, pictures_of, thumbnail
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
-    from ._progress import Caller, Progress
+    from ._money import FREE, Money, together
+    from ._profiles import (
+        Described,
+        check_given_up,
+        default_profile,
+        delete_profile,
+        described,
+        save_profile,
+        set_default,
+        set_token,
+    )
+    from ._progress import Budget, Caller, Progress
     from ._results import FORMATS, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED, Output, Turned, Video, Wish
+    from ._sound import from_samples
     from ._studio import Studio
-    from ._words import say
+    from ._views import TimelineView
+    from ._words import say, what_and_hint
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "_accounts": ("account_text",),
@@ -86,18 +100,33 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_intents": ("route", "translate"),
     "_jobs": ("Job", "LATEST", "list_jobs", "pick_job"),
     "_journal": ("Journal",),
+    "_kept": ("forget_job", "pictures_of", "thumbnail"),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
-    "_progress": ("Caller", "Progress"),
+    "_money": ("FREE", "Money", "together"),
+    "_profiles": (
+        "Described",
+        "check_given_up",
+        "default_profile",
+        "delete_profile",
+        "described",
+        "save_profile",
+        "set_default",
+        "set_token",
+    ),
+    "_progress": ("Budget", "Caller", "Progress"),
     "_results": ("FORMATS", "Output", "QUALITIES", "RATIOS", "RESOLUTIONS", "Turned", "Video", "WHEN_CHANGED", "Wish"),
+    "_sound": ("from_samples",),
     "_studio": ("Studio",),
-    "_words": ("say",),
+    "_views": ("TimelineView",),
+    "_words": ("say", "what_and_hint"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "CLOUD",
     "FORMATS",
+    "FREE",
     "LANGUAGES",
     "LATEST",
     "LOCAL",
@@ -109,11 +138,13 @@ __all__ = [
     "ApiError",
     "AuthHandle",
     "BadAnswer",
+    "Budget",
     "Caller",
     "Cancelled",
     "ClientIdRefused",
     "ConnectError",
     "ConnectionBroken",
+    "Described",
     "Destination",
     "DiskError",
     "FileTooLarge",
@@ -125,6 +156,7 @@ __all__ = [
     "LocalError",
     "LostRace",
     "Media",
+    "Money",
     "NemoClient",
     "NemoError",
     "NoCredits",
@@ -141,26 +173,40 @@ __all__ = [
     "SessionHandle",
     "SignInError",
     "Studio",
+    "TimelineView",
     "TransportError",
     "Turned",
     "UnsupportedFile",
     "Video",
     "Wish",
     "account_text",
+    "check_given_up",
+    "default_profile",
+    "delete_profile",
+    "described",
+    "forget_job",
     "from_file",
     "from_pixels",
+    "from_samples",
     "from_url",
     "home",
     "last_frame",
     "list_jobs",
     "pick_job",
+    "pictures_of",
     "profile",
     "profiles",
     "read_pixels",
     "redact",
     "route",
+    "save_profile",
     "say",
+    "set_default",
+    "set_token",
+    "thumbnail",
+    "together",
     "translate",
+    "what_and_hint",
 ]
 __version__ = "0.1.0"
 

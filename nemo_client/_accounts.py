@@ -89,6 +89,26 @@ class CredentialStore:
             "origin": profile.origin,
             "expires_at": token.expires_at.isoformat() if token.expires_at else None,
         }
+        self._save(entries)
+
+    def remove(self, name: str) -> bool:
+        """Forget the token of the profile of that name, whether it had one; the caller holds the lock."""
+        entries = self._load()
+        if name not in entries:
+            return False
+        del entries[name]
+        self._save(entries)
+        return True
+
+    def version(self) -> tuple[int, ...]:
+        """Another value whenever the file was changed: every change replaces it."""
+        try:
+            info = self._path.stat()
+        except OSError:
+            return ()
+        return (info.st_ino, info.st_mtime_ns, info.st_size)
+
+    def _save(self, entries: Mapping[str, object]) -> None:
         write_private(self._path, json.dumps({"version": 1, "tokens": entries}, indent=1) + "\n")
 
     def _load(self) -> dict[str, object]:
@@ -170,12 +190,16 @@ class Account:
         self._now = now
         self._signing_up = asyncio.Lock()
         self._known: Token | None = None
+        self._read: tuple[int, ...] = ()
         self._under_way: asyncio.Future[Token] | None = None
 
     async def token(self) -> Token:
         given = known_token(self._profile)
         if given is not None:
             return given
+        changed = self._store.version() != self._read  # by the settings page, `login`, or another process's sign-up
+        if changed:
+            self._known = None
         if self._known is None or self._known.expired(self._now()):
             return await self._another(refused=None)
         return self._known
@@ -228,6 +252,7 @@ class Account:
                 logger.warning("the free token lasts for this run only: %s", error)
             return fresh
         finally:
+            self._read = self._store.version()  # under the lock that every change holds: that of what was read
             lock.release()
 
     async def _acquired(self) -> FileLock:

@@ -13,14 +13,13 @@ from typing import Final
 from ._accounts import Account, CredentialStore, FixedToken, Token, TokenSource, known_token, registration_link
 from ._cli_run import Run
 from ._cli_screen import Outcome
-from ._client import NemoClient
+from ._client import NemoClient, renew_client_id
 from ._config import Profile, client_id, ensure_home, home, lock_failed, profile
 from ._errors import InputError, SignInError, TransportError
 from ._http import Http
 from ._jobs import id_of
 from ._journal import Journal
 from ._steps import State
-from ._studio import renew_client_id
 from ._words import say
 
 MAX_TOKEN_CHARACTERS: Final = 4096

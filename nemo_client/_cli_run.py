@@ -23,7 +23,7 @@ from ._errors import Cancelled, Charged, NemoError, ResultUnknown
 from ._handles import SessionHandle
 from ._intents import translate
 from ._jobs import id_of
-from ._progress import Caller
+from ._progress import Budget, Caller
 from ._results import Turned
 from ._words import say
 
@@ -45,7 +45,7 @@ class Run:
     def __init__(self, screen: Screen, profile: str = CLOUD, max_credits: int = 0) -> None:
         self.screen = screen
         self.profile = profile
-        self.caller = Caller(screen.progress, max_credits)
+        self.caller = Caller(screen.progress, Budget(max_credits))
         self.presses = 0
         self.session_id = ""
         self.job_id = ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
+from ._config import client_id
 from ._envelope import open_envelope
 from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInError
 from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
@@ -52,6 +55,11 @@ class NemoClient:
         payload = {"task_id": task_id, "session_id": session_id}
         data = await self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
         return self._model(Claim, data, "the project page")
+
+    async def project_page(self, task_id: str, session_id: str) -> str:
+        """The address that opens a project in a browser; it holds a claim token."""
+        claim = await self.claim_token(task_id, session_id)
+        return f"{self.http.profile.web_url}/workspace/claim?ct={quote(claim.claim_token, safe='')}"
 
     async def upload_files(
         self, session_id: str, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None
@@ -204,3 +212,10 @@ def message_payload(session_id: str, message: str) -> bytes:
         "new_message": {"parts": [{"text": message}]},
     }
     return json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+
+
+async def renew_client_id(client: NemoClient, directory: Path) -> bool:
+    """Use another client id from now on; False where it is given, so that there is none."""
+    fresh = await asyncio.to_thread(client_id, directory, renew=True)
+    changed, client.http.client_id = fresh != client.http.client_id, fresh
+    return changed

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from ._errors import DiskError, InputError
@@ -27,6 +27,8 @@ VERSION: Final = "0.1.0"
 API_URL: Final = "https://mega-api-prod.nemovideo.ai"
 WEB_URL: Final = "https://nemovideo.com"
 SKILL: Final = "image-to-video-model-ai"
+
+PROFILES_FILE: Final = "profiles.json"
 
 CLOUD: Final = "nemo"
 LOCAL: Final = "local preview"
@@ -155,13 +157,21 @@ def profile(name: str, directory: Path | None = None) -> Profile:
 
 def profiles(directory: Path | None = None) -> dict[str, Profile]:
     """All profiles by name: the cloud, the local preview, and those of `profiles.json` in the home directory."""
-    known = {CLOUD: _cloud(), LOCAL: Profile(LOCAL, free=True)}
-    for name, entry in _read_profiles(home(directory) / "profiles.json").items():
-        if name == CLOUD:
-            known[CLOUD] = _with_limits(known[CLOUD], entry)
-        elif name != LOCAL:
-            known[name] = _user_profile(name, entry)
+    known = built_in()
+    for name, entry in profiles_file(home(directory) / PROFILES_FILE)["profiles"].items():
+        if name != LOCAL and isinstance(entry, dict):
+            known[name] = profile_of(name, entry)
     return known
+
+
+def built_in() -> dict[str, Profile]:
+    """The profiles that are always there."""
+    return {CLOUD: _cloud(), LOCAL: Profile(LOCAL, free=True)}
+
+
+def profile_of(name: str, entry: Mapping[str, object]) -> Profile:
+    """The profile that an entry of `profiles.json` describes; the cloud's has limits only."""
+    return _with_limits(_cloud(), entry) if name == CLOUD else _user_profile(name, entry)
 
 
 def _cloud() -> Profile:
@@ -170,17 +180,17 @@ def _cloud() -> Profile:
     return Profile(CLOUD, api, web, token_env="NEMO_TOKEN")  # noqa: S106 - the variable's name, not a token
 
 
-def _read_profiles(path: Path) -> dict[str, Mapping[str, object]]:
+def profiles_file(path: Path) -> dict[str, Any]:
+    """What `profiles.json` holds: `profiles` by name, and `default`, a name; an `InputError` where it is broken."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return {"profiles": {}}
     except (OSError, ValueError) as error:
         raise InputError("profile-broken", name="*", file=path.name, reason=type(error).__name__) from error
-    entries = data.get("profiles") if isinstance(data, dict) else None
-    if not isinstance(entries, dict):
+    if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
         raise InputError("profile-broken", name="*", file=path.name, reason='expected {"profiles": {NAME: {...}}}')
-    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    return data
 
 
 def _user_profile(name: str, entry: Mapping[str, object]) -> Profile:

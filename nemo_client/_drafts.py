@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Any
@@ -229,10 +230,14 @@ _TEXT_NAMES = ("text", "content", "title", "name")
 def _read(draft: Draft | None) -> list[_Track]:
     tracks = []
     for track in _tracks(draft):
-        kind = _number(track.get("tt"))
-        name = _KINDS.get(int(kind), "other") if kind is not None and kind.is_integer() else "other"
-        tracks.append(_Track(name, tuple(_segments(track, name))))
+        kind = _kind(track)
+        tracks.append(_Track(kind, tuple(_segments(track, kind))))
     return tracks
+
+
+def _kind(track: Mapping[str, Any]) -> str:
+    kind = _number(track.get("tt"))
+    return _KINDS.get(int(kind), "other") if kind is not None and kind.is_integer() else "other"
 
 
 def _segments(track: Mapping[str, Any], kind: str) -> Iterator[_Segment]:
@@ -315,6 +320,46 @@ def _percent(volume: float) -> str:
 
 def _size(value: tuple[int, int]) -> str:
     return f"{value[0]}x{value[1]}"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A segment as it is drawn: its place in ms, its title (`""` if it has none), its times and loudness in words."""
+
+    start: float
+    end: float
+    title: str
+    times: str
+
+
+@dataclass(frozen=True)
+class BarTrack:
+    """A track as it is drawn; `kind` is `video`, `audio`, `text` or `other`."""
+
+    kind: str
+    bars: tuple[Bar, ...]
+
+    def name(self, lang: str = "en") -> str:
+        """What people call such a track."""
+        return _words(lang)[self.kind]
+
+
+def bars(draft: Draft | None, most: int = 200) -> Iterator[BarTrack]:
+    """Tracks and their first `most` segments in their order, for drawing; read as they are asked for."""
+    for track in _tracks(draft):
+        kind = _kind(track)
+        yield BarTrack(kind, tuple(map(_bar, islice(_segments(track, kind), most))))
+
+
+def track_count(draft: Draft | None, lang: str = "en") -> str:
+    """`Timeline (3 tracks)`."""
+    count = len(_tracks(draft))
+    return _words(lang)["track" if count == 1 else "tracks"].format(n=count).rstrip(":：")
+
+
+def _bar(segment: _Segment) -> Bar:
+    loud = "" if segment.volume is None else f", {_percent(segment.volume)}"
+    return Bar(segment.start, segment.end, segment.title, f"{_seconds(segment.start)}-{_seconds(segment.end)}s{loud}")
 
 
 # --- What changed -------------------------------------------------------------------------------------------------

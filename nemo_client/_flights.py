@@ -18,23 +18,32 @@ _T = TypeVar("_T")
 class Flight:
     """Work that goes on, whoever still waits for it.
 
+    `about` is the step that it counts for, as people see it.
     `committed` is set when a paid message goes out: from then on a cancel detaches, it does not stop the work.
-    `given_up` is set when its last waiter gave it up and it was told to stop.
+    `given_up` is set when its last waiter gave it up and it was told to stop. `usual` is how many seconds such work
+    takes here, `price` how many credits, each None where that is not known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, about: str = "") -> None:
+        self.about = about
         self.callers: list[Caller] = []
         self.task: asyncio.Task[Any] | None = None
         self.committed = False
         self.given_up = False
         self.latest: Progress | None = None
+        self.usual: float | None = None
+        self.price: float | None = None
+
+    def left(self, elapsed: float) -> float | None:
+        """About how many seconds are left after `elapsed`; None once it takes longer than usual."""
+        return self.usual - elapsed if self.usual and elapsed < self.usual else None
 
     def report(self, progress: Progress) -> None:
         """Tell every waiter, from the loop: one that fails at it must not break the work, which may be paid."""
         self.latest = progress
         loop = asyncio.get_running_loop()
         for caller in self.callers:
-            loop.call_soon(caller.on_progress, progress)
+            loop.call_soon(caller.take, progress)
 
     def give_up(self) -> None:
         """Tell the work to stop; it cleans up after itself."""
@@ -61,19 +70,19 @@ class Flights:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s ended with %s", key, type(error).__name__)
 
-    async def join(self, key: str, start: Callable[[Flight], Awaitable[_T]], caller: Caller) -> _T:
-        """Wait for the work `key`, starting it if it is not under way.
+    async def join(self, key: str, start: Callable[[Flight], Awaitable[_T]], caller: Caller, *, about: str = "") -> _T:
+        """Wait for the work `key`, starting it if it is not under way; it counts for the step `about` (else `key`).
 
         A cancelled waiter leaves. When the last one leaves because the user gave up, work that was not committed
         is cancelled (it cleans up after itself); in all other cases it goes on, for whoever asks next.
         """
         flight = await self._living(key)
         if flight is None:
-            flight = self._flights[key] = Flight()
+            flight = self._flights[key] = Flight(about or key)
             flight.task = asyncio.ensure_future(start(flight))
             flight.task.add_done_callback(lambda task: self._landed(key, task))
         elif flight.latest is not None:
-            caller.on_progress(flight.latest)
+            caller.take(flight.latest)
         flight.callers.append(caller)
         assert flight.task is not None  # noqa: S101 - set five lines up, or by whoever started it
         try:
@@ -97,6 +106,10 @@ class Flights:
         self._flights.pop(key, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s ended with %s", key, type(error).__name__)
+
+    def running(self) -> dict[str, Progress]:
+        """How the work under way stands, by the step that it counts for."""
+        return {flight.about: flight.latest for flight in self._flights.values() if flight.latest is not None}
 
     @property
     def committed(self) -> int:

@@ -8,9 +8,12 @@ from datetime import datetime, timezone
 
 from . import _drafts
 from ._attempts import Attempt
+from ._database import Database
 from ._errors import InputError
 from ._journal import Journal
 from ._money import Money
+from ._owners import Owner
+from ._queries import exports_behind, media_behind, newest_files
 from ._steps import State
 
 LATEST = "latest unfinished"
@@ -66,9 +69,16 @@ async def list_jobs(journal: Journal, *, limit: int = 50, hidden: bool = False) 
         known = newest.get(attempt.key)
         if "text" in attempt.facts and (known is None or attempt.number > known.number):  # else taken up, never sent
             newest[attempt.key] = attempt
-    exports = {key: await journal.exports_of(key) for key in newest}
+
+    def read(database: Database, owner: Owner) -> tuple[dict[str, list[Attempt]], dict[str, str]]:
+        with database.reading() as connection:
+            exports = exports_behind(connection, list(newest))
+            keys = [each.key for some in exports.values() for each in some]
+            return exports, newest_files(connection, keys, owner.host)
+
+    exports, files = await journal.work(read)
     shown = _shown(newest, (key for key, found in exports.items() if any(each.state is State.DONE for each in found)))
-    return [await _job(journal, attempt, exports[key], key in shown) for key, attempt in newest.items()]
+    return [_job(attempt, exports[key], files, key in shown) for key, attempt in newest.items()]
 
 
 def _shown(steps: Mapping[str, Attempt], delivered: Iterable[str]) -> set[str]:
@@ -82,14 +92,13 @@ def _shown(steps: Mapping[str, Attempt], delivered: Iterable[str]) -> set[str]:
     return shown
 
 
-async def _job(journal: Journal, attempt: Attempt, exports: Sequence[Attempt], delivered: bool) -> Job:
-    landed = [export for export in exports if export.state is State.DONE]
-    files = [each for export in landed for each in await journal.deliveries(export.key)]
+def _job(attempt: Attempt, exports: Sequence[Attempt], files: Mapping[str, str], delivered: bool) -> Job:
+    landed = [files[each.key] for each in exports if each.state is State.DONE and each.key in files]
     return Job(
         id_of(attempt.key), attempt.key, attempt.kind, attempt.state.value, attempt.profile,
         str(attempt.facts["text"] or ""), attempt.created, attempt.changed, attempt.session_id, attempt.task_id,
         Money.from_json(attempt.facts.get("money")).spent, str(attempt.facts.get("error") or ""), delivered,
-        not delivered and _owed(attempt), attempt.hidden, str(files[0].path) if files else "",
+        not delivered and _owed(attempt), attempt.hidden, landed[0] if landed else "",
     )  # fmt: skip
 
 
@@ -103,19 +112,24 @@ def _owed(attempt: Attempt) -> bool:
 
 async def uploads_behind(journal: Journal, job: Job) -> set[str]:
     """Names of the kept uploads that this job follows on, and no other job that is shown."""
-    keys = {each.key for each in await list_jobs(journal, limit=EVERY)} - {job.key}
-    others = [await _uploads_of(journal, key) for key in keys]
-    return (await _uploads_of(journal, job.key)).difference(*others)
+    others = {each.key for each in await list_jobs(journal, limit=EVERY)} - {job.key}
+    found = await uploads_of(journal, [job.key, *others])
+    mine = {name for name, _ in found.pop(job.key)}
+    return mine.difference(name for uploads in found.values() for name, _ in uploads)
 
 
-async def _uploads_of(journal: Journal, key: str) -> set[str]:
-    names: set[str] = set()
-    step = await journal.latest(key)
-    while step is not None:
-        media = step.facts.get("media", ()) if step.kind == "upload" else ()
-        names |= {name for fingerprint, name, _ in media if not fingerprint.startswith("url:")}
-        step = await journal.latest(step.before) if step.before else None
-    return names
+async def uploads_of(journal: Journal, keys: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """(name, MIME type) of the kept uploads that each of these steps follows on, the nearest first."""
+
+    def read(database: Database, _: Owner) -> dict[str, list[list[str]]]:
+        with database.reading() as connection:
+            return media_behind(connection, keys)
+
+    found = await journal.work(read)
+    return {
+        key: [(name, mime) for fingerprint, name, mime in media if not fingerprint.startswith("url:")]
+        for key, media in found.items()
+    }
 
 
 def id_of(key: str) -> str:

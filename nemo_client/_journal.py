@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
-from ._queries import charges, kinds, open_paid, paid_since, undelivered
+from ._queries import charges, kinds, open_paid, paid_since, seconds, undelivered
 from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 
@@ -139,6 +140,11 @@ class Journal:
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
         return await self._read(lambda connection: charges(connection, profile, kind, newest))
+
+    async def usual_seconds(self, profile: str, kind: str, newest: int = 20) -> float | None:
+        """How long a step of that kind takes on this machine: the median of the newest finished ones."""
+        taken = await self._read(lambda connection: seconds(connection, profile, kind, newest))
+        return median(taken) if taken else None
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
         """Record a file that lies in its place on this host."""

@@ -10,7 +10,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -34,11 +34,13 @@ _LOCAL_ONLY: Final = {"protocol_whitelist": "file"}  # a play list in the place 
 @dataclass(frozen=True)
 class Destination:
     """Where a video shall go: `folder`/`stem`, numbered like ComfyUI's own files (`stem_00001_.mp4`) or, from the
-    shell, only on collision (`stem-2.mp4`)."""
+    shell, only on collision (`stem-2.mp4`). `tags` are written into a file that is made for it, as far as its format
+    holds any."""
 
     folder: Path
     stem: str
     numbering: Numbering = "always"
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def name(self, number: int, suffix: str) -> str:
         """The file name with that number, from 1."""
@@ -47,7 +49,7 @@ class Destination:
         return f"{self.stem}.{suffix}" if number == 1 else f"{self.stem}-{number}.{suffix}"
 
     def to_json(self) -> dict[str, str]:
-        """As plain JSON data, for the journal."""
+        """As plain JSON data, for the journal; the tags stay out, they hold the workflow."""
         return {"folder": str(self.folder), "stem": self.stem, "numbering": self.numbering}
 
     @classmethod

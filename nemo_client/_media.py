@@ -300,6 +300,10 @@ class UploadStore:
         target = self._directory / Path(name).name
         return Media(fingerprint, name, mime, target) if target.is_file() else None
 
+    def place(self, name: str) -> Path:
+        """Where kept bytes of that name lie, if they are still there."""
+        return self._directory / Path(name).name
+
     def forget(self, names: Iterable[str]) -> int:
         """Delete kept bytes; how many there were. Whoever wants to upload them again needs the picture itself."""
         gone = 0

@@ -160,29 +160,33 @@ class Messenger:
             if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
                 raise Cancelled("cancelled")
             flight.committed = attempt.paid  # before the record says so: no cancel may come in between
-            return await self._admitted(attempt, baseline, caller), baseline
+            flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
+            return await self._admitted(attempt, baseline, flight, caller), baseline
         except LostRace:
             raise
         except (Exception, asyncio.CancelledError):
             await self._release(attempt)
+            caller.budget.release(attempt.key)
             raise
 
-    async def _admitted(self, attempt: Attempt, baseline: Baseline, caller: Caller) -> Attempt:
+    async def _admitted(self, attempt: Attempt, baseline: Baseline, flight: Flight, caller: Caller) -> Attempt:
         """The attempt as sent, in one transaction with the check of credits and limits."""
         journal, profile = self._desk.journal, self._desk.profile
         kinds = {attempt.kind, *ESTIMATES}
         seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
         expected = {kind: estimate(kind, charges) for kind, charges in seen.items()}
+        flight.price = expected.get(attempt.kind, 0.0)
         facts: dict[str, Any] = {"baseline": baseline.to_json()}
 
         def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
             facts["alone"] = not opened
             if baseline.credits is None:
                 return
-            self._check_limits(expected, attempt.kind, day, caller)
+            self._check_limits(expected, attempt.kind, attempt.key, day, caller)
             others = [expected[other.kind] for other in opened]
             if not admits(baseline.credits, expected[attempt.kind], others, seen=bool(seen[attempt.kind])):
                 raise NoCredits(code=2001)
+            caller.budget.take(attempt.key, expected[attempt.kind])
 
         try:
             return await journal.commit(attempt, admit, facts=facts, run=caller.run)
@@ -204,12 +208,14 @@ class Messenger:
             with contextlib.suppress(LostRace):  # the first error is the one to tell
                 await self._desk.journal.move(newest, event)
 
-    def _check_limits(self, expected: Mapping[str, float], kind: str, day: Sequence[Attempt], caller: Caller) -> None:
+    def _check_limits(
+        self, expected: Mapping[str, float], kind: str, key: str, day: Sequence[Attempt], caller: Caller
+    ) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
         profile = self._desk.profile
         costs = [(each, cost(each.kind, Money.from_json(each.facts.get("money")), expected)) for each in day]
         limits = (
-            (caller.max_credits, "max_credits", 0.0),
+            (caller.budget.limit, "max_credits", caller.budget.without(key)),
             (profile.run_limit, "run_limit", sum(taken for each, taken in costs if each.run == caller.run)),
             (profile.day_limit, "day_limit", sum(taken for _, taken in costs)),
         )
@@ -252,7 +258,7 @@ class Messenger:
                     heard = clock()
                     if not isinstance(event, Heartbeat):
                         turn.add(event)
-                        flight.report(Progress(stage, tool=_tool(turn), elapsed=heard - started))
+                        flight.report(_progress(turn, stage, flight, heard - started))
         finally:
             ticker.cancel()
 
@@ -261,7 +267,7 @@ class Messenger:
             await asyncio.sleep(1.0)
             started, heard = times()
             now = self._desk.clock()
-            flight.report(Progress(stage, tool=_tool(turn), elapsed=now - started, quiet=now - heard))
+            flight.report(_progress(turn, stage, flight, now - started, now - heard))
 
     async def _broken(
         self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, why: str
@@ -324,6 +330,12 @@ def _baseline_of(attempt: Attempt) -> Baseline:
 
 def _stage(kind: Kind) -> Any:
     return kind if kind in ("generate", "edit", "chat") else "generate"
+
+
+def _progress(turn: Turn, stage: Any, flight: Flight, elapsed: float, quiet: float = 0.0) -> Progress:
+    return Progress(
+        stage, tool=_tool(turn), elapsed=elapsed, quiet=quiet, left=flight.left(elapsed), price=flight.price
+    )
 
 
 def _tool(turn: Turn) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from . import _words
@@ -19,7 +19,8 @@ Stage = Literal[
 class Progress:
     """How a step stands. `fraction` of this stage in 0..1 or None; `tool` is what the backend works with.
 
-    `elapsed` and `quiet` (since the last sign of life) are seconds, `left` an estimate of seconds or None.
+    `elapsed` and `quiet` (since the last sign of life) are seconds, `left` an estimate of seconds or None. `price` is
+    what the step is expected to take, in credits; None where that is not known yet, 0 where it is free.
     """
 
     stage: Stage
@@ -29,6 +30,7 @@ class Progress:
     quiet: float = 0.0
     left: float | None = None
     reused: bool = False
+    price: float | None = None
 
     def text(self, lang: str | None = None) -> str:
         """One line for people."""
@@ -44,7 +46,9 @@ class Progress:
         if self.elapsed >= 1:
             line += f" · {self.elapsed:.0f} s"
         if self.left is not None:
-            line += f" (~{self.left:.0f} s)"
+            line += f" · {_words.say('progress.left', lang, seconds=f'{self.left:.0f}')}"
+        if self.price:
+            line += f" · {_words.say('progress.price', lang, credits=f'{self.price:g}')}"
         return line
 
 
@@ -57,16 +61,52 @@ def _ignore(_: Progress) -> None:
     return None
 
 
+class Budget:
+    """What several callers may spend together, in credits (0 = no limit): the items of one list, the run of a node.
+
+    A message counts with its estimate from its admission on, and with what it took once that is known.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self._taken: dict[str, float] = {}
+
+    def without(self, key: str) -> float:
+        """What all messages but the step `key` count for."""
+        return sum(credits for step, credits in list(self._taken.items()) if step != key)
+
+    def take(self, key: str, credits: float) -> None:
+        """Count the step `key` with so many credits."""
+        self._taken[key] = credits
+
+    def correct(self, key: str, credits: float) -> None:
+        """What the step `key` took in truth, if it was counted here."""
+        if key in self._taken:
+            self._taken[key] = credits
+
+    def release(self, key: str) -> None:
+        """The step `key` was not sent."""
+        self._taken.pop(key, None)
+
+
 @dataclass(eq=False)
 class Caller:
     """One who waits for work: takes progress, says whether the user gave up, and belongs to a run.
 
-    `run` names the ComfyUI prompt, shell command or batch that limits count for; `max_credits` is its own limit
-    (0 = none). Set `gave_up` before cancelling the task that waits: a user's cancel of the last waiter also stops
-    the render, anything else only detaches.
+    `run` names the ComfyUI prompt, shell command or batch that the profile's limit counts for; `budget` is what this
+    caller may spend, alone or together with others. Set `gave_up` before cancelling the task that waits: a user's
+    cancel of the last waiter also stops the render, anything else only detaches. `later` are seconds of work that
+    will follow the step waited for.
     """
 
     on_progress: OnProgress = _ignore
-    max_credits: int = 0
+    budget: Budget = field(default_factory=Budget)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     gave_up: bool = False
+    later: float = 0.0
+
+    def take(self, progress: Progress) -> None:
+        """Progress of the step waited for, told with what will follow it."""
+        if self.later and progress.left is not None:
+            progress = replace(progress, left=progress.left + self.later)
+        self.on_progress(progress)

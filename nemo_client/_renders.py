@@ -49,6 +49,7 @@ from ._polling import Pace
 from ._progress import Progress
 from ._results import Output
 from ._steps import Event, State
+from ._tags import tagged
 
 logger = logging.getLogger("nemo_client")
 
@@ -166,14 +167,23 @@ class Renderer:
                 await self._fetch(job, attempt.facts["render_id"], temporary, flight)
                 flight.report(Progress("check"))
                 checked = await asyncio.to_thread(check_video, temporary)
-                named = destination.sized(checked.width, checked.height)
-                path = await self._land(attempt, temporary, named, render.output.format, checked)
+                path, checked = await self._finish(attempt, temporary, checked, destination, render.output.format)
         except NemoError as error:
             await self._note_failure(attempt, error)
             raise
         with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
             await self._desk.journal.move(attempt, Event.FINISH)
         return Delivered(path, attempt.facts["render_id"], checked, reused=False)
+
+    async def _finish(
+        self, attempt: Attempt, video: Path, checked: Checked, destination: Destination, suffix: str
+    ) -> tuple[Path, Checked]:
+        """Write the destination's tags into a whole video, and land it."""
+        with contextlib.ExitStack() as stack:
+            opened = tagged(video, checked, destination, suffix)
+            ready, checked = await asyncio.to_thread(stack.enter_context, opened)
+            named = destination.sized(checked.width, checked.height)
+            return await self._land(attempt, ready, named, suffix, checked), checked
 
     async def _land(
         self, attempt: Attempt, temporary: Path, destination: Destination, suffix: str, checked: Checked
@@ -250,7 +260,8 @@ class Renderer:
         """Look at the render until it is completed, at moments predicted from its progress."""
         started = self._desk.clock()
         free = self._desk.profile.free
-        pace = Pace(fair=_FREE_FAIR_SECONDS, quickest=_FREE_QUICKEST) if free else Pace()
+        usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
+        pace = Pace(usual, _FREE_FAIR_SECONDS, _FREE_QUICKEST) if free else Pace(usual)
         misses = 0
         while True:
             elapsed = self._desk.clock() - started

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _drafts, _prompts
 from ._accounts import Account, FixedToken, Token, TokenSource, registration_link
 from ._attempts import Attempt
-from ._client import NemoClient, message_payload
+from ._client import NemoClient, message_payload, renew_client_id
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits
@@ -33,13 +33,15 @@ from ._messages import Messenger
 from ._models import Credits
 from ._money import Money, together
 from ._outcomes import Message
-from ._progress import Caller
+from ._profiles import MayReplace
+from ._progress import Caller, Progress
 from ._renders import Render, Renderer
 from ._results import WHEN_CHANGED, Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key
 from ._upkeep import upkeep, writable
+from ._views import TimelineView, view_of
 
 if TYPE_CHECKING:
     from .local import LocalBackend
@@ -98,7 +100,7 @@ class Studio:
                 chosen,
                 place,
                 lambda: client.anonymous_token(),
-                _MayReplace(journal),
+                MayReplace(journal),
                 lambda: renew_client_id(client, place),
             )
         client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
@@ -136,6 +138,10 @@ class Studio:
     async def drain(self, *, only_committed: bool = True) -> None:
         """Read the streams of paid messages that are out to their end, or wait for all that is under way."""
         await self._desk.flights.drain(only_committed=only_committed)
+
+    def running(self) -> dict[str, Progress]:
+        """How what is under way stands, by step key; an export counts for the message behind it."""
+        return self._desk.flights.running()
 
     async def credits(self) -> Credits:
         """The account's balance."""
@@ -248,7 +254,7 @@ class Studio:
         place = f"{key} {destination.folder} {destination.stem}"
         try:
             delivered = await self._desk.flights.join(
-                place, lambda flight: self._renderer.deliver(render, destination, flight), caller
+                place, lambda flight: self._renderer.deliver(render, destination, flight), caller, about=session.key
             )
         except SessionGone as error:
             raise await self._sessions.gone(source) from error
@@ -272,8 +278,10 @@ class Studio:
     ) -> Video:
         """The whole way: upload, generate, export."""
         caller = caller or Caller()
+        caller.later = await self._desk.journal.usual_seconds(self._desk.profile.name, "export") or 0.0
         session = await self.upload(media, language=language, prompt=wish.prompt, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
+        caller.later = 0.0
         try:
             video = await self.export(turned.session, destination, output, caller=caller)
         except NemoError as error:
@@ -296,7 +304,8 @@ class Studio:
         """
         caller = caller or Caller()
         turned = await self._again(job, caller)
-        destination, output = await self._wanted(job) or (destination, output)
+        place, output = await self._wanted(job) or (destination, output)
+        destination = replace(place, tags=destination.tags)
         return await self.export(turned.session, destination, output, caller=caller)
 
     async def resend(self, job: Job, *, caller: Caller | None = None) -> Turned:
@@ -332,6 +341,12 @@ class Studio:
             stopped = await self._renderer.stop(export) or stopped
         return stopped
 
+    async def project_page(self, job: Job) -> str:
+        """The address that opens the job's project in a browser, made now: a secret for the person who asks."""
+        if self._desk.profile.free or not (job.session_id and job.task_id):
+            raise InputError("page-none", job=job.id)
+        return await self._desk.client.project_page(job.task_id, job.session_id)
+
     async def _wanted(self, job: Job) -> tuple[Destination, Output] | None:
         """Where an export of the job was wanted, and as what, if one was asked for."""
         for export in await self._desk.journal.exports_of(job.key):
@@ -359,6 +374,11 @@ class Studio:
         source = await self._sessions.recorded(_usable(session))
         return _drafts.timeline_summary(source.facts.get("draft") or {}, session.language)
 
+    async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
+        """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
+        source = await self._sessions.recorded(_usable(session))
+        return await view_of(self._desk, source, session.language if language == "auto" else language)
+
     async def _say(
         self, kind: Kind, session: SessionHandle, inputs: dict[str, object], text: str, caller: Caller | None
     ) -> Turned:
@@ -376,11 +396,14 @@ class Studio:
         done = await self._desk.flights.join(
             message.key, lambda flight: self._messenger.carry_out(message, flight, caller), caller
         )
+        money = Money.from_json(done.facts.get("money"))
+        if money.sure is not None:
+            caller.budget.correct(message.key, money.sure)
         return Turned(
             self._handle(done, language),
             str(done.facts.get("reply") or ""),
             _drafts.timeline_summary(done.facts.get("draft") or {}, language),
-            Money.from_json(done.facts.get("money")),
+            money,
             reused=known is not None and known.state is State.DONE,
         )
 
@@ -396,26 +419,6 @@ class Studio:
 
     def _handle(self, attempt: Attempt, language: str) -> SessionHandle:
         return handle_of(attempt, language)
-
-
-class _MayReplace:
-    """Whether an anonymous token may be replaced: no step of its account is open or undelivered."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def __call__(self, account: str) -> bool:
-        opened = await self._journal.open_attempts(account)
-        if any(each.state is not State.PLANNED for each in opened):  # a planned one was never sent
-            return False
-        return not await self._journal.undelivered(account)
-
-
-async def renew_client_id(client: NemoClient, directory: Path) -> bool:
-    """Use another client id from now on; False where it is given, so that there is none."""
-    fresh = await asyncio.to_thread(client_id, directory, renew=True)
-    changed, client.http.client_id = fresh != client.http.client_id, fresh
-    return changed
 
 
 def _open_local(directory: Path) -> LocalBackend:

@@ -7,6 +7,7 @@ English, and a fact that is missing shows as `?`, because a failure to word an e
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -81,6 +82,10 @@ _EN: Final[dict[str, str]] = {
     "image-too-large": "The image has {width} x {height} pixels; at most {limit} million pixels can be used.",
     "image-not-finite": "The image holds values that are not numbers (NaN or infinite). Look at the node it comes from.",
     "image-shape": "The image has shape {shape}; expected [batch, height, width, 1, 3 or 4 channels].",
+    "one-source": "Give exactly one of source, audio and video (now: {given}).",
+    "source-outside": "There is no file {name} in ComfyUI's input, output or temp folder. Other folders have to be named in NEMO_ALLOWED_DIRS on the server.",
+    "audio-shape": "AUDIO of shape {shape} at {rate} Hz cannot be sent. Expected [1, channels, samples].",
+    "audio-not-finite": "The audio has values that are no numbers (NaN or infinite).",
     "image-empty": "There is no image in this batch.",
     "mask-shape": "The mask has shape {shape}; expected [height, width] or [batch, height, width], one or one an image.",
     "mask-jpeg": "A mask cannot be sent as jpeg. Choose encoding auto, png or webp.",
@@ -105,6 +110,9 @@ _EN: Final[dict[str, str]] = {
     "output-format": "--output ends in .{suffix}, but --format says {format}. Let them agree, or leave one out.",
     "serve-failed": "The local preview cannot listen on {host}, port {port}: {reason}.",
     "chat-no-session": "There is no session to look at. Give --session to go on with one, or --image to start one.",
+    "chat.exported": "Exported: {path}",
+    "chat.upload": "To add pictures, sounds or videos, put NemoVideo Upload Image or NemoVideo Upload File or URL before this node and connect their session.",
+    "chat.proposal": "The backend proposes (this costs credits): {message}",
     "chat-upload": "Say which picture: give it with --image, or type the path of its file.",
     "limit": "This would cost about {estimate} credits; with {spent} spent before, that is more than the limit of {limit} ({limit_name}). Raise the limit to send it.",
     # The local disk.
@@ -131,6 +139,13 @@ _EN: Final[dict[str, str]] = {
     "stage.done": "Done",
     "progress.tool": "{stage}: {tool}",
     "progress.still": "Still working",
+    "progress.left": "about {seconds} s left",
+    "progress.price": "about {credits} credits",
+    "progress.free": "nothing charged",
+    "progress.spent": "{credits} credits",
+    "progress.spent-left": "{credits} credits, {left} left",
+    "progress.some": "{done} of {total} finished",
+    "progress.failed": "Item {number} failed: {reason}",
     "progress.reused": "found in the journal",
     # Results.
     "credits": "{available} credits available, {frozen} reserved, {total} in total.",
@@ -197,9 +212,31 @@ _EN: Final[dict[str, str]] = {
     "login-variable": "{variable} is set and goes before any stored token. Unset it first.",
     "login-free": "Profile {name!r} works on this machine and needs no token.",
     "token-odd": "That is no token: expected one line of plain characters without spaces.",
+    # The settings page and the list of jobs in the browser.
+    "profile-free": "Profile {name!r} works on this machine, free, and has no limits.",
+    "profile-built-in": "Profile {name!r} is built in; it cannot be deleted, and its address is not changed here. Give another profile a name of its own.",
+    "profile-pinned": "The token of profile {name!r} comes from {variable}, so its address is not changed here. Change it in profiles.json on the server.",
+    "token-gives-up": "With the stored free account, these jobs would be given up: {jobs}. Resume them first, or confirm that they are given up.",
+    "origin-foreign": "This request came from another page. Open ComfyUI by the address that it is served at; a proxy must pass on the Host header.",
+    "body-not-json": "The request's body is not JSON. Send a JSON object with Content-Type application/json.",
+    "body-too-large": "The request's body is too large. At most {limit} bytes are read.",
+    "picture-none": "There is no picture of job {job}.",
+    "page-none": "Job {job} has no project page. Only projects on the cloud have one.",
+    "folder-none": "The video of job {job} is not in ComfyUI's output folder. Resume the job to deliver it again, for free.",
+    "folder-remote": "A folder can be opened only by who sits at the machine that ComfyUI runs on. The video lies in {path}.",
+    "folder-no-program": "No file manager could be started on the machine that ComfyUI runs on. The video lies in {path}.",
+    "resume-unsent": "Job {job} was never sent, and nothing was charged. Queue its workflow again to send it.",
+    "board.refused": "It was refused before any work on it, and nothing was charged. Queue its workflow again.",
+    "board.out": "The message of job {job} is out: it cannot be called back, goes on at the backend, and is charged. Resume collects the video.",
+    "board.stopped": "The render of job {job} was stopped. Rendering is free, and what was paid for is kept: Resume renders it again.",
+    "board.idle": "Nothing of job {job} is running.",
+    "board.idle-kept": "Nothing of job {job} is running. What was made is kept: Resume delivers it.",
 }
 
 TEXTS: Final[dict[str, Mapping[str, str]]] = {"en": _EN}
+"""The tables that are loaded; `table` loads the others when they are first spoken."""
+
+LANGUAGES: Final = ("en", "zh")
 
 
 class _Facts(dict[str, object]):
@@ -208,20 +245,61 @@ class _Facts(dict[str, object]):
 
 
 def language(preferred: str | None = None) -> str:
-    """The language to speak: `NEMO_LANG`, else `preferred` (a handle's), else English; only known ones count."""
+    """The language to speak: `NEMO_LANG`, else `preferred` (a handle's), else English; only known ones count.
+
+    A code counts up to its first separator: `zh-CN`, `zh_TW` and `zh_CN.UTF-8` are all `zh`.
+    """
     for choice in (os.environ.get("NEMO_LANG"), preferred):
         if choice:
-            short = choice.replace("_", "-").split("-")[0].lower()
-            if short in TEXTS:
+            short = choice.strip().replace("_", "-").split("-")[0].split(".")[0].lower()
+            if short in LANGUAGES:
                 return short
     return DEFAULT_LANGUAGE
 
 
+def table(lang: str) -> Mapping[str, str]:
+    """The texts of a language of `LANGUAGES`."""
+    if lang == "zh" and lang not in TEXTS:
+        from . import _words_zh  # only who speaks it pays for it
+
+        TEXTS[lang] = _words_zh.TEXTS
+    return TEXTS[lang]
+
+
 def say(text_id: str, lang: str | None = None, /, **facts: object) -> str:
-    """The text `text_id` with `facts` filled in; never raises."""
-    table = TEXTS.get(lang or DEFAULT_LANGUAGE, _EN)
-    template = table.get(text_id) or _EN.get(text_id) or text_id
+    """The text `text_id` with `facts` filled in, in the language that `language(lang)` means; never raises."""
+    spoken = language(lang)
+    return _filled(_template(text_id, spoken), facts, spoken)
+
+
+def what_and_hint(text_id: str, lang: str | None = None, /, **facts: object) -> tuple[str, str]:
+    """As `say`, in two: what happened (the text's first sentence), and what to do about it, which may be empty."""
+    spoken = language(lang)
+    what, _, hint = _SENTENCE.sub("\n", _template(text_id, spoken), count=1).partition("\n")
+    return _filled(what, facts, spoken), _filled(hint, facts, spoken)
+
+
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=。)(?=.)")
+
+
+def _template(text_id: str, spoken: str) -> str:
+    return table(spoken).get(text_id) or _EN.get(text_id) or text_id
+
+
+def _filled(template: str, facts: Mapping[str, object], spoken: str) -> str:
     try:
-        return template.format_map(_Facts(facts))
+        return template.format_map(_Facts(_worded(facts, spoken)))
     except (ValueError, AttributeError, LookupError, TypeError):  # `{width:d}` and the like on a missing fact
         return template
+
+
+_PHRASED: Final = ("call", "expected", "file", "name", "reason", "state")
+"""Facts that can be English words of ours; what is not in the list of phrases stays as it is."""
+
+
+def _worded(facts: Mapping[str, object], lang: str) -> Mapping[str, object]:
+    if lang == DEFAULT_LANGUAGE:
+        return facts
+    from ._words_zh import phrase
+
+    return {name: phrase(fact) if name in _PHRASED and isinstance(fact, str) else fact for name, fact in facts.items()}

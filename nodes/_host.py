@@ -7,11 +7,12 @@ Call the progress functions from the node's own coroutine only: each looks at th
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,11 +82,21 @@ class Display:
             self._bar.update_absolute(steps)
 
 
+def prompt_server() -> Any:
+    """ComfyUI's server; None where there is none."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+
+
+def send_event(name: str) -> None:
+    """Tell all browsers that something happened, from any thread."""
+    server = prompt_server()
+    if server is not None:
+        server.send_sync(name, {}, None)
+
+
 def send_text(text: str, node_id: str) -> None:
     """A line of text under the node, for the client that queued the prompt."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
+    server = prompt_server()
     if server is not None and node_id:
         server.send_progress_text(text, node_id, getattr(server, "client_id", None))
 
@@ -102,6 +113,82 @@ def video(path: Path) -> Any:
     from comfy_api.input_impl import VideoFromFile
 
     return VideoFromFile(str(path))
+
+
+_SENT_AS_IS: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi")
+
+
+def video_file(video: Any, folder: Path) -> Path:
+    """A VIDEO as a file: its own, if it is one that is used whole, else written into `folder`. Blocks."""
+    from comfy_api.util import VideoCodec, VideoContainer
+
+    window = getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
+    source = video.get_stream_source() if hasattr(video, "get_stream_source") else None
+    if isinstance(source, str) and source.lower().endswith(_SENT_AS_IS) and not any(window):
+        return Path(source)
+    path = folder / "video.mp4"
+    video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
+    return path
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is a web address, not a file."""
+    return re.match(r"\s*https?://", source, re.IGNORECASE) is not None
+
+
+def readable_file(source: str) -> Path:
+    """A file that a workflow may name: inside ComfyUI's input, output or temp folder, or one of NEMO_ALLOWED_DIRS.
+
+    `name.mp4`, `name.mp4 [output]` and whole paths are understood, with quotes or backslashes around and in them. An
+    `InputError` for everything else, links that lead out of these folders included: a workflow comes from a stranger.
+    """
+    text = source.strip().strip("\"'").strip()
+    annotated = _ANNOTATED.fullmatch(text)
+    name, kind = (annotated[1], annotated[2]) if annotated else (text, "")
+    folders = _folders(kind)
+    for candidate in _candidates(name, folders):
+        real = Path(os.path.realpath(candidate))
+        if any(real.is_relative_to(folder) for folder in folders) and real.is_file():
+            return real
+    raise InputError("source-outside", name=os.path.basename(name.replace("\\", "/"))[:120] or "?")
+
+
+def file_stamp(source: str) -> str:
+    """Time and size of the file behind a source, for IS_CHANGED; empty where there is none."""
+    if not source.strip() or is_address(source):
+        return ""
+    try:
+        info = readable_file(source).stat()
+    except (InputError, OSError, ValueError):
+        return ""
+    return f"{info.st_mtime_ns} {info.st_size}"
+
+
+_ANNOTATED: Final = re.compile(r"(.*?)\s*\[(input|output|temp)\]")
+
+
+def _folders(kind: str) -> list[Path]:
+    """The real folders that files may come from: one of ComfyUI's by its name, else all."""
+    import folder_paths
+
+    found = {
+        "input": folder_paths.get_input_directory(),
+        "output": folder_paths.get_output_directory(),
+        "temp": folder_paths.get_temp_directory(),
+    }
+    if kind:
+        return [Path(os.path.realpath(found[kind]))]
+    allowed = [part for part in os.environ.get("NEMO_ALLOWED_DIRS", "").split(os.pathsep) if part.strip()]
+    return [Path(os.path.realpath(os.path.expanduser(folder.strip()))) for folder in [*found.values(), *allowed]]
+
+
+def _candidates(name: str, folders: list[Path]) -> Iterator[Path]:
+    """Where a name may lie: as it stands, and with the backslashes of Windows read as folders."""
+    for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
+        if "\0" in spelling:
+            continue
+        for folder in folders:
+            yield folder / spelling  # an absolute spelling stands for itself
 
 
 def check_home() -> None:
@@ -123,7 +210,20 @@ def check_home() -> None:
         raise DiskError("home-served", path=home())
 
 
-def destination(prefix: str) -> Destination:
+def workflow_tags(graph: Any, extra: Any) -> dict[str, str]:
+    """What ComfyUI's own Save Video writes into a file: the prompt and the workflow; nothing if that is disabled.
+
+    `graph` and `extra` are the hidden inputs PROMPT and EXTRA_PNGINFO.
+    """
+    from comfy.cli_args import args
+
+    if getattr(args, "disable_metadata", False):
+        return {}
+    found = {**(extra if isinstance(extra, dict) else {}), "prompt": graph}
+    return {str(name): json.dumps(value) for name, value in found.items() if value is not None}
+
+
+def destination(prefix: str, tags: Mapping[str, str] | None = None) -> Destination:
     """Where files of that prefix go: inside ComfyUI's output folder, its tokens filled in.
 
     `%width%` and `%height%` are left for the time when the video is there.
@@ -142,7 +242,7 @@ def destination(prefix: str) -> Destination:
         raise InputError("prefix-odd", prefix=prefix[:120])
     if stem in ("", ".", "..") or any(ord(char) < 32 or char in '<>:"|?*' for char in relative):
         raise InputError("prefix-odd", prefix=prefix[:120])
-    return Destination(folder, stem)
+    return Destination(folder, stem, tags=tags or {})
 
 
 _DATE: Final = re.compile(r"%date(?::([^%]*))?%")
@@ -174,6 +274,15 @@ def fill_tokens(text: str, now: time.struct_time) -> str:
     for token, form in _TOKENS.items():
         text = text.replace(f"%{token}%", _DATE_PARTS[form](now))
     return text
+
+
+def find_view(path: Path) -> dict[str, str] | None:
+    """How ComfyUI's browser names a file, if it lies in the output folder. Blocks."""
+    import folder_paths
+
+    output = os.path.abspath(folder_paths.get_output_directory())
+    inside = path.is_relative_to(output) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(output))
+    return view_of(path) if inside and path.is_file() else None
 
 
 def view_of(path: Path) -> dict[str, str]:

@@ -45,6 +45,17 @@ def to_image(pixels: Pixels) -> Any:
     return torch.from_numpy(pixels[None, ..., :3].astype(np.float32) / np.float32(255))
 
 
+def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:
+    """AUDIO as samples [channels, n] in -1..1, and their rate in Hz; the first sound of a batch.
+
+    Raises `InputError` for another shape.
+    """
+    waveform, rate = _array(audio["waveform"]), int(audio["sample_rate"])
+    if waveform.ndim != 3 or waveform.size == 0:
+        raise InputError("audio-shape", shape="x".join(str(side) for side in waveform.shape), rate=rate)
+    return waveform[0], rate
+
+
 def _batch(image: Any) -> list[Pixels]:
     array = _array(image)
     if array.ndim == 3:

@@ -83,6 +83,8 @@ BATCH_MODE: Final[Input] = (
         "(side by side, each paid for).",
     },
 )
+HIDDEN: Final = {"graph": "PROMPT", "workflow": "EXTRA_PNGINFO"}
+"""What is written into delivered files, as ComfyUI's own Save Video does."""
 
 
 def profile() -> Input:

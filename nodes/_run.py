@@ -20,13 +20,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
 
 if TYPE_CHECKING:
-    from ..nemo_client import Job, Journal, Profile, Progress, Studio
+    from ..nemo_client import Budget, Job, Journal, Money, Profile, Progress, Studio, Turned, Video
 
 logger = logging.getLogger("nemo_client")
 
@@ -171,18 +172,41 @@ async def on_network(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 
 
 class Item:
-    """One piece of work of a node, on the network thread: its caller, and its latest progress."""
+    """One piece of work of a node, on the network thread: its caller, its latest progress, and what it took."""
 
-    def __init__(self, run_id: str, max_credits: int) -> None:
+    def __init__(self, run_id: str, budget: Budget) -> None:
         from ..nemo_client import Caller
 
         self.latest: Progress | None = None
+        self.told = time.monotonic()
         self.fraction = 0.0
-        self.caller = Caller(self._store, max_credits, run_id) if run_id else Caller(self._store, max_credits)
+        self._parts: list[Money] = []
+        self.caller = Caller(self._store, budget, run_id) if run_id else Caller(self._store, budget)
 
     def _store(self, progress: Progress) -> None:
         self.latest = progress
+        self.told = time.monotonic()
         self.fraction = max(self.fraction, overall(progress))
+
+    def took(self, result: Turned | Video) -> None:
+        """Note what a result took now: nothing where it was found in the journal."""
+        from ..nemo_client import FREE
+
+        self._parts.append(FREE if result.reused else result.money)
+
+    @property
+    def money(self) -> Money | None:
+        """What all of it took; None where nothing was sent that could."""
+        from ..nemo_client import together
+
+        return together(self._parts) if self._parts else None
+
+    def seen(self, started: float, now: float) -> Progress | None:
+        """The latest progress as it stands `now`: the node's own time, and an estimate that runs down."""
+        if self.latest is None:
+            return None
+        left = None if self.latest.left is None else self.latest.left - (now - self.told)
+        return replace(self.latest, elapsed=now - started, left=left if left and left >= 1 else None)
 
 
 _SPANS: Final[dict[str, tuple[float, float]]] = {
@@ -230,14 +254,18 @@ async def run_all(
     """
     await asyncio.sleep(0)
     _host.check_home()
+    from ..nemo_client import Budget
+
     prompt_id, node_id = _host.place()
-    items = [Item(prompt_id, max_credits) for _ in works]
+    budget = Budget(max_credits)
+    items = [Item(prompt_id, budget) for _ in works]
     display = _host.Display(node_id)
+    started = time.monotonic()
     pairs = zip(works, items, strict=True)
     futures: list[Future[_T]] = [network().submit(_one(profile, work, item)) for work, item in pairs]
     waiting = {asyncio.wrap_future(future) for future in futures}
     try:
-        await _watched(waiting, items, display, language)
+        await _watched(waiting, items, display, started, language)
     except asyncio.CancelledError:
         if not _host.interrupted():
             _leave(futures)
@@ -246,6 +274,8 @@ async def run_all(
     except _host.interrupt_type():
         await _give_up(futures, items, node_id, language)
     errors = [_error(future, language) for future in futures]
+    if len(items) > 1 or errors[0] is None:
+        display.show(_done(time.monotonic() - started, items, errors, language), 1.0)
     return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
 
 
@@ -254,34 +284,44 @@ async def _one(profile: str, work: Work[_T], item: Item) -> _T:
     return await work(studio, item)
 
 
-async def _watched(waiting: set[Any], items: list[Item], display: _host.Display, language: str) -> None:
+async def _watched(waiting: set[Any], items: list[Item], display: _host.Display, started: float, language: str) -> None:
     """Wait until all is done, showing progress; raises ComfyUI's interrupt when the user cancels."""
-    started = time.monotonic()
     while waiting:
         done, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
         for each in done:
             _ = each.cancelled() or each.exception()  # looked at; its own future tells it
         if _host.interrupted():
             raise _host.interrupt_type()
-        text = _line(items, len(items) - len(waiting), language)
+        text = _line(items, len(items) - len(waiting), started, language)
         if waiting and text:
             display.show(text, sum(item.fraction for item in items) / len(items))
-    display.show(_done(time.monotonic() - started, language), 1.0)
 
 
-def _line(items: list[Item], done: int, language: str) -> str:
-    """One line for one item; how many are done, and the slowest, for several."""
+def _line(items: list[Item], done: int, started: float, language: str) -> str:
+    """Stage, elapsed, about what is left, and the price; for several items how many are done, and the slowest."""
     slowest = min((item for item in items if item.latest), key=lambda item: item.fraction, default=None)
-    if slowest is None or slowest.latest is None:
+    seen = slowest.seen(started, time.monotonic()) if slowest else None
+    if seen is None:
         return ""
-    line = slowest.latest.text(_spoken(language))
+    prices = [item.latest.price for item in items if item.latest and item.latest.price]
+    line = replace(seen, price=sum(prices) or None).text(spoken(language))
     return line if len(items) == 1 else f"{done}/{len(items)} · {line}"
 
 
-def _done(seconds: float, language: str) -> str:
-    from ..nemo_client import Progress
+def _done(seconds: float, items: list[Item], errors: list[Exception | None], language: str) -> str:
+    """What came of it: the time, what was paid, and the items that failed, each with its reason."""
+    from ..nemo_client import Progress, say
 
-    return Progress("done", elapsed=seconds).text(_spoken(language))
+    lang = spoken(language)
+    lines = [Progress("done", elapsed=seconds).text(lang)]
+    paid = [item.money for item in items if item.money is not None]
+    if paid:
+        lines[0] += " · " + _paid(paid, lang)
+    failed = [(number, error) for number, error in enumerate(errors, 1) if error is not None]
+    if failed and len(items) > 1:
+        lines[0] = say("progress.some", lang, done=len(items) - len(failed), total=len(items)) + " · " + lines[0]
+        lines += [say("progress.failed", lang, number=number, reason=str(error)) for number, error in failed]
+    return "\n".join(lines)
 
 
 def _leave(futures: list[Future[Any]]) -> None:
@@ -298,7 +338,7 @@ async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, 
         item.caller.gave_up = True
     _leave(futures)
     committed = await asyncio.wrap_future(network().submit(_committed()))
-    text = say("cancelled-detached" if committed else "cancelled", _spoken(language))
+    text = say("cancelled-detached" if committed else "cancelled", spoken(language))
     _host.send_text(text, node_id)
     raise _host.interrupt_type()
 
@@ -321,9 +361,31 @@ def _error(future: Future[Any], language: str) -> Exception | None:
     if not isinstance(error, NemoError):
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
-    error.lang = _spoken(language)
+    error.lang = spoken(language)
     return error.with_traceback(None)
 
 
-def _spoken(language: str) -> str | None:
+def _paid(parts: list[Money], lang: str | None) -> str:
+    """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
+    from ..nemo_client import say, together
+
+    money = together(parts)
+    before = [each.before for each in parts if each.before is not None]
+    left = [each.after for each in parts if each.after is not None]
+    spent = "?" if money.spent is None else f"{money.spent:g}"
+    if money.certainty == "at most" and money.spent is not None and before and left:
+        spent = f"≤ {min(money.spent, max(before) - min(left)):g}"
+    told = "progress.free" if money.sure == 0 else "progress.spent-left" if left else "progress.spent"
+    return say(told, lang, credits=spent, left=f"{min(left):g}" if left else "?")
+
+
+def words(text_id: str, language: str, **facts: Any) -> str:
+    """A text of the table in the language of a handle."""
+    from ..nemo_client import say
+
+    return say(text_id, spoken(language), **facts)
+
+
+def spoken(language: str) -> str | None:
+    """The language of a handle as texts take it: None where they decide by themselves."""
     return None if language == "auto" else language

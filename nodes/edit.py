@@ -84,6 +84,7 @@ def _work(item: dict[str, Any]) -> Any:
             when_changed=item["when_changed"],
             caller=waiting.caller,
         )
+        waiting.took(turned)
         return row(turned, item["session"].language)
 
     return work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _deliveries, _host, _images, _inputs, _lists, _run
@@ -46,6 +46,7 @@ class NemoExportRender:
                 "quality": _inputs.QUALITY,
             },
             "optional": {"resolution": _inputs.RESOLUTION, "on_item_error": _lists.ON_ITEM_ERROR},
+            "hidden": _inputs.HIDDEN,
         }
 
     @classmethod
@@ -60,8 +61,12 @@ class NemoExportRender:
         quality: list[str],
         resolution: Sequence[str] = ("auto",),
         on_item_error: Sequence[str] = (_lists.STOP,),
+        graph: Sequence[Any] = (None,),
+        workflow: Sequence[Any] = (None,),
     ) -> dict[str, Any]:
         """Video, path, last frame and info of each item, and their previews."""
+        await asyncio.sleep(0)  # from here on ComfyUI reports an error without the inputs
+        tags = _host.workflow_tags(graph[0], workflow[0])
         items = _lists.spread(
             {
                 "session": session,
@@ -72,7 +77,8 @@ class NemoExportRender:
             }
         )
         first = session[0]
-        outcomes = await _run.run_all(first.profile, [_work(item) for item in items], language=first.language)
+        works = [_work(item, tags) for item in items]
+        outcomes = await _run.run_all(first.profile, works, language=first.language)
         return await present(outcomes, on_item_error[0], filename_prefix[0])
 
 
@@ -117,8 +123,8 @@ def info_of(video: Video) -> str:
     return json.dumps(video.to_json(), ensure_ascii=False, indent=1)
 
 
-def _work(item: dict[str, Any]) -> Any:
-    destination = _host.destination(item["filename_prefix"])
+def _work(item: dict[str, Any], tags: Mapping[str, str]) -> Any:
+    destination = _host.destination(item["filename_prefix"], tags)
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
         return await studio.export(item["session"], destination, output_of(item), caller=waiting.caller)

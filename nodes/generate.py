@@ -84,6 +84,7 @@ def _work(item: dict[str, Any]) -> Any:
 
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"])
         turned = await studio.generate(item["session"], wish, caller=waiting.caller)
+        waiting.took(turned)
         return row(turned, item["session"].language)
 
     return work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _host, _inputs, _lists, _run
@@ -52,6 +52,7 @@ class NemoImageToVideo:
                 "max_credits": _inputs.MAX_CREDITS,
                 "on_item_error": _lists.ON_ITEM_ERROR,
             },
+            "hidden": _inputs.HIDDEN,
         }
 
     @classmethod
@@ -64,15 +65,23 @@ class NemoImageToVideo:
         return is_changed(filename_prefix)
 
     async def animate(
-        self, image: list[Any], profile: list[str], end_image: Sequence[Any] = (), **widgets: list[Any]
+        self,
+        image: list[Any],
+        profile: list[str],
+        end_image: Sequence[Any] = (),
+        graph: Sequence[Any] = (None,),
+        workflow: Sequence[Any] = (None,),
+        **widgets: list[Any],
     ) -> dict[str, Any]:
         """Video, path, last frame and info of each item, and their previews."""
+        await asyncio.sleep(0)  # from here on ComfyUI reports an error without the inputs
+        tags = _host.workflow_tags(graph[0], workflow[0])
         settings = {**_OPTIONAL, **widgets}
         one_each = settings.pop("batch_mode")[0] == _inputs.ONE_EACH
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
         items = _lists.spread(settings, len(groups))
-        works = [_work(media, item, bool(end_image)) for media, item in zip(groups, items, strict=True)]
+        works = [_work(media, item, bool(end_image), tags) for media, item in zip(groups, items, strict=True)]
         language = settings["language"][0]
         outcomes = await _run.run_all(profile[0], works, language=language, max_credits=max_credits)
         return await present(outcomes, on_item_error, settings["filename_prefix"][0])
@@ -103,14 +112,17 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
     return [[*group, ends[index if len(ends) > 1 else 0]] for index, group in enumerate(groups)]
 
 
-def _work(media: list[Media], item: dict[str, Any], ends: bool) -> Any:
-    destination = _host.destination(item["filename_prefix"])
+def _work(media: list[Media], item: dict[str, Any], ends: bool, tags: Mapping[str, str]) -> Any:
+    destination = _host.destination(item["filename_prefix"], tags)
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
         from ..nemo_client import Wish
 
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
         language = item["language"]
-        return await studio.animate(media, wish, destination, output_of(item), language=language, caller=waiting.caller)
+        output, caller = output_of(item), waiting.caller
+        video = await studio.animate(media, wish, destination, output, language=language, caller=caller)
+        waiting.took(video)
+        return video
 
     return work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _host, _inputs, _run
@@ -29,7 +30,7 @@ class NemoRecover:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         tooltip = "Which job: the newest that still owes a video, or one by its id and time. In headless runs any id."
-        return {"required": {"job": (_run.network().job_labels(), {"tooltip": tooltip})}}
+        return {"required": {"job": (_run.network().job_labels(), {"tooltip": tooltip})}, "hidden": _inputs.HIDDEN}
 
     @classmethod
     def VALIDATE_INPUTS(cls, job: Any) -> bool:
@@ -40,15 +41,16 @@ class NemoRecover:
     def IS_CHANGED(cls, job: Any = None, **_: Any) -> str:
         return _run.network().job_state(str(job))
 
-    async def recover(self, job: str) -> dict[str, Any]:
+    async def recover(self, job: str, graph: Any = None, workflow: Any = None) -> dict[str, Any]:
         """Video, path, last frame and info, and the preview."""
         found = await _run.on_network(lambda: _run.network().find_job(job))
-        outcomes = await _run.run_all(found.profile, [_work(found)])
+        tags = _host.workflow_tags(graph, workflow)
+        outcomes = await _run.run_all(found.profile, [_work(found, tags)])
         return await present(outcomes, "stop", _inputs.PREFIX[1]["default"])
 
 
-def _work(job: Job) -> Any:
-    destination = _host.destination(_inputs.PREFIX[1]["default"])
+def _work(job: Job, tags: Mapping[str, str]) -> Any:
+    destination = _host.destination(_inputs.PREFIX[1]["default"], tags)
 
     async def work(studio: Studio, item: _run.Item) -> Video:
         return await studio.collect(job, destination, caller=item.caller)

@@ -24,7 +24,6 @@ from nemo_client import (
     ResultUnknown,
     SignInError,
     UnsupportedFile,
-    _words,
     say,
 )
 from nemo_client._errors import CODES
@@ -97,22 +96,3 @@ def test_exceptions_can_be_copied(again: object) -> None:
 
     assert type(copied) is NoCredits
     assert (str(copied), copied.code, copied.facts) == (str(error), 2001, error.facts)
-
-
-@pytest.mark.parametrize(
-    ("variable", "preferred", "spoken"),
-    [("", None, "en"), ("xx", "yy", "en"), ("en_GB.UTF-8", None, "en"), ("", "zh-CN", None), ("de", "en", "en")],
-)
-def test_an_unknown_language_falls_back(
-    variable: str, preferred: str | None, spoken: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`NEMO_LANG`, else the handle's language, else English; only languages with a table count."""
-    monkeypatch.setenv("NEMO_LANG", variable)
-
-    assert _words.language(preferred) == (spoken or ("zh" if "zh" in _words.TEXTS else "en"))
-
-
-def test_every_text_is_one_line() -> None:
-    """The shell prints exactly one line for a failure."""
-    for text_id, text in _words.TEXTS["en"].items():
-        assert text == " ".join(text.split()), text_id

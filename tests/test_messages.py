@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nemo_client import (
+    Budget,
     Caller,
     Journal,
     LimitError,
@@ -475,7 +476,7 @@ async def test_a_limit_of_ones_own_is_kept(limit: int, passes: bool, cloud: Clou
     """`max_credits` of the node: about 100 a generation."""
     backend = cloud()
     async with backend.studio() as studio:
-        call = generated(studio, caller=Caller(max_credits=limit))
+        call = generated(studio, caller=Caller(budget=Budget(limit)))
         if passes:
             await call
             return

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiohttp import web
+
 PACK = Path(__file__).parent.parent.parent
 
 
@@ -54,6 +56,10 @@ class Host:
     bars: list[tuple[str | None, int]] = field(default_factory=list)
     on_text: Any = None
     client_id: str = "client"
+    disable_metadata: bool = False
+    routes: web.RouteTableDef = field(default_factory=web.RouteTableDef)
+    events: list[tuple[str, Any, Any]] = field(default_factory=list)
+    hidden: dict[str, Any] = field(default_factory=dict)  # by their kind: PROMPT, EXTRA_PNGINFO
     _context: contextvars.ContextVar[Context | None] = field(
         default_factory=lambda: contextvars.ContextVar("context", default=None)
     )
@@ -99,12 +105,22 @@ class Host:
             InterruptProcessingException=Interrupted,
         )
         utils = module("comfy.utils", ProgressBar=ProgressBar)
-        server = types.SimpleNamespace(
-            instance=types.SimpleNamespace(send_progress_text=send_progress_text, client_id=host.client_id)
+        instance = types.SimpleNamespace(
+            send_progress_text=send_progress_text,
+            client_id=host.client_id,
+            routes=host.routes,
+            send_sync=lambda event, data, sid=None: host.events.append((event, data, sid)),
         )
+        server = types.SimpleNamespace(instance=instance)
         execution_utils = module("comfy_execution.utils", get_executing_context=lambda: host._context.get())
         graph_utils = module("comfy_execution.graph_utils", ExecutionBlocker=Blocker)
+        cli_args = module("comfy.cli_args", args=types.SimpleNamespace(disable_metadata=host.disable_metadata))
         input_impl = module("comfy_api.input_impl", VideoFromFile=FileVideo)
+        util = module(
+            "comfy_api.util",
+            VideoCodec=types.SimpleNamespace(H264="h264"),
+            VideoContainer=types.SimpleNamespace(MP4="mp4"),
+        )
         return {
             "folder_paths": module(
                 "folder_paths",
@@ -113,14 +129,16 @@ class Host:
                 get_temp_directory=lambda: host.folder("temp"),
                 get_user_directory=lambda: host.folder("user"),
             ),
-            "comfy": module("comfy", model_management=management, utils=utils),
+            "comfy": module("comfy", model_management=management, utils=utils, cli_args=cli_args),
+            "comfy.cli_args": cli_args,
             "comfy.model_management": management,
             "comfy.utils": utils,
             "server": module("server", PromptServer=server),
             "comfy_execution": module("comfy_execution", utils=execution_utils, graph_utils=graph_utils),
             "comfy_execution.utils": execution_utils,
             "comfy_execution.graph_utils": graph_utils,
-            "comfy_api": module("comfy_api", input_impl=input_impl),
+            "comfy_api": module("comfy_api", input_impl=input_impl, util=util),
+            "comfy_api.util": util,
             "comfy_api.input_impl": input_impl,
         }
 
@@ -135,6 +153,8 @@ class Host:
 
         async def one(node_id: str, node: type[Any], inputs: dict[str, Any]) -> Any:
             self._context.set(Context(prompt_id, node_id, None))
+            wanted = node.INPUT_TYPES().get("hidden", {}) if hasattr(node, "INPUT_TYPES") else {}
+            inputs = {**inputs, **{name: self.hidden.get(kind) for name, kind in wanted.items()}}
             given = {name: value if isinstance(value, list) else [value] for name, value in inputs.items()}
             result = getattr(node(), node.FUNCTION)(**(given if getattr(node, "INPUT_IS_LIST", False) else inputs))
             return await result if inspect.isawaitable(result) else result

@@ -41,13 +41,17 @@ def test_the_pack_offers_its_nodes(pack: Any) -> None:
     """Ids are frozen: workflows depend on them."""
     assert set(pack.NODE_CLASS_MAPPINGS) == {
         "NemoAuth",
+        "NemoChat",
+        "NemoCredits",
         "NemoEditVideo",
         "NemoExportRender",
         "NemoGenerateVideo",
         "NemoImageToVideo",
         "NemoRecover",
         "NemoSampleImage",
+        "NemoTimeline",
         "NemoUploadImage",
+        "NemoUploadMedia",
     }
     assert set(pack.NODE_DISPLAY_NAME_MAPPINGS) == set(pack.NODE_CLASS_MAPPINGS)
 

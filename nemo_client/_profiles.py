@@ -1,0 +1,261 @@
+"""Profiles as people set them up: `profiles.json`, stored tokens, and how each profile stands.
+
+Every change runs under the file's lock, with re-read, fsync and rename, and keeps what it does not know. Tokens go in
+and are never given out again: what shows of one is its last four characters. Blocking; call it from a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ._accounts import CredentialStore, Token, known_token
+from ._config import (
+    CLOUD,
+    LOCAL,
+    PROFILES_FILE,
+    Profile,
+    built_in,
+    ensure_home,
+    home,
+    lock_failed,
+    lock_of,
+    profile,
+    profile_of,
+    profiles,
+    profiles_file,
+    redact,
+    write_private,
+)
+from ._errors import InputError, NemoError
+from ._jobs import id_of
+from ._journal import Journal
+from ._steps import State
+from ._words import say
+
+MAX_LIMIT: Final = 1_000_000_000
+MAX_TOKEN_CHARACTERS: Final = 4096
+ENDING_CHARACTERS: Final = 4
+_ENDING_FROM: Final = 12
+
+Standing = Literal["local", "registered", "anonymous", "new", "missing"]
+Source = Literal["environment", "file", "none"]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A profile as the settings page shows it, without secrets.
+
+    `account` is the kind of account (`new`: one is signed up when it is first needed; `missing`: its token is not
+    set), `source` where its token comes from, `ending` the token's last characters, `expires` in ISO 8601. `problem`
+    says in one line why it cannot be used.
+    """
+
+    name: str
+    builtin: bool
+    free: bool
+    address: str
+    account: Standing
+    source: Source
+    ending: str
+    expires: str | None
+    run_limit: int
+    day_limit: int
+    token_env: str
+    problem: str
+
+
+def described(directory: Path | None = None, lang: str | None = None) -> list[Described]:
+    """All profiles; where `profiles.json` is broken, what it names, and what is wrong with it."""
+    place = home(directory)
+    problem: NemoError | None = None
+    try:
+        known = profiles(place)
+    except InputError as error:
+        known, problem = _named(place), error
+    return [_described(each, place, problem, lang) for each in known.values()]
+
+
+def _named(place: Path) -> dict[str, Profile]:
+    try:
+        entries = profiles_file(place / PROFILES_FILE)["profiles"]
+    except InputError:
+        entries = {}
+    return {**{name[:64]: Profile(name[:64]) for name in entries}, **built_in()}
+
+
+def _described(which: Profile, place: Path, problem: NemoError | None, lang: str | None) -> Described:
+    token: Token | None = None
+    try:
+        if problem is None:
+            profile(which.name, place)
+            token = known_token(which) or CredentialStore(place).read(which)
+    except NemoError as error:
+        problem = error
+    source: Source = "none" if token is None else "environment" if known_token(which) else "file"
+    return Described(
+        name=which.name,
+        builtin=which.name in (CLOUD, LOCAL),
+        free=which.free,
+        address=redact(which.api_url),
+        account=_standing(which, token),
+        source=source,
+        ending=token.value[-ENDING_CHARACTERS:] if token and len(token.value) >= _ENDING_FROM else "",
+        expires=token.expires_at.isoformat() if token and token.expires_at else None,
+        run_limit=which.run_limit,
+        day_limit=which.day_limit,
+        token_env=which.token_env,
+        problem=say(problem.id, lang, **problem.facts) if problem else "",
+    )
+
+
+def _standing(which: Profile, token: Token | None) -> Standing:
+    if which.free:
+        return "local"
+    if token is not None:
+        return "anonymous" if token.kind == "anonymous" else "registered"
+    return "missing" if which.token_env and which.name != CLOUD else "new"
+
+
+def default_profile(directory: Path | None = None) -> str:
+    """The profile that nodes start with: the one that was chosen, else the local preview. Never raises."""
+    try:
+        place = home(directory)
+        chosen = profiles_file(place / PROFILES_FILE).get("default")
+        return chosen if isinstance(chosen, str) and chosen in profiles(place) else LOCAL
+    except InputError:
+        return LOCAL
+
+
+def set_default(name: str, directory: Path | None = None) -> None:
+    """Let nodes start with this profile."""
+    place = home(directory)
+    with _changing(place) as data:
+        data["default"] = profile(name, place).name
+
+
+def save_profile(
+    name: str,
+    directory: Path | None = None,
+    *,
+    address: str | None = None,
+    run_limit: int | None = None,
+    day_limit: int | None = None,
+) -> None:
+    """Make a profile of the user's own, or change one; what is None stays. Limits are in credits, 0 = none.
+
+    The address of a profile whose token comes from the environment is changed in the file alone: whoever can reach
+    the settings page must not be able to have that token sent elsewhere.
+    """
+    place = home(directory)
+    if name == LOCAL:
+        raise InputError("profile-free", name=name)
+    with _changing(place) as data:
+        found = data["profiles"].get(name)
+        entry: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
+        if address is not None:
+            _set_address(name, entry, address.strip().rstrip("/"))
+        for key, limit in (("run_limit", run_limit), ("day_limit", day_limit)):
+            if limit is not None:
+                entry[key] = limit
+        if max(profile_of(name, entry).run_limit, profile_of(name, entry).day_limit) > MAX_LIMIT:
+            raise InputError("value", name="limit", value=MAX_LIMIT + 1, expected=f"at most {MAX_LIMIT}")
+        data["profiles"][name] = entry
+
+
+def _set_address(name: str, entry: dict[str, Any], address: str) -> None:
+    before = built_in()[CLOUD].api_url if name == CLOUD else str(entry.get("api_url", "")).strip().rstrip("/")
+    if address == before:
+        return
+    if name == CLOUD:
+        raise InputError("profile-built-in", name=name)
+    if entry.get("token_env"):
+        raise InputError("profile-pinned", name=name, variable=str(entry["token_env"])[:128])
+    entry["api_url"] = address
+
+
+def delete_profile(name: str, directory: Path | None = None) -> None:
+    """Take out a profile of the user's own, and its stored token with it."""
+    place = home(directory)
+    if name in (CLOUD, LOCAL):
+        raise InputError("profile-built-in", name=name)
+    with _changing(place) as data:
+        if name not in data["profiles"]:
+            raise InputError("profile-unknown", name=name[:64], names=", ".join(map(repr, data["profiles"])) or "-")
+        _store_token(place, name, None, None)  # first: a token whose profile is gone would lie here unseen
+        del data["profiles"][name]
+        if data.get("default") == name:
+            del data["default"]
+
+
+def set_token(name: str, text: str, directory: Path | None = None) -> None:
+    """Keep a token of the user's own for this profile, for its origin; an empty one removes what is stored.
+
+    Raises `InputError` for what is no token, and where the environment gives one, which goes before any other.
+    """
+    place = home(directory)
+    which, text = profile(name, place), text.strip()
+    if which.free:
+        raise InputError("login-free", name=which.name)
+    if known_token(which):
+        raise InputError("login-variable", variable=which.token_env)
+    if not (text.isascii() and text.isprintable()) or " " in text or len(text) > MAX_TOKEN_CHARACTERS:
+        raise InputError("token-odd")
+    _store_token(place, which.name, which, Token(text, "user") if text else None)
+
+
+def _store_token(place: Path, name: str, which: Profile | None, token: Token | None) -> None:
+    store = CredentialStore(ensure_home(place))
+    try:
+        with store.locked():
+            if token is None or which is None:
+                store.remove(name)
+            else:
+                store.write(which, token)
+    except OSError as error:
+        raise lock_failed(error, place) from error
+
+
+class MayReplace:
+    """Whether an anonymous token may be replaced: no step of its account is open or undelivered."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def __call__(self, account: str) -> bool:
+        opened = await self._journal.open_attempts(account)
+        if any(each.state is not State.PLANNED for each in opened):  # a planned one was never sent
+            return False
+        return not await self._journal.undelivered(account)
+
+
+async def check_given_up(name: str, journal: Journal, directory: Path | None = None) -> None:
+    """Raise the `InputError` that names the jobs which nobody can reach without the stored free account's token."""
+    place = home(directory)
+    which = await asyncio.to_thread(profile, name, place)
+    before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)
+    if before is None or before.kind != "anonymous":
+        return
+    opened = [each for each in await journal.open_attempts(before.account) if each.state is not State.PLANNED]
+    made = await journal.undelivered(before.account)
+    owed = sorted({id_of(each.key) for each in (*opened, *made) if each.paid})
+    if owed:
+        raise InputError("token-gives-up", jobs=", ".join(owed))
+
+
+@contextmanager
+def _changing(place: Path) -> Iterator[dict[str, Any]]:
+    """What `profiles.json` holds, to be changed; written when the block ends without an error."""
+    path = ensure_home(place) / PROFILES_FILE
+    try:
+        with lock_of(path):
+            data = profiles_file(path)
+            yield data
+            write_private(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise lock_failed(error, place) from error

@@ -1,0 +1,293 @@
+"""Jobs as the browser sees them, and what it can do with them. All of it runs on the network thread.
+
+Looking never acts: no Studio is opened for it, nothing is sent, and no journal is made where there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import re
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _host, _inputs, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Caller, Job, Journal, NemoError, Profile, Progress, Studio
+
+logger = logging.getLogger("nemo_client")
+
+EVENT: Final = "nemo.jobs"
+LOOK_SECONDS: Final = 1.0
+LEAVE_SECONDS: Final = 5.0
+THUMBNAIL_SIDE: Final = 160
+THUMBNAILS: Final = 200
+_ID: Final = re.compile(r"[0-9a-f]{8}")
+_OUT: Final = ("sent", "unknown")
+_UNSENT: Final = ("planned", "refused")
+_ERRORS: Final = {"unknown": "result-unknown", "lost": "result-lost", "failed": "result-none"}
+
+
+@dataclass
+class _Resume:
+    """A job that is collected in the background, and what became of that."""
+
+    caller: Caller
+    latest: Progress
+    task: asyncio.Task[None] | None = None
+    error: NemoError | None = None
+
+    def take(self, progress: Progress) -> None:
+        self.latest = progress
+
+
+@dataclass
+class _Around:
+    """What is known beside the journal, at one moment."""
+
+    running: Mapping[str, Progress] = field(default_factory=dict)
+    errors: Mapping[str, NemoError] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+
+class Board:
+    """The jobs of the journal with what is under way here."""
+
+    def __init__(self) -> None:
+        self._resumes: dict[tuple[Journal, str], _Resume] = {}
+        self._thumbnails: OrderedDict[Path, str] = OrderedDict()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def jobs(self, limit: int, lang: str) -> dict[str, Any]:
+        """The newest jobs; from the first time on, browsers are told when one moves."""
+        from ..nemo_client import list_jobs
+
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch())
+        found = await list_jobs(_run.network().journal(), limit=limit) if await asyncio.to_thread(_is_journal) else []
+        return {"jobs": await self._views(found, lang), "now": time.time()}
+
+    async def find(self, wanted: str) -> Job:
+        """The job of that id; `InputError` where there is none."""
+        from ..nemo_client import InputError
+
+        if not _ID.fullmatch(wanted) or not await asyncio.to_thread(_is_journal):
+            raise InputError("job-unknown", job=wanted[:16])
+        return await _run.network().find_job(wanted)
+
+    async def view(self, wanted: str, lang: str) -> dict[str, Any]:
+        """One job as it is now."""
+        return (await self._views([await self.find(wanted)], lang))[0]
+
+    async def picture(self, wanted: str) -> str:
+        """The thumbnail of a job as a data URL."""
+        from ..nemo_client import InputError, pictures_of, thumbnail
+
+        job = await self.find(wanted)
+        path = (await pictures_of(_run.network().journal(), [job])).get(job.key)
+        if path is None or not await asyncio.to_thread(path.is_file):
+            raise InputError("picture-none", job=job.id)
+        if path not in self._thumbnails:
+            small = await asyncio.to_thread(thumbnail, path, THUMBNAIL_SIDE)
+            self._thumbnails[path] = f"data:image/jpeg;base64,{base64.b64encode(small).decode('ascii')}"
+            if len(self._thumbnails) > THUMBNAILS:
+                self._thumbnails.popitem(last=False)
+        self._thumbnails.move_to_end(path)
+        return self._thumbnails[path]
+
+    async def resume(self, wanted: str, lang: str) -> dict[str, Any]:
+        """Collect a job in the background, once at a time. One that was never sent is not sent from here: that pays."""
+        from ..nemo_client import Budget, Caller, InputError, Progress, profile
+
+        job = await self.find(wanted)
+        key = (_run.network().journal(), job.key)
+        if job.key not in self._running():
+            known = await asyncio.to_thread(profile, job.profile)
+            if job.state in _UNSENT and not known.free:
+                raise InputError("resume-unsent", job=job.id)
+            # Should the message turn out refused meanwhile, the limit of one credit keeps it from being sent anew.
+            entry = _Resume(Caller(budget=Budget(1)), Progress("settle"))
+            entry.caller.on_progress = entry.take
+            entry.task = asyncio.ensure_future(_collected(job, entry.caller))
+            entry.task.add_done_callback(lambda task: self._ended(task, key, entry))
+            self._resumes[key] = entry
+        return {"job": await self.view(job.id, lang)}
+
+    async def cancel(self, wanted: str, lang: str) -> dict[str, Any]:
+        """Stop the renders of a job and its collecting here, and say what goes on."""
+        from ..nemo_client import LostRace, say
+
+        job = await self.find(wanted)
+        studio = await _run.network().studio(job.profile)
+        try:
+            stopped = await studio.stop(job)
+        except LostRace:  # it finished at that very moment
+            stopped = False
+        entry = self._resumes.pop((_run.network().journal(), job.key), None)
+        if entry is not None and entry.task is not None and not entry.task.done():
+            entry.caller.gave_up = True
+            entry.task.cancel()
+            await asyncio.wait({entry.task}, timeout=LEAVE_SECONDS)
+        if job.state in _OUT:
+            text = "board.out"
+        else:
+            text = "board.stopped" if stopped else "board.idle-kept" if job.unfinished else "board.idle"
+        return {"job": await self.view(job.id, lang), "text": say(text, lang, job=job.id)}
+
+    async def forget(self, wanted: str) -> None:
+        """Take a job off the list, and delete the uploads that no other one needs; none while it runs."""
+        from ..nemo_client import forget_job
+
+        job = await self.find(wanted)
+        await forget_job(_run.network().journal(), job, keep_uploads=job.key in self._running())
+
+    async def project_page(self, wanted: str) -> str:
+        """The address of a job's project page: a secret, made now, for the answer alone."""
+        from ..nemo_client import InputError, profile
+
+        job = await self.find(wanted)
+        if (await asyncio.to_thread(profile, job.profile)).free:
+            raise InputError("page-none", job=job.id)
+        return await (await _run.network().studio(job.profile)).project_page(job)
+
+    def _ended(self, task: asyncio.Task[None], key: tuple[Journal, str], entry: _Resume) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            entry.error = in_words(error)
+        elif self._resumes.get(key) is entry:
+            del self._resumes[key]
+
+    async def _views(self, jobs: Sequence[Job], lang: str) -> list[dict[str, Any]]:
+        from ..nemo_client import pictures_of
+
+        if not jobs:
+            return []
+        journal = _run.network().journal()
+        errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
+        around = _Around(self._running(), errors, await pictures_of(journal, jobs))
+        return await asyncio.to_thread(_views, jobs, around, lang)
+
+    def _running(self) -> dict[str, Progress]:
+        """What is under way in this process, by step key; what is collected here is, whatever it waits for."""
+        found = {
+            key: entry.latest
+            for (journal, key), entry in self._resumes.items()
+            if entry.task is not None and not entry.task.done() and journal is _run.network().journal()
+        }
+        for studio in _opened():
+            found.update(studio.running())
+        return found
+
+    async def _watch(self) -> None:
+        """Tell browsers when a job starts, moves or ends; no disk and no database is read for it."""
+        before: Any = None
+        while True:
+            network = _run.network()
+            running = {(key, progress.stage) for key, progress in self._running().items()}
+            states = {(job.id, job.state, job.delivered, job.video) for job in network.jobs}
+            now = (running, states, sum(each.error is not None for each in self._resumes.values()))
+            if before is not None and now != before:
+                _host.send_event(EVENT)
+            before = now
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _opened() -> list[Studio]:
+    """The Studios that are open, without opening any."""
+    tasks = [task for _, _, task in _run.network()._studios.values() if task.done() and not task.cancelled()]
+    return [task.result() for task in tasks if task.exception() is None]
+
+
+def _is_journal() -> bool:
+    """Whether there is a journal to look into. Blocks."""
+    from ..nemo_client import home
+
+    return bool(os.environ.get("NEMO_JOURNAL_URL")) or (home() / "journal.sqlite3").exists()
+
+
+async def _collected(job: Job, caller: Caller) -> None:
+    studio = await _run.network().studio(job.profile)
+    await studio.collect(job, _host.destination(_inputs.PREFIX[1]["default"]), caller=caller)
+
+
+def in_words(error: BaseException) -> NemoError:
+    """An error as people shall read it; one that nobody expected is logged, without secrets."""
+    from ..nemo_client import NemoError, redact
+
+    if isinstance(error, NemoError):
+        return error
+    logger.error("unexpected %s\n%s", type(error).__name__, redact("".join(traceback.format_exception(error))))
+    return NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
+
+
+def _views(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, Any]]:
+    """Jobs as plain data. Blocks: looks at files."""
+    from ..nemo_client import NemoError, profiles
+
+    try:
+        around.profiles = profiles()
+    except NemoError as error:
+        logger.debug("the profiles could not be read: %s", error.id)
+    return [_view(job, around, lang) for job in jobs]
+
+
+def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
+    path = job.video if job.video and os.path.isfile(job.video) else ""
+    running = around.running.get(job.key)
+    profile = around.profiles.get(job.profile)
+    picture = around.pictures.get(job.key)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "profile": job.profile,
+        "prompt": job.prompt,
+        "created": job.created,
+        "changed": job.changed,
+        "spent": job.spent,
+        "error": "" if running or path else _error(job, around, lang),
+        "delivered": job.delivered,
+        "unfinished": job.unfinished,
+        "video": _host.find_view(Path(path)) if path else None,
+        "path": path,
+        "picture": picture is not None and picture.is_file(),
+        "running": _progress(running, lang) if running else None,
+        "resumable": profile is not None and running is None and _resumable(job, path, profile.free),
+        "page": profile is not None and not profile.free and bool(job.session_id and job.task_id),
+    }
+
+
+def _progress(progress: Progress, lang: str) -> dict[str, Any]:
+    return {
+        "text": progress.text(lang),
+        "fraction": round(_run.overall(progress), 4),
+        "elapsed": progress.elapsed,
+        "left": progress.left,
+    }
+
+
+def _error(job: Job, around: _Around, lang: str) -> str:
+    from ..nemo_client import say
+
+    error = around.errors.get(job.key)
+    if error is not None:
+        return error.text(lang)
+    if job.state == "refused":
+        return say("board.refused", lang)
+    return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""
+
+
+def _resumable(job: Job, path: str, free: bool) -> bool:
+    """Whether collecting it may bring a video: one that is owed, or one whose file is gone."""
+    if job.state in _UNSENT:
+        return free and job.unfinished
+    return job.unfinished or job.state == "lost" or bool(job.video and not path)

@@ -1,0 +1,57 @@
+"""Opens a folder in the file manager of the machine that ComfyUI runs on."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
+    """Whether whoever asks sits at this machine: a loopback address, and no proxy that speaks for another one."""
+    try:
+        address = ipaddress.ip_address((remote or "").split("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback and not any(name in headers for name in _FORWARDED)
+
+
+def open_folder(folder: Path) -> None:
+    """Show it; `InputError` that names the path where no file manager can be started. Blocks for a moment."""
+    from ..nemo_client import InputError
+
+    try:
+        if sys.platform == "win32":
+            os.startfile(folder)  # noqa: S606 - a folder of ours, which the user asked to see
+            return
+        program = _program()
+        if program:
+            _start(program, folder)
+            return
+    except OSError as error:
+        raise InputError("folder-no-program", path=folder) from error
+    raise InputError("folder-no-program", path=folder)
+
+
+def _program() -> str | None:
+    """What shows folders here; nothing does without a screen."""
+    if sys.platform == "darwin":
+        return shutil.which("open")
+    return shutil.which("xdg-open") if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else None
+
+
+def _start(program: str, folder: Path) -> None:
+    """Start it on its own; a thread waits for its end, so that it leaves no zombie."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(  # noqa: S603 - a program by its absolute path, no shell, a folder of ours
+        [program, str(folder)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    threading.Thread(target=process.wait, name="nemo-folder", daemon=True).start()

@@ -1,0 +1,326 @@
+"""The /nemo routes for the browser: JSON in and out, same-origin, no secret in an answer.
+
+ComfyUI ignores routes that come after its start, so they are registered when the pack is loaded, and all work is
+imported when it is asked for. Handlers run on ComfyUI's own loop: what blocks goes to a thread, what is networked or
+reads the journal to the network thread. ComfyUI itself checks the origin on loopback only, so these routes do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from . import _board, _folders, _host, _run
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ..nemo_client import NemoError
+
+_T = TypeVar("_T")
+
+MAX_BODY_BYTES: Final = 64 * 1024
+BODY_SECONDS: Final = 10.0
+MAX_JOBS: Final = 200
+_JOBS: Final = 50
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: its body (a JSON object, `{}` for GET) and the language of its texts."""
+
+    request: web.Request
+    body: Mapping[str, Any]
+    lang: str
+
+    def text(self, name: str) -> str:
+        """A field that must be text; `InputError` where it is not."""
+        found = self.body.get(name)
+        if not isinstance(found, str) or not found.strip() or len(found) > MAX_BODY_BYTES:
+            raise _odd(name, found, "text")
+        return found.strip()
+
+    @property
+    def job(self) -> str:
+        """The id in the path."""
+        return str(self.request.match_info["id"])
+
+
+Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
+
+
+def register() -> None:
+    """Add the routes to ComfyUI's server; nothing where there is none."""
+    server = _host.prompt_server()
+    if server is None:
+        return
+    for method, path, handler in ROUTES:
+        server.routes.route(method, path)(_answering(handler, acts=method == "POST"))
+
+
+async def _profiles(call: Call) -> Mapping[str, Any]:
+    return await asyncio.to_thread(_profiles_view, call.lang)
+
+
+def _profiles_view(lang: str) -> Mapping[str, Any]:
+    from dataclasses import asdict
+
+    from ..nemo_client import default_profile, described
+
+    return {"default": default_profile(), "profiles": [asdict(each) for each in described(None, lang)]}
+
+
+async def _save(call: Call) -> Mapping[str, Any]:
+    from ..nemo_client import save_profile
+
+    address = call.body.get("address")
+    if address is not None and not isinstance(address, str):
+        raise _odd("address", address, "text")
+    limits = {name: call.body.get(name) for name in ("run_limit", "day_limit")}
+    for name, limit in limits.items():
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise _odd(name, limit, "a whole number, 0 for no limit")
+    name = call.text("name")
+    await asyncio.to_thread(
+        save_profile, name, address=address, run_limit=limits["run_limit"], day_limit=limits["day_limit"]
+    )
+    return await _profiles(call)
+
+
+async def _delete(call: Call) -> Mapping[str, Any]:
+    from ..nemo_client import delete_profile
+
+    await asyncio.to_thread(delete_profile, call.text("name"))
+    return await _profiles(call)
+
+
+async def _default(call: Call) -> Mapping[str, Any]:
+    from ..nemo_client import set_default
+
+    await asyncio.to_thread(set_default, call.text("name"))
+    return await _profiles(call)
+
+
+async def _token(call: Call) -> Mapping[str, Any]:
+    from ..nemo_client import InputError, check_given_up, set_token
+
+    name, token = call.text("name"), call.body.get("token")
+    if not isinstance(token, str):
+        raise InputError("token-odd")
+    if call.body.get("force") is not True:
+        await _on_network(lambda: check_given_up(name, _run.network().journal()))
+    await asyncio.to_thread(set_token, name, token)
+    return await _profiles(call)
+
+
+async def _credits(call: Call) -> Mapping[str, Any]:
+    name = call.text("profile")
+
+    async def ask() -> Mapping[str, Any]:
+        studio = await _run.network().studio(name)
+        balance = await studio.credits()
+        register = await studio.registration_link()
+        return {
+            "available": balance.available,
+            "frozen": balance.frozen,
+            "total": balance.total,
+            "register": register,
+        }
+
+    return await _on_network(ask)
+
+
+async def _jobs(call: Call) -> Mapping[str, Any]:
+    wanted = call.request.query.get("limit", str(_JOBS))
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:9]) <= MAX_JOBS):
+        raise _odd("limit", wanted, f"1 to {MAX_JOBS}")
+    return await _on_network(lambda: board.jobs(int(wanted), call.lang))
+
+
+async def _picture(call: Call) -> Mapping[str, Any]:
+    return {"image": await _on_network(lambda: board.picture(call.job))}
+
+
+async def _resume(call: Call) -> Mapping[str, Any]:
+    return await _on_network(lambda: board.resume(call.job, call.lang))
+
+
+async def _cancel(call: Call) -> Mapping[str, Any]:
+    return await _on_network(lambda: board.cancel(call.job, call.lang))
+
+
+async def _forget(call: Call) -> Mapping[str, Any]:
+    await _on_network(lambda: board.forget(call.job))
+    return {"forgotten": True}
+
+
+async def _open_folder(call: Call) -> Mapping[str, Any]:
+    from ..nemo_client import InputError
+
+    video = Path((await _on_network(lambda: board.find(call.job))).video)
+    if await asyncio.to_thread(_host.find_view, video) is None:
+        raise InputError("folder-none", job=call.job)
+    if not _folders.is_here(call.request.remote, call.request.headers):
+        raise InputError("folder-remote", path=video)
+    await asyncio.to_thread(_folders.open_folder, video.parent)
+    return {"opened": True}
+
+
+async def _project_page(call: Call) -> Mapping[str, Any]:
+    return {"url": await _on_network(lambda: board.project_page(call.job))}
+
+
+ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/nemo/profiles", _profiles),
+    ("POST", "/nemo/profiles/save", _save),
+    ("POST", "/nemo/profiles/delete", _delete),
+    ("POST", "/nemo/profiles/default", _default),
+    ("POST", "/nemo/profiles/token", _token),
+    ("POST", "/nemo/credits", _credits),
+    ("GET", "/nemo/jobs", _jobs),
+    ("GET", "/nemo/jobs/{id}/picture", _picture),
+    ("POST", "/nemo/jobs/{id}/resume", _resume),
+    ("POST", "/nemo/jobs/{id}/cancel", _cancel),
+    ("POST", "/nemo/jobs/{id}/forget", _forget),
+    ("POST", "/nemo/jobs/{id}/open-folder", _open_folder),
+    ("POST", "/nemo/jobs/{id}/project-page", _project_page),
+)
+
+board: Final = _board.Board()
+
+
+async def _on_network(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    return await asyncio.wrap_future(_run.network().submit(work()))
+
+
+def _answering(handler: Handler, *, acts: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler as aiohttp wants it; whatever happens becomes an answer in JSON."""
+
+    async def answer(request: web.Request) -> web.Response:
+        lang = "zh" if request.query.get("lang", "").lower().startswith("zh") else "en"
+        task = asyncio.ensure_future(_handled(handler, request, lang, acts))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # the browser went away
+        error = task.exception() if not task.cancelled() else asyncio.CancelledError()
+        if error is None:
+            return _json(200, task.result())
+        told = _board.in_words(error)
+        return _json(_status(told), _told(told, lang))
+
+    return answer
+
+
+async def _handled(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
+    body: Mapping[str, Any] = {}
+    if acts:
+        _check_origin(request)
+        body = await _body(request)
+        await asyncio.to_thread(_host.check_home)
+    return await handler(Call(request, body, lang))
+
+
+def _check_origin(request: web.Request) -> None:
+    """`InputError` for a request that another site's page made (the Host header is where the browser meant to go)."""
+    from ..nemo_client import InputError
+
+    sites = request.headers.getall("Sec-Fetch-Site", [])
+    origins = request.headers.getall("Origin", [])
+    same = all(_is_origin_of(origin, request.headers.get("Host", "")) for origin in origins)
+    if not same or any(site.lower() not in ("same-origin", "none") for site in sites):
+        raise InputError("origin-foreign")
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    """Whether host and port agree, where a port that is not written is the scheme's own."""
+    try:
+        page, here = urlsplit(origin), urlsplit(f"//{host}")
+        usual = {"http": 80, "https": 443}.get(page.scheme)
+        return (
+            bool(page.hostname)
+            and usual is not None
+            and ((page.hostname, page.port or usual) == (here.hostname, here.port or usual))
+        )
+    except ValueError:
+        return False
+
+
+async def _body(request: web.Request) -> Mapping[str, Any]:
+    """The JSON object that was sent, of which no more than MAX_BODY_BYTES are read."""
+    from ..nemo_client import InputError
+
+    if request.content_type != "application/json":
+        raise InputError("body-not-json")
+    try:
+        raw = await asyncio.wait_for(_read(request), BODY_SECONDS)
+        found = json.loads(raw)
+    except (ValueError, RecursionError, asyncio.TimeoutError) as error:
+        raise InputError("body-not-json") from error
+    if not isinstance(found, dict):
+        raise InputError("body-not-json")
+    return found
+
+
+async def _read(request: web.Request) -> bytes:
+    from ..nemo_client import InputError
+
+    parts: list[bytes] = []
+    size = request.content_length or 0
+    while size <= MAX_BODY_BYTES:
+        part = await request.content.readany()
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size = sum(map(len, parts))
+    raise InputError("body-too-large", limit=MAX_BODY_BYTES)
+
+
+def _odd(name: str, value: object, expected: str) -> NemoError:
+    from ..nemo_client import InputError
+
+    return InputError("value", name=name, value=value if isinstance(value, int) else str(value)[:80], expected=expected)
+
+
+_STATUS: Final = {
+    "origin-foreign": 403,
+    "folder-remote": 403,
+    "body-too-large": 413,
+    "body-not-json": 415,
+    "job-unknown": 404,
+    "profile-unknown": 404,
+    "picture-none": 404,
+    "page-none": 404,
+    "folder-none": 404,
+    "folder-no-program": 501,
+    "resume-unsent": 409,
+    "token-gives-up": 409,
+}
+
+
+def _status(error: NemoError) -> int:
+    """By the text, else by the kind: what was asked wrongly, what does not fit now, what the backend or network did."""
+    from ..nemo_client import ApiError, InputError, JobError, LimitError, TransportError
+
+    if error.id in _STATUS:
+        return _STATUS[error.id]
+    kinds = ((InputError, 400), (JobError, 409), (LimitError, 409), (ApiError, 502), (TransportError, 502))
+    return next((status for kind, status in kinds if isinstance(error, kind)), 500)
+
+
+def _told(error: NemoError, lang: str) -> Mapping[str, Any]:
+    from ..nemo_client import redact, what_and_hint
+
+    what, hint = what_and_hint(error.id, lang, **error.facts)
+    return {"error": redact(what), "hint": redact(hint), "id": error.id, "charged": error.charged}
+
+
+def _json(status: int, data: Mapping[str, Any]) -> web.Response:
+    from aiohttp import web
+
+    return web.json_response(data, status=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,145 @@
+"""NemoVideo Chat: one message in a session; what is free never goes to the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _deliveries, _host, _inputs, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Destination, SessionHandle, Studio, Video
+
+MAX_FOLLOWED: Final = 3
+
+
+class NemoChat:
+    """Says something in a session and carries out what the answer asks for."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Sends a message to the agent, which may cost credits. Requests for an export, the credits, the state or an "
+        "upload (“export”, “导出”, “credits”, …) are answered here, free."
+    )
+    RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
+    RETURN_NAMES = ("session", "reply", "video_path")
+    OUTPUT_TOOLTIPS = (
+        "The session after the message.",
+        "The answer, without talk of a web page.",
+        "The absolute path of the video if the message exported one; else nothing behind it runs.",
+    )
+    FUNCTION = "chat"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        message = {
+            "multiline": True,
+            "default": "make the title larger",
+            "tooltip": "A wish, a question, or a request such as “export” or “credits”.",
+        }
+        follow = {
+            "default": False,
+            "tooltip": "Off: free proposals of the answer are carried out, paid ones are told. On: paid ones are sent, "
+            "too, within max_credits.",
+        }
+        return {
+            "required": {"session": _inputs.SESSION, "message": ("STRING", message), "seed": _inputs.SEED},
+            "optional": {"follow": ("BOOLEAN", follow), "max_credits": _inputs.MAX_CREDITS},
+            "hidden": _inputs.HIDDEN,
+        }
+
+    async def chat(
+        self,
+        session: Any,
+        message: str,
+        seed: int,
+        follow: bool = False,
+        max_credits: int = 0,
+        graph: Any = None,
+        workflow: Any = None,
+    ) -> dict[str, Any]:
+        """Session, reply and, if there was an export, the path of the video."""
+        prefix = _inputs.PREFIX[1]["default"]
+        talk = _Talk(session, seed, follow, _host.destination(prefix, _host.workflow_tags(graph, workflow)))
+
+        async def work(studio: Studio, item: _run.Item) -> _Talk:
+            await talk.say(studio, item, message)
+            return talk
+
+        await _run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
+        reply = "\n".join(filter(None, talk.said))
+        ui: dict[str, Any] = {"text": [reply]}
+        path: Any = _host.blocker()
+        if talk.video is not None:
+            path = str(talk.video.path)
+            _deliveries.note(prefix, [talk.video.path])
+            ui |= {"images": [_host.view_of(talk.video.path)], "animated": (True,)}
+        return {"ui": ui, "result": (talk.session, reply, path)}
+
+
+@dataclass
+class _Talk:
+    """One message and all that follows from it, on the network thread."""
+
+    session: SessionHandle
+    seed: int
+    follow: bool
+    destination: Destination
+    said: list[str] = field(default_factory=list)
+    video: Video | None = None
+
+    async def say(self, studio: Studio, item: _run.Item, message: str) -> None:
+        from ..nemo_client import route
+
+        intent = route(message)
+        if intent == "agent":
+            await self._ask(studio, item, message)
+        else:
+            await self._act(studio, item, intent)
+
+    async def _ask(self, studio: Studio, item: _run.Item, message: str) -> None:
+        """Send it, do what its answer asks for that is free, and tell (or send) what is not."""
+        from ..nemo_client import NemoError, translate
+
+        waiting, actions = [message], []
+        sent = 0
+        while waiting:
+            turned = await studio.chat(self.session, waiting.pop(0), seed=self.seed, caller=item.caller)
+            sent += 1
+            item.took(turned)
+            self.session = turned.session
+            spoken = translate(turned.reply, self.session.language)
+            self.said.append(spoken.text)
+            actions = list(spoken.actions)
+            proposals = list(spoken.proposals)
+            if self.follow:
+                waiting += proposals[: max(0, MAX_FOLLOWED + 1 - sent - len(waiting))]
+            else:
+                self.said += [self._words("chat.proposal", message=each) for each in proposals]
+        for action in actions:
+            try:
+                await self._act(studio, item, action)
+            except NemoError as error:  # the answer is paid for: it is told all the same
+                error.lang = _run.spoken(self.session.language)
+                self.said.append(str(error))
+
+    async def _act(self, studio: Studio, item: _run.Item, action: str) -> None:
+        """Carry out something free."""
+        if action == "export":
+            self.video = await studio.export(self.session, self.destination, caller=item.caller)
+            self.said.append(self._words("chat.exported", path=self.video.path))
+        elif action == "credits":
+            balance = await studio.credits()
+            facts: Mapping[str, float] = {
+                "available": balance.available, "frozen": balance.frozen, "total": balance.total,
+            }  # fmt: skip
+            self.said.append(self._words("credits", **{name: f"{value:g}" for name, value in facts.items()}))
+        elif action == "upload":
+            self.said.append(self._words("chat.upload"))
+        else:
+            self.said.append(await studio.timeline(self.session))
+
+    def _words(self, text_id: str, **facts: Any) -> str:
+        return _run.words(text_id, self.session.language, **facts)

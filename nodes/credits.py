@@ -1,0 +1,55 @@
+"""NemoVideo Credits: the balance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _inputs, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Studio
+
+
+class NemoCredits:
+    """Reads the balance of a profile's account."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = "Reads the credits of the account. Free. The local preview needs none."
+    RETURN_TYPES = ("INT", "INT", "INT", "STRING")
+    RETURN_NAMES = ("available", "frozen", "total", "text")
+    OUTPUT_TOOLTIPS = (
+        "Credits that can be spent, rounded down.",
+        "Credits reserved by running work.",
+        "All credits of the account.",
+        "The balance in words.",
+    )
+    FUNCTION = "read"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"auth": _inputs.AUTH},
+            "optional": {"session": ("NEMO_SESSION", {"tooltip": "Connect one to read the balance after its step."})},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> float:
+        return float("nan")  # never equal to itself: a balance is always read anew
+
+    async def read(self, auth: Any, session: Any = None) -> dict[str, Any]:
+        """Available, frozen and total credits, and a line of text."""
+        profile = session.profile if session is not None else auth.profile
+        credits = await _run.run_one(profile, _balance, language=auth.language)
+        text = _run.words("credits", auth.language, **credits)
+        numbers = tuple(int(float(credits[name])) for name in ("available", "frozen", "total"))
+        return {"ui": {"text": [text]}, "result": (*numbers, text)}
+
+
+async def _balance(studio: Studio, _: _run.Item) -> dict[str, str]:
+    credits = await studio.credits()
+    return {
+        "available": f"{credits.available:g}",
+        "frozen": f"{credits.frozen:g}",
+        "total": f"{credits.total:g}",
+    }

@@ -1,0 +1,37 @@
+"""NemoVideo Timeline: what is in a draft, in words and as a picture."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from . import _images, _inputs, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Studio, TimelineView
+
+
+class NemoTimeline:
+    """Shows the draft of a session's step."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = "Shows the draft: tracks, times and titles in words, as a picture drawn to scale, and as JSON. Free."
+    RETURN_TYPES = ("STRING", "IMAGE", "STRING")
+    RETURN_NAMES = ("summary", "picture", "draft")
+    OUTPUT_TOOLTIPS = ("The tracks in one line.", "The tracks as bars with thumbnails, to scale.", "The draft as JSON.")
+    FUNCTION = "show"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"session": _inputs.SESSION}}
+
+    async def show(self, session: Any) -> dict[str, Any]:
+        """Summary, picture and draft of the handle's step."""
+
+        async def work(studio: Studio, _: _run.Item) -> TimelineView:
+            return await studio.view(session)
+
+        view = await _run.run_one(session.profile, work, language=session.language)
+        picture = await asyncio.to_thread(_images.to_image, view.picture)
+        return {"ui": {"text": [view.summary]}, "result": (view.summary, picture, view.draft)}

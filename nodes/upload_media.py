@@ -1,0 +1,89 @@
+"""NemoVideo Upload File or URL: everything but IMAGE: files, addresses, AUDIO and VIDEO."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _host, _images, _inputs, _run
+
+if TYPE_CHECKING:
+    from ..nemo_client import Media, SessionHandle, Studio
+
+
+class NemoUploadMedia:
+    """Uploads one file, address, sound or video."""
+
+    CATEGORY = "NemoVideo"
+    DESCRIPTION = (
+        "Uploads a file of ComfyUI's folders, a web address, AUDIO or VIDEO. Free; what was uploaded before is not "
+        "sent again while its session lives."
+    )
+    RETURN_TYPES = ("NEMO_SESSION",)
+    RETURN_NAMES = ("session",)
+    OUTPUT_TOOLTIPS = ("The session with the file.",)
+    FUNCTION = "upload"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"auth": _inputs.AUTH},
+            "optional": {
+                "source": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "A file of ComfyUI's input, output or temp folder (a name or a whole path), or an "
+                        "http(s) address that the backend fetches. Empty when audio or video is connected.",
+                    },
+                ),
+                "audio": ("AUDIO", {"tooltip": "Sound to use, for example as music."}),
+                "video": ("VIDEO", {"tooltip": "A video to work with; its trims are kept."}),
+                "session": ("NEMO_SESSION", {"tooltip": "Add to this session, else a new one is opened."}),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, source: Any = "", **_: Any) -> str:
+        return _host.file_stamp(str(source or ""))
+
+    async def upload(
+        self, auth: Any, source: str = "", audio: Any = None, video: Any = None, session: Any = None
+    ) -> tuple[Any]:
+        """The session with what was given."""
+        from ..nemo_client import InputError
+
+        await asyncio.sleep(0)  # from here on ComfyUI reports an error without the inputs
+        given = [name for name, value in (("source", source.strip()), ("audio", audio), ("video", video)) if value]
+        if len(given) != 1:
+            raise InputError("one-source", given=", ".join(given) or "-")
+        with _media(source, audio, video) as reading:
+            media = await asyncio.to_thread(reading)
+            return (await _run.run_one(auth.profile, _work(media, auth.language, session), language=auth.language),)
+
+
+@contextmanager
+def _media(source: str, audio: Any, video: Any) -> Iterator[Any]:
+    """What reads the media, in a thread; a video that has to be written out lies in a folder that goes afterwards."""
+    from ..nemo_client import from_file, from_samples, from_url
+
+    if audio is not None:
+        yield lambda: from_samples(*_images.to_samples(audio))
+    elif video is not None:
+        with tempfile.TemporaryDirectory(prefix="nemo-video-") as folder:
+            yield lambda: from_file(_host.video_file(video, Path(folder)))
+    elif _host.is_address(source):
+        yield lambda: from_url(source.strip())
+    else:
+        yield lambda: from_file(_host.readable_file(source))
+
+
+def _work(media: Media, language: str, onto: SessionHandle | None) -> Any:
+    async def work(studio: Studio, item: _run.Item) -> SessionHandle:
+        return await studio.upload([media], language=language, onto=onto, caller=item.caller)
+
+    return work

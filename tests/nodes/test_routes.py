@@ -1,0 +1,590 @@
+"""The /nemo routes, over a real server on a loopback socket: what they answer, refuse, start and never tell."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from nemo_client import LimitError, Wish, home, list_jobs
+from tests import _backend
+from tests._backend import Cloud
+
+from ._host import Host
+
+SECRET = "nmv_usr_routes12"
+cloud = _backend.cloud
+
+
+@dataclass
+class Site:
+    """ComfyUI's server with the pack's routes, and a browser that speaks to it."""
+
+    browser: httpx.AsyncClient
+    routes: Any
+    run: Any
+    answers: list[str] = field(default_factory=list)
+
+    async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        answer = await self.browser.request(method, path, **options)
+        self.answers.append(answer.text)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Content-Type"].startswith("application/json")
+        return answer.status_code, answer.json()
+
+    async def get(self, path: str) -> Any:
+        status, data = await self.ask("GET", path)
+        assert status == 200, data
+        return data
+
+    async def post(self, path: str, **body: Any) -> Any:
+        status, data = await self.ask("POST", path, json=body)
+        assert status == 200, data
+        return data
+
+    async def refused(self, method: str, path: str, **options: Any) -> tuple[int, str]:
+        """Status and id of an error, which is worded as the contract has it."""
+        status, data = await self.ask(method, path, **options)
+        assert set(data) == {"error", "hint", "id", "charged"}
+        assert data["error"]
+        assert "\n" not in data["error"] + data["hint"]
+        return status, data["id"]
+
+    async def network(self, work: Callable[[Any], Awaitable[Any]], profile: str = "nemo") -> Any:
+        """Do `work` with the profile's Studio, as a node would."""
+
+        async def there() -> Any:
+            return await work(await self.run.network().studio(profile))
+
+        return await asyncio.wrap_future(self.run.network().submit(there()))
+
+    async def job(self, wanted: str = "") -> Any:
+        jobs = (await self.get("/nemo/jobs"))["jobs"]
+        return next(job for job in jobs if not wanted or job["id"] == wanted)
+
+    async def until(self, happened: Callable[[Any], object]) -> Any:
+        """The newest job, once it is as expected."""
+        deadline = time.monotonic() + 20
+        while not happened(job := await self.job()):
+            assert time.monotonic() < deadline, job
+            await asyncio.sleep(0.05)
+        return job
+
+
+@pytest.fixture
+async def site(pack: Any, host: Host) -> AsyncIterator[Site]:
+    """The routes as ComfyUI serves them: as they are, and again below /api."""
+    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("_routes", "_run")}
+    modules["_routes"].register()
+    app = web.Application(client_max_size=100 * 2**20)
+    app.add_routes(host.routes)
+    app.add_routes([web.route(each.method, f"/api{each.path}", each.handler) for each in host.routes])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = web.TCPSite(runner, "127.0.0.1", 0)
+    await listener.start()
+    port = runner.addresses[0][1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as browser:
+        yield Site(browser, modules["_routes"], modules["_run"])
+    await runner.cleanup()
+
+
+async def generate(site: Site, seed: int = 0, profile: str = "nemo", prompt: str = "slow push-in") -> Any:
+    """A generated, undelivered video."""
+
+    async def work(studio: Any) -> Any:
+        return await studio.generate(await studio.upload([_backend.picture()]), Wish(prompt, seed=seed))
+
+    return await site.network(work, profile)
+
+
+# --- Who may ask, and how ---------------------------------------------------------------------------------------------
+
+
+def test_without_comfyui_nothing_is_registered(pack: Any) -> None:
+    """The pack loads in tests and scripts as well."""
+    assert "server" not in sys.modules
+    assert sys.modules[f"{pack.__name__}.nodes._routes"].register() is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({}, 200, id="no browser"),
+        pytest.param({"Origin": "http://evil.test"}, 403, id="another site"),
+        pytest.param({"Origin": "null"}, 403, id="a sandboxed page"),
+        pytest.param({"Origin": "http://127.0.0.1:1"}, 403, id="another port"),
+        pytest.param({"Origin": "file:///x"}, 403, id="a file"),
+        pytest.param({"Origin": "http://[bad"}, 403, id="no address"),
+        pytest.param({"Origin": "http://10.0.0.7:8188", "Host": "10.0.0.7:8188"}, 200, id="the network's address"),
+        pytest.param({"Origin": "http://evil.test", "Host": "10.0.0.7:8188"}, 403, id="another site, not on loopback"),
+        pytest.param({"Origin": "https://COMFY.test", "Host": "comfy.test"}, 200, id="behind TLS"),
+        pytest.param({"Origin": "https://comfy.test", "Host": "comfy.test:443"}, 200, id="the usual port is written"),
+        pytest.param({"Origin": "https://comfy.test", "Host": "comfy.test:80"}, 403, id="not the usual port"),
+        pytest.param({"Sec-Fetch-Site": "same-origin"}, 200, id="our own page"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, 403, id="another page"),
+        pytest.param({"Sec-Fetch-Site": "same-site"}, 403, id="a neighbour"),
+    ],
+)
+async def test_only_our_own_page_may_act(headers: dict[str, str], status: int, site: Site) -> None:
+    """ComfyUI checks the origin on loopback only, so the routes do."""
+    answer = await site.browser.post("/nemo/profiles/default", json={"name": "nemo"}, headers=headers)
+
+    assert answer.status_code == status
+    assert (home() / "profiles.json").exists() == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({"content": b'{"name": "nemo"}'}, (415, "body-not-json"), id="no type"),
+        pytest.param({"data": {"name": "nemo"}}, (415, "body-not-json"), id="a form"),
+        pytest.param({"text": '{"name": "nemo"}'}, (415, "body-not-json"), id="plain text"),
+        pytest.param({"raw": b""}, (415, "body-not-json"), id="nothing"),
+        pytest.param({"raw": b"{"}, (415, "body-not-json"), id="cut"),
+        pytest.param({"raw": b"[]"}, (415, "body-not-json"), id="a list"),
+        pytest.param({"raw": b"\xff\xfe\x00"}, (415, "body-not-json"), id="bytes"),
+        pytest.param({"raw": b"[" * 60000}, (415, "body-not-json"), id="a deep nest"),
+        pytest.param({"raw": b" " * 70000}, (413, "body-too-large"), id="too large"),
+        pytest.param({"raw": b"{}"}, (400, "value"), id="no name"),
+        pytest.param({"raw": b'{"name": 7}'}, (400, "value"), id="a number"),
+        pytest.param({"raw": b'{"name": "nope"}'}, (404, "profile-unknown"), id="unknown"),
+        pytest.param({"raw": b'{"name": "\\ud800"}'}, (404, "profile-unknown"), id="half a character"),
+    ],
+)
+async def test_odd_bodies_are_refused_in_json(options: dict[str, Any], expected: tuple[int, str], site: Site) -> None:
+    """With what was wrong and what to do."""
+    if "text" in options:
+        options = {"content": options["text"], "headers": {"Content-Type": "text/plain"}}
+    if "raw" in options:
+        options = {"content": options["raw"], "headers": {"Content-Type": "application/json; charset=utf-8"}}
+
+    assert await site.refused("POST", "/api/nemo/profiles/default", **options) == expected
+
+
+async def test_a_body_without_end_is_not_read_to_its_end(site: Site) -> None:
+    """ComfyUI allows uploads of 100 MB and more; here 64 KiB are enough."""
+
+    head = (
+        "POST /nemo/credits HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.browser.base_url.port)
+    writer.write(head.encode() + (b"1000\r\n" + b" " * 4096 + b"\r\n") * 17)
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 5)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"body-too-large" in answer
+
+
+@pytest.mark.parametrize("lang", ["zh", "zh-TW"])
+async def test_errors_are_told_in_the_language_of_the_page(lang: str, site: Site) -> None:
+    """Chinese for all of `zh`, English for all others."""
+    _, chinese = await site.ask("GET", f"/nemo/jobs/0badc0de/picture?lang={lang}")
+    _, english = await site.ask("GET", "/nemo/jobs/0badc0de/picture?lang=fr")
+
+    assert (english["id"], "no such job" in english["error"]) == ("job-unknown", True)
+    assert not chinese["error"].isascii()
+
+
+async def test_what_nobody_expected_is_one_line_without_secrets(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500, no traceback in the answer; the log has it, redacted."""
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError(f"token {SECRET} at https://mine.test/x?sig=1")
+
+    monkeypatch.setattr(site.routes.board, "jobs", broken)
+
+    assert await site.refused("GET", "/nemo/jobs") == (500, "unexpected")
+    assert "Traceback" in caplog.text
+    assert SECRET not in caplog.text + "".join(site.answers)
+    assert "sig=1" not in caplog.text + "".join(site.answers)
+
+
+# --- Profiles ---------------------------------------------------------------------------------------------------------
+
+
+async def test_profiles_are_listed_without_touching_anything(site: Site) -> None:
+    """GET never acts: no home directory is made for it."""
+    data = await site.get("/nemo/profiles")
+    assert await site.get("/api/nemo/jobs") == {"jobs": [], "now": pytest.approx(time.time(), abs=60)}
+
+    assert data["default"] == "local preview"
+    assert data["profiles"][0] == {
+        "name": "nemo", "builtin": True, "free": False, "address": "https://mega-api-prod.nemovideo.ai",
+        "account": "new", "source": "none", "ending": "", "expires": None, "run_limit": 0, "day_limit": 0,
+        "token_env": "NEMO_TOKEN", "problem": "",
+    }  # fmt: skip
+    assert not home().exists()
+
+
+async def test_a_profile_is_made_chosen_and_deleted(site: Site) -> None:
+    """Each answer is the whole list anew."""
+    data = await site.post("/nemo/profiles/save", name="mine", address="https://mine.test", day_limit=300)
+    assert [each["name"] for each in data["profiles"]] == ["nemo", "local preview", "mine"]
+    assert (await site.post("/nemo/profiles/default", name="mine"))["default"] == "mine"
+
+    data = await site.post("/nemo/profiles/delete", name="mine")
+
+    assert (data["default"], len(data["profiles"])) == ("local preview", 2)
+    assert await site.refused("POST", "/nemo/profiles/delete", json={"name": "nemo"}) == (400, "profile-built-in")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"run_limit": -1}, {"run_limit": True}, {"day_limit": "5"}, {"day_limit": 1.5}, {"address": 7}]
+)
+async def test_odd_values_are_refused(changes: dict[str, Any], site: Site) -> None:
+    """Before anything is written."""
+    assert await site.refused("POST", "/nemo/profiles/save", json={"name": "nemo", **changes}) == (400, "value")
+    assert not (home() / "profiles.json").exists()
+
+
+async def test_a_pasted_token_cannot_be_read_back(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Stored for the profile's origin, shown as its last four characters; in no answer and no log."""
+    caplog.set_level(0)
+    data = await site.post("/nemo/profiles/token", name="nemo", token=SECRET)
+    assert (data["profiles"][0]["ending"], data["profiles"][0]["source"]) == ("es12", "file")
+    assert SECRET in (home() / "credentials.json").read_text(encoding="utf-8")
+    for token in (f"{SECRET} x", "x" * 5000, 7, None, f"{SECRET}\u0000"):
+        body = {"name": "nemo", "token": token}
+        assert await site.refused("POST", "/nemo/profiles/token", json=body) == (400, "token-odd")
+
+    data = await site.post("/nemo/profiles/token", name="nemo", token="")
+
+    assert data["profiles"][0]["source"] == "none"
+    assert SECRET not in "".join(site.answers) + caplog.text
+
+
+async def test_a_token_beside_one_of_the_environment_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have no effect."""
+    monkeypatch.setenv("NEMO_TOKEN", "nmv_usr_environ")
+
+    body = {"name": "nemo", "token": SECRET}
+    assert await site.refused("POST", "/nemo/profiles/token", json=body) == (400, "login-variable")
+
+
+async def test_a_home_that_browsers_can_read_takes_no_token(
+    site: Site, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing private is written into a folder that ComfyUI serves."""
+    monkeypatch.setenv("NEMO_HOME", f"{host.folder('output')}/home")
+
+    body = {"name": "nemo", "token": SECRET}
+    assert await site.refused("POST", "/nemo/profiles/token", json=body) == (500, "home-served")
+
+
+async def test_a_pasted_token_counts_at_once(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """A Studio that is open goes on with it; the free account it had before is told, but no work is open under it."""
+    made = cloud(anonymous=True)
+    before = await site.post("/nemo/credits", profile="nemo")
+    await site.post("/nemo/profiles/token", name="nemo", token=made.backend.token)
+    after = await site.post("/nemo/credits", profile="nemo")
+
+    assert (before["available"], before["register"].startswith("https://web.test/register?bind=anon")) == (100, True)
+    assert (after["available"], after["register"]) == (1000, "")
+
+
+async def test_a_free_account_with_open_work_is_given_up_only_on_the_user_s_word(
+    site: Site, cloud: Callable[..., Cloud]
+) -> None:
+    """What it made could never be fetched again."""
+    cloud(anonymous=True)
+    await generate(site)
+    body = {"name": "nemo", "token": SECRET}
+
+    assert await site.refused("POST", "/nemo/profiles/token", json=body) == (409, "token-gives-up")
+    data = await site.post("/nemo/profiles/token", **body, force=True)
+
+    assert data["profiles"][0]["ending"] == "es12"
+
+
+async def test_saved_limits_hold_for_the_next_message(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Without a restart, against any workflow."""
+    made = cloud()
+    await generate(site)
+    await site.post("/nemo/profiles/save", name="nemo", day_limit=150)
+
+    with pytest.raises(LimitError) as caught:
+        await generate(site, seed=1)
+    await site.post("/nemo/profiles/save", name="nemo", day_limit=0)
+    await generate(site, seed=1)
+
+    assert caught.value.facts["limit_name"] == "day_limit"
+    assert len(made.ledger.messages) == 2
+
+
+# --- Jobs -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_shows_and_is_collected_without_paying_again(
+    site: Site, host: Host, cloud: Callable[..., Cloud]
+) -> None:
+    """Made but not delivered; resumed, it lands in ComfyUI's output folder, and browsers are told."""
+    made = cloud()
+    await generate(site)
+    job = await site.job()
+    assert job == {
+        **job, "kind": "generate", "state": "done", "profile": "nemo", "prompt": "slow push-in", "spent": 100,
+        "error": "", "delivered": False, "unfinished": True, "video": None, "path": "", "picture": True,
+        "running": None, "resumable": True, "page": True,
+    }  # fmt: skip
+
+    started = (await site.post(f"/nemo/jobs/{job['id']}/resume"))["job"]
+    done = await site.until(lambda job: job["delivered"] and not job["running"])
+
+    assert started["running"]["text"]
+    assert set(started["running"]) == {"text", "fraction", "elapsed", "left"}
+    assert done["video"] == {"filename": "NemoVideo_00001_.mp4", "subfolder": "video", "type": "output"}
+    assert os.path.isfile(done["path"])
+    assert (done["error"], done["unfinished"], done["resumable"]) == ("", False, False)
+    assert len(made.ledger.messages) == 1
+    await asyncio.sleep(1.2)
+    assert ("nemo.jobs", {}, None) in host.events
+    assert len(host.events) < 6
+
+
+async def test_a_job_whose_file_is_gone_is_delivered_again(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """For free; until then there is nothing to show."""
+    cloud()
+    await generate(site)
+    wanted = (await site.job())["id"]
+    await site.post(f"/nemo/jobs/{wanted}/resume")
+    os.unlink((await site.until(lambda job: job["delivered"] and not job["running"]))["path"])
+
+    gone = await site.job()
+    await site.post(f"/nemo/jobs/{wanted}/resume")
+
+    assert (gone["video"], gone["path"], gone["resumable"]) == (None, "", True)
+    assert os.path.isfile((await site.until(lambda job: job["path"]))["path"])
+
+
+async def test_the_picture_of_a_job_is_small(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """The upload behind it as a JPEG of at most 160 pixels; gone with the upload."""
+    cloud()
+
+    async def work(studio: Any) -> Any:
+        return await studio.generate(await studio.upload([_backend.picture(height=400, width=300)]), Wish("a"))
+
+    await site.network(work)
+    wanted = (await site.job())["id"]
+
+    url = (await site.get(f"/nemo/jobs/{wanted}/picture"))["image"]
+    with Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/jpeg;base64,")))) as image:
+        assert (image.format, image.size) == ("JPEG", (120, 160))
+    for kept in (home() / "uploads").iterdir():
+        kept.unlink()
+    assert (await site.job())["picture"] is False
+    assert await site.refused("GET", f"/nemo/jobs/{wanted}/picture") == (404, "picture-none")
+
+
+async def test_what_stopped_a_resume_shows_at_the_job(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """In the language that is asked for, until it is tried again."""
+    made = cloud()
+    await generate(site)
+    made.fault("answer", "render", count=None, status=402, code=402, message="no")
+    wanted = (await site.job())["id"]
+
+    await site.post(f"/nemo/jobs/{wanted}/resume")
+    failed = await site.until(lambda job: job["error"])
+    chinese = (await site.get("/nemo/jobs?lang=zh-CN"))["jobs"][0]
+    made.faults.clear()
+    await site.post(f"/nemo/jobs/{wanted}/resume")
+
+    assert "unlock export" in failed["error"]
+    assert (failed["running"], failed["resumable"]) == (None, True)
+    assert not chinese["error"].isascii()
+    assert (await site.until(lambda job: job["delivered"]))["error"] == ""
+
+
+def slow(draft: Any, assets: Any, target: Path, *, progress: Any, cancelled: Any, **_: Any) -> None:
+    """In the place of the renderer: never done, until it is cancelled."""
+    progress(0.3)
+    while not cancelled():
+        time.sleep(0.02)
+
+
+async def test_a_running_render_is_stopped(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """At the backend, too; the words say that what was paid for is kept."""
+    made = cloud(renderer=slow)
+    await generate(site)
+    wanted = (await site.job())["id"]
+    await site.post(f"/nemo/jobs/{wanted}/resume")
+    running = await site.until(lambda job: job["running"] and "30%" in job["running"]["text"])
+
+    again = await site.post(f"/nemo/jobs/{wanted}/resume")
+    answer = await site.post(f"/nemo/jobs/{wanted}/cancel")
+    idle = await site.post(f"/nemo/jobs/{wanted}/cancel")
+
+    assert 0.5 < running["running"]["fraction"] < 0.8
+    assert again["job"]["running"], "one at a time: the second finds the first"
+    assert "was stopped" in answer["text"]
+    assert (answer["job"]["running"], answer["job"]["resumable"], answer["job"]["error"]) == (None, True, "")
+    assert "Nothing of job" in idle["text"]
+    assert made.sent("render") == made.sent("render-cancel") == 1
+
+
+async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Its message, then its export, both as progress of one job; the browser's cancel stops the render."""
+    from nemo_client import Destination, RenderFailed
+
+    cloud(renderer=slow)
+
+    async def work(studio: Any) -> Any:
+        return await studio.animate([_backend.picture()], Wish("a"), Destination(home() / "out", "clip"))
+
+    node = asyncio.ensure_future(site.network(work))
+    deadline = time.monotonic() + 20
+    while not (jobs := (await site.get("/nemo/jobs"))["jobs"]) or not jobs[0]["running"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    running = await site.until(lambda job: job["running"] and "Rendering" in job["running"]["text"])
+    answer = await site.post(f"/nemo/jobs/{running['id']}/cancel")
+
+    assert "was stopped" in answer["text"]
+    with pytest.raises(RenderFailed):
+        await node
+
+
+async def test_a_message_that_was_never_sent_is_not_sent_from_here(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Resume never pays; the local preview, which is free, goes on."""
+    made = cloud(credits=10)
+    with contextlib.suppress(Exception):
+        await generate(site)
+    job = await site.job()
+    assert (job["state"], job["resumable"]) == ("planned", False)
+
+    wanted = job["id"]
+    assert await site.refused("POST", f"/nemo/jobs/{wanted}/resume", json={}) == (409, "resume-unsent")
+    assert len(made.ledger.messages) == 0
+
+
+async def test_a_forgotten_job_is_gone_with_its_uploads(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Those that another job needs stay."""
+    cloud()
+    await generate(site)
+    await generate(site, seed=1)
+    first, second = [job["id"] for job in (await site.get("/nemo/jobs"))["jobs"]]
+
+    assert await site.post(f"/nemo/jobs/{first}/forget") == {"forgotten": True}
+    left = len(list((home() / "uploads").iterdir()))
+    await site.post(f"/nemo/jobs/{second}/forget")
+
+    assert left == 1
+    assert list((home() / "uploads").iterdir()) == []
+    assert (await site.get("/nemo/jobs"))["jobs"] == []
+
+
+async def test_the_project_page_is_answered_once(
+    site: Site, cloud: Callable[..., Cloud], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A claim link made for whoever asks, in this answer alone; the local preview has no pages."""
+    caplog.set_level(0)
+    cloud()
+    await generate(site)
+    await generate(site, profile="local preview")
+    local, paid = (await site.get("/nemo/jobs"))["jobs"]
+
+    url = (await site.post(f"/nemo/jobs/{paid['id']}/project-page"))["url"]
+
+    token = url.removeprefix("https://web.test/workspace/claim?ct=")
+    assert token.startswith("clm_")
+    assert token not in caplog.text + json.dumps(await site.get("/nemo/jobs"))
+    assert (paid["page"], local["page"]) == (True, False)
+    path = f"/nemo/jobs/{local['id']}/project-page"
+    assert await site.refused("POST", path, json={}) == (404, "page-none")
+    assert (await site.browser.get(path)).status_code == 405, "GET never acts"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a stand-in for xdg-open")
+async def test_a_folder_is_opened_for_who_sits_here(
+    site: Site, cloud: Callable[..., Cloud], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the machine's own program; for others, and without one, the hint holds the path."""
+    cloud()
+    await generate(site)
+    path = f"/nemo/jobs/{(await site.job())['id']}/open-folder"
+    assert await site.refused("POST", path, json={}) == (404, "folder-none")
+    await site.post(path.replace("open-folder", "resume"))
+    video = (await site.until(lambda job: job["path"] and not job["running"]))["path"]
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+
+    status, told = await site.ask("POST", path, json={})
+    assert (status, told["id"], video in told["hint"]) == (501, "folder-no-program", True)
+    status, told = await site.ask("POST", path, json={}, headers={"X-Forwarded-For": "10.0.0.9"})
+    assert (status, told["id"], video in told["hint"]) == (403, "folder-remote", True)
+    program = tmp_path / "bin" / "xdg-open"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$1" > {tmp_path}/opened.part && mv {tmp_path}/opened.part {tmp_path}/opened\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert await site.post(path) == {"opened": True}
+
+    await _backend.until((tmp_path / "opened").exists)
+    assert (tmp_path / "opened").read_text().strip() == str(Path(video).parent)
+
+
+@pytest.mark.parametrize(
+    ("remote", "headers", "here"),
+    [
+        ("127.0.0.1", {}, True), ("::1", {}, True), ("::ffff:127.0.0.1", {}, True), ("10.0.0.9", {}, False),
+        (None, {}, False), ("", {}, False), ("127.0.0.1", {"Forwarded": "for=10.0.0.9"}, False),
+    ],
+)  # fmt: skip
+def test_who_sits_here(remote: str | None, headers: dict[str, str], here: bool, pack: Any) -> None:
+    """A loopback address, unless a proxy says that it speaks for another one."""
+    assert sys.modules[f"{pack.__name__}.nodes._folders"].is_here(remote, headers) is here
+
+
+@pytest.mark.parametrize("wanted", ["0badc0de", "latest", "0BADC0DE", "..", "0badc0d", "0badc0de0", "%2e%2e%2fx", "a"])
+async def test_what_is_no_job_is_404(wanted: str, site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Ids only: no words of prompts, no beginnings."""
+    cloud()
+    await generate(site, prompt="a latest word")
+
+    for action in ("resume", "cancel", "forget", "open-folder", "project-page"):
+        answer = await site.browser.post(f"/nemo/jobs/{wanted}/{action}", json={})
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "", "201", "9" * 30, "１"])
+async def test_a_limit_is_a_number_of_jobs(limit: str, site: Site) -> None:
+    """1 to 200."""
+    assert await site.refused("GET", f"/nemo/jobs?limit={limit}") == (400, "value")
+
+
+async def test_the_list_is_read_in_a_few_queries(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """However many jobs there are: it is read every second while something runs."""
+    cloud(credits=10_000)
+    counts = []
+    for seed in range(4):
+        await generate(site, seed=seed)
+        journal = site.run.network().journal()
+        asked: list[Any] = []
+        submit = journal._thread.submit
+        journal._thread.submit = lambda *work, submit=submit, asked=asked: asked.append(work) or submit(*work)
+        jobs = await asyncio.wrap_future(site.run.network().submit(list_jobs(journal)))
+        del journal._thread.submit
+        counts.append((len(jobs), len(asked)))
+
+    assert [jobs for jobs, _ in counts] == [1, 2, 3, 4]
+    assert max(queries for _, queries in counts) <= 4
