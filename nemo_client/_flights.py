@@ -31,6 +31,7 @@ class Flight:
         self.committed = False
         self.given_up = False
         self.latest: Progress | None = None
+        self.reported = 0.0
         self.usual: float | None = None
         self.price: float | None = None
 
@@ -40,8 +41,8 @@ class Flight:
 
     def report(self, progress: Progress) -> None:
         """Tell every waiter, from the loop: one that fails at it must not break the work, which may be paid."""
-        self.latest = progress
         loop = asyncio.get_running_loop()
+        self.latest, self.reported = progress, loop.time()
         for caller in self.callers:
             loop.call_soon(caller.take, progress)
 
@@ -108,8 +109,13 @@ class Flights:
             logger.debug("%s ended with %s", key, type(error).__name__)
 
     def running(self) -> dict[str, Progress]:
-        """How the work under way stands, by the step that it counts for."""
-        return {flight.about: flight.latest for flight in self._flights.values() if flight.latest is not None}
+        """How the work under way stands now, by the step that it counts for."""
+        now = asyncio.get_running_loop().time()
+        return {
+            flight.about: flight.latest.later(now - flight.reported)
+            for flight in self._flights.values()
+            if flight.latest is not None
+        }
 
     @property
     def committed(self) -> int:

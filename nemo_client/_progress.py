@@ -32,6 +32,11 @@ class Progress:
     reused: bool = False
     price: float | None = None
 
+    def later(self, seconds: float) -> Progress:
+        """The same, so many seconds after it was told."""
+        left = None if self.left is None else max(self.left - seconds, 0.0)
+        return replace(self, elapsed=self.elapsed + seconds, left=left)
+
     def text(self, lang: str | None = None) -> str:
         """One line for people."""
         line = _words.say(f"stage.{self.stage}", lang)

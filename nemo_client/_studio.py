@@ -41,7 +41,7 @@ from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key
 from ._upkeep import upkeep, writable
-from ._views import TimelineView, view_of
+from ._views import TimelineView, timeline_words, view_of
 
 if TYPE_CHECKING:
     from .local import LocalBackend
@@ -262,7 +262,7 @@ class Studio:
         return Video(
             delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,
             checked.width, checked.height, checked.duration, checked.fps, output.format,
-            reply=str(source.facts.get("reply") or ""), timeline=_drafts.timeline_summary(draft, session.language),
+            reply=str(source.facts.get("reply") or ""), timeline=timeline_words(draft, session.language),
             money=await self._money_behind(source), reused=delivered.reused,
         )  # fmt: skip
 
@@ -372,7 +372,7 @@ class Studio:
     async def timeline(self, session: SessionHandle) -> str:
         """The timeline of this handle's step, in words."""
         source = await self._sessions.recorded(_usable(session))
-        return _drafts.timeline_summary(source.facts.get("draft") or {}, session.language)
+        return timeline_words(source.facts.get("draft") or {}, session.language)
 
     async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
         """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
@@ -402,7 +402,7 @@ class Studio:
         return Turned(
             self._handle(done, language),
             str(done.facts.get("reply") or ""),
-            _drafts.timeline_summary(done.facts.get("draft") or {}, language),
+            timeline_words(done.facts.get("draft") or {}, language),
             money,
             reused=known is not None and known.state is State.DONE,
         )

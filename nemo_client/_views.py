@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _drafts
+from . import _drafts, _words
 from ._attempts import Attempt
 from ._desk import Desk
 from ._errors import InputError
@@ -41,10 +41,17 @@ async def view_of(desk: Desk, step: Attempt, language: str) -> TimelineView:
     draft: dict[str, Any] = step.facts.get("draft") or {}
     video = await _delivered(desk, step.key)
     pictures = [] if video else await _uploads(desk, step)
-    picture = await asyncio.to_thread(_drawn, draft, video, pictures, language)
-    return TimelineView(
-        _drafts.timeline_summary(draft, language), picture, json.dumps(draft, ensure_ascii=False, indent=1)
-    )
+    picture = await asyncio.to_thread(_drawn, draft, video, pictures, _spoken(language))
+    return TimelineView(timeline_words(draft, language), picture, json.dumps(draft, ensure_ascii=False, indent=1))
+
+
+def timeline_words(draft: _drafts.Draft, language: str) -> str:
+    """The timeline in one line, in the language of a handle."""
+    return _drafts.timeline_summary(draft, _spoken(language))
+
+
+def _spoken(language: str) -> str:
+    return _words.language(None if language == "auto" else language)
 
 
 async def _delivered(desk: Desk, key: str) -> Path | None:

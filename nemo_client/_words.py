@@ -293,7 +293,7 @@ def _filled(template: str, facts: Mapping[str, object], spoken: str) -> str:
         return template
 
 
-_PHRASED: Final = ("call", "expected", "file", "name", "reason", "state")
+_PHRASED: Final = ("call", "expected", "file", "limit_name", "name", "reason", "state")
 """Facts that can be English words of ours; what is not in the list of phrases stays as it is."""
 
 

@@ -274,6 +274,10 @@ PHRASES: Final[dict[str, str]] = {
     "at most {}": "最多 {}",
     "png for a picture of {}": "对于 {} 的图片使用 png",
     "0 to {} seconds (0 = automatic)": "0 到 {} 秒（0 表示自动）",
+    # Which limit, {limit_name}.
+    "max_credits": "积分上限 max_credits",
+    "run_limit": "每次运行的限额 run_limit",
+    "day_limit": "每天的限额 day_limit",
     # How a job stands, {state}.
     "planned": "未发送",
     "refused": "被拒绝",

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from . import _host, _inputs, _run
 
@@ -30,6 +31,7 @@ LOOK_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 5.0
 THUMBNAIL_SIDE: Final = 160
 THUMBNAILS: Final = 200
+PLACES: Final = 2000
 _ID: Final = re.compile(r"[0-9a-f]{8}")
 _OUT: Final = ("sent", "unknown")
 _UNSENT: Final = ("planned", "refused")
@@ -64,8 +66,11 @@ class Board:
 
     def __init__(self) -> None:
         self._resumes: dict[tuple[Journal, str], _Resume] = {}
+        self._places: dict[tuple[Journal, str], Path] = {}
         self._thumbnails: OrderedDict[Path, str] = OrderedDict()
+        self._studios: WeakSet[Studio] = WeakSet()
         self._watching: asyncio.Task[None] | None = None
+        self._acts = 0
 
     async def jobs(self, limit: int, lang: str) -> dict[str, Any]:
         """The newest jobs; from the first time on, browsers are told when one moves."""
@@ -92,12 +97,17 @@ class Board:
         """The thumbnail of a job as a data URL."""
         from ..nemo_client import InputError, pictures_of, thumbnail
 
-        job = await self.find(wanted)
-        path = (await pictures_of(_run.network().journal(), [job])).get(job.key)
+        path = self._places.get((_run.network().journal(), wanted))  # else 50 thumbnails would be 50 searches
+        if path is None:
+            job = await self.find(wanted)
+            path = (await pictures_of(_run.network().journal(), [job])).get(job.key)
         if path is None or not await asyncio.to_thread(path.is_file):
-            raise InputError("picture-none", job=job.id)
+            raise InputError("picture-none", job=wanted)
         if path not in self._thumbnails:
-            small = await asyncio.to_thread(thumbnail, path, THUMBNAIL_SIDE)
+            try:
+                small = await asyncio.to_thread(thumbnail, path, THUMBNAIL_SIDE)
+            except InputError as error:
+                raise InputError("picture-none", job=wanted) from error
             self._thumbnails[path] = f"data:image/jpeg;base64,{base64.b64encode(small).decode('ascii')}"
             if len(self._thumbnails) > THUMBNAILS:
                 self._thumbnails.popitem(last=False)
@@ -120,6 +130,7 @@ class Board:
             entry.task = asyncio.ensure_future(_collected(job, entry.caller))
             entry.task.add_done_callback(lambda task: self._ended(task, key, entry))
             self._resumes[key] = entry
+            self._acts += 1
         return {"job": await self.view(job.id, lang)}
 
     async def cancel(self, wanted: str, lang: str) -> dict[str, Any]:
@@ -132,6 +143,7 @@ class Board:
             stopped = await studio.stop(job)
         except LostRace:  # it finished at that very moment
             stopped = False
+        self._acts += 1
         entry = self._resumes.pop((_run.network().journal(), job.key), None)
         if entry is not None and entry.task is not None and not entry.task.done():
             entry.caller.gave_up = True
@@ -149,6 +161,7 @@ class Board:
 
         job = await self.find(wanted)
         await forget_job(_run.network().journal(), job, keep_uploads=job.key in self._running())
+        self._acts += 1
 
     async def project_page(self, wanted: str) -> str:
         """The address of a job's project page: a secret, made now, for the answer alone."""
@@ -160,6 +173,7 @@ class Board:
         return await (await _run.network().studio(job.profile)).project_page(job)
 
     def _ended(self, task: asyncio.Task[None], key: tuple[Journal, str], entry: _Resume) -> None:
+        self._acts += 1
         error = None if task.cancelled() else task.exception()
         if error is not None:
             entry.error = in_words(error)
@@ -173,7 +187,11 @@ class Board:
             return []
         journal = _run.network().journal()
         errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
-        around = _Around(self._running(), errors, await pictures_of(journal, jobs))
+        pictures = await pictures_of(journal, jobs)
+        if len(self._places) > PLACES:
+            self._places.clear()
+        self._places.update({(journal, job.id): pictures[job.key] for job in jobs if job.key in pictures})
+        around = _Around(self._running(), errors, pictures)
         return await asyncio.to_thread(_views, jobs, around, lang)
 
     def _running(self) -> dict[str, Progress]:
@@ -183,7 +201,10 @@ class Board:
             for (journal, key), entry in self._resumes.items()
             if entry.task is not None and not entry.task.done() and journal is _run.network().journal()
         }
-        for studio in _opened():
+        self._studios.update(
+            _run.network().opened()
+        )  # one whose profile has changed works on until it is done, unseen elsewhere
+        for studio in self._studios:
             found.update(studio.running())
         return found
 
@@ -194,17 +215,11 @@ class Board:
             network = _run.network()
             running = {(key, progress.stage) for key, progress in self._running().items()}
             states = {(job.id, job.state, job.delivered, job.video) for job in network.jobs}
-            now = (running, states, sum(each.error is not None for each in self._resumes.values()))
+            now = (running, states, self._acts)
             if before is not None and now != before:
                 _host.send_event(EVENT)
             before = now
             await asyncio.sleep(LOOK_SECONDS)
-
-
-def _opened() -> list[Studio]:
-    """The Studios that are open, without opening any."""
-    tasks = [task for _, _, task in _run.network()._studios.values() if task.done() and not task.cancelled()]
-    return [task.result() for task in tasks if task.exception() is None]
 
 
 def _is_journal() -> bool:

@@ -24,10 +24,11 @@ def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
     return (mapped or address).is_loopback and not any(name in headers for name in _FORWARDED)
 
 
-def open_folder(folder: Path) -> None:
-    """Show it; `InputError` that names the path where no file manager can be started. Blocks for a moment."""
+def open_folder(file: Path) -> None:
+    """Show the folder of a file; `InputError` that names the path where no file manager can be started. Blocks."""
     from ..nemo_client import InputError
 
+    folder = file.parent
     try:
         if sys.platform == "win32":
             os.startfile(folder)  # noqa: S606 - a folder of ours, which the user asked to see
@@ -37,8 +38,8 @@ def open_folder(folder: Path) -> None:
             _start(program, folder)
             return
     except OSError as error:
-        raise InputError("folder-no-program", path=folder) from error
-    raise InputError("folder-no-program", path=folder)
+        raise InputError("folder-no-program", path=file) from error
+    raise InputError("folder-no-program", path=file)
 
 
 def _program() -> str | None:

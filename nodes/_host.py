@@ -101,6 +101,25 @@ def send_text(text: str, node_id: str) -> None:
         server.send_progress_text(text, node_id, getattr(server, "client_id", None))
 
 
+_locale: tuple[float, str] = (0.0, "")
+
+
+def locale() -> str:
+    """The language that ComfyUI's page is set to, of its first user; empty where nobody chose one."""
+    import folder_paths
+
+    global _locale
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    try:
+        changed = path.stat().st_mtime
+        if changed != _locale[0]:
+            chosen = json.loads(path.read_text(encoding="utf-8")).get("Comfy.Locale")
+            _locale = (changed, chosen if isinstance(chosen, str) else "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return _locale[1]
+
+
 def blocker() -> Any:
     """What keeps everything behind an output from running, silently."""
     from comfy_execution.graph_utils import ExecutionBlocker

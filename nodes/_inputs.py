@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..nemo_client import FORMATS, LANGUAGES, LOCAL, QUALITIES, RATIOS, RESOLUTIONS
+from ..nemo_client import FORMATS, LANGUAGES, QUALITIES, RATIOS, RESOLUTIONS
 from . import _run
 
 Input = tuple[Any, dict[str, Any]]
@@ -92,7 +92,7 @@ def profile() -> Input:
     return (
         _run.network().profile_names(),
         {
-            "default": LOCAL,
+            "default": _run.network().default_profile(),
             "tooltip": "Where to work: nemo is the cloud (paid in credits; starts with a free account), local preview "
             "renders a plain preview on this machine, free and offline. Tokens stay on the server.",
         },

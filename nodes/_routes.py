@@ -167,7 +167,7 @@ async def _open_folder(call: Call) -> Mapping[str, Any]:
         raise InputError("folder-none", job=call.job)
     if not _folders.is_here(call.request.remote, call.request.headers):
         raise InputError("folder-remote", path=video)
-    await asyncio.to_thread(_folders.open_folder, video.parent)
+    await asyncio.to_thread(_folders.open_folder, video)
     return {"opened": True}
 
 

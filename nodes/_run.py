@@ -13,13 +13,15 @@ ComfyUI cancels:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -48,6 +50,7 @@ class Network:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.profiles: tuple[str, ...] = ()
+        self.default = ""
         self._seen = threading.Event()
         self._studios: dict[str, tuple[Profile, Journal, asyncio.Task[Studio]]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -65,6 +68,13 @@ class Network:
 
         self._seen.wait(FIRST_SNAPSHOT_SECONDS)
         return list(self.profiles or (CLOUD, LOCAL))
+
+    def default_profile(self) -> str:
+        """The profile that new nodes begin with, as last seen."""
+        from ..nemo_client import LOCAL
+
+        self._seen.wait(FIRST_SNAPSHOT_SECONDS)
+        return self.default or LOCAL
 
     def job_labels(self) -> list[str]:
         """What the Recover node offers: ids and times as last seen, without prompts."""
@@ -127,10 +137,14 @@ class Network:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
+    def opened(self) -> list[Studio]:
+        """The Studios that are open; on the network thread."""
+        tasks = [task for _, _, task in self._studios.values() if task.done() and not task.cancelled()]
+        return [task.result() for task in tasks if task.exception() is None]
+
     def committed(self) -> bool:
         """Whether a paid message is out; on the network thread."""
-        opened = [task for _, _, task in self._studios.values() if task.done() and not task.cancelled()]
-        return any(task.result().committed for task in opened if task.exception() is None)
+        return any(studio.committed for studio in self.opened())
 
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -139,11 +153,12 @@ class Network:
 
     async def _watch(self) -> None:
         """Keep profiles and jobs fresh; what cannot be read keeps its last good state."""
-        from ..nemo_client import NemoError, home, list_jobs, profiles
+        from ..nemo_client import NemoError, default_profile, home, list_jobs, profiles
 
         while True:
             try:
                 self.profiles = tuple(await asyncio.to_thread(profiles))
+                self.default = await asyncio.to_thread(default_profile)
                 if self._journals or (home() / "journal.sqlite3").exists():
                     self.jobs = tuple(await list_jobs(self.journal()))
             except NemoError as error:
@@ -379,6 +394,11 @@ def _paid(parts: list[Money], lang: str | None) -> str:
     return say(told, lang, credits=spent, left=f"{min(left):g}" if left else "?")
 
 
+def show(text: str) -> None:
+    """Put the node's own answer under it, in the place of its progress."""
+    _host.send_text(text, _host.place()[1])
+
+
 def words(text_id: str, language: str, **facts: Any) -> str:
     """A text of the table in the language of a handle."""
     from ..nemo_client import say
@@ -387,5 +407,39 @@ def words(text_id: str, language: str, **facts: Any) -> str:
 
 
 def spoken(language: str) -> str | None:
-    """The language of a handle as texts take it: None where they decide by themselves."""
-    return None if language == "auto" else language
+    """The language of a handle as texts take it; where that is `auto`, ComfyUI's own; None where nobody chose one."""
+    return (_host.locale() or None) if language == "auto" else language
+
+
+@contextmanager
+def in_words_of(language: str) -> Iterator[None]:
+    """Errors that leave this block are in the language of a handle."""
+    from ..nemo_client import NemoError
+
+    try:
+        yield
+    except NemoError as error:
+        error.lang = error.lang or spoken(language)
+        raise
+
+
+def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
+    """A node's function whose errors are in the language of its handle, wherever in it they come from."""
+
+    @functools.wraps(function)
+    async def told(*args: Any, **inputs: Any) -> _T:
+        with in_words_of(_language_of(inputs)):
+            return await function(*args, **inputs)
+
+    return told
+
+
+def _language_of(inputs: Mapping[str, Any]) -> str:
+    """The language among a node's inputs: its own, else that of a handle."""
+    for name in ("language", "session", "auth"):
+        value = inputs.get(name)
+        value = value[0] if isinstance(value, (list, tuple)) and value else value
+        language = value if isinstance(value, str) else getattr(value, "language", None)
+        if isinstance(language, str) and language != "auto":
+            return language
+    return "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _host, _inputs
+from . import _host, _inputs, _run
 
 
 class NemoAuth:
@@ -31,5 +31,6 @@ class NemoAuth:
         from ..nemo_client import AuthHandle, account_text
         from ..nemo_client import profile as find_profile
 
-        _host.check_home()
-        return AuthHandle(profile, language), account_text(find_profile(profile), language)
+        with _run.in_words_of(language):
+            _host.check_home()
+            return AuthHandle(profile, language), account_text(find_profile(profile), _run.spoken(language) or "auto")

@@ -50,6 +50,7 @@ class NemoChat:
             "hidden": _inputs.HIDDEN,
         }
 
+    @_run.in_words
     async def chat(
         self,
         session: Any,
@@ -70,6 +71,7 @@ class NemoChat:
 
         await _run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
         reply = "\n".join(filter(None, talk.said))
+        _run.show(reply)
         ui: dict[str, Any] = {"text": [reply]}
         path: Any = _host.blocker()
         if talk.video is not None:
@@ -110,7 +112,7 @@ class _Talk:
             sent += 1
             item.took(turned)
             self.session = turned.session
-            spoken = translate(turned.reply, self.session.language)
+            spoken = translate(turned.reply, _run.spoken(self.session.language) or "auto")
             self.said.append(spoken.text)
             actions = list(spoken.actions)
             proposals = list(spoken.proposals)
@@ -139,7 +141,8 @@ class _Talk:
         elif action == "upload":
             self.said.append(self._words("chat.upload"))
         else:
-            self.said.append(await studio.timeline(self.session))
+            view = await studio.view(self.session, _run.spoken(self.session.language) or "auto")
+            self.said.append(view.summary)
 
     def _words(self, text_id: str, **facts: Any) -> str:
         return _run.words(text_id, self.session.language, **facts)

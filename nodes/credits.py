@@ -37,12 +37,14 @@ class NemoCredits:
     def IS_CHANGED(cls, **_: Any) -> float:
         return float("nan")  # never equal to itself: a balance is always read anew
 
+    @_run.in_words
     async def read(self, auth: Any, session: Any = None) -> dict[str, Any]:
         """Available, frozen and total credits, and a line of text."""
         profile = session.profile if session is not None else auth.profile
         credits = await _run.run_one(profile, _balance, language=auth.language)
         text = _run.words("credits", auth.language, **credits)
         numbers = tuple(int(float(credits[name])) for name in ("available", "frozen", "total"))
+        _run.show(text)
         return {"ui": {"text": [text]}, "result": (*numbers, text)}
 
 

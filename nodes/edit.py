@@ -54,6 +54,7 @@ class NemoEditVideo:
     def IS_CHANGED(cls, **_: Any) -> int:
         return _lists.rerun_count()
 
+    @_run.in_words
     async def edit(
         self,
         session: list[Any],

@@ -53,6 +53,7 @@ class NemoExportRender:
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
         return is_changed(filename_prefix)
 
+    @_run.in_words
     async def export(
         self,
         session: list[Any],

@@ -44,6 +44,7 @@ class NemoGenerateVideo:
     def IS_CHANGED(cls, **_: Any) -> int:
         return _lists.rerun_count()
 
+    @_run.in_words
     async def generate(
         self,
         session: list[Any],
@@ -75,7 +76,7 @@ def row(turned: Turned, language: str) -> tuple[Any, str, str]:
     """The outputs of a message: the session, the reply without talk of the web page, the timeline."""
     from ..nemo_client import translate
 
-    return turned.session, translate(turned.reply, language).text, turned.timeline
+    return turned.session, translate(turned.reply, _run.spoken(language) or "auto").text, turned.timeline
 
 
 def _work(item: dict[str, Any]) -> Any:

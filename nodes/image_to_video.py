@@ -64,6 +64,7 @@ class NemoImageToVideo:
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
         return is_changed(filename_prefix)
 
+    @_run.in_words
     async def animate(
         self,
         image: list[Any],

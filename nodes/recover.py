@@ -41,6 +41,7 @@ class NemoRecover:
     def IS_CHANGED(cls, job: Any = None, **_: Any) -> str:
         return _run.network().job_state(str(job))
 
+    @_run.in_words
     async def recover(self, job: str, graph: Any = None, workflow: Any = None) -> dict[str, Any]:
         """Video, path, last frame and info, and the preview."""
         found = await _run.on_network(lambda: _run.network().find_job(job))

@@ -26,12 +26,14 @@ class NemoTimeline:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {"required": {"session": _inputs.SESSION}}
 
+    @_run.in_words
     async def show(self, session: Any) -> dict[str, Any]:
         """Summary, picture and draft of the handle's step."""
 
         async def work(studio: Studio, _: _run.Item) -> TimelineView:
-            return await studio.view(session)
+            return await studio.view(session, _run.spoken(session.language) or "auto")
 
         view = await _run.run_one(session.profile, work, language=session.language)
         picture = await asyncio.to_thread(_images.to_image, view.picture)
+        _run.show(view.summary)
         return {"ui": {"text": [view.summary]}, "result": (view.summary, picture, view.draft)}

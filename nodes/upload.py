@@ -42,6 +42,7 @@ class NemoUploadImage:
             },
         }
 
+    @_run.in_words
     async def upload(
         self,
         auth: list[Any],

@@ -51,6 +51,7 @@ class NemoUploadMedia:
     def IS_CHANGED(cls, source: Any = "", **_: Any) -> str:
         return _host.file_stamp(str(source or ""))
 
+    @_run.in_words
     async def upload(
         self, auth: Any, source: str = "", audio: Any = None, video: Any = None, session: Any = None
     ) -> tuple[Any]:

@@ -193,7 +193,7 @@ class Cloud:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
         self.faults = local.Faults()
         self.directory = directory
-        self.clock = Clock(real=0.02)
+        self.clock = Clock(real=0.005)
         given = {"pace": 0, "faults": self.faults, "renderer": draw, "missing_glyphs": lambda text: "", **options}
         self.backend = local.open(directory, **given)
         monkeypatch.setenv("NEMO_API_URL", self.backend.url)

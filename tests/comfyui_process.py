@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,14 +119,19 @@ class ComfyUI:
         raise AssertionError(f"ComfyUI did not start:\n{self.log.read_text()[-4000:]}")
 
     def get(self, path: str) -> Any:
-        """GET a JSON answer."""
+        """GET a JSON answer, or bytes."""
+        return self._ask(urllib.request.Request(self.url + path))  # noqa: S310 - our own server
 
-        async def ask() -> Any:
-            async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
-                assert response.status == 200, (path, response.status)
-                return await response.json() if "json" in response.content_type else await response.read()
+    def post(self, path: str, data: dict[str, Any]) -> Any:
+        """POST JSON."""
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(data).encode()
+        return self._ask(urllib.request.Request(self.url + path, body, headers))  # noqa: S310 - our own server
 
-        return asyncio.run(ask())
+    def _ask(self, request: urllib.request.Request) -> Any:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+            content = answer.read()
+            return json.loads(content) if content and "json" in answer.headers["Content-Type"] else content
 
     def run(
         self,
@@ -134,7 +141,12 @@ class ComfyUI:
         seconds: float = 120,
     ) -> Run:
         """Queue a graph and follow it to its end. `on_message` may answer with a path to POST to (an interrupt)."""
-        return asyncio.run(asyncio.wait_for(self._run(graph, on_message), seconds))
+
+        def follow() -> Run:
+            return asyncio.run(asyncio.wait_for(self._run(graph, on_message), seconds))
+
+        with ThreadPoolExecutor(1) as thread:  # a browser's driver may keep a loop in this one
+            return thread.submit(follow).result()
 
     async def _run(self, graph: dict[str, Any], on_message: Callable[[dict[str, Any]], str | None] | None) -> Run:
         client = uuid.uuid4().hex

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the root: pytest makes private, numbered directories below it
+_ROOM = 1 << 30
+
+if importlib.util.find_spec("sniffio") is None:
+    # httpcore tries to import it with every request; a failing import searches all paths, through pytest's own hook
+    # on top. A name that is known to be missing fails at once, and says the same.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+
+def pytest_configure() -> None:
+    """Keep the tests' files in memory where there is room: a journal waits for the disk at every step.
+
+    And let properties take their time: that a machine has other work to do is no fault of the code.
+    """
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
+    if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
 
 @pytest.fixture(autouse=True)

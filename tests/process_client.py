@@ -8,6 +8,7 @@ same `t0`, so that the pauses of a settling message take a moment.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from nemo_client import Destination, Journal, NemoError, Studio, Video, Wish, _journal, from_pixels, home, list_jobs
 from nemo_client._steps import State
@@ -27,6 +29,7 @@ from tests import process_backend
 
 SPEED = 100
 EPOCH = 1_800_000_000.0
+AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite", "socksio")
 WRITES = ("_begin", "_move", "_commit", "_claim", "_yield_claim", "_deliver")
 
 
@@ -158,7 +161,13 @@ def _awaited(pid: int) -> dict[str, int]:
 
 
 def main() -> None:
-    """Take orders until the standard input ends: `{"do": "wait", "pid": …}`, or one to start."""
+    """Take orders until the standard input ends: `{"do": "wait", "pid": …}`, or one to start.
+
+    What a client imports only once it works is loaded before, or each of them would do it again.
+    """
+    for name in AT_WORK:
+        importlib.import_module(name)
+    Image.init()
     for line in sys.stdin:
         order = json.loads(line)
         answer = _awaited(order["pid"]) if order["do"] == "wait" else {"pid": _forked(order)}

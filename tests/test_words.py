@@ -16,6 +16,7 @@ from nemo_client import InputError, NemoError, NoCredits, _words, _words_zh
 from nemo_client._progress import Progress
 
 CLIENT = Path(_words.__file__).parent
+SOURCES = [*CLIENT.glob("*.py"), *(CLIENT.parent / "nodes").glob("*.py")]
 ENGLISH = _words.table("en")
 CHINESE = _words.table("zh")
 
@@ -116,11 +117,19 @@ def test_quotes_of_the_screen_are_the_same_in_both() -> None:
 
 def test_facts_of_ours_have_chinese_words() -> None:
     """What the code hands over in English words is a phrase of the table, so that no sentence mixes languages."""
-    phrases = {text for path in CLIENT.glob("*.py") for text in phrases_of(path)}
+    phrases = {text for path in SOURCES for text in phrases_of(path)}
     internal = {"HTTP {}", "{} in state {}"}  # numbers, and a mistake of ours
 
     assert len(phrases) > 30
     assert phrases - internal - set(_words_zh.PHRASES) == set()
+
+
+def test_no_phrase_is_out_of_use() -> None:
+    """A phrase that the code no longer says is taken out."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES if not path.stem.startswith("_words_"))
+    forms = {phrase: re.escape(phrase).replace(r"\{\}", r"\{[^}]+\}") for phrase in _words_zh.PHRASES}
+
+    assert [phrase for phrase, form in forms.items() if not re.search(f"[\"']{form}[\"']", code)] == []
 
 
 def phrases_of(path: Path) -> Iterator[str]:
@@ -149,7 +158,7 @@ def _constant(node: ast.AST) -> str:
     ("english", "chinese"),
     [
         ("it is locked", "被占用"),
-        ("run_limit is no whole number", "run_limit 不是整数"),
+        ("run_limit is no whole number", "每次运行的限额 run_limit 不是整数"),
         ("the answer is missing or of another type", "回应 缺失或类型不符"),
         ("Connection refused", "Connection refused"),
         ("", ""),

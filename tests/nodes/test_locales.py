@@ -126,8 +126,8 @@ def test_no_english_is_left_in_chinese(name: str) -> None:
 
 def test_the_extension_s_settings_and_commands_have_words() -> None:
     """Each id that the browser extension registers is in both locales, in the words of the extension's own table."""
-    extension = (WEB / "nemo.js").read_text(encoding="utf-8")
-    words = (WEB / "words.mjs").read_text(encoding="utf-8")
+    modules = [path for path in WEB.iterdir() if path.suffix in (".js", ".mjs")]
+    extension = "\n".join(path.read_text(encoding="utf-8") for path in modules)
     settings = {f"NemoVideo_{name}" for name in re.findall(r'\bsetting\("(\w+)"', extension)}
     commands = {f"NemoVideo_{name}" for name in re.findall(r'id: "NemoVideo\.(\w+)"', extension)}
 
@@ -137,7 +137,7 @@ def test_the_extension_s_settings_and_commands_have_words() -> None:
         assert set(locale(language, "settings")) == settings
         assert set(locale(language, "commands")) == commands
         for name in ("settings", "commands"):
-            assert [text for _, text in leaves(locale(language, name)) if f'"{text}"' not in words] == []
+            assert [text for _, text in leaves(locale(language, name)) if f'"{text}"' not in extension] == []
 
 
 def page(node_id: str, language: str) -> str:
@@ -187,6 +187,17 @@ def test_chinese_help_pages_are_chinese(nodes: dict[str, type[Any]]) -> None:
         plain = re.sub(r"`[^`]*`", " ", page(node_id, "zh"))
 
         assert set(re.findall(r"[A-Za-z]\w*", plain, re.ASCII)) - NAMES == set(), node_id
+
+
+def test_chinese_help_pages_use_the_names_of_the_graph(nodes: dict[str, type[Any]]) -> None:
+    """Each row begins with the name that stands in the node, so that people find it there."""
+    chinese = locale("zh", "nodeDefs")
+    for node_id, node in nodes.items():
+        entry = chinese[node_id]
+        shown = {(name, given["name"]) for name, given in entry["inputs"].items()}
+        shown |= {(name, entry["outputs"][str(index)]["name"]) for index, name in enumerate(node.RETURN_NAMES)}
+
+        assert set(re.findall(r"^\| `(\w+)` \| \*\*(.+?)\*\*：", page(node_id, "zh"), re.MULTILINE)) == shown, node_id
 
 
 @pytest.mark.parametrize(("variable", "language"), [("", "zh-CN"), ("zh", "auto"), ("zh_CN.UTF-8", "en")])

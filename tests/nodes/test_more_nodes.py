@@ -214,7 +214,8 @@ def test_everything_else_goes_to_the_agent_once(nodes: Nodes, host: Host, cloud:
     assert first["result"][0] != session
     assert again["result"][:2] == first["result"][:2]
     assert len(local.read_ledger(cloud.directory).messages) == 2
-    assert "nothing charged" in said(host)
+    assert said(host) == again["result"][1], "the answer stands under the node"
+    assert "nothing charged" in host.texts[-2][1]
 
 
 def test_the_balance_is_read_anew_each_time(nodes: Nodes, host: Host, cloud: Any) -> None:

@@ -1,0 +1,51 @@
+// What the page knows of profiles and credits: one copy, read by the panel and by the settings. It holds no token: the
+// server never sends one.
+
+import { ask } from "./host.mjs";
+
+const MINUTE = 60_000;
+const readers = new Set();
+const credits = new Map(); // profile -> {answer, at}; `at` counts failures, too
+let latest = null;
+
+/** Calls back with each new answer, and at once with the one at hand; returns what ends it. */
+export function follow(reader) {
+  readers.add(reader);
+  if (latest) reader(latest);
+  return () => readers.delete(reader);
+}
+
+function take(answer) {
+  latest = answer;
+  for (const reader of readers) reader(answer);
+}
+
+export async function load() {
+  take(await ask("profiles"));
+}
+
+/** Posts a change of the profiles; the answer is their new state. */
+export async function change(what, body) {
+  credits.delete(body.name);
+  take(await ask(`profiles/${what}`, { body }));
+}
+
+/** The profile that is the default, or undefined before the first answer. */
+export function theDefault(answer) {
+  return answer.profiles.find((each) => each.name === answer.default);
+}
+
+/** Asks for the credits of a profile: on request, otherwise at most once a minute. `knownCredits` has the answer. */
+export async function askCredits(profile, { again = false } = {}) {
+  const known = credits.get(profile);
+  if (known && !again && Date.now() - known.at < MINUTE) return;
+  credits.set(profile, { answer: known?.answer, at: Date.now() });
+  const answer = await ask("credits", { body: { profile } });
+  credits.set(profile, { answer, at: Date.now() });
+  if (latest) take(latest);
+}
+
+/** The credits last seen of a profile, if any. */
+export function knownCredits(profile) {
+  return credits.get(profile)?.answer;
+}

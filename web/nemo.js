@@ -1,0 +1,155 @@
+// What ComfyUI loads with the page, as it does with every .js file of a pack: it registers, and fetches nothing. The
+// panel and the settings, which are .mjs files, come when they are opened.
+
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+import { nameOptions } from "./options.js";
+import { allNodes, expandOnSend } from "./prefix.js";
+import { addButton, isPaid, newTake, relabel } from "./takes.js";
+import { setLanguage, t } from "./words.js";
+
+const TAB = "nemovideo";
+const LAZY =
+  "account_view accounts dom fields host job_card jobs_view panel polling profiles_view settings token".split(" ");
+const rootGraph = () => app.rootGraph ?? app.graph;
+let panel = null;
+let lazyChecked = null;
+
+function locale() {
+  return app.extensionManager?.setting?.get?.("Comfy.Locale") ?? app.ui?.settings?.getSettingValue?.("Comfy.Locale");
+}
+
+function tell(severity, detail) {
+  app.extensionManager?.toast?.add?.({ severity, summary: "NemoVideo", detail, life: 5000 });
+}
+
+function take(node) {
+  if (!newTake(node, app.canvas)) tell("warn", t("take.linked"));
+}
+
+function takeSelected() {
+  const paid = Object.values(app.canvas?.selected_nodes ?? {}).filter(isPaid);
+  if (!paid.length) tell("info", t("take.none"));
+  paid.forEach(take);
+}
+
+function openTab() {
+  const { sidebarTab, command } = app.extensionManager ?? {};
+  if (sidebarTab?.activeSidebarTabId !== TAB) command?.execute?.(`Workspace.ToggleSidebarTab.${TAB}`);
+}
+
+// ComfyUI forbids browsers to keep .js and .css files, but not .mjs files: after an update of the pack, old and new
+// ones would meet. So each is checked with the server once in a page's life; the imports then find what is fresh.
+function checkLazy() {
+  const check = async (name) => {
+    const response = await fetch(new URL(`./${name}.mjs`, import.meta.url), { cache: "no-cache" });
+    await response.arrayBuffer(); // only what was read to its end is kept for the import
+  };
+  lazyChecked ??= Promise.all(LAZY.map(check));
+  return lazyChecked;
+}
+
+/** A holder that its module fills as soon as it has arrived. */
+function later(load, fill) {
+  const holder = document.createElement("div");
+  checkLazy()
+    .then(load)
+    .then(
+      (module) => fill(module, holder),
+      () => (holder.textContent = t("panel.failed")),
+    );
+  return holder;
+}
+
+// ComfyUI calls render again with the same container whenever it draws the sidebar.
+function render(container) {
+  if (panel?.parentNode === container) return;
+  panel = later(() => import("./panel.mjs"), (module, holder) => holder.append(module.createPanel()));
+  panel.style.height = "100%";
+  container.replaceChildren(panel);
+  const own = panel;
+  // ComfyUI hands one container from tab to tab, without a word to the first: leave as soon as another moves in.
+  const watch = new MutationObserver(() => {
+    if (own.parentNode !== container || container.childNodes.length > 1) {
+      watch.disconnect();
+      own.remove();
+    }
+  });
+  watch.observe(container, { childList: true });
+}
+
+function destroy() {
+  panel?.remove();
+  panel = null;
+}
+
+// The values live on the server; the setter of ComfyUI's settings file is never called.
+function setting(id, group, kind) {
+  return {
+    id: `NemoVideo.${id}`,
+    name: t(`settings.${kind}`),
+    tooltip: t(`settings.${kind}.tip`),
+    category: ["NemoVideo", t(`settings.${group}`), id],
+    defaultValue: "",
+    type: () => later(() => import("./settings.mjs"), (module, holder) => holder.append(module.createSetting(kind))),
+  };
+}
+
+function menuItem(node) {
+  return { content: t("take.button"), callback: () => take(node) };
+}
+
+function changeLanguage() {
+  if (setLanguage(locale())) relabel(allNodes(rootGraph()));
+}
+
+setLanguage(locale());
+
+app.registerExtension({
+  name: "nemo.video",
+  commands: [
+    { id: "NemoVideo.Open", icon: "pi pi-video", label: () => t("command.open"), function: openTab },
+    { id: "NemoVideo.NewTake", icon: "pi pi-refresh", label: () => t("command.take"), function: takeSelected },
+  ],
+  menuCommands: [{ path: ["Extensions", "NemoVideo"], commands: ["NemoVideo.Open", "NemoVideo.NewTake"] }],
+  // Shown from the last to the first.
+  settings: [
+    setting("DayLimit", "limits", "day-limit"),
+    setting("RunLimit", "limits", "run-limit"),
+    setting("Token", "account", "token"),
+    setting("Profile", "account", "profile"),
+  ],
+  setup() {
+    setLanguage(locale());
+    // Without any listener ComfyUI's socket reports the event as an unknown one. The panel adds its own.
+    api.addEventListener?.("nemo.jobs", () => {});
+    app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => queueMicrotask(changeLanguage));
+    app.extensionManager?.registerSidebarTab?.({
+      id: TAB,
+      icon: "pi pi-video",
+      title: "NemoVideo",
+      tooltip: t("tab.tooltip"),
+      type: "custom",
+      render,
+      destroy,
+    });
+  },
+  // Front ends before getNodeMenuItems ask the node's class.
+  beforeRegisterNodeDef(nodeType, nodeData) {
+    if (!isPaid({ type: nodeData?.name }) || typeof app.collectNodeMenuItems === "function") return;
+    const before = nodeType.prototype.getExtraMenuOptions;
+    nodeType.prototype.getExtraMenuOptions = function (canvas, options) {
+      const given = before?.apply(this, [canvas, options]);
+      options.push(menuItem(this));
+      return given;
+    };
+  },
+  getNodeMenuItems(node) {
+    return isPaid(node) ? [menuItem(node)] : [];
+  },
+  nodeCreated(node) {
+    expandOnSend(node, rootGraph);
+    if (isPaid(node)) addButton(node, take);
+    if (String(node.comfyClass ?? "").startsWith("Nemo")) nameOptions(node);
+  },
+});

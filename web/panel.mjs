@@ -1,0 +1,95 @@
+// The sidebar's panel. It begins when it enters the page and ends, with everything it began, when it leaves.
+
+import { follow, load } from "./accounts.mjs";
+import { accountView } from "./account_view.mjs";
+import { button, make, show, styles, write } from "./dom.mjs";
+import { ask, onJobs, onLanguage, Refusal, words } from "./host.mjs";
+import { jobsView } from "./jobs_view.mjs";
+import { poll } from "./polling.mjs";
+import { profilesView } from "./profiles_view.mjs";
+import { t } from "./words.js";
+
+const CALM = 5000;
+const LIVELY = 1000;
+const TROUBLED = 15000;
+
+class Panel extends HTMLElement {
+  connectedCallback() {
+    this.begin();
+  }
+
+  disconnectedCallback() {
+    this.end();
+  }
+
+  begin() {
+    this.leaving = new AbortController();
+    this.troubles = { profiles: "", jobs: "" };
+    this.jobs = jobsView({ refresh: () => this.polling.now() });
+    this.trouble = make("p", { class: "nv-trouble", role: "alert", hidden: true });
+    const account = accountView();
+    const profiles = profilesView();
+    const label = t("panel.refresh");
+    const again = button("↻", () => this.readAll(), { class: "nv-icon", "aria-label": label, title: label });
+    const head = make("header", { class: "nv-row nv-spread" }, make("h2", {}, "NemoVideo"), again);
+    const box = make("div", { class: "nemo-video nv-panel" }, styles(), head, this.trouble);
+    box.append(account.element, profiles.element, this.jobs.element);
+    this.replaceChildren(box);
+    const reader = (answer) => [account, profiles].forEach((view) => view.update(answer));
+    this.polling = poll(() => this.readJobs(), () => this.pause());
+    this.ends = [follow(reader), onJobs(() => this.polling.now()), onLanguage(() => this.restart())];
+    this.guard("profiles", load());
+  }
+
+  end() {
+    this.leaving?.abort();
+    this.polling?.end();
+    this.ends?.forEach((each) => each());
+    this.jobs?.leave();
+    this.replaceChildren();
+  }
+
+  restart() {
+    this.end();
+    this.begin();
+  }
+
+  pause() {
+    if (this.troubles.jobs) return TROUBLED;
+    return this.jobs.running() ? LIVELY : CALM;
+  }
+
+  readAll() {
+    this.polling.now();
+    return this.guard("profiles", load());
+  }
+
+  readJobs() {
+    const { signal } = this.leaving;
+    const read = async () => {
+      const { jobs } = await ask("jobs?limit=50", { signal });
+      if (!signal.aborted) this.jobs.update(jobs);
+    };
+    return this.guard("jobs", read());
+  }
+
+  /** Shows why reading failed until it goes well again. */
+  async guard(what, reading) {
+    try {
+      await reading;
+      this.troubles[what] = "";
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Refusal)) throw error;
+      this.troubles[what] = words(error);
+    }
+    const told = new Set(Object.values(this.troubles).filter(Boolean));
+    write(this.trouble, [...told].join("\n"));
+    show(this.trouble, told.size > 0);
+  }
+}
+
+export function createPanel() {
+  if (!customElements.get("nemo-video-panel")) customElements.define("nemo-video-panel", Panel);
+  return document.createElement("nemo-video-panel");
+}

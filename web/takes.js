@@ -1,0 +1,49 @@
+// "New take": another seed, so that a paid node runs again. The button stands last, and neither workflows nor prompts
+// hold it.
+
+import { EN, t, ZH } from "./words.js";
+
+export const PAID = new Set(["NemoGenerateVideo", "NemoEditVideo", "NemoChat", "NemoImageToVideo"]);
+// The first Vue nodes show a button's name, not its label: the name is the word, too. It is kept nowhere.
+const NAMES = [EN["take.button"], ZH["take.button"]];
+const HIGHEST = 0x7fffffff;
+
+export function isPaid(node) {
+  return PAID.has(node?.comfyClass ?? node?.constructor?.comfyClass ?? node?.type);
+}
+
+/** A seed in 0…2147483647 other than `old`. */
+export function otherSeed(old) {
+  const drawn = crypto.getRandomValues(new Uint32Array(1))[0] & HIGHEST;
+  return drawn === Number(old) ? (drawn + 1) & HIGHEST : drawn;
+}
+
+/** Gives the node another seed; false where its seed comes through a link. */
+export function newTake(node, canvas) {
+  const widget = node.widgets?.find((each) => each.name === "seed");
+  const input = node.inputs?.find((each) => each.widget?.name === "seed");
+  if (!widget || (input && input.link != null)) return false;
+  node.graph?.beforeChange?.();
+  widget.value = otherSeed(widget.value);
+  widget.callback?.(widget.value, canvas, node);
+  node.graph?.afterChange?.();
+  node.setDirtyCanvas?.(true, true);
+  return true;
+}
+
+/** Adds the button after all other widgets; `press` is called with the node. */
+export function addButton(node, press) {
+  if (typeof node.addWidget !== "function" || !node.widgets?.some((each) => each.name === "seed")) return;
+  const button = node.addWidget("button", t("take.button"), null, () => press(node), { serialize: false });
+  if (!button) return;
+  button.serialize = false; // out of widgets_values; `options.serialize` keeps it out of the prompt
+  button.label = t("take.button");
+}
+
+/** Writes the buttons' words anew after a change of language. */
+export function relabel(nodes) {
+  for (const node of nodes) {
+    const button = isPaid(node) && node.widgets?.find((each) => each.type === "button" && NAMES.includes(each.name));
+    if (button) button.label = t("take.button");
+  }
+}
