@@ -39,10 +39,15 @@ def to_pixels(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Pixels]:
 
 def to_image(pixels: Pixels) -> Any:
     """One picture as IMAGE: float32 [1, H, W, 3]."""
+    return to_batch([pixels])
+
+
+def to_batch(pictures: Sequence[Pixels]) -> Any:
+    """Pictures of one size as IMAGE: float32 [B, H, W, 3]."""
     import numpy as np
     import torch
 
-    return torch.from_numpy(pixels[None, ..., :3].astype(np.float32) / np.float32(255))
+    return torch.from_numpy(np.stack([each[..., :3] for each in pictures]).astype(np.float32) / np.float32(255))
 
 
 def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:

@@ -65,7 +65,8 @@ class WatchedJournal(Journal):
             return
         counted = [name for name in self.written if name == strike.get("work", name)]
         if len(counted) == strike["number"]:
-            os.kill(os.getpid(), getattr(signal, f"SIG{strike['signal']}"))
+            # To this very thread, which then cannot go on for a moment, into a transaction that it would keep open.
+            signal.pthread_kill(threading.get_ident(), getattr(signal, f"SIG{strike['signal']}"))
 
 
 async def animate(order: dict[str, Any]) -> dict[str, Any]:

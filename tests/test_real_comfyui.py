@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +26,8 @@ pytestmark = [
     pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
 ]
 
-GRAPH = json.loads((Path(__file__).parent.parent / "workflows" / "api" / "image_to_video.json").read_text())
+ROOT = Path(__file__).parent.parent
+GRAPH = json.loads((ROOT / "workflows" / "api" / "image_to_video.json").read_text())
 
 
 def short(**changes: dict[str, Any]) -> dict[str, Any]:
@@ -163,3 +167,23 @@ def test_killed_and_started_again_it_pays_once(tmp_path: Path) -> None:
 def _kill_once(server: ComfyUI, backend: local.LocalBackend) -> None:
     if local.read_ledger(backend.directory).messages:
         server.kill()
+
+
+@pytest.mark.parametrize("language", ["sh", "python"])
+def test_readme_s_headless_examples_run_as_written(language: str, comfyui: ComfyUI, tmp_path: Path) -> None:
+    """From POST /prompt to the file, with `curl` and with Python's own library."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [
+        each for each in re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL) if re.search(r"COMFY(:-|\")", each)
+    ]
+    (tmp_path / "workflows").symlink_to(ROOT / "workflows", target_is_directory=True)
+    program = ["bash", "-euo", "pipefail"] if language == "sh" else [sys.executable]
+
+    done = subprocess.run(
+        [*program, "-c", block], cwd=tmp_path, env={**os.environ, "COMFY": comfyui.url}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    (video,) = tmp_path.glob("*.mp4")
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 90

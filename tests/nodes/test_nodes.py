@@ -364,8 +364,12 @@ def test_an_end_image_is_the_last_picture(nodes: Nodes, host: Host) -> None:
 def test_the_sample_image_is_there_at_once(nodes: Nodes, host: Host) -> None:
     """Templates run on the bundled photograph."""
     (image,) = host.run(nodes["NemoSampleImage"])
+    (several,) = host.run(nodes["NemoSampleImage"], images=3)
 
     assert tuple(image.shape) == (1, 1600, 2400, 3)
+    assert tuple(several.shape) == (3, 1600, 2400, 3)
+    assert (several.numpy()[0] == image.numpy()[0]).all(), "then details, each another picture"
+    assert len({each.tobytes() for each in several.numpy()}) == 3
 
 
 @pytest.mark.parametrize(
