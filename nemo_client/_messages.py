@@ -85,7 +85,13 @@ class Messenger:
             if newest is None or newest.state not in (State.SENT, State.UNKNOWN):  # of another Studio, and out
                 await self._yield(place.session_id, message)
             raise
-        return await self._send(attempt, message, baseline, flight)
+        try:
+            return await self._send(attempt, message, baseline, flight)
+        except NemoError:
+            newest = await self._desk.journal.latest(message.key)
+            if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
+                caller.budget.release(message.key)
+            raise
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""

@@ -50,7 +50,7 @@ class Progress:
             line += f" {self.fraction:.0%}"
         if self.elapsed >= 1:
             line += f" · {self.elapsed:.0f} s"
-        if self.left is not None:
+        if self.left is not None and self.left >= 1:
             line += f" · {_words.say('progress.left', lang, seconds=f'{self.left:.0f}')}"
         if self.price:
             line += f" · {_words.say('progress.price', lang, credits=f'{self.price:g}')}"

@@ -181,7 +181,12 @@ class Renderer:
         """Write the destination's tags into a whole video, and land it."""
         with contextlib.ExitStack() as stack:
             opened = tagged(video, checked, destination, suffix)
-            ready, checked = await asyncio.to_thread(stack.enter_context, opened)
+            writing = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, opened))
+            try:
+                ready, checked = await asyncio.shield(writing)
+            except asyncio.CancelledError:  # its files go only when it no longer writes
+                await asyncio.wait({writing})
+                raise
             named = destination.sized(checked.width, checked.height)
             return await self._land(attempt, ready, named, suffix, checked), checked
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +22,8 @@ from ._client import NemoClient, message_payload, renew_client_id
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits
-from ._errors import InputError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from ._errors import InputError, LimitError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from ._flights import Flight
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job
@@ -393,9 +394,7 @@ class Studio:
     async def _carried_out(self, message: Message, caller: Caller) -> Turned:
         language = message.after.language
         known = await self._desk.journal.latest(message.key)
-        done = await self._desk.flights.join(
-            message.key, lambda flight: self._messenger.carry_out(message, flight, caller), caller
-        )
+        done = await self._joined(message, caller)
         money = Money.from_json(done.facts.get("money"))
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
@@ -406,6 +405,22 @@ class Studio:
             money,
             reused=known is not None and known.state is State.DONE,
         )
+
+    async def _joined(self, message: Message, caller: Caller) -> Attempt:
+        """The finished attempt; where another caller's limit ended the work that was joined, within this one's own."""
+        mine = False
+
+        def start(flight: Flight) -> Awaitable[Attempt]:
+            nonlocal mine
+            mine = True
+            return self._messenger.carry_out(message, flight, caller)
+
+        while True:
+            try:
+                return await self._desk.flights.join(message.key, start, caller)
+            except LimitError:
+                if mine:
+                    raise
 
     async def _money_behind(self, attempt: Attempt) -> Money:
         """What all steps up to this one took together."""

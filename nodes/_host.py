@@ -6,20 +6,24 @@ Call the progress functions from the node's own coroutine only: each looks at th
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import logging
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from ..nemo_client import DiskError, InputError, home
 
 if TYPE_CHECKING:
     from ..nemo_client import Destination
+
+logger = logging.getLogger("nemo_client")
 
 BAR_STEPS: Final = 1000
 
@@ -166,9 +170,10 @@ def readable_file(source: str) -> Path:
     name, kind = (annotated[1], annotated[2]) if annotated else (text, "")
     folders = _folders(kind)
     for candidate in _candidates(name, folders):
-        real = Path(os.path.realpath(candidate))
-        if any(real.is_relative_to(folder) for folder in folders) and real.is_file():
-            return real
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+            real = Path(os.path.realpath(candidate))
+            if any(real.is_relative_to(folder) for folder in folders) and real.is_file():
+                return real
     raise InputError("source-outside", name=os.path.basename(name.replace("\\", "/"))[:120] or "?")
 
 
@@ -207,7 +212,14 @@ def _candidates(name: str, folders: list[Path]) -> Iterator[Path]:
         if "\0" in spelling:
             continue
         for folder in folders:
-            yield folder / spelling  # an absolute spelling stands for itself
+            found = folder / spelling  # an absolute spelling stands for itself
+            if not is_share(found) or found.drive in (each.drive for each in folders):
+                yield found
+
+
+def is_share(path: PurePath) -> bool:
+    """Whether a path names another machine (Windows): looking there would sign in at it, wherever a stranger says."""
+    return path.drive.startswith("\\\\")
 
 
 def check_home() -> None:
@@ -239,7 +251,20 @@ def workflow_tags(graph: Any, extra: Any) -> dict[str, str]:
     if getattr(args, "disable_metadata", False):
         return {}
     found = {**(extra if isinstance(extra, dict) else {}), "prompt": graph}
-    return {str(name): json.dumps(value) for name, value in found.items() if value is not None}
+    tags = {str(name): _tag(value) for name, value in found.items() if value is not None}
+    return {name: tag for name, tag in tags.items() if tag}
+
+
+def _tag(value: object) -> str:
+    """A value as JSON that browsers can read, too: NaN (an IS_CHANGED that never rests) becomes null.
+
+    Empty where another node put something there that JSON does not hold: a tag is no reason to fail.
+    """
+    try:
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
+    except (TypeError, ValueError, RecursionError) as error:
+        logger.warning("a part of the workflow is not written into the video (%s)", type(error).__name__)
+        return ""
 
 
 def destination(prefix: str, tags: Mapping[str, str] | None = None) -> Destination:

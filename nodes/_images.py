@@ -6,7 +6,8 @@ be half precision, on another device, or an inference tensor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,17 +25,23 @@ def to_pixels(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Pixels]:
     Masks (one for all, or one a picture) become transparency; an all-zero mask means opaque. Raises `InputError`
     for an empty batch, another shape, or values that are no numbers.
     """
-    pictures = [picture for image in images for picture in _batch(image)]
+    return [read() for read in readers(images, masks)]
+
+
+def readers(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Callable[[], Pixels]]:
+    """As `to_pixels`, but one call a picture: one that cannot be read, or its mask, costs only itself.
+
+    Raises `InputError` only for what concerns all of them: no pictures, or another number of masks.
+    """
+    pictures = [read for image in images for read in _batch(image)]
     if not pictures:
         raise InputError("image-empty")
-    alphas = [alpha for mask in masks if mask is not None for alpha in _alphas(mask)]
-    if not alphas:
-        return pictures
-    if len(alphas) not in (1, len(pictures)):
+    alphas = [read for mask in masks if mask is not None for read in _alphas(mask)]
+    if len(alphas) not in (0, 1, len(pictures)):
         raise InputError("mask-shape", shape=f"{len(alphas)} masks for {len(pictures)} images")
-    if len(alphas) == 1:
-        alphas *= len(pictures)
-    return [_with_alpha(picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
+    if len(alphas) < len(pictures):
+        alphas = (alphas or [_opaque]) * len(pictures)
+    return [partial(_both, picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
 
 
 def to_image(pixels: Pixels) -> Any:
@@ -61,16 +68,21 @@ def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:
     return waveform[0], rate
 
 
-def _batch(image: Any) -> list[Pixels]:
+def _batch(image: Any) -> list[Callable[[], Pixels]]:
+    """What reads each picture of a batch; a batch that is none stands for one picture that cannot be read."""
     array = _array(image)
     if array.ndim == 3:
         array = array[None]
     shape = "x".join(str(side) for side in array.shape)
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
-        raise InputError("image-shape", shape=shape)
+        return [partial(_refused, InputError("image-shape", shape=shape))]
     if array.size == 0:
-        raise InputError("image-empty")
-    return [_eight_bit(picture) for picture in array]
+        return [partial(_refused, InputError("image-empty"))]
+    return [partial(_eight_bit, picture) for picture in array]
+
+
+def _refused(error: InputError) -> Pixels:
+    raise error
 
 
 def _array(tensor: Any) -> npt.NDArray[np.float32]:
@@ -93,14 +105,26 @@ def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
     return pixels
 
 
-def _alphas(mask: Any) -> list[Pixels | None]:
-    """The alpha channel of each mask, None where all is opaque."""
+def _alphas(mask: Any) -> list[Callable[[], Pixels | None]]:
+    """What reads the alpha channel of each mask: None where all is opaque."""
     array = _array(mask)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
-        raise InputError("mask-shape", shape="x".join(str(side) for side in array.shape))
-    return [None if not each.any() else 255 - _eight_bit(each) for each in array]
+        return [partial(_refused, InputError("mask-shape", shape="x".join(str(side) for side in array.shape)))]
+    return [partial(_alpha, each) for each in array]
+
+
+def _alpha(mask: npt.NDArray[np.float32]) -> Pixels | None:
+    return 255 - _eight_bit(mask) if mask.any() else None
+
+
+def _opaque() -> Pixels | None:
+    return None
+
+
+def _both(picture: Callable[[], Pixels], alpha: Callable[[], Pixels | None]) -> Pixels:
+    return _with_alpha(picture(), alpha())
 
 
 def _with_alpha(picture: Pixels, alpha: Pixels | None) -> Pixels:

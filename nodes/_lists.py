@@ -7,6 +7,7 @@ failed item is a NEMO_SESSION marked failed, and blockers stand only on other ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ..nemo_client import InputError, JobError
@@ -26,7 +27,16 @@ ON_ITEM_ERROR: Final[tuple[list[str], dict[str, Any]]] = (
     },
 )
 
-_skipped: dict[str, int] = {}
+
+@dataclass
+class _Reruns:
+    """How often a node ran again for items that it had skipped, and whether such a run is due."""
+
+    count: int = 0
+    due: bool = False
+
+
+_reruns: dict[str, _Reruns] = {}
 
 
 def spread(inputs: Mapping[str, Sequence[Any]], length: int | None = None) -> list[dict[str, Any]]:
@@ -46,19 +56,17 @@ def spread(inputs: Mapping[str, Sequence[Any]], length: int | None = None) -> li
 def settle(
     outcomes: Sequence[_T | Exception], on_item_error: str, failed: Callable[[Exception], Mapping[int, Any]], width: int
 ) -> list[tuple[Any, ...] | _T]:
-    """The outcomes as rows of outputs; raises if an item failed and that is to stop.
+    """The outcomes as rows of outputs; raises if an item failed and that is to stop, or if all did.
 
     A skipped item's row is made of blockers, but for the outputs (by position) that `failed` gives. Remembers for
     `rerun_count` that this node skipped something.
     """
     errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    if errors and (on_item_error == STOP or len(outcomes) == 1):
+    if errors and (on_item_error == STOP or len(errors) == len(outcomes)):
         raise errors[0] if len(outcomes) == 1 else _items_failed(errors, len(outcomes))
-    _, node_id = _host.place()
-    if errors:
-        _skipped[node_id] = abs(_skipped.get(node_id, 0)) + 1
-    elif node_id in _skipped:
-        _skipped[node_id] = -abs(_skipped[node_id])
+    reruns = _reruns.setdefault(_host.place()[1], _Reruns())
+    reruns.count += reruns.due
+    reruns.due = bool(errors)
     rows: list[tuple[Any, ...] | _T] = []
     for outcome in outcomes:
         if isinstance(outcome, Exception):
@@ -70,12 +78,12 @@ def settle(
 
 
 def rerun_count() -> int:
-    """For IS_CHANGED: a new value each time this node's last run skipped items, so that they are tried again."""
-    _, node_id = _host.place()
-    count = _skipped.get(node_id, 0)
-    if count > 0:
-        _skipped[node_id] = count + 1
-    return abs(count)
+    """For IS_CHANGED: a new value where this node's last run skipped items, so that they are tried again.
+
+    As with deliveries the count only grows: once all items are there, it stays what it was for that run.
+    """
+    reruns = _reruns.get(_host.place()[1])
+    return reruns.count + reruns.due if reruns else 0
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any], ...]:

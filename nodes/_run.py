@@ -19,7 +19,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -260,9 +260,9 @@ async def run_one(profile: str, work: Work[_T], *, language: str = "auto", max_c
 
 
 async def run_all(
-    profile: str, works: list[Work[_T]], *, language: str = "auto", max_credits: int = 0
+    profile: str | Sequence[str], works: list[Work[_T]], *, language: str = "auto", max_credits: int = 0
 ) -> list[_T | Exception]:
-    """Carry out pieces of work side by side; results and errors in the order of `works`.
+    """Carry out pieces of work side by side, for one profile or one each; results and errors in their order.
 
     Raises ComfyUI's interrupt within a second of the user's cancel. The first suspension empties the inputs that
     ComfyUI would put into an error's report.
@@ -276,9 +276,10 @@ async def run_all(
     items = [Item(prompt_id, budget) for _ in works]
     display = _host.Display(node_id)
     started = time.monotonic()
-    pairs = zip(works, items, strict=True)
-    futures: list[Future[_T]] = [network().submit(_one(profile, work, item)) for work, item in pairs]
-    waiting = {asyncio.wrap_future(future) for future in futures}
+    profiles = [profile] * len(works) if isinstance(profile, str) else profile
+    each = zip(profiles, works, items, strict=True)
+    futures: list[Future[_T]] = [network().submit(_one(name, work, item)) for name, work, item in each]
+    waiting = {asyncio.wrap_future(future): item for future, item in zip(futures, items, strict=True)}
     try:
         await _watched(waiting, items, display, started, language)
     except asyncio.CancelledError:
@@ -299,22 +300,26 @@ async def _one(profile: str, work: Work[_T], item: Item) -> _T:
     return await work(studio, item)
 
 
-async def _watched(waiting: set[Any], items: list[Item], display: _host.Display, started: float, language: str) -> None:
+async def _watched(
+    waiting: dict[asyncio.Future[Any], Item], items: list[Item], display: _host.Display, started: float, language: str
+) -> None:
     """Wait until all is done, showing progress; raises ComfyUI's interrupt when the user cancels."""
     while waiting:
-        done, waiting = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
+        done, _ = await asyncio.wait(waiting, timeout=LOOK_SECONDS)
         for each in done:
             _ = each.cancelled() or each.exception()  # looked at; its own future tells it
+            waiting.pop(each).fraction = 1.0
         if _host.interrupted():
             raise _host.interrupt_type()
-        text = _line(items, len(items) - len(waiting), started, language)
+        text = _line(items, list(waiting.values()), started, language)
         if waiting and text:
             display.show(text, sum(item.fraction for item in items) / len(items))
 
 
-def _line(items: list[Item], done: int, started: float, language: str) -> str:
+def _line(items: list[Item], waiting: list[Item], started: float, language: str) -> str:
     """Stage, elapsed, about what is left, and the price; for several items how many are done, and the slowest."""
-    slowest = min((item for item in items if item.latest), key=lambda item: item.fraction, default=None)
+    done = len(items) - len(waiting)
+    slowest = min((item for item in waiting if item.latest), key=lambda item: item.fraction, default=None)
     seen = slowest.seen(started, time.monotonic()) if slowest else None
     if seen is None:
         return ""

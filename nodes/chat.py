@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import _deliveries, _host, _inputs, _run
 
 if TYPE_CHECKING:
-    from ..nemo_client import Destination, SessionHandle, Studio, Video
+    from ..nemo_client import Destination, NemoError, SessionHandle, Studio, Video
 
 MAX_FOLLOWED: Final = 3
 
@@ -102,30 +102,42 @@ class _Talk:
             await self._act(studio, item, intent)
 
     async def _ask(self, studio: Studio, item: _run.Item, message: str) -> None:
-        """Send it, do what its answer asks for that is free, and tell (or send) what is not."""
-        from ..nemo_client import NemoError, translate
+        """Send it, send or tell what its answer proposes that costs, and do what is free."""
+        from ..nemo_client import NemoError
 
-        waiting, actions = [message], []
-        sent = 0
-        while waiting:
-            turned = await studio.chat(self.session, waiting.pop(0), seed=self.seed, caller=item.caller)
-            sent += 1
-            item.took(turned)
-            self.session = turned.session
-            spoken = translate(turned.reply, _run.spoken(self.session.language) or "auto")
-            self.said.append(spoken.text)
-            actions = list(spoken.actions)
-            proposals = list(spoken.proposals)
-            if self.follow:
-                waiting += proposals[: max(0, MAX_FOLLOWED + 1 - sent - len(waiting))]
-            else:
-                self.said += [self._words("chat.proposal", message=each) for each in proposals]
+        actions, proposals = await self._sent(studio, item, message)
+        for _ in range(MAX_FOLLOWED if self.follow else 0):
+            if not proposals:
+                break
+            try:
+                more, further = await self._sent(studio, item, proposals[0])
+            except NemoError as error:  # what was answered before is paid for: it is told all the same
+                self._tell(error)
+                del proposals[: error.charged != "no"]
+                break
+            actions += [each for each in more if each not in actions]
+            proposals = [*proposals[1:], *further]
+        self.said += [self._words("chat.proposal", message=each) for each in proposals]
         for action in actions:
             try:
                 await self._act(studio, item, action)
-            except NemoError as error:  # the answer is paid for: it is told all the same
-                error.lang = _run.spoken(self.session.language)
-                self.said.append(str(error))
+            except NemoError as error:
+                self._tell(error)
+
+    async def _sent(self, studio: Studio, item: _run.Item, message: str) -> tuple[list[str], list[str]]:
+        """Send one message and note what is said; the free actions and the paid messages that its answer asks for."""
+        from ..nemo_client import translate
+
+        turned = await studio.chat(self.session, message, seed=self.seed, caller=item.caller)
+        item.took(turned)
+        self.session = turned.session
+        spoken = translate(turned.reply, _run.spoken(self.session.language) or "auto")
+        self.said.append(spoken.text)
+        return list(spoken.actions), list(spoken.proposals)
+
+    def _tell(self, error: NemoError) -> None:
+        error.lang = _run.spoken(self.session.language)
+        self.said.append(str(error))
 
     async def _act(self, studio: Studio, item: _run.Item, action: str) -> None:
         """Carry out something free."""

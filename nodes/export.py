@@ -79,7 +79,8 @@ class NemoExportRender:
         )
         first = session[0]
         works = [_work(item, tags) for item in items]
-        outcomes = await _run.run_all(first.profile, works, language=first.language)
+        profiles = [item["session"].profile for item in items]  # sessions of a list may be of several
+        outcomes = await _run.run_all(profiles, works, language=first.language)
         return await present(outcomes, on_item_error[0], filename_prefix[0])
 
 

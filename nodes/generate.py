@@ -61,7 +61,10 @@ class NemoGenerateVideo:
         )
         first = session[0]
         outcomes = await _run.run_all(
-            first.profile, [_work(item) for item in items], language=first.language, max_credits=max_credits[0]
+            [item["session"].profile for item in items],  # sessions of a list may be of several
+            [_work(item) for item in items],
+            language=first.language,
+            max_credits=max_credits[0],
         )
         rows = _lists.settle(outcomes, on_item_error[0], lambda error: {0: failed(first, error)}, 3)
         return _lists.columns(rows, 3)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import _host, _inputs, _lists, _run
 from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, is_changed, output_of, present
-from .upload import pictures_of
+from .upload import all_readable, pictures_of
 
 if TYPE_CHECKING:
-    from ..nemo_client import Media, Studio, Video
+    from ..nemo_client import Studio, Video
+    from .upload import Picture
 
 
 class NemoImageToVideo:
@@ -82,7 +83,7 @@ class NemoImageToVideo:
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
         items = _lists.spread(settings, len(groups))
-        works = [_work(media, item, bool(end_image), tags) for media, item in zip(groups, items, strict=True)]
+        works = [_work(pictures, item, bool(end_image), tags) for pictures, item in zip(groups, items, strict=True)]
         language = settings["language"][0]
         outcomes = await _run.run_all(profile[0], works, language=language, max_credits=max_credits)
         return await present(outcomes, on_item_error, settings["filename_prefix"][0])
@@ -99,8 +100,8 @@ _OPTIONAL: dict[str, list[Any]] = {
 }
 
 
-def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) -> list[list[Media]]:
-    """The media of each video: all images or one, then the end image if there is one. Blocks."""
+def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) -> list[list[Picture]]:
+    """The pictures of each video: all images or one, then the end image if there is one. Blocks."""
     from ..nemo_client import InputError
 
     pictures = pictures_of(images, (), "auto")
@@ -113,7 +114,7 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
     return [[*group, ends[index if len(ends) > 1 else 0]] for index, group in enumerate(groups)]
 
 
-def _work(media: list[Media], item: dict[str, Any], ends: bool, tags: Mapping[str, str]) -> Any:
+def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mapping[str, str]) -> Any:
     destination = _host.destination(item["filename_prefix"], tags)
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
@@ -121,7 +122,7 @@ def _work(media: list[Media], item: dict[str, Any], ends: bool, tags: Mapping[st
 
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
         language = item["language"]
-        output, caller = output_of(item), waiting.caller
+        output, caller, media = output_of(item), waiting.caller, all_readable(pictures)
         video = await studio.animate(media, wish, destination, output, language=language, caller=caller)
         waiting.took(video)
         return video

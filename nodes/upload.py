@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _images, _inputs, _lists, _run
 
 if TYPE_CHECKING:
-    from ..nemo_client import Media, SessionHandle, Studio
+    from ..nemo_client import Media, NemoError, SessionHandle, Studio
+
+    Picture = Media | NemoError
 
 
 class NemoUploadImage:
@@ -42,6 +44,10 @@ class NemoUploadImage:
             },
         }
 
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> int:
+        return _lists.rerun_count()
+
     @_run.in_words
     async def upload(
         self,
@@ -60,17 +66,42 @@ class NemoUploadImage:
         onto = _sessions_for(session, groups)
         works = [_work(group, handle.language, target) for group, target in zip(groups, onto, strict=True)]
         outcomes = await _run.run_all(handle.profile, works, language=handle.language)
-        return (list(_lists.settle(outcomes, _lists.STOP, lambda _: {}, 1)),)
+        rows = _lists.settle(outcomes, _lists.SKIP, lambda error: {0: _failed(handle, error)}, 1)
+        return ([row[0] if isinstance(row, tuple) else row for row in rows],)
 
 
-def pictures_of(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Media]:
-    """IMAGE batches as media to upload, in order. Blocks."""
-    from ..nemo_client import from_pixels
+def _failed(auth: Any, error: Exception) -> SessionHandle:
+    """What stands for an image that was not uploaded, so that the nodes behind decide: stop, or go on without it."""
+    from ..nemo_client import SessionHandle
 
-    return [from_pixels(pixels, encoding) for pixels in _images.to_pixels(images, masks)]
+    return SessionHandle(auth.profile, auth.language, "", "", "", error=str(error))
 
 
-def _sessions_for(sessions: Sequence[Any], groups: list[list[Media]]) -> list[SessionHandle | None]:
+def pictures_of(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Picture]:
+    """IMAGE batches as media to upload, in order; the error in the place of each that is none. Blocks."""
+    return [_picture(read, encoding) for read in _images.readers(images, masks)]
+
+
+def _picture(read: Callable[[], Any], encoding: Any) -> Picture:
+    from ..nemo_client import NemoError, from_pixels
+
+    try:
+        return from_pixels(read(), encoding)
+    except NemoError as error:
+        return error.with_traceback(None)  # it would keep the pixels
+
+
+def all_readable(pictures: Sequence[Picture]) -> list[Media]:
+    """The pictures of one video; raises the first one's error if one could not be read."""
+    from ..nemo_client import NemoError
+
+    for picture in pictures:
+        if isinstance(picture, NemoError):
+            raise picture
+    return cast("list[Media]", list(pictures))
+
+
+def _sessions_for(sessions: Sequence[Any], groups: Sequence[object]) -> list[SessionHandle | None]:
     from ..nemo_client import InputError
 
     given = [each for each in sessions if each is not None]
@@ -83,8 +114,8 @@ def _sessions_for(sessions: Sequence[Any], groups: list[list[Media]]) -> list[Se
     return [None] * len(groups)
 
 
-def _work(media: list[Media], language: str, onto: SessionHandle | None) -> Any:
+def _work(pictures: list[Picture], language: str, onto: SessionHandle | None) -> Any:
     async def work(studio: Studio, item: _run.Item) -> SessionHandle:
-        return await studio.upload(media, language=language, onto=onto, caller=item.caller)
+        return await studio.upload(all_readable(pictures), language=language, onto=onto, caller=item.caller)
 
     return work

@@ -74,6 +74,10 @@ class ComfyUI:
         if not (nodes / "nemo-video").exists():
             (nodes / "nemo-video").symlink_to(PACK, target_is_directory=True)
         (nodes / "test_sampler" / "__init__.py").write_text(SAMPLER_PACK)
+        path = checkout()
+        for pack in (path / "custom_nodes").glob("*VideoHelperSuite*") if path else ():
+            if not (nodes / pack.name).exists():
+                (nodes / pack.name).symlink_to(pack, target_is_directory=True)
         self._environment = environment
         self.log = base / "comfyui.log"
 

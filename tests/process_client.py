@@ -23,7 +23,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nemo_client import Destination, Journal, NemoError, Studio, Video, Wish, _journal, from_pixels, home, list_jobs
+from nemo_client import (
+    Destination,
+    Journal,
+    NemoError,
+    Studio,
+    Video,
+    Wish,
+    _journal,
+    _tags,
+    from_pixels,
+    home,
+    list_jobs,
+)
 from nemo_client._steps import State
 from tests import process_backend
 
@@ -111,7 +123,7 @@ async def _delivered(studio: Studio, journal: Journal, order: dict[str, Any]) ->
         await studio.resend(job)
     pixels = np.full((48, 32, 3), 90, np.uint8)
     pixels[12:24, 8:16] = (200, 80, 20)
-    destination = Destination(Path(order["folder"]), "clip")
+    destination = Destination(Path(order["folder"]), "clip", tags=order.get("tags", {}))
     return await studio.animate([from_pixels(pixels)], Wish("slow push-in", duration=2), destination)
 
 
@@ -122,11 +134,19 @@ def kill_in(seconds: float) -> None:
     timer.start()
 
 
+def kill_after_copy(source: Path, target: Path, *_: Any) -> None:
+    """End this process by SIGKILL while a tagged copy is half written."""
+    target.write_bytes(source.read_bytes()[:100])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def client(order: dict[str, Any]) -> None:
     """Carry out the order in this process, and write what it came to into `report`, with the journal's writes."""
     if "lease" in order:
         _journal.LEASE_SECONDS = order["lease"]  # type: ignore[misc]
         _journal.RENEW_SECONDS = order["lease"] / 4  # type: ignore[misc]
+    if order.get("kill_tagging"):
+        _tags._copy = kill_after_copy
     if "kill_after" in order:
         kill_in(order["kill_after"])
     began = time.monotonic()

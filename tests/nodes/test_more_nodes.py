@@ -341,3 +341,23 @@ def test_a_format_without_a_place_for_it_is_delivered_all_the_same(nodes: Nodes,
     )
 
     assert Path(export["result"][1][0]).read_bytes().startswith(b"GIF8")
+
+
+# --- The language of the page -----------------------------------------------------------------------------------------
+
+
+def test_words_are_in_the_language_of_the_page(nodes: Nodes, host: Host) -> None:
+    """Where neither NEMO_LANG nor the handle names one: errors from anywhere in a node, and the text under it."""
+    settings = Path(host.folder("user")) / "default" / "comfy.settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"Comfy.Locale": "zh"}))
+    chosen = auth(nodes, host)
+
+    with pytest.raises(InputError, match=r"[\u4e00-\u9fff]"):
+        host.run(nodes["NemoUploadMedia"], auth=chosen)
+    with pytest.raises(InputError, match=r"[\u4e00-\u9fff]"):
+        host.run(nodes["NemoExportRender"], session=[generated(nodes, host)], filename_prefix="../x", **SMALL)
+    host.run(nodes["NemoTimeline"], session=generated(nodes, host))
+    assert "时间线" in said(host)
+    with pytest.raises(InputError, match="Give exactly one"):
+        host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host, language="en"))

@@ -1,0 +1,155 @@
+"""Chat: what it does with an answer's proposals and actions, and that an answer that is paid for always comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nemo_client import LimitError, NemoError, RenderFailed, local
+
+from ._arrays import picture
+from ._host import Blocker, Host
+
+Nodes = dict[str, type[Any]]
+
+QUICK = {"prompt": "slow push-in", "aspect_ratio": "auto", "duration": 1, "seed": 0}
+EDIT = "make it 2 seconds"
+TWO, THREE, FOUR = 'Click "make it 3 seconds".', 'Click "make it 4 seconds".', 'Click "make it 5 seconds".'
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The local backend in the place of the cloud, with credits that go down."""
+    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
+        monkeypatch.setenv("NEMO_API_URL", backend.url)
+        monkeypatch.setenv("NEMO_TOKEN", backend.token)
+        yield backend
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the backend's agent answers to edits from now on, one after the other; then plainly."""
+    left: list[str] = []
+
+    def say(*_: Any, **__: Any) -> str:
+        return left.pop(0) if left else "Done."
+
+    monkeypatch.setattr("nemo_client.local._agent._is_silent", lambda *_: False)
+    monkeypatch.setattr("nemo_client.local._answers.say", say)
+    return left
+
+
+def session(nodes: Nodes, host: Host, *, generated: bool = True) -> Any:
+    auth, _ = host.run(nodes["NemoAuth"], profile="nemo", language="en")
+    (sessions,) = host.run(
+        nodes["NemoUploadImage"], auth=auth, image=picture(96, 72), batch_mode="all images in one video"
+    )
+    return host.run(nodes["NemoGenerateVideo"], session=sessions, **QUICK)[0][0] if generated else sessions[0]
+
+
+def sent(cloud: Any) -> list[str]:
+    """The chat's messages that the backend took."""
+    return [each["text"] for each in local.read_ledger(cloud.directory).messages][1:]
+
+
+def test_off_paid_proposals_are_told(nodes: Nodes, host: Host, cloud: Any, answers: list[str]) -> None:
+    """And nothing but the message goes out."""
+    at = session(nodes, host)
+    answers += ["Fine. " + TWO]
+
+    reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0)["result"][1]
+
+    assert reply.startswith("Fine.")
+    assert "The backend proposes (this costs credits): make it 3 seconds" in reply
+    assert sent(cloud) == [EDIT]
+
+
+def test_on_three_at_the_most_are_sent_and_the_rest_is_told(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str]
+) -> None:
+    """An agent that always proposes one more must not spend for ever, nor be cut short in silence."""
+    at = session(nodes, host)
+    answers += ["One. " + TWO, "Two. " + THREE, "Three. " + FOUR, 'Four. Click "make it 6 seconds".']
+
+    reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"][1]
+
+    assert sent(cloud) == [EDIT, "make it 3 seconds", "make it 4 seconds", "make it 5 seconds"]
+    assert reply.splitlines() == [
+        "One.", "Two.", "Three.", "Four.", "The backend proposes (this costs credits): make it 6 seconds",
+    ]  # fmt: skip
+
+
+def test_an_answer_that_is_paid_for_comes_out_where_following_it_fails(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str]
+) -> None:
+    """max_credits is for all of it: the answer, the reason, what was not sent, and the session after the answer."""
+    at = session(nodes, host)
+    answers += ["One. " + TWO]
+
+    after, reply, path = host.run(
+        nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True, max_credits=60
+    )["result"]  # fmt: skip
+
+    assert sent(cloud) == [EDIT]
+    assert after != at
+    assert reply.splitlines()[0] == "One."
+    assert "max_credits" in reply
+    assert "The backend proposes (this costs credits): make it 3 seconds" in reply
+    assert isinstance(path, Blocker)
+
+
+def test_a_message_above_its_own_limit_is_an_error(nodes: Nodes, host: Host, cloud: Any) -> None:
+    """Nothing was answered, so there is nothing to tell."""
+    at = session(nodes, host)
+    with pytest.raises(LimitError):
+        host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True, max_credits=10)
+    assert sent(cloud) == []
+
+
+def test_what_an_answer_asked_for_is_done_after_what_it_proposed(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str]
+) -> None:
+    """The export of the first answer is of the newest state, also where the next answer does not ask for it again."""
+    at = session(nodes, host)
+    answers += ["One. " + TWO + " Click Export.", "Two."]
+
+    after, reply, path = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"]
+
+    assert sent(cloud) == [EDIT, "make it 3 seconds"]
+    assert Path(path).is_file()
+    assert reply.splitlines()[:2] == ["One.", "Two."]
+    assert path in reply
+    assert after != at
+
+
+def test_an_answer_comes_out_where_its_export_fails(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands beside it, and nothing behind video_path runs."""
+    at = session(nodes, host)
+    answers += ["One. Click Export."]
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise RenderFailed("render-failed", reason="no room")
+
+    monkeypatch.setattr("nemo_client._renders.Renderer.deliver", fails)
+    after, reply, path = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0)["result"]
+
+    assert after != at
+    assert reply.splitlines()[0] == "One."
+    assert "no room" in reply
+    assert isinstance(path, Blocker)
+
+
+def test_an_export_before_there_is_a_draft_is_an_error(nodes: Nodes, host: Host, cloud: Any) -> None:
+    """One that says that nothing was charged."""
+    at = session(nodes, host, generated=False)
+
+    with pytest.raises(NemoError) as caught:
+        host.run(nodes["NemoChat"], session=at, message="export", seed=0)
+
+    assert caught.value.id == "not-ready"
+    assert "Nothing was charged." in str(caught.value)

@@ -1,0 +1,73 @@
+"""Limits that several messages share: what was not sent takes nothing, and one caller's limit is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from nemo_client import Budget, Caller, LimitError, NemoError, Studio, Turned, Wish
+from tests._backend import Cloud, cloud, picture
+
+__all__ = ["cloud"]
+WISH = Wish("slow push-in", duration=2)
+Clouds = Callable[..., Cloud]
+
+
+async def generated(studio: Studio, shade: int, budget: Budget) -> Turned:
+    session = await studio.upload([picture(shade)])
+    return await studio.generate(session, WISH, caller=Caller(budget=budget))
+
+
+async def test_side_by_side_they_never_pass_their_limit(cloud: Clouds) -> None:
+    """Eight items of 100 with 250 for all: two go out, whatever the order in which they come to the wire."""
+    backend = cloud()
+    budget = Budget(250)
+    async with backend.studio() as studio:
+        outcomes = await asyncio.gather(
+            *(generated(studio, 10 * number, budget) for number in range(8)), return_exceptions=True
+        )
+
+    assert sum(isinstance(each, LimitError) for each in outcomes) == 6
+    assert len(backend.ledger.messages) == 2
+
+
+async def test_a_refused_message_gives_its_share_back(cloud: Clouds) -> None:
+    """Nothing was charged for it, so the next item may have it."""
+    backend = cloud()
+    backend.fault("http_429", "message")
+    budget = Budget(100)
+    async with backend.studio() as studio:
+        with pytest.raises(NemoError):
+            await generated(studio, 10, budget)
+        assert budget.without("") == 0
+
+        assert (await generated(studio, 20, budget)).money.spent == 100
+
+
+async def test_what_is_found_takes_nothing(cloud: Clouds) -> None:
+    """An item that is in the journal leaves the whole limit to the others."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        await generated(studio, 10, Budget())
+        budget = Budget(100)
+
+        assert (await generated(studio, 10, budget)).reused
+        assert (await generated(studio, 20, budget)).money.spent == 100
+
+
+async def test_another_node_s_limit_is_not_mine(cloud: Clouds) -> None:
+    """Two nodes of a graph ask for the same: the one with too small a limit fails, the other one gets its video."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        small, free = (
+            asyncio.ensure_future(studio.generate(session, WISH, caller=Caller(budget=Budget(limit))))
+            for limit in (50, 0)
+        )
+        await asyncio.wait({small, free})
+
+    assert isinstance(small.exception(), LimitError)
+    assert free.result().money.spent == 100
+    assert len(backend.ledger.messages) == 1
