@@ -31,7 +31,14 @@ WORKFLOWS = Path(__file__).parent.parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": False}
 # ComfyUI's own page says these of itself.
-OWN_WORDS = ("deprecated", "before initialization", "Failed to load resource", "Security Policy", "Autofocus")
+OWN_WORDS = (
+    "deprecated",
+    "before initialization",
+    "Failed to load resource",
+    "Security Policy",
+    "Autofocus",
+    "[ComfyUI Notice]",
+)
 
 
 @pytest.fixture(scope="module")
