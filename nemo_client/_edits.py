@@ -7,25 +7,38 @@ again, once for each changed instruction.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import InputError, SessionBusy, SessionGone
+from ._errors import InputError, NemoError, SessionBusy, SessionGone
 from ._handles import SessionHandle
+from ._money import FREE, Money, together
 from ._outcomes import Message
 from ._progress import Caller
-from ._results import WHEN_CHANGED
+from ._results import WHEN_CHANGED, Turned
 from ._sessions import Sessions, Upload, handle_of
 from ._steps import PAID, State, step_key
 
 STOP, _, AGAIN = WHEN_CHANGED
 
-Say = Callable[[Message, Caller], Awaitable[SessionHandle]]
+Say = Callable[[Message, Caller], Awaitable[Turned]]
+
+
+@contextmanager
+def counting(taken: Money) -> Iterator[None]:
+    """An error that leaves this block also says that something was paid before it, for the same request."""
+    try:
+        yield
+    except NemoError as error:
+        if taken.sure != 0 and error.charged == "no":
+            error.charged = "yes" if taken.spent else "maybe"
+        raise
 
 
 class Edits:
-    """Finds the handle at which an edit is to be made. `say` carries out a message and gives the handle after it."""
+    """Finds the handle at which an edit is to be made. `say` carries out a message."""
 
     def __init__(self, desk: Desk, sessions: Sessions, say: Say) -> None:
         self._desk = desk
@@ -34,20 +47,23 @@ class Edits:
 
     async def start(
         self, handle: SessionHandle, inputs: dict[str, object], when_changed: str, caller: Caller
-    ) -> SessionHandle:
-        """`handle` itself, unless a writer went on from it with other words; then what `when_changed` says."""
+    ) -> tuple[SessionHandle, Money]:
+        """`handle` itself, unless a writer went on from it with other words; then what `when_changed` says.
+
+        And what was paid now to come there.
+        """
         key = self._key(handle.key, inputs)
         if await self._desk.journal.latest(key) is not None:
-            return handle
+            return handle, FREE
         source = await self._sessions.recorded(handle)
         head = await self._desk.journal.head(source.session_id)
         if head in ("", handle.key, key) or source.kind == "upload":
-            return handle
+            return handle, FREE
         if when_changed == STOP:
             raise SessionBusy("edit-changed")
         if when_changed == AGAIN:
             return await self._again(source, handle.language, key, caller)
-        return await self._newest(handle, head, inputs)
+        return await self._newest(handle, head, inputs), FREE
 
     def _key(self, before: str, inputs: dict[str, object]) -> str:
         return step_key(self._desk.profile.id, before, "edit", inputs)
@@ -63,7 +79,9 @@ class Edits:
             raise SessionBusy("session-busy")
         return handle_of(newest, handle.language)
 
-    async def _again(self, source: Attempt, language: str, edit_key: str, caller: Caller) -> SessionHandle:
+    async def _again(
+        self, source: Attempt, language: str, edit_key: str, caller: Caller
+    ) -> tuple[SessionHandle, Money]:
         """Everything up to `source` once more in a session of its own; its keys add the edit's, so it is paid once."""
         chain = [source]
         while chain[0].before:
@@ -81,14 +99,16 @@ class Edits:
         key = step_key(self._desk.profile.id, "", "upload", inputs)
         wanted = Upload(key, media, setting, spoken)
         placed = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
-        after = handle_of(placed, language)
+        after, taken = handle_of(placed, language), FREE
         for step in chain:
             if step.kind in PAID:
                 text = str(step.facts.get("text") or "")
                 kind = step.kind
                 key = step_key(self._desk.profile.id, after.key, kind, {"text": text, "again": edit_key})
-                after = await self._say(Message(key, kind, after, text), caller)
-        return after
+                with counting(taken):
+                    turned = await self._say(Message(key, kind, after, text), caller)
+                after, taken = turned.session, together([taken, turned.taken])
+        return after, taken
 
     async def _step(self, key: str) -> Attempt:
         found = await self._desk.journal.latest(key)

@@ -57,6 +57,25 @@ class Messenger:
         self._place = place
         self._settler = Settler(desk)
 
+    async def join(self, message: Message, caller: Caller) -> Attempt:
+        """As `carry_out`, together with all who ask for the same.
+
+        Where the limit of another one ended the work that was joined, it is tried within this caller's own.
+        """
+        mine = False
+
+        def start(flight: Flight) -> Awaitable[Attempt]:
+            nonlocal mine
+            mine = True
+            return self.carry_out(message, flight, caller)
+
+        while True:
+            try:
+                return await self._desk.flights.join(message.key, start, caller)
+            except LimitError:
+                if mine:
+                    raise
+
     async def carry_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
         """The finished attempt at `message`: found in the journal, settled, waited for, or sent now."""
         for _ in range(RACES):

@@ -172,6 +172,8 @@ def _set_address(name: str, entry: dict[str, Any], address: str) -> None:
     before = built_in()[CLOUD].api_url if name == CLOUD else str(entry.get("api_url", "")).strip().rstrip("/")
     if address == before:
         return
+    if not address.isprintable():  # nor can it be written: half a character, as JSON may hold it
+        raise InputError("value", name="address", value=address[:80], expected="https://host")
     if name == CLOUD:
         raise InputError("profile-built-in", name=name)
     if entry.get("token_env"):

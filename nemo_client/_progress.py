@@ -33,9 +33,9 @@ class Progress:
     price: float | None = None
 
     def later(self, seconds: float) -> Progress:
-        """The same, so many seconds after it was told."""
-        left = None if self.left is None else max(self.left - seconds, 0.0)
-        return replace(self, elapsed=self.elapsed + seconds, left=left)
+        """The same, so many seconds after it was told; an estimate that has run down is none."""
+        left = None if self.left is None else self.left - seconds
+        return replace(self, elapsed=self.elapsed + seconds, left=left if left and left >= 1 else None)
 
     def text(self, lang: str | None = None) -> str:
         """One line for people."""
@@ -49,7 +49,7 @@ class Progress:
         if self.fraction is not None and self.stage in ("upload", "render", "download"):
             line += f" {self.fraction:.0%}"
         if self.elapsed >= 1:
-            line += f" · {self.elapsed:.0f} s"
+            line += f" · {_words.say('progress.elapsed', lang, seconds=f'{self.elapsed:.0f}')}"
         if self.left is not None and self.left >= 1:
             line += f" · {_words.say('progress.left', lang, seconds=f'{self.left:.0f}')}"
         if self.price:

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from ._errors import InputError
 from ._handles import SessionHandle
-from ._money import Money
+from ._money import FREE, Money
 
 Format = Literal["mp4", "mov", "webm", "mkv", "avi", "gif"]
 Quality = Literal["high", "medium", "low"]
@@ -84,6 +84,11 @@ class Turned:
     timeline: str
     money: Money
     reused: bool = False
+
+    @property
+    def taken(self) -> Money:
+        """What it took now: nothing where it was found in the journal."""
+        return FREE if self.reused else self.money
 
 
 @dataclass(frozen=True)

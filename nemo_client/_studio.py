@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,9 +21,8 @@ from ._attempts import Attempt
 from ._client import NemoClient, message_payload, renew_client_id
 from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
-from ._edits import STOP, Edits
-from ._errors import InputError, LimitError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
-from ._flights import Flight
+from ._edits import STOP, Edits, counting
+from ._errors import InputError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job
@@ -61,7 +60,7 @@ class Studio:
         self._sessions = Sessions(desk)
         self._messenger = Messenger(desk, self._sessions.place)
         self._renderer = Renderer(desk)
-        self._edits = Edits(desk, self._sessions, self._said)
+        self._edits = Edits(desk, self._sessions, self._carried_out)
 
     @classmethod
     async def open(
@@ -216,8 +215,10 @@ class Studio:
         one_of("when_changed", when_changed, WHEN_CHANGED)
         text, caller = plain_text(instruction), caller or Caller()
         inputs: dict[str, object] = {"instruction": text, "seed": seed}
-        start = await self._edits.start(_usable(session), inputs, when_changed, caller)
-        return await self._say("edit", start, inputs, text, caller)
+        start, before = await self._edits.start(_usable(session), inputs, when_changed, caller)
+        with counting(before):
+            turned = await self._say("edit", start, inputs, text, caller)
+        return turned if before.sure == 0 else replace(turned, money=together([before, turned.taken]), reused=False)
 
     async def chat(
         self, session: SessionHandle, message: str, *, seed: int = 0, caller: Caller | None = None
@@ -388,13 +389,10 @@ class Studio:
         message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text)
         return await self._carried_out(message, caller)
 
-    async def _said(self, message: Message, caller: Caller) -> SessionHandle:
-        return (await self._carried_out(message, caller)).session
-
     async def _carried_out(self, message: Message, caller: Caller) -> Turned:
         language = message.after.language
         known = await self._desk.journal.latest(message.key)
-        done = await self._joined(message, caller)
+        done = await self._messenger.join(message, caller)
         money = Money.from_json(done.facts.get("money"))
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
@@ -405,22 +403,6 @@ class Studio:
             money,
             reused=known is not None and known.state is State.DONE,
         )
-
-    async def _joined(self, message: Message, caller: Caller) -> Attempt:
-        """The finished attempt; where another caller's limit ended the work that was joined, within this one's own."""
-        mine = False
-
-        def start(flight: Flight) -> Awaitable[Attempt]:
-            nonlocal mine
-            mine = True
-            return self._messenger.carry_out(message, flight, caller)
-
-        while True:
-            try:
-                return await self._desk.flights.join(message.key, start, caller)
-            except LimitError:
-                if mine:
-                    raise
 
     async def _money_behind(self, attempt: Attempt) -> Money:
         """What all steps up to this one took together."""

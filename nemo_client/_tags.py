@@ -43,7 +43,7 @@ def _with_tags(video: Path, copy: Path, checked: Checked, tags: Mapping[str, str
     found = check_video(copy)
     same = (found.width, found.height) == (checked.width, checked.height)
     if not same or abs(found.duration - checked.duration) >= _ROUNDING_SECONDS:
-        raise RenderFailed("video-broken", reason="its copy differs")
+        raise RenderFailed("video-broken", reason="its end is missing")
     return found
 
 

@@ -139,6 +139,7 @@ _EN: Final[dict[str, str]] = {
     "stage.done": "Done",
     "progress.tool": "{stage}: {tool}",
     "progress.still": "Still working",
+    "progress.elapsed": "{seconds} s",
     "progress.left": "about {seconds} s left",
     "progress.price": "about {credits} credits",
     "progress.free": "nothing charged",

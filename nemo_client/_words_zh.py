@@ -133,6 +133,7 @@ TEXTS: Final[dict[str, str]] = {
     "progress.tool": "{stage}：{tool}",
     "progress.still": "仍在处理",
     "progress.reused": "已在任务日志中找到",
+    "progress.elapsed": "{seconds} 秒",
     "progress.left": "约剩 {seconds} 秒",
     "progress.price": "约 {credits} 积分",
     "progress.free": "未扣费",

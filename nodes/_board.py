@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from . import _host, _inputs, _run
+from ._spans import overall
 
 if TYPE_CHECKING:
     from ..nemo_client import Caller, Job, Journal, NemoError, Profile, Progress, Studio
@@ -78,14 +79,16 @@ class Board:
 
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
-        found = await list_jobs(_run.network().journal(), limit=limit) if await asyncio.to_thread(_is_journal) else []
+        found = (
+            await list_jobs(_run.network().journal(), limit=limit) if await asyncio.to_thread(_run.is_journal) else []
+        )
         return {"jobs": await self._views(found, lang), "now": time.time()}
 
     async def find(self, wanted: str) -> Job:
         """The job of that id; `InputError` where there is none."""
         from ..nemo_client import InputError
 
-        if not _ID.fullmatch(wanted) or not await asyncio.to_thread(_is_journal):
+        if not _ID.fullmatch(wanted) or not await asyncio.to_thread(_run.is_journal):
             raise InputError("job-unknown", job=wanted[:16])
         return await _run.network().find_job(wanted)
 
@@ -222,13 +225,6 @@ class Board:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def _is_journal() -> bool:
-    """Whether there is a journal to look into. Blocks."""
-    from ..nemo_client import home
-
-    return bool(os.environ.get("NEMO_JOURNAL_URL")) or (home() / "journal.sqlite3").exists()
-
-
 async def _collected(job: Job, caller: Caller) -> None:
     studio = await _run.network().studio(job.profile)
     await studio.collect(job, _host.destination(_inputs.PREFIX[1]["default"]), caller=caller)
@@ -284,7 +280,7 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
 def _progress(progress: Progress, lang: str) -> dict[str, Any]:
     return {
         "text": progress.text(lang),
-        "fraction": round(_run.overall(progress), 4),
+        "fraction": round(overall(progress), 4),
         "elapsed": progress.elapsed,
         "left": progress.left,
     }

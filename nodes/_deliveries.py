@@ -24,14 +24,16 @@ class _Delivery:
 _deliveries: dict[tuple[str, str], _Delivery] = {}
 
 
-def repeated(prefix: str) -> int:
-    """How many deliveries of the running node under `prefix` were repeats, counting one that is due."""
+def repeated(prefix: str | None) -> int:
+    """How many deliveries of the running node under `prefix` were repeats, counting one that is due.
+
+    None is a prefix that comes by a link, which IS_CHANGED is not told: then all of the node's count.
+    """
     _, node_id = _host.place()
-    known = _deliveries.get((node_id, prefix))
-    if known is None:
-        return 0
-    known.due = not all(path.is_file() for path in known.paths)
-    return known.repeats + known.due
+    found = [each for (node, known), each in _deliveries.items() if node == node_id and prefix in (None, known)]
+    for each in found:
+        each.due = not all(path.is_file() for path in each.paths)
+    return sum(each.repeats + each.due for each in found)
 
 
 def note(prefix: str, paths: Sequence[Path]) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ..nemo_client import InputError, JobError
+from ..nemo_client import InputError, JobError, NemoError, say
 from . import _host
+from ._run import Outcomes
 
 _T = TypeVar("_T")
 
@@ -54,7 +55,7 @@ def spread(inputs: Mapping[str, Sequence[Any]], length: int | None = None) -> li
 
 
 def settle(
-    outcomes: Sequence[_T | Exception], on_item_error: str, failed: Callable[[Exception], Mapping[int, Any]], width: int
+    outcomes: Outcomes[_T], on_item_error: str, failed: Callable[[Exception], Mapping[int, Any]], width: int
 ) -> list[tuple[Any, ...] | _T]:
     """The outcomes as rows of outputs; raises if an item failed and that is to stop, or if all did.
 
@@ -63,7 +64,7 @@ def settle(
     """
     errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if errors and (on_item_error == STOP or len(errors) == len(outcomes)):
-        raise errors[0] if len(outcomes) == 1 else _items_failed(errors, len(outcomes))
+        raise errors[0] if len(outcomes) == 1 else _items_failed(errors, outcomes)
     reruns = _reruns.setdefault(_host.place()[1], _Reruns())
     reruns.count += reruns.due
     reruns.due = bool(errors)
@@ -91,10 +92,13 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any], ...]:
     return tuple([row[index] for row in rows] for index in range(width))
 
 
-def _items_failed(errors: Sequence[Exception], total: int) -> JobError:
+def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> JobError:
+    """One error for all; what it says of money is for the whole list, the items that were made included."""
     first = errors[0]
-    known = {getattr(error, "charged", "no") for error in errors}
-    error = JobError("items-failed", failed=len(errors), total=total, first=str(first))
+    lang = getattr(first, "lang", None)
+    what = say(first.id, lang, **first.facts) if isinstance(first, NemoError) else str(first)
+    known = {getattr(error, "charged", "no") for error in errors} | {"yes" if outcomes.paid else "no"}
+    error = JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
-    error.lang = getattr(first, "lang", None)
+    error.lang = lang
     return error

@@ -112,8 +112,12 @@ async def _token(call: Call) -> Mapping[str, Any]:
     name, token = call.text("name"), call.body.get("token")
     if not isinstance(token, str):
         raise InputError("token-odd")
+
+    async def check() -> None:  # the journal is opened on the network thread
+        await check_given_up(name, _run.network().journal())
+
     if call.body.get("force") is not True:
-        await _on_network(lambda: check_given_up(name, _run.network().journal()))
+        await _on_network(check)
     await asyncio.to_thread(set_token, name, token)
     return await _profiles(call)
 
@@ -137,7 +141,7 @@ async def _credits(call: Call) -> Mapping[str, Any]:
 
 async def _jobs(call: Call) -> Mapping[str, Any]:
     wanted = call.request.query.get("limit", str(_JOBS))
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:9]) <= MAX_JOBS):
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 0 < int(wanted) <= MAX_JOBS):
         raise _odd("limit", wanted, f"1 to {MAX_JOBS}")
     return await _on_network(lambda: board.jobs(int(wanted), call.lang))
 

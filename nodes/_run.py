@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import math
 import os
 import threading
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
+from ._spans import overall
 
 if TYPE_CHECKING:
     from ..nemo_client import Budget, Job, Journal, Money, Profile, Progress, Studio, Turned, Video
@@ -39,7 +39,6 @@ LOOK_SECONDS: Final = 0.2
 LEAVE_SECONDS: Final = 0.1
 SNAPSHOT_SECONDS: Final = 2.0
 FIRST_SNAPSHOT_SECONDS: Final = 0.1
-_TYPICAL_SECONDS: Final = 120.0
 
 Work = Callable[["Studio", "Item"], Awaitable[_T]]
 
@@ -153,18 +152,25 @@ class Network:
 
     async def _watch(self) -> None:
         """Keep profiles and jobs fresh; what cannot be read keeps its last good state."""
-        from ..nemo_client import NemoError, default_profile, home, list_jobs, profiles
+        from ..nemo_client import NemoError, default_profile, list_jobs, profiles
 
         while True:
             try:
                 self.profiles = tuple(await asyncio.to_thread(profiles))
                 self.default = await asyncio.to_thread(default_profile)
-                if self._journals or (home() / "journal.sqlite3").exists():
+                if await asyncio.to_thread(is_journal):
                     self.jobs = tuple(await list_jobs(self.journal()))
             except NemoError as error:
                 logger.debug("profiles or jobs could not be read: %s", error.id)
             self._seen.set()
             await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+def is_journal() -> bool:
+    """Whether there is a journal to look into: looking must not make one. Blocks."""
+    from ..nemo_client import home
+
+    return bool(os.environ.get("NEMO_JOURNAL_URL")) or (home() / "journal.sqlite3").exists()
 
 
 _network: Network | None = None
@@ -224,31 +230,12 @@ class Item:
         return replace(self.latest, elapsed=now - started, left=left if left and left >= 1 else None)
 
 
-_SPANS: Final[dict[str, tuple[float, float]]] = {
-    "sign-up": (0.0, 0.01),
-    "session": (0.01, 0.02),
-    "encode": (0.0, 0.02),
-    "upload": (0.02, 0.1),
-    "wait": (0.1, 0.11),
-    "plan": (0.1, 0.11),
-    "generate": (0.11, 0.55),
-    "edit": (0.11, 0.55),
-    "chat": (0.11, 0.55),
-    "settle": (0.11, 0.55),
-    "render": (0.55, 0.95),
-    "download": (0.95, 0.99),
-    "check": (0.99, 1.0),
-    "done": (1.0, 1.0),
-}
+class Outcomes(list[_T | Exception]):
+    """Results and errors, in the order of the work; `paid` says that something of it was, or may have been, charged."""
 
-
-def overall(progress: Progress) -> float:
-    """How far the whole way is, 0..1. Work that tells no percentage moves ever slower and never past its span."""
-    start, end = _SPANS[progress.stage]
-    within = progress.fraction
-    if within is None:
-        within = 1 - math.exp(-progress.elapsed / _TYPICAL_SECONDS)
-    return start + (end - start) * min(max(within, 0.0), 1.0)
+    def __init__(self, outcomes: Sequence[_T | Exception], paid: bool) -> None:
+        super().__init__(outcomes)
+        self.paid = paid
 
 
 async def run_one(profile: str, work: Work[_T], *, language: str = "auto", max_credits: int = 0) -> _T:
@@ -261,7 +248,7 @@ async def run_one(profile: str, work: Work[_T], *, language: str = "auto", max_c
 
 async def run_all(
     profile: str | Sequence[str], works: list[Work[_T]], *, language: str = "auto", max_credits: int = 0
-) -> list[_T | Exception]:
+) -> Outcomes[_T]:
     """Carry out pieces of work side by side, for one profile or one each; results and errors in their order.
 
     Raises ComfyUI's interrupt within a second of the user's cancel. The first suspension empties the inputs that
@@ -292,7 +279,8 @@ async def run_all(
     errors = [_error(future, language) for future in futures]
     if len(items) > 1 or errors[0] is None:
         display.show(_done(time.monotonic() - started, items, errors, language), 1.0)
-    return [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
+    results = [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
+    return Outcomes(results, any(item.money is not None and item.money.sure != 0 for item in items))
 
 
 async def _one(profile: str, work: Work[_T], item: Item) -> _T:

@@ -86,8 +86,9 @@ class NemoExportRender:
 
 def is_changed(filename_prefix: Any) -> str:
     """The number of repeated deliveries of this node and prefix, and of runs that left items out."""
-    prefix = filename_prefix[0] if isinstance(filename_prefix, list) and filename_prefix else filename_prefix
-    return f"{_deliveries.repeated(str(prefix))}.{_lists.rerun_count()}"
+    given = isinstance(filename_prefix, (list, tuple)) and filename_prefix
+    prefix = filename_prefix[0] if given else filename_prefix
+    return f"{_deliveries.repeated(prefix if isinstance(prefix, str) else None)}.{_lists.rerun_count()}"
 
 
 def output_of(item: dict[str, Any]) -> Any:
@@ -97,7 +98,7 @@ def output_of(item: dict[str, Any]) -> Any:
     return Output(item["format"], item["quality"], item["resolution"])
 
 
-async def present(outcomes: list[Any], on_item_error: str, prefix: str) -> dict[str, Any]:
+async def present(outcomes: _run.Outcomes[Any], on_item_error: str, prefix: str) -> dict[str, Any]:
     """Delivered videos as outputs and previews."""
     rows = _lists.settle(outcomes, on_item_error, lambda _: {}, WIDTH)
     videos: list[Video] = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]

@@ -41,7 +41,7 @@ class NemoUploadMedia:
                         "http(s) address that the backend fetches. Empty when audio or video is connected.",
                     },
                 ),
-                "audio": ("AUDIO", {"tooltip": "Sound to use, for example as music."}),
+                "audio": ("AUDIO", {"tooltip": "Sound to use, for example as music; of a batch the first one."}),
                 "video": ("VIDEO", {"tooltip": "A video to work with; its trims are kept."}),
                 "session": ("NEMO_SESSION", {"tooltip": "Add to this session, else a new one is opened."}),
             },

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nemo_client import InputError, SessionBusy, SessionGone, SessionHandle, Studio, Wish
+from nemo_client import Budget, Caller, InputError, LimitError, SessionBusy, SessionGone, SessionHandle, Studio, Wish
 from tests._backend import Cloud, cloud, picture
 
 __all__ = ["cloud"]
@@ -64,6 +64,34 @@ async def test_everything_before_it_can_be_made_again(cloud: Clouds) -> None:
     assert second.session.session_id != at.session_id
     assert (again.session, again.reused) == (second.session, True)
     assert backend.ledger.credits_taken == 2 * (100 + 50)
+
+
+async def test_what_was_made_again_counts_for_its_price(cloud: Clouds) -> None:
+    """The generation and the edit are told as one sum, and as nothing once they are found."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        at = await generated(studio)
+        await studio.edit(at, 'add title "Morning"')
+        second = await studio.edit(at, "make it 6 seconds", when_changed="generate again (pays)")
+        again = await studio.edit(at, "make it 6 seconds", when_changed="generate again (pays)")
+
+    assert (second.money.spent, second.money.before, second.money.after) == (150, 850, 700)
+    assert not second.reused
+    assert again.taken.spent == 0
+
+
+async def test_a_limit_met_on_the_way_says_that_something_was_charged(cloud: Clouds) -> None:
+    """The generation was made again, the edit after it is above the limit: "nothing was charged" would be wrong."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        at = await generated(studio)
+        await studio.edit(at, 'add title "Morning"')
+        caller = Caller(budget=Budget(120))
+        with pytest.raises(LimitError) as caught:
+            await studio.edit(at, "make it 6 seconds", when_changed="generate again (pays)", caller=caller)
+
+    assert caught.value.charged == "yes"
+    assert backend.ledger.credits_taken == 100 + 50 + 100
 
 
 async def test_an_odd_choice_is_named(cloud: Clouds) -> None:

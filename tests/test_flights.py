@@ -239,3 +239,12 @@ async def test_nothing_is_left_behind() -> None:
 def test_progress_is_one_line(progress: Progress, line: str) -> None:
     """What people see in the graph and in the shell."""
     assert progress.text("en") == line
+
+
+def test_an_estimate_that_has_run_down_is_none() -> None:
+    """ "About 0 s left" for half a minute would be a lie."""
+    told = Progress("render", 0.5, elapsed=10, left=8)
+
+    assert (told.later(3).elapsed, told.later(3).left) == (13, 5)
+    assert told.later(7.5).left is None
+    assert "left" not in told.later(60).text("en")

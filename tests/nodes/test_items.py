@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from nemo_client import Budget, InputError, JobError, Progress, local
 
 from ._arrays import picture, tensor
-from ._host import Blocker, Host
+from ._host import Blocker, Context, Host
 
 Nodes = dict[str, type[Any]]
 
@@ -55,6 +56,22 @@ def test_on_stop_the_others_finish_before_the_error(nodes: Nodes, host: Host) ->
 
     assert caught.value.id == "items-failed"
     assert len(list(Path(host.folder("output")).rglob("*.mp4"))) == 2
+
+
+def test_an_error_of_a_list_speaks_of_the_money_of_all_its_items(
+    nodes: Nodes, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bad picture took nothing, but two others were paid for; run again, they are found, and nothing is."""
+    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
+        monkeypatch.setenv("NEMO_API_URL", backend.url)
+        monkeypatch.setenv("NEMO_TOKEN", backend.token)
+        told = []
+        for _ in range(2):
+            with pytest.raises(JobError) as caught:
+                host.run(nodes["NemoImageToVideo"], image=pictures(bad=1), **{**ANIMATE, "profile": "nemo"})
+            told.append((caught.value.charged, str(caught.value).count("charged")))
+
+    assert told == [("yes", 1), ("no", 1)]
 
 
 def test_an_odd_batch_end_image_or_mask_of_a_list_is_one_item_s(nodes: Nodes, host: Host) -> None:
@@ -115,6 +132,28 @@ def test_what_was_skipped_runs_again_and_then_rests(node: str, nodes: Nodes, hos
 
     assert len({*stamps[:3]}) == 3, "skipped twice: tried again twice"
     assert stamps[3] == stamps[2], "the value that it ran under, so that ComfyUI finds it in its cache"
+
+
+@pytest.mark.parametrize("told", [(None,), None])
+def test_a_deleted_file_is_delivered_again_where_its_prefix_comes_by_a_link(
+    told: Any, nodes: Nodes, host: Host
+) -> None:
+    """ComfyUI does not tell IS_CHANGED what a link brings."""
+    node = nodes["NemoImageToVideo"]
+
+    def stamp() -> Any:
+        host._context.set(Context("prompt", "9", None))
+        return contextvars.copy_context().run(node.IS_CHANGED, filename_prefix=told)
+
+    stamps = [stamp()]
+    for _ in range(2):
+        answer = host.run(node, "9", image=picture(96, 72), **{**ANIMATE, "filename_prefix": "video/linked"})
+        stamps.append(stamp())
+        Path(answer["result"][1][0]).unlink()
+        stamps.append(stamp())
+
+    first, there, gone, again, _ = stamps
+    assert first == there != gone == again
 
 
 def test_a_list_of_several_profiles_is_carried_out_at_each_one_s_own(

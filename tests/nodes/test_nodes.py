@@ -446,3 +446,14 @@ def test_the_network_thread_is_one(nodes: Nodes, host: Host) -> None:
     host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
 
     assert sum(thread.name == "nemo-network" for thread in threading.enumerate()) == 1
+
+
+def test_a_home_directory_is_made_by_work_alone(
+    nodes: Nodes, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that keeps jobs fresh looks every other second, and must leave no trace where nothing was done."""
+    host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
+    monkeypatch.setenv("NEMO_HOME", str(tmp_path / "another"))
+    time.sleep(2.5)
+
+    assert not (tmp_path / "another").exists()

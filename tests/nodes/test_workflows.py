@@ -40,7 +40,6 @@ OTHERS: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
     ),
     "SaveImage": ({"images": "link", "filename_prefix": "widget"}, []),
     "PreviewImage": ({"images": "link"}, []),
-    "PreviewAny": ({"source": "link"}, []),
     "VHS_LoadVideoPath": (
         dict.fromkeys(
             [
@@ -52,7 +51,7 @@ OTHERS: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
         [("IMAGE", "IMAGE"), ("frame_count", "INT"), ("audio", "AUDIO"), ("video_info", "VHS_VIDEOINFO")],
     ),
 }  # fmt: skip
-SINKS = {"SaveImage", "PreviewImage", "PreviewAny"}
+SINKS = {"SaveImage", "PreviewImage"}
 
 
 def declared(kind: str, nodes: Nodes) -> dict[str, str]:
