@@ -252,8 +252,10 @@ def test_the_sidebar_shows_a_job_that_moves(comfyui: ComfyUI, editor: Editor) ->
     bar.first.wait_for(timeout=30_000)
     seen: set[str] = set()
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and bar.count():
-        seen.add(str(bar.first.evaluate("each => each.value ?? each.ariaValueNow")))
+    shown = ["at work"]
+    while time.monotonic() < deadline and shown:
+        shown = bar.evaluate_all("bars => bars.map(bar => String(bar.value ?? bar.ariaValueNow))")
+        seen.update(shown)
         time.sleep(0.2)
 
     assert len(seen) >= 2, seen
