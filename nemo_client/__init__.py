@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ._kept import forget_job, pictures_of, thumbnail
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
+    from ._models import Credits
     from ._money import FREE, Money, together
     from ._profiles import (
         Described,
@@ -103,6 +104,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_kept": ("forget_job", "pictures_of", "thumbnail"),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
+    "_models": ("Credits",),
     "_money": ("FREE", "Money", "together"),
     "_profiles": (
         "Described",
@@ -144,6 +146,7 @@ __all__ = [
     "ClientIdRefused",
     "ConnectError",
     "ConnectionBroken",
+    "Credits",
     "Described",
     "Destination",
     "DiskError",

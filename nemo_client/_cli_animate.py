@@ -177,8 +177,7 @@ def probe(destination: Destination, suffix: str) -> None:
 
 def balance_text(balance: Credits, run: Run) -> str:
     """The balance in words."""
-    numbers = {name: f"{getattr(balance, name):g}" for name in ("available", "frozen", "total")}
-    return say("credits", run.screen.lang, **numbers)
+    return say("credits", run.screen.lang, **balance.shown)
 
 
 def spent(money: Money, run: Run) -> str:

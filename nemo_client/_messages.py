@@ -180,12 +180,12 @@ class Messenger:
         try:
             state = await self._desk.client.state(place.session_id)
             credits = None if attempt.free else await self._desk.client.balance()
+            flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
             draft = state.draft or {}
             baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
             if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
                 raise Cancelled("cancelled")
             flight.committed = attempt.paid  # before the record says so: no cancel may come in between
-            flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
             return await self._admitted(attempt, baseline, flight, caller), baseline
         except LostRace:
             raise

@@ -115,6 +115,12 @@ class Credits(Wire):
         """`available + frozen`: what a charge takes away; `frozen` alone is only a reservation."""
         return self.available + self.frozen
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """The numbers as people read them: whole where they are, never in powers of ten."""
+        numbers = {"available": self.available, "frozen": self.frozen, "total": self.total}
+        return {name: f"{value:.2f}".rstrip("0").rstrip(".") for name, value in numbers.items()}
+
 
 RenderStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "unknown"]
 _STATUS: dict[str, RenderStatus] = {

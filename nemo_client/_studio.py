@@ -371,10 +371,10 @@ class Studio:
         message = Message(job.key, cast(Kind, attempt.kind), handle_of(before, "auto"), str(attempt.facts.get("text")))
         return await self._carried_out(message, caller)
 
-    async def timeline(self, session: SessionHandle) -> str:
+    async def timeline(self, session: SessionHandle, language: str = "auto") -> str:
         """The timeline of this handle's step, in words."""
         source = await self._sessions.recorded(_usable(session))
-        return timeline_words(source.facts.get("draft") or {}, session.language)
+        return timeline_words(source.facts.get("draft") or {}, session.language if language == "auto" else language)
 
     async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
         """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""

@@ -151,19 +151,22 @@ class Network:
         self.loop.run_forever()
 
     async def _watch(self) -> None:
-        """Keep profiles and jobs fresh; what cannot be read keeps its last good state."""
+        while True:
+            await self.look()
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+    async def look(self) -> None:
+        """Read profiles and jobs anew; what cannot be read keeps its last good state."""
         from ..nemo_client import NemoError, default_profile, list_jobs, profiles
 
-        while True:
-            try:
-                self.profiles = tuple(await asyncio.to_thread(profiles))
-                self.default = await asyncio.to_thread(default_profile)
-                if await asyncio.to_thread(is_journal):
-                    self.jobs = tuple(await list_jobs(self.journal()))
-            except NemoError as error:
-                logger.debug("profiles or jobs could not be read: %s", error.id)
-            self._seen.set()
-            await asyncio.sleep(SNAPSHOT_SECONDS)
+        try:
+            self.profiles = tuple(await asyncio.to_thread(profiles))
+            self.default = await asyncio.to_thread(default_profile)
+            if await asyncio.to_thread(is_journal):
+                self.jobs = tuple(await list_jobs(self.journal()))
+        except NemoError as error:
+            logger.debug("profiles or jobs could not be read: %s", error.id)
+        self._seen.set()
 
 
 def is_journal() -> bool:
@@ -226,8 +229,7 @@ class Item:
         """The latest progress as it stands `now`: the node's own time, and an estimate that runs down."""
         if self.latest is None:
             return None
-        left = None if self.latest.left is None else self.latest.left - (now - self.told)
-        return replace(self.latest, elapsed=now - started, left=left if left and left >= 1 else None)
+        return replace(self.latest.later(now - self.told), elapsed=now - started)
 
 
 class Outcomes(list[_T | Exception]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,16 +144,11 @@ class _Talk:
             self.video = await studio.export(self.session, self.destination, caller=item.caller)
             self.said.append(self._words("chat.exported", path=self.video.path))
         elif action == "credits":
-            balance = await studio.credits()
-            facts: Mapping[str, float] = {
-                "available": balance.available, "frozen": balance.frozen, "total": balance.total,
-            }  # fmt: skip
-            self.said.append(self._words("credits", **{name: f"{value:g}" for name, value in facts.items()}))
+            self.said.append(self._words("credits", **(await studio.credits()).shown))
         elif action == "upload":
             self.said.append(self._words("chat.upload"))
         else:
-            view = await studio.view(self.session, _run.spoken(self.session.language) or "auto")
-            self.said.append(view.summary)
+            self.said.append(await studio.timeline(self.session, _run.spoken(self.session.language) or "auto"))
 
     def _words(self, text_id: str, **facts: Any) -> str:
         return _run.words(text_id, self.session.language, **facts)

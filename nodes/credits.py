@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from . import _inputs, _run
 
 if TYPE_CHECKING:
-    from ..nemo_client import Studio
+    from ..nemo_client import Credits, Studio
 
 
 class NemoCredits:
@@ -42,16 +43,11 @@ class NemoCredits:
         """Available, frozen and total credits, and a line of text."""
         profile = session.profile if session is not None else auth.profile
         credits = await _run.run_one(profile, _balance, language=auth.language)
-        text = _run.words("credits", auth.language, **credits)
-        numbers = tuple(int(float(credits[name])) for name in ("available", "frozen", "total"))
+        text = _run.words("credits", auth.language, **credits.shown)
+        numbers = tuple(math.floor(each) for each in (credits.available, credits.frozen, credits.total))
         _run.show(text)
         return {"ui": {"text": [text]}, "result": (*numbers, text)}
 
 
-async def _balance(studio: Studio, _: _run.Item) -> dict[str, str]:
-    credits = await studio.credits()
-    return {
-        "available": f"{credits.available:g}",
-        "frozen": f"{credits.frozen:g}",
-        "total": f"{credits.total:g}",
-    }
+async def _balance(studio: Studio, _: _run.Item) -> Credits:
+    return await studio.credits()

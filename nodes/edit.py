@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..nemo_client import WHEN_CHANGED
 from . import _inputs, _lists, _run
-from .generate import failed, row
+from .generate import row, said
 
 if TYPE_CHECKING:
     from ..nemo_client import Studio
@@ -68,15 +68,7 @@ class NemoEditVideo:
         items = _lists.spread(
             {"session": session, "instruction": instruction, "when_changed": when_changed, "seed": seed}
         )
-        first = session[0]
-        outcomes = await _run.run_all(
-            [item["session"].profile for item in items],  # sessions of a list may be of several
-            [_work(item) for item in items],
-            language=first.language,
-            max_credits=max_credits[0],
-        )
-        rows = _lists.settle(outcomes, on_item_error[0], lambda error: {0: failed(first, error)}, 3)
-        return _lists.columns(rows, 3)
+        return await said(items, _work, max_credits[0], on_item_error[0])
 
 
 def _work(item: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +59,19 @@ class NemoGenerateVideo:
         items = _lists.spread(
             {"session": session, "prompt": prompt, "aspect_ratio": aspect_ratio, "duration": duration, "seed": seed}
         )
-        first = session[0]
-        outcomes = await _run.run_all(
-            [item["session"].profile for item in items],  # sessions of a list may be of several
-            [_work(item) for item in items],
-            language=first.language,
-            max_credits=max_credits[0],
-        )
-        rows = _lists.settle(outcomes, on_item_error[0], lambda error: {0: failed(first, error)}, 3)
-        return _lists.columns(rows, 3)
+        return await said(items, _work, max_credits[0], on_item_error[0])
+
+
+async def said(
+    items: list[dict[str, Any]], work: Callable[[dict[str, Any]], Any], max_credits: int, on_item_error: str
+) -> tuple[list[Any], ...]:
+    """The outputs of a node that sends a message for each item of its lists."""
+    first = items[0]["session"]
+    profiles = [item["session"].profile for item in items]  # sessions of a list may be of several
+    works = [work(item) for item in items]
+    outcomes = await _run.run_all(profiles, works, language=first.language, max_credits=max_credits)
+    rows = _lists.settle(outcomes, on_item_error, lambda error: {0: failed(first, error)}, 3)
+    return _lists.columns(rows, 3)
 
 
 def failed(session: SessionHandle, error: Exception) -> SessionHandle:

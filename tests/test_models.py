@@ -144,3 +144,10 @@ def test_a_render_answer_is_an_object(data: object) -> None:
     """Anything else is no answer."""
     with pytest.raises(ValidationError):
         RenderJob.model_validate(data)
+
+
+def test_a_balance_is_shown_whole() -> None:
+    """A million credits and more are not rounded to six digits, and whole numbers have no fraction."""
+    shown = Credits(available=1234567, frozen=0, total=1234567.5).shown
+
+    assert shown == {"available": "1234567", "frozen": "0", "total": "1234567.5"}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nemo_client import local
 
 from ._arrays import HAS_TORCH, torch_module
 from ._host import Host, load_pack
@@ -47,3 +50,12 @@ def nodes(pack: Any, host: Host) -> dict[str, type[Any]]:
     """The node classes by id."""
     classes: dict[str, type[Any]] = pack.NODE_CLASS_MAPPINGS
     return classes
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
+    """The local backend in the place of the cloud, with credits that go down."""
+    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
+        monkeypatch.setenv("NEMO_API_URL", backend.url)
+        monkeypatch.setenv("NEMO_TOKEN", backend.token)
+        yield backend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,6 @@ Nodes = dict[str, type[Any]]
 QUICK = {"prompt": "slow push-in", "aspect_ratio": "auto", "duration": 1, "seed": 0}
 EDIT = "make it 2 seconds"
 TWO, THREE, FOUR = 'Click "make it 3 seconds".', 'Click "make it 4 seconds".', 'Click "make it 5 seconds".'
-
-
-@pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The local backend in the place of the cloud, with credits that go down."""
-    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
-        monkeypatch.setenv("NEMO_API_URL", backend.url)
-        monkeypatch.setenv("NEMO_TOKEN", backend.token)
-        yield backend
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -449,11 +450,12 @@ def test_the_network_thread_is_one(nodes: Nodes, host: Host) -> None:
 
 
 def test_a_home_directory_is_made_by_work_alone(
-    nodes: Nodes, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes, host: Host, pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread that keeps jobs fresh looks every other second, and must leave no trace where nothing was done."""
     host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "another"))
-    time.sleep(2.5)
+    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network.submit(network.look()).result(10)
 
     assert not (tmp_path / "another").exists()

@@ -21,15 +21,6 @@ WISH = {"prompt": "slow push-in", "aspect_ratio": "auto", "duration": 1, "seed":
 SMALL = {"format": "mp4", "quality": "low", "resolution": "480p"}
 
 
-@pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The local backend in the place of the cloud, with credits that go down."""
-    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
-        monkeypatch.setenv("NEMO_API_URL", backend.url)
-        monkeypatch.setenv("NEMO_TOKEN", backend.token)
-        yield backend
-
-
 def generated(nodes: Nodes, host: Host, profile: str, seed: int = 0) -> Any:
     auth, _ = host.run(nodes["NemoAuth"], profile=profile, language="auto")
     (sessions,) = host.run(
