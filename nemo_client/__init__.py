@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import account_text
+    from ._choices import FORMATS, LANGUAGES, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED
     from ._client import NemoClient
-    from ._config import CLOUD, LANGUAGES, LOCAL, VERSION, Profile, home, profile, profiles, redact
+    from ._config import CLOUD, LOCAL, VERSION, Profile, home, profile, profiles, redact
     from ._errors import (
         ApiError,
         BadAnswer,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
         set_token,
     )
     from ._progress import Budget, Caller, Progress
-    from ._results import FORMATS, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED, Output, Turned, Video, Wish
+    from ._results import Output, Turned, Video, Wish
     from ._sound import from_samples
     from ._studio import Studio
     from ._views import TimelineView
@@ -67,8 +68,9 @@ if TYPE_CHECKING:
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "_accounts": ("account_text",),
+    "_choices": ("FORMATS", "LANGUAGES", "QUALITIES", "RATIOS", "RESOLUTIONS", "WHEN_CHANGED"),
     "_client": ("NemoClient",),
-    "_config": ("CLOUD", "LANGUAGES", "LOCAL", "Profile", "VERSION", "home", "profile", "profiles", "redact"),
+    "_config": ("CLOUD", "LOCAL", "Profile", "VERSION", "home", "profile", "profiles", "redact"),
     "_errors": (
         "ApiError",
         "BadAnswer",
@@ -117,7 +119,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "set_token",
     ),
     "_progress": ("Budget", "Caller", "Progress"),
-    "_results": ("FORMATS", "Output", "QUALITIES", "RATIOS", "RESOLUTIONS", "Turned", "Video", "WHEN_CHANGED", "Wish"),
+    "_results": ("Output", "Turned", "Video", "Wish"),
     "_sound": ("from_samples",),
     "_studio": ("Studio",),
     "_views": ("TimelineView",),

@@ -13,9 +13,9 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from . import _intents
+from ._choices import FORMATS, LANGUAGES
 from ._cli_run import Run
 from ._cli_screen import Outcome
-from ._config import LANGUAGES
 from ._errors import InputError
 from ._handles import SessionHandle
 from ._landing import Destination, temporary_file
@@ -23,7 +23,7 @@ from ._media import Media, from_file, from_url
 from ._models import Credits
 from ._money import FREE, Money
 from ._progress import Progress
-from ._results import FORMATS, Output, Turned, Video, Wish, one_of
+from ._results import Output, Turned, Video, Wish, one_of
 from ._transfers import disk_error
 from ._words import say
 

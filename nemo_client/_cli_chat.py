@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from . import _intents
+from ._choices import LANGUAGES
 from ._cli_animate import (
     Delivery,
     as_data,
@@ -24,7 +25,6 @@ from ._cli_animate import (
 )
 from ._cli_run import Run
 from ._cli_screen import Outcome
-from ._config import LANGUAGES
 from ._errors import Cancelled, InputError, NemoError
 from ._handles import SessionHandle
 from ._money import FREE, Money

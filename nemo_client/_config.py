@@ -13,7 +13,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -33,7 +33,7 @@ PROFILES_FILE: Final = "profiles.json"
 CLOUD: Final = "nemo"
 LOCAL: Final = "local preview"
 
-LANGUAGES: Final = ("auto", "en", "zh-CN", "ja", "ko", "es", "fr", "de", "pt", "ru")
+STREAMS: Final = 64
 
 LOCK_SECONDS: Final = 240.0
 """Longer than a sign-up with its pauses, which another process may be at."""
@@ -99,7 +99,8 @@ class Profile:
     """A place to send work to. Lives on this machine's disk and in its environment, never in a graph.
 
     `token_env` names the environment variable that holds its token; `free` is a property of the built-in local
-    backend alone, not of a name or an address. Limits are in credits, 0 = none.
+    backend alone, not of a name or an address. Limits are in credits, 0 = none. `streams` is how many messages are
+    out at once; the others wait for their turn, planned.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Profile:
     free: bool = False
     run_limit: int = 0
     day_limit: int = 0
+    streams: int = STREAMS
 
     @property
     def origin(self) -> str:
@@ -206,13 +208,14 @@ def _user_profile(name: str, entry: Mapping[str, object]) -> Profile:
 
 
 def _with_limits(base: Profile, entry: Mapping[str, object]) -> Profile:
-    limits = {}
-    for key in ("run_limit", "day_limit"):
-        value = entry.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise InputError("profile-broken", name=base.name, file="profiles.json", reason=f"{key} is no whole number")
+    limits: dict[str, Any] = {}
+    for key, least in (("run_limit", 0), ("day_limit", 0), ("streams", 1)):
+        value = entry.get(key, getattr(base, key))
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            reason = f"{key} is no whole number" + (f" of at least {least}" if least else "")
+            raise InputError("profile-broken", name=base.name, file="profiles.json", reason=reason)
         limits[key] = value
-    return Profile(base.name, base.api_url, base.web_url, base.token_env, base.free, **limits)
+    return replace(base, **limits)
 
 
 def _check_address(name: str, url: str) -> None:

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from ._attempts import Attempt
+from ._choices import WHEN_CHANGED
 from ._desk import Desk
 from ._errors import InputError, NemoError, SessionBusy, SessionGone
 from ._handles import SessionHandle
 from ._money import FREE, Money, together
 from ._outcomes import Message
 from ._progress import Caller
-from ._results import WHEN_CHANGED, Turned
+from ._results import Turned
 from ._sessions import Sessions, Upload, handle_of
 from ._steps import PAID, State, step_key
 

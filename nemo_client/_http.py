@@ -34,7 +34,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 CONNECT_SECONDS: Final = 15.0
 READ_SECONDS: Final = 60.0
 STREAM_IDLE_SECONDS: Final = 180.0
-CONNECTIONS: Final = 64
+CALLS_AT_ONCE: Final = 16
+UPLOADS_AT_ONCE: Final = 4
 
 Sleep = Callable[[float], Awaitable[None]]
 Body = Callable[[], AsyncIterator[bytes]]
@@ -82,11 +83,11 @@ def new_client(address: str, *, pooled: bool = True, read_seconds: float = READ_
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_quiet)
     local = is_loopback(urlsplit(address).hostname)
-    keep = 20 if pooled else 0
+    most = CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None
     try:
         return httpx.AsyncClient(
             timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None if not pooled else CONNECTIONS, max_keepalive_connections=keep),
+            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most or 0),
             trust_env=not local,
             verify=_tls() if address.startswith("https") else _no_tls(),
             follow_redirects=False,
@@ -118,6 +119,10 @@ class Http:
         self._clock = clock
         self._pooled: httpx.AsyncClient | None = None
         self._streams: httpx.AsyncClient | None = None
+        # Requests wait here, not for a connection: at each step of any, httpcore's pool goes through all that wait for
+        # one, times all connections. Uploads take minutes, and have a line of their own.
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self.server_date: float | None = None
 
     async def aclose(self) -> None:
@@ -166,7 +171,9 @@ class Http:
             token = await self.tokens.token() if signed_in else None
             try:
                 request = self._request(method, path, token.value if token else None, json, body, headers)
-                return open_envelope(await self._exchange(name, request), whole=whole)
+                async with self._uploads if body else self._calls:
+                    answer = await self._exchange(name, request)
+                return open_envelope(answer, whole=whole)
             except SignInError as error:
                 error.facts["profile"] = self.profile.name
                 if token is None or renewed or await self.tokens.renew(token) is None:

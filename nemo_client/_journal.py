@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -26,7 +26,7 @@ from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
-from ._queries import charges, kinds, open_paid, paid_since, seconds, undelivered
+from ._queries import charges, kinds, note_end, open_paid, paid_since, seconds, undelivered
 from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 
@@ -35,6 +35,15 @@ logger = logging.getLogger("nemo_client")
 _T = TypeVar("_T")
 
 Life = Literal["ours", "alive", "stuck", "dead"]
+
+# Made once: to build a statement of twenty columns anew costs as much as to run it.
+_INSERT: Final = ATTEMPTS.insert()
+_UPDATE: Final = ATTEMPTS.update().where(
+    ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch")
+)
+_ADMIT: Final = (
+    ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
+)
 
 
 class Journal:
@@ -101,7 +110,8 @@ class Journal:
         """Admission and SEND in one transaction.
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
-        raises where the message must not go out; then nothing is changed.
+        raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
+        they took (`money.spent`); a free attempt is given none.
         """
         return await self._do(self._commit, attempt, admit, changes)
 
@@ -222,7 +232,7 @@ class Journal:
             raise LostRace from error
 
     def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
-        result = connection.execute(ATTEMPTS.insert().values(**columns(attempt)))
+        result = connection.execute(_INSERT, columns(attempt))
         primary = result.inserted_primary_key
         return replace(attempt, id=int(primary[0]) if primary else 0)
 
@@ -255,13 +265,10 @@ class Journal:
             attempt, state=state, epoch=attempt.epoch + 1, changed=now, owner=self._owner.id,
             facts={**attempt.facts, **added}, **{**sent, **changes},
         )  # fmt: skip
-        result = connection.execute(
-            ATTEMPTS.update()
-            .where(ATTEMPTS.c.id == attempt.id, ATTEMPTS.c.epoch == attempt.epoch)
-            .values(**columns(moved))
-        )
-        if result.rowcount != 1:
+        known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
+        if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:
             raise LostRace
+        note_end(connection, moved)
         return moved
 
     def _newest_number(self, connection: Connection, key: str) -> int:
@@ -278,6 +285,9 @@ class Journal:
         try:
             with self._database.writing() as connection:
                 self._renew(connection)
+                if not attempt.paid:
+                    admit((), ())
+                    return self._moved(connection, attempt, Event.SEND, changes)
                 self._queue_up(connection, attempt.account)
                 opened = [each for each in open_paid(connection, attempt.account) if each.id != attempt.id]
                 admit(opened, paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
@@ -287,8 +297,7 @@ class Journal:
 
     def _queue_up(self, connection: Connection, account: str) -> None:
         """One admission at a time for an account: the row is locked until the transaction ends."""
-        bump = ACCOUNTS.update().where(ACCOUNTS.c.account == account).values(admissions=ACCOUNTS.c.admissions + 1)
-        if connection.execute(bump).rowcount == 0:
+        if connection.execute(_ADMIT, {"known": account}).rowcount == 0:
             connection.execute(ACCOUNTS.insert().values(account=account, admissions=1))
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:

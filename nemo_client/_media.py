@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,9 +33,11 @@ Pixels = npt.NDArray[np.uint8]
 MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
 MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
 MAX_JPEG_SIDE: Final = 65_500
-JPEG_QUALITY: Final = 95
+# Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
+# below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
+JPEG_STEPS: Final = tuple([min(1 + (x + y) // 2, most) for y in range(8) for x in range(8)] for most in (5, 3))
 PNG_LEVEL: Final = 1
-WEBP_EFFORT: Final = 2
+WEBP_EFFORT: Final = 0
 
 _MIME: Final = {
     "mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/x-msvideo", "webm": "video/webm",
@@ -66,8 +70,8 @@ class Media:
 def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
     """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4.
 
-    `auto` encodes opaque pictures as JPEG (quality 95, 4:4:4: no visible loss) and others as PNG. The encoding
-    counts in the key only where it was chosen.
+    `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding
+    counts in the key only where it was chosen. Several threads may encode at once, on a core each.
     """
     pixels = _plain(pixels)
     fingerprint = pixels_fingerprint(pixels)
@@ -138,18 +142,31 @@ def _plain(pixels: Pixels) -> Pixels:
 
 
 def _encode(image: Image.Image, kind: str) -> bytes:
-    out = io.BytesIO()
+    with _scratch() as out:
+        try:
+            if kind == "jpeg":
+                image.save(out, "JPEG", qtables=JPEG_STEPS, subsampling=0)
+            elif kind == "png":
+                image.save(out, "PNG", compress_level=PNG_LEVEL)
+            else:
+                image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
+            out.seek(0)
+            return out.read()
+        except (OSError, ValueError) as error:  # JPEG and WebP have a longest side
+            if isinstance(error, OSError) and error.errno:
+                raise disk_error(error, Path(tempfile.gettempdir())) from error
+            size = f"{image.width} x {image.height}"
+            raise InputError("value", name="encoding", value=kind, expected=f"png for a picture of {size}") from error
+
+
+def _scratch() -> IO[bytes]:
+    """A file for encoded bytes, in memory where the system has such: only into a file Pillow lets other threads run."""
     try:
-        if kind == "jpeg":
-            image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        elif kind == "webp":
-            image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
-        else:
-            image.save(out, "PNG", compress_level=PNG_LEVEL)
-    except (OSError, ValueError) as error:  # JPEG and WebP have a longest side
-        size = f"{image.width} x {image.height}"
-        raise InputError("value", name="encoding", value=kind, expected=f"png for a picture of {size}") from error
-    return out.getvalue()
+        if sys.platform == "linux":
+            return os.fdopen(os.memfd_create("picture"), "w+b")
+        return tempfile.TemporaryFile()
+    except OSError:
+        return io.BytesIO()
 
 
 def _still(path: Path, suffix: str) -> Media:

@@ -56,6 +56,7 @@ class Messenger:
         self._desk = desk
         self._place = place
         self._settler = Settler(desk)
+        self._streams = asyncio.Semaphore(desk.profile.streams)
 
     async def join(self, message: Message, caller: Caller) -> Attempt:
         """As `carry_out`, together with all who ask for the same.
@@ -93,24 +94,25 @@ class Messenger:
                 return settled
             known = await self._desk.journal.latest(message.key)
         place = await self._place(message)
-        try:
-            attempt = await self._planned(known, message, place)
-            attempt, baseline = await self._commit(attempt, place, flight, caller)
-        except LostRace:
-            raise
-        except (Exception, asyncio.CancelledError):
-            flight.committed = False
-            newest = await self._desk.journal.latest(message.key)
-            if newest is None or newest.state not in (State.SENT, State.UNKNOWN):  # of another Studio, and out
-                await self._yield(place.session_id, message)
-            raise
-        try:
-            return await self._send(attempt, message, baseline, flight)
-        except NemoError:
-            newest = await self._desk.journal.latest(message.key)
-            if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
-                caller.budget.release(message.key)
-            raise
+        with contextlib.ExitStack() as line:
+            try:
+                attempt = await self._planned(known, message, place)
+                attempt, baseline = await self._commit(attempt, place, flight, caller, line)
+            except LostRace:
+                raise
+            except (Exception, asyncio.CancelledError):
+                flight.committed = False
+                newest = await self._desk.journal.latest(message.key)
+                if newest is None or newest.state not in (State.SENT, State.UNKNOWN):  # of another Studio, and out
+                    await self._yield(place.session_id, message)
+                raise
+            try:
+                return await self._send(attempt, message, baseline, flight, line)
+            except NemoError:
+                newest = await self._desk.journal.latest(message.key)
+                if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
+                    caller.budget.release(message.key)
+                raise
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
@@ -172,12 +174,20 @@ class Messenger:
             return await self._desk.journal.move(known, Event.TAKE_OVER, **where)
         return await self._desk.journal.move(known, Event.ASK_AGAIN, **where)
 
+    async def _my_turn(self, flight: Flight, line: contextlib.ExitStack) -> None:
+        """Wait, planned, until fewer than the profile's number of streams are read; `line` gives the place free."""
+        if self._streams.locked():
+            flight.report(Progress("queue"))
+        await self._streams.acquire()
+        line.callback(self._streams.release)
+
     async def _commit(
-        self, attempt: Attempt, place: SessionHandle, flight: Flight, caller: Caller
+        self, attempt: Attempt, place: SessionHandle, flight: Flight, caller: Caller, line: contextlib.ExitStack
     ) -> tuple[Attempt, Baseline]:
-        """Read the baseline, check the money, and record the attempt as sent."""
-        flight.report(Progress("plan"))
+        """When its turn comes, read the baseline, check the money, and record the attempt as sent."""
         try:
+            await self._my_turn(flight, line)
+            flight.report(Progress("plan"))
             state = await self._desk.client.state(place.session_id)
             credits = None if attempt.free else await self._desk.client.balance()
             flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
@@ -250,10 +260,13 @@ class Messenger:
                     "limit", estimate=f"{expected[kind]:g}", limit=limit, limit_name=name, spent=f"{gone:g}"
                 )
 
-    async def _send(self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight) -> Attempt:
+    async def _send(
+        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, line: contextlib.ExitStack
+    ) -> Attempt:
         turn = Turn()
         try:
-            await asyncio.wait_for(self._read(attempt, message, turn, flight), STREAM_SECONDS)
+            with line:  # only the stream counts, not what follows it
+                await asyncio.wait_for(self._read(attempt, message, turn, flight), STREAM_SECONDS)
         except NemoError as error:
             if refused(error):
                 raise await self._refusal(attempt, message, baseline, error) from error

@@ -10,7 +10,7 @@ from typing import Literal
 from . import _words
 
 Stage = Literal[
-    "sign-up", "session", "encode", "upload", "wait", "plan", "generate", "edit", "chat", "settle", "render",
+    "sign-up", "session", "encode", "upload", "wait", "queue", "plan", "generate", "edit", "chat", "settle", "render",
     "download", "check", "done",
 ]  # fmt: skip
 

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ._attempts import Attempt, attempt_of
-from ._schema import ATTEMPTS, DELIVERIES, KIND_CODE
+from ._schema import AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED
 from ._steps import PAID, State, kind_of
 
 _AT_ONCE: Final = 500
+_NOTHING: Final = sa.literal_column("0", sa.Float)
+"""Written out: as a parameter, the index of known charges could not be used."""
 
 
 def kinds(*names: str) -> sa.ColumnElement[bool]:
@@ -21,28 +23,51 @@ def kinds(*names: str) -> sa.ColumnElement[bool]:
     return KIND_CODE.in_(sorted(name[:4] for name in names))
 
 
-def open_paid(connection: Connection, account: str) -> list[Attempt]:
-    """An account's paid attempts that are out."""
-    query = sa.select(ATTEMPTS).where(
-        ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_((State.SENT.value, State.UNKNOWN.value))
+_LIGHT: Final = (
+    sa.select(
+        ATTEMPTS.c.id, ATTEMPTS.c.key, ATTEMPTS.c.number, ATTEMPTS.c.state, ATTEMPTS.c.profile, ATTEMPTS.c.account,
+        ATTEMPTS.c.run, ATTEMPTS.c.sent, sa.func.coalesce(ATTEMPTS.c.spent, AT_MOST.c.spent),
     )
-    return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
+    .outerjoin_from(ATTEMPTS, AT_MOST, AT_MOST.c.attempt == ATTEMPTS.c.id)
+    .where(ATTEMPTS.c.free.is_(False), kinds(*PAID))
+)  # fmt: skip
+
+
+# Made once: at every paid message both are asked, and to build such a query anew costs as much as to run it.
+_OPEN_PAID: Final = _LIGHT.where(
+    ATTEMPTS.c.account == sa.bindparam("account"), ATTEMPTS.c.state.in_((State.SENT.value, State.UNKNOWN.value))
+)
+_PAID_SINCE: Final = _LIGHT.where(
+    ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.sent > sa.bindparam("moment"),
+    ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
+)  # fmt: skip
+
+
+def open_paid(connection: Connection, account: str) -> list[Attempt]:
+    """An account's paid attempts that are out, without their facts."""
+    return [_light(row) for row in connection.execute(_OPEN_PAID, {"account": account})]
 
 
 def paid_since(connection: Connection, profile: str, moment: float) -> list[Attempt]:
-    """A profile's paid attempts that were sent, and not refused, after `moment`."""
-    unsent = (State.PLANNED.value, State.REFUSED.value)
-    query = sa.select(ATTEMPTS).where(
-        ATTEMPTS.c.profile == profile, ATTEMPTS.c.sent > moment, ATTEMPTS.c.state.not_in(unsent), kinds(*PAID)
-    )
-    return [each for each in map(attempt_of, connection.execute(query)) if each.paid]
+    """A profile's paid attempts that were sent, and not refused, after `moment`.
+
+    Of their facts only what limits count: `money.spent`, be it exact or at most.
+    """
+    return [_light(row) for row in connection.execute(_PAID_SINCE, {"profile": profile, "moment": moment})]
+
+
+def _light(row: Sequence[Any]) -> Attempt:
+    """An attempt without its facts, which are long, but with what it took."""
+    primary, key, number, state, profile, account, run, sent, taken = row
+    facts = {} if taken is None else {"money": {"spent": taken}}
+    return Attempt(key, number, State(state), profile, account=account, run=run, sent=sent, id=primary, facts=facts)
 
 
 def charges(connection: Connection, profile: str, kind: str, newest: int) -> list[float]:
     """What the newest finished steps of a kind took, in credits, where that is known for sure."""
     query = (
         sa.select(ATTEMPTS.c.spent)
-        .where(ATTEMPTS.c.profile == profile, kinds(kind), ATTEMPTS.c.spent > 0)
+        .where(ATTEMPTS.c.profile == profile, kinds(kind), ATTEMPTS.c.spent > _NOTHING)
         .order_by(ATTEMPTS.c.id.desc())
         .limit(newest)
     )
@@ -62,21 +87,30 @@ def seconds(connection: Connection, profile: str, kind: str, newest: int) -> lis
 
 
 def undelivered(connection: Connection, account: str) -> list[Attempt]:
-    """Finished paid steps of an account that no delivered export shows yet.
+    """Finished paid steps of an account that no delivered export shows yet."""
+    query = sa.select(ATTEMPTS).join(OWED, OWED.c.attempt == ATTEMPTS.c.id).where(OWED.c.account == account)
+    return [attempt_of(row) for row in connection.execute(query.order_by(ATTEMPTS.c.id))]
 
-    The steps are walked without their facts, which are long; only what is owed is read whole.
-    """
-    done = (ATTEMPTS.c.account == account, ATTEMPTS.c.state == State.DONE.value)
-    light = sa.select(ATTEMPTS.c.id, ATTEMPTS.c.key, ATTEMPTS.c.before, ATTEMPTS.c.free).where(*done)
-    rows = connection.execute(light.order_by(ATTEMPTS.c.id)).all()
-    before = {row.key: row.before for row in rows}
-    shown = steps_behind((row.before for row in rows if kind_of(row.key) == "export"), before)
-    owed = [row.id for row in rows if kind_of(row.key) in PAID and not row.free and row.key not in shown]
-    found: list[Attempt] = []
-    for start in range(0, len(owed), _AT_ONCE):
-        some = sa.select(ATTEMPTS).where(ATTEMPTS.c.id.in_(owed[start : start + _AT_ONCE])).order_by(ATTEMPTS.c.id)
-        found += map(attempt_of, connection.execute(some))
-    return found
+
+def note_end(connection: Connection, attempt: Attempt) -> None:
+    """Keep in rows of their own what an attempt that was just written is owed, shows, and took at most."""
+    if attempt.state is State.DONE and attempt.paid:
+        connection.execute(OWED.insert().values(attempt=attempt.id, key=attempt.key, account=attempt.account))
+    elif attempt.state is State.DONE and attempt.kind == "export":
+        _show(connection, attempt)
+    spent = (attempt.facts.get("money") or {}).get("spent")
+    if attempt.paid and attempt.spent is None and spent is not None:
+        connection.execute(AT_MOST.delete().where(AT_MOST.c.attempt == attempt.id))
+        connection.execute(AT_MOST.insert().values(attempt=attempt.id, spent=spent))
+
+
+def _show(connection: Connection, export: Attempt) -> None:
+    """The steps behind an export, back to the first, are owed no longer."""
+    owed = OWED.delete().where(OWED.c.account == export.account)
+    behind = sa.select(sa.literal(export.before, sa.String).label("key")).cte("behind", recursive=True)
+    step = sa.select(ATTEMPTS.c.before).join(behind, ATTEMPTS.c.key == behind.c.key)
+    behind = behind.union(step.where(ATTEMPTS.c.account == export.account, ATTEMPTS.c.state == State.DONE.value))
+    connection.execute(owed.where(OWED.c.key.in_(sa.select(behind.c.key))))
 
 
 def steps_behind(keys: Iterable[str], before: Mapping[str, str]) -> set[str]:

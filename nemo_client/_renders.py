@@ -45,7 +45,7 @@ from ._landing import (
 )
 from ._models import RenderJob
 from ._parts import sweep
-from ._polling import Pace
+from ._polling import FAIR_SECONDS, QUICKEST, Habits, Pace
 from ._progress import Progress
 from ._results import Output
 from ._steps import Event, State
@@ -57,6 +57,7 @@ RENDER_MINUTES: Final = 30
 CANCEL_SECONDS: Final = 10.0
 LOST_LOOKS: Final = 8
 RACES: Final = 10
+LOOKS_A_SECOND: Final = 20.0
 _FREE_FAIR_SECONDS: Final = 0.5
 _FREE_QUICKEST: Final = 0.1
 
@@ -90,6 +91,8 @@ class Renderer:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._habits = Habits()
+        self._watched = 0
 
     async def deliver(self, render: Render, destination: Destination, flight: Flight) -> Delivered:
         """The video of `render` at `destination`: the file that is there, a copy of it, or a new render.
@@ -263,29 +266,44 @@ class Renderer:
 
     async def _finished(self, render_id: str, job: RenderJob, flight: Flight) -> RenderJob:
         """Look at the render until it is completed, at moments predicted from its progress."""
-        started = self._desk.clock()
-        free = self._desk.profile.free
         usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
-        pace = Pace(usual, _FREE_FAIR_SECONDS, _FREE_QUICKEST) if free else Pace(usual)
-        misses = 0
+        self._watched += 1
+        try:
+            return await self._watch(render_id, job, flight, usual)
+        finally:
+            self._watched -= 1
+
+    async def _watch(self, render_id: str, job: RenderJob, flight: Flight, usual: float | None) -> RenderJob:
+        started = self._desk.clock()
+        pace = Pace(usual, stretch=self._habits.stretch)
+        asked, misses = 0.0, 0
         while True:
             elapsed = self._desk.clock() - started
             if job.status == "completed":
+                self._habits.learn(pace, elapsed)
                 return job
             if job.status in ("failed", "cancelled"):
                 raise RenderFailed("render-failed", reason=job.error or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
-            pace.observe(elapsed, job.progress)
+            pace.fair, pace.quickest = self._fair_pauses()
+            pace.observe(elapsed, job.progress, asked)
             fraction = None if job.progress is None else job.progress / 100
             flight.report(Progress("render", fraction, elapsed=elapsed, left=pace.left(elapsed)))
             await self._desk.sleep(pace.pause(elapsed))
+            asked = self._desk.clock() - started
             try:
                 job, misses = await self._desk.client.render(render_id), 0
             except TransportError:
                 misses += 1
                 if misses >= LOST_LOOKS:
                     raise
+
+    def _fair_pauses(self) -> tuple[float, float]:
+        """The fair and the quickest pause between looks at one render; many renders share LOOKS_A_SECOND."""
+        fair, quickest = (_FREE_FAIR_SECONDS, _FREE_QUICKEST) if self._desk.profile.free else (FAIR_SECONDS, QUICKEST)
+        crowd = max(self._watched / LOOKS_A_SECOND / fair, 1.0)
+        return fair * crowd, quickest * crowd
 
     async def _fetch(self, job: RenderJob, render_id: str, target: Path, flight: Flight) -> None:
         """Download from the output address; where that fails, from the API's download endpoint."""

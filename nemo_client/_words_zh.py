@@ -120,6 +120,7 @@ TEXTS: Final[dict[str, str]] = {
     "stage.encode": "正在准备图片",
     "stage.session": "正在打开会话",
     "stage.upload": "正在上传",
+    "stage.queue": "正在排队等待",
     "stage.wait": "正在等待另一个进程的相同请求",
     "stage.plan": "正在检查积分",
     "stage.generate": "正在生成",

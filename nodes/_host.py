@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from ..nemo_client import DiskError, InputError, home
+from ..nemo_client import DiskError, InputError
 
 if TYPE_CHECKING:
     from ..nemo_client import Destination
@@ -225,6 +225,8 @@ def is_share(path: PurePath) -> bool:
 def check_home() -> None:
     """Refuse a home directory that browsers could read through ComfyUI."""
     import folder_paths
+
+    from ..nemo_client import home
 
     here = Path(os.path.realpath(home()))
     served = [

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 from ..nemo_client import InputError
 
+PIECE = 64 * 1024
+
 
 def to_pixels(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Pixels]:
     """All pictures of all batches, in order: uint8 [H, W, C], values outside 0..1 clipped.
@@ -91,17 +93,26 @@ def _array(tensor: Any) -> npt.NDArray[np.float32]:
 
 
 def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
-    """Rounded to the nearest of 256 levels; ComfyUI's own conversion truncates, and wraps around outside 0..1."""
+    """Rounded to the nearest of 256 levels; ComfyUI's own conversion truncates, and wraps around outside 0..1.
+
+    Piece by piece: what stays in the processor's cache is looked at three times in the time of one.
+    """
     import numpy as np
 
-    low, high = float(picture.min()), float(picture.max())  # NaN and infinities show in these
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("image-not-finite")
-    scaled = picture * np.float32(255)
-    scaled += np.float32(0.5)
-    if low < 0 or high > 1:
-        np.clip(scaled, 0.5, 255.5, out=scaled)
-    pixels: Pixels = scaled.astype(np.uint8)
+    pixels = np.empty(picture.shape, np.uint8)
+    source, target = picture.reshape(-1), pixels.reshape(-1)
+    scratch = np.empty(min(PIECE, source.size), np.float32)
+    for start in range(0, source.size, PIECE):
+        piece = source[start : start + PIECE]
+        scaled = scratch[: piece.size]
+        low, high = float(piece.min()), float(piece.max())  # NaN and infinities show in these
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise InputError("image-not-finite")
+        np.multiply(piece, np.float32(255), out=scaled)
+        scaled += np.float32(0.5)
+        if low < 0 or high > 1:
+            np.clip(scaled, 0.5, 255.5, out=scaled)
+        target[start : start + PIECE] = scaled
     return pixels
 
 

@@ -15,6 +15,7 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
     "encode": (0.0, 0.02),
     "upload": (0.02, 0.1),
     "wait": (0.1, 0.11),
+    "queue": (0.1, 0.11),
     "plan": (0.1, 0.11),
     "generate": (0.11, 0.55),
     "edit": (0.11, 0.55),

@@ -69,6 +69,37 @@ async def test_every_older_journal_opens_and_keeps_what_it_knew(tmp_path: Path, 
     await journal.close()
 
 
+@pytest.mark.parametrize("number", range(1, 3))
+async def test_what_an_older_journal_owes_is_known(tmp_path: Path, number: int) -> None:
+    """Finished paid steps behind no delivered export, in the same account; and what attempts took at most."""
+    path = old_journal(tmp_path / "old", number)
+    more = [
+        ("generate-2", "done", "upload-1", "user-1", 0, '{"money": {"spent": 70.0, "certainty": "at most"}}'),
+        ("edit-3", "done", "generate-2", "user-1", 0, "{}"),
+        ("export-3", "done", "edit-3", "user-1", 1, "{}"),
+        ("edit-4", "done", "generate-2", "user-1", 0, '{"money": null}'),
+        ("export-4", "failed", "edit-4", "user-1", 1, "{}"),
+        ("chat-5", "done", "edit-4", "user-1", 1, "{}"),
+        ("generate-6", "done", "upload-1", "user-2", 0, "{}"),
+    ]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for key, state, before, account, free, facts in more:
+            connection.execute(
+                "INSERT INTO attempts (key, number, state, epoch, owner, profile, before, account, session_id, task_id,"
+                " run, free, hidden, created, changed, sent, facts)"
+                " VALUES (?, 1, ?, 2, 'o', 'nemo', ?, ?, 's-1', 't', '', ?, 0, 1.0, 2.0, 2e9, ?)",
+                (key, state, before, account, free, facts),
+            )
+        connection.commit()
+    journal = Journal(tmp_path / "old")
+
+    assert [each.key for each in await journal.undelivered("user-1")] == ["edit-4"]
+    assert [each.key for each in await journal.undelivered("user-2")] == ["generate-6"]
+    taken = {each.key: dict(each.facts) for each in await journal.paid_since("nemo", 1.9e9)}
+    assert taken == {"generate-2": {"money": {"spent": 70.0}}, "edit-3": {}, "edit-4": {}, "generate-6": {}}
+    await journal.close()
+
+
 def test_every_schema_has_its_journal_here() -> None:
     """Who adds a migration adds a dump of the schema before it."""
     assert {path.stem for path in JOURNALS.glob("*.sql")} == {str(n) for n in range(1, len(schema.MIGRATIONS))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, JpegImagePlugin
 
 from nemo_client import FileTooLarge, InputError, Media, UnsupportedFile, from_file, from_pixels, from_url, read_pixels
-from nemo_client._media import MAX_UPLOAD_BYTES, UploadStore
+from nemo_client._media import MAX_UPLOAD_BYTES, UploadStore, pixels_fingerprint
 from nemo_client._parts import part_file
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +46,63 @@ def test_a_picture_counts_by_its_pixels_not_by_its_bytes(tmp_path: Path) -> None
     assert len(prints) == 1
     assert from_pixels(PIXELS[::-1]).fingerprint not in prints
     assert from_pixels(PIXELS.reshape(16, 24, 3)).fingerprint not in prints
+
+
+def test_the_fingerprint_of_pixels_never_changes() -> None:
+    """Journals of earlier versions hold it: another one would pay again for the same picture."""
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+
+    digest = "1d64add2a6388367c9bc2d1f1b384b069a6ef382cdaaa89771dd103e28613a25"
+    assert pixels_fingerprint(pixels) == f"pixels:2x4x3:{digest}"
+    assert from_pixels(pixels).fingerprint == f"pixels:2x4x3:{digest}"
+
+
+def smooth(height: int, width: int) -> Any:
+    """A picture without grain: float64 [H, W, 3] in 40..215."""
+    across, down = np.meshgrid(np.linspace(0, 9, width), np.linspace(0, 7, height))
+    waves = [np.sin(across + down), np.sin(across * 2 - down), np.cos(down * 3)]
+    return np.stack(waves, axis=2) * 87 + 128
+
+
+@pytest.mark.parametrize("grain", [0, 1, 2.5, 5, 20, None], ids=lambda grain: f"grain {grain}" if grain else str(grain))
+def test_a_jpeg_has_no_visible_loss_whatever_the_picture(grain: float | None) -> None:
+    """At least 42 dB at full colour resolution; None is nothing but noise, the worst there is."""
+    chance = np.random.default_rng(3)
+    levels = smooth(240, 320) + chance.normal(0, grain or 0, (240, 320, 3))
+    pixels = chance.integers(0, 256, (240, 320, 3), np.uint8) if grain is None else levels.clip(0, 255).astype(np.uint8)
+
+    media = from_pixels(pixels)
+    error = np.square(decoded(media).astype(float) - pixels).mean()
+    assert media.mime == "image/jpeg"
+    assert 10 * np.log10(255**2 / error) >= 42
+    with Image.open(io.BytesIO(media.content)) as sent:  # type: ignore[arg-type]
+        assert JpegImagePlugin.get_sampling(sent) == 0  # 4:4:4
+
+
+@given(st.integers(1, 131), st.integers(1, 40), st.sampled_from([3, 4]), st.integers(1, 256))
+@settings(max_examples=60, deadline=None)
+def test_lossless_is_lossless(height: int, width: int, channels: int, colours: int) -> None:
+    """PNG and WebP give back every pixel, of flat and of busy pictures, also the colour under full transparency."""
+    chance = np.random.default_rng(height * width)
+    pixels = chance.integers(0, colours, (height, width, channels), np.uint8)
+    pixels[height // 2 :, width // 3 :] = 0
+
+    for encoding in ("png", "webp"):
+        media = from_pixels(pixels, encoding)  # type: ignore[arg-type]
+        assert np.array_equal(decoded(media)[..., :channels], pixels[..., : decoded(media).shape[2]])
+
+
+def test_pictures_are_encoded_where_no_file_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some containers refuse files in memory: one core has to do."""
+
+    def refused(*_: object, **__: object) -> int:
+        raise OSError(1, "Operation not permitted")
+
+    usual = from_pixels(PIXELS).content
+    monkeypatch.setattr(os, "memfd_create", refused, raising=False)
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+
+    assert from_pixels(PIXELS).content == usual
 
 
 def test_a_photograph_and_its_decoded_pixels_are_one_request(tmp_path: Path) -> None:

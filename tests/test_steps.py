@@ -258,6 +258,14 @@ async def test_a_finished_paid_step_is_owed_until_a_file_shows_it() -> None:
     assert await owed() == ["generate-1", "edit-1", "edit-2"]
     await done("export-1", "edit-1")
     assert await owed() == ["edit-2"]
+    await done("upload-2", "edit-2")
+    await done("chat-1", "upload-2")
+    assert await owed() == ["edit-2", "chat-1"]
+    failed = await journal.begin(Attempt("export-2", 1, State.PLANNED, "nemo", before="chat-1", account="me"))
+    await journal.move(await journal.move(failed, Event.SEND), Event.DECLINE)
+    assert await owed() == ["edit-2", "chat-1"]
+    await done("export-3", "chat-1")
+    assert await owed() == []
 
 
 async def test_limits_see_what_was_sent_and_not_refused() -> None:

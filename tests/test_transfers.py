@@ -7,6 +7,7 @@ import re
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ async def test_a_file_comes_whole_and_without_a_token(path: Path) -> None:
     assert seen[-1] == (len(FILM), len(FILM))
     assert not {"authorization", "x-client-id"} & asked[0].headers.keys()
     assert asked[0].headers["accept-encoding"] == "identity"
+
+
+async def test_a_large_file_comes_in_large_pieces(path: Path) -> None:
+    """More than the 64 KiB that httpcore asks for: each piece costs a round through its layers."""
+    seen = [0]
+    server = FileServer(FILM * 4)
+    async with fetched(server, path, on_bytes=lambda have, _: seen.append(have)) as (download, _, __):
+        await download.run()
+
+    assert bytes_of(path) == FILM * 4
+    assert max(have - before for before, have in pairwise(seen)) > 64 * 1024
 
 
 async def test_a_broken_download_goes_on_where_it_broke(path: Path) -> None:

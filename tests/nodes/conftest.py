@@ -30,10 +30,12 @@ def _tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The built-in backend takes a tenth of its usual time to think, and a paid draft is soon called quiet."""
+    """The built-in backend takes a tenth of its usual time to think, a paid draft is soon called quiet, and a first
+    paid render is looked at as soon as a free one."""
     usual = {"generation": 0.09, "edit": 0.05, "answer": 0.015}
     monkeypatch.setattr("nemo_client.local._work.USUAL_SECONDS", usual)
     monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("nemo_client._renders.FAIR_SECONDS", 0.5)
 
 
 @pytest.fixture

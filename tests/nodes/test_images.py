@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,28 @@ def test_every_level_survives_the_way_there_and_back(images: Any) -> None:
     assert np.array_equal(pixels, levels)
 
 
+def test_large_pictures_are_converted_as_small_ones(images: Any) -> None:
+    """They go piece by piece, each clipped by itself; the last piece may be short."""
+    values = np.random.default_rng(5).random((1, 190, 210, 3), np.float32)
+    assert values.size > 1.5 * images.PIECE
+    values[0, -1, -1] = (-3, 0.999, 3)
+
+    (pixels,) = images.to_pixels([tensor(values)])
+
+    assert np.array_equal(pixels, (values[0] * np.float32(255) + np.float32(0.5)).clip(0, 255.5).astype(np.uint8))
+
+
+def test_pictures_may_lie_in_memory_in_any_order(images: Any) -> None:
+    """Crops, flips and channels-first batches are views."""
+    values = np.random.default_rng(6).random((2, 3, 9, 8)).astype(np.float32)
+    view = np.moveaxis(values, 1, 3)[:, ::2, 1:]
+
+    straight = images.to_pixels([tensor(np.ascontiguousarray(view))])
+    viewed = images.to_pixels([tensor(view)])
+
+    assert all(np.array_equal(one, other) for one, other in zip(straight, viewed, strict=True))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
 def test_batches_and_lists_become_one_list_of_pictures(images: Any, channels: int, half: bool) -> None:
@@ -48,11 +72,12 @@ def test_batches_and_lists_become_one_list_of_pictures(images: Any, channels: in
     assert [each.shape for each in pixels] == [(5, 7, channels), (5, 7, channels), (6, 4, channels)]
 
 
+@pytest.mark.parametrize("size", [4, 200], ids=["small", "large"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "-inf"])
-def test_values_that_are_no_numbers_are_refused(images: Any, bad: float) -> None:
-    """A black frame from a failed decode must not be paid for."""
-    values = np.zeros((1, 4, 4, 3))
-    values[0, 2, 1, 1] = bad
+def test_values_that_are_no_numbers_are_refused(images: Any, bad: float, size: int) -> None:
+    """A black frame from a failed decode must not be paid for, wherever in it they are."""
+    values = np.zeros((1, size, size, 3))
+    values[0, size // 2, 1, 1] = bad
 
     with pytest.raises(InputError) as caught:
         images.to_pixels([tensor(values)])
@@ -103,3 +128,40 @@ def test_masks_must_be_one_or_one_a_picture(images: Any) -> None:
         images.to_pixels([picture(batch=3)], [tensor(np.ones((2, 4, 4)))])
 
     assert caught.value.id == "mask-shape"
+
+
+@pytest.fixture
+def upload(pack: Any) -> Any:
+    return importlib.import_module(".nodes.upload", pack.__name__)
+
+
+def test_a_batch_is_encoded_side_by_side(upload: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures are worked on at once where there are two cores: each waits here until the other has begun."""
+    both = threading.Barrier(2, timeout=10)
+
+    def picture(read: Any, encoding: str) -> Any:
+        both.wait()
+        return read(), encoding
+
+    monkeypatch.setattr(upload, "_picture", picture)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    assert len(upload.pictures_of([picture_batch(4)], (), "auto")) == 4
+
+
+def test_a_batch_keeps_its_order_and_its_failures_in_place(upload: Any) -> None:
+    """The pictures come as they were given, and one that cannot be read costs only itself."""
+    batch = np.stack([np.full((8, 8, 3), level / 20, np.float32) for level in range(20)])
+    batch[7, 3, 3, 0] = np.nan
+
+    made = upload.pictures_of([tensor(batch)], (), "png")
+    alone = [upload.pictures_of([tensor(each[None])], (), "png")[0] for each in batch]
+
+    assert isinstance(made[7], InputError)
+    assert [each.fingerprint for each in made if each is not made[7]] == [
+        each.fingerprint for each in alone if each is not alone[7]
+    ]
+
+
+def picture_batch(count: int) -> Any:
+    return tensor(np.zeros((count, 4, 4, 3)))
