@@ -1,8 +1,8 @@
 """How fast and how smooth the local preview renders, against the ffmpeg program's zoompan in the same run.
 
-    python -m benchmarks.local_preview [--case clip|slideshow|all] [--runs 5] [--json FILE] [--smoke]
+    python -m benchmarks.local_preview [--smoke] [--json FILE]
 
-`clip` is a 5-second push-in at 1920x1080 from one 12-megapixel photograph, `slideshow` six photographs with
+One case is a 5-second push-in at 1920x1080 from one 12-megapixel photograph, the other six photographs with
 cross-fades and a title (ffmpeg draws none, which is in its favour). Both sides use x264 veryfast at CRF 18 and take
 turns, so that other load on the machine meets both. Ours is the time of `render` in this process, as in a running
 server; ffmpeg's is the time of its process. The photographs are made up here, from noise and shapes.
@@ -13,10 +13,7 @@ ideal curve, in pixels. zoompan is forgiven a constant offset.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -31,6 +28,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from benchmarks._figures import Figure, main
 from nemo_client.local._render import render
 
 FPS = 30
@@ -38,6 +36,8 @@ AMOUNT = 0.25
 FADE = 0.6
 REACH = 16
 SLANT = 1 / 8
+SPEED = 0.87
+STRAY = 0.1
 ENCODER = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p"]
 
 
@@ -49,10 +49,11 @@ class Scale:
     frame: tuple[int, int]
     seconds: float
     runs: int
+    photos: int
 
 
-FULL = Scale((4000, 3000), (1920, 1080), 5.0, 5)
-SMOKE = Scale((800, 600), (320, 180), 1.0, 1)
+FULL = Scale((4000, 3000), (1920, 1080), 5.0, 5, 6)
+SMOKE = Scale((400, 300), (160, 90), 1.0, 1, 2)
 
 
 def photograph(path: Path, size: tuple[int, int], seed: int) -> Path:
@@ -121,31 +122,38 @@ def zoompan(photos: list[Path], scale: Scale, target: Path) -> list[str]:
     return ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *inputs, *graph, *ENCODER, str(target)]
 
 
-def timed(work: Callable[[], object], who: int) -> dict[str, float]:
+def timed(work: Callable[[], object], who: int) -> tuple[float, float]:
     """Wall and processor seconds of `work`; `who` says whose processor time."""
     before, begin = resource.getrusage(who), time.perf_counter()
     work()
     wall, after = time.perf_counter() - begin, resource.getrusage(who)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": round(wall, 3), "cpu": round(cpu, 3)}
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def race(name: str, photos: list[Path], scale: Scale, folder: Path, title: str | None) -> dict[str, object]:
-    """Both sides in turns; ratios are ours to ffmpeg's, pair by pair."""
+def race(name: str, photos: list[Path], scale: Scale, folder: Path, title: str | None) -> Figure:
+    """Both sides in turns; what counts is the median of ffmpeg's time to ours, pair by pair."""
     assets = {str(n): photo for n, photo in enumerate(photos)}
-    ours, theirs = folder / f"{name}-ours.mp4", folder / f"{name}-zoompan.mp4"
+    ours, theirs = folder / f"{len(photos)}-ours.mp4", folder / f"{len(photos)}-zoompan.mp4"
     command = zoompan(photos, scale, theirs)
+    rival = shutil.which("ffmpeg") is not None
     pairs = []
     for _ in range(scale.runs):
         mine = timed(lambda: render(draft(len(photos), scale, title), assets, ours), resource.RUSAGE_SELF)
-        rival = timed(lambda: subprocess.run(command, check=True), resource.RUSAGE_CHILDREN)
-        pairs.append({"ours": mine, "zoompan": rival})
-    ratios = {
-        kind: round(statistics.median(pair["ours"][kind] / pair["zoompan"][kind] for pair in pairs), 3)
-        for kind in ("wall", "cpu")
-    }
-    sizes = {"ours": ours.stat().st_size, "zoompan": theirs.stat().st_size}
-    return {"command": shlex.join(command), "runs": pairs, "ratio": ratios, "bytes": sizes}
+        his = timed(lambda: subprocess.run(command, check=True), resource.RUSAGE_CHILDREN) if rival else mine
+        pairs.append((*mine, *his))
+    wall, cpu, wall_there, cpu_there = (statistics.median(column) for column in zip(*pairs, strict=True))
+    target = f">= {SPEED} x its speed"
+    if not rival:
+        return Figure(name, wall, None, "s", target, None, "the ffmpeg program is not installed")
+    speed = statistics.median(there / here for here, _, there, _ in pairs)
+    sizes = f"{kilobytes(ours)} to {kilobytes(theirs)} kB"
+    note = f"{speed:.2f} x its speed; processor {cpu:.1f} to {cpu_there:.1f} s; {sizes}"
+    return Figure(name, wall, wall_there, "s", target, speed >= SPEED, note)
+
+
+def kilobytes(path: Path) -> int:
+    """How large a file is."""
+    return path.stat().st_size // 1000
 
 
 def strays(path: Path, frame: tuple[int, int]) -> np.ndarray:
@@ -170,72 +178,36 @@ def strays(path: Path, frame: tuple[int, int]) -> np.ndarray:
     return np.array(found)
 
 
-def jitter(scale: Scale, folder: Path) -> dict[str, object]:
-    """How far the edge strays from its ideal curve, ours and zoompan's."""
+def jitter(scale: Scale, folder: Path) -> Figure:
+    """How far the edge strays from its ideal curve at worst, ours and zoompan's."""
     picture = edge(folder / "edge.png", scale.photo)
     ours, theirs = folder / "edge-ours.mp4", folder / "edge-zoompan.mp4"
     render(draft(1, scale), {"0": picture}, ours)
-    subprocess.run(zoompan([picture], scale, theirs), check=True)
-    report: dict[str, object] = {}
-    for name, path in (("ours", ours), ("zoompan", theirs)):
-        stray = strays(path, scale.frame)
-        if name == "zoompan":
-            stray -= stray.mean()
-        report[name] = {"worst": round(float(np.abs(stray).max()), 3), "rms": round(float(stray.std()), 3)}
-    return report
+    mine, his = strays(ours, scale.frame), None
+    if shutil.which("ffmpeg"):
+        subprocess.run(zoompan([picture], scale, theirs), check=True)
+        his = strays(theirs, scale.frame)
+        his -= his.mean()
+    worst = float(np.abs(mine).max())
+    rival = None if his is None else float(np.abs(his).max())
+    note = f"rms {mine.std():.3f}" + ("" if his is None else f" to {his.std():.3f} px")
+    met = worst <= STRAY and (rival is None or worst < rival)
+    return Figure("a tracked edge, off its curve", worst, rival, "px", f"<= {STRAY} px, less than zoompan", met, note)
 
 
-def measure(scale: Scale, cases: list[str], folder: Path) -> dict[str, object]:
-    """All the figures that were asked for."""
-    photos = [photograph(folder / f"{n}.jpg", scale.photo, n) for n in range(6 if "slideshow" in cases else 1)]
-    report: dict[str, object] = {"frame": scale.frame, "photo": scale.photo, "seconds": scale.seconds}
-    if "clip" in cases:
-        report["clip"] = race("clip", photos[:1], scale, folder, None)
-        report["jitter"] = jitter(scale, folder)
-    if "slideshow" in cases:
-        report["slideshow"] = race("slideshow", photos, scale, folder, "Urban Dreams")
-    return report
-
-
-def show(report: dict[str, object]) -> None:
-    """The table for people."""
-    print(f"{'':10} {'ours':>16} {'zoompan':>16} {'ratio':>8}   (median seconds: wall, processor)")
-    for case in ("clip", "slideshow"):
-        if case in report:
-            figures = report[case]
-            for kind in ("wall", "cpu"):
-                ours, theirs = (
-                    statistics.median(run[side][kind] for run in figures["runs"]) for side in ("ours", "zoompan")
-                )
-                print(f"{case + ' ' + kind:14} {ours:12.2f} {theirs:16.2f} {figures['ratio'][kind]:8.2f}")
-            print(f"  {figures['command']}")
-    if "jitter" in report:
-        for side, figures in report["jitter"].items():
-            print(f"edge, {side}: {figures['worst']:.3f} px off the ideal curve at worst, {figures['rms']:.3f} rms")
-
-
-def main() -> int:
-    """Measure, print, and write JSON when asked."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--case", choices=("clip", "slideshow", "all"), default="clip")
-    parser.add_argument("--runs", type=int, help="pairs of runs (5, in a smoke run 1)")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--smoke", action="store_true", help="small and short: shows that the script works")
-    given = parser.parse_args()
-    if not shutil.which("ffmpeg"):
-        print("the ffmpeg program is needed to measure against", file=sys.stderr)
-        return 2
-    scale = SMOKE if given.smoke else FULL
-    if given.runs:
-        scale = Scale(scale.photo, scale.frame, scale.seconds, given.runs)
-    cases = ["clip", "slideshow"] if given.case == "all" else [given.case]
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(scale, cases, Path(folder))
-    show(report)
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return 0
+def run(smoke: bool) -> list[Figure]:
+    """A clip from one photograph, a slideshow with cross-fades and a title, and how smooth the motion is."""
+    scale = SMOKE if smoke else FULL
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        photos = [photograph(folder / f"{n}.jpg", scale.photo, n) for n in range(scale.photos)]
+        many = f"{scale.photos} photographs, cross-fades, title"
+        return [
+            race(f"{scale.seconds:.0f} s push-in, {scale.frame[1]}p", photos[:1], scale, folder, None),
+            race(many, photos, scale, folder, "Urban Dreams"),
+            jitter(scale, folder),
+        ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run, __doc__))
