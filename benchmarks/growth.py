@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks._figures import Curve, Figure, main
+from benchmarks._figures import Curve, Figure, machine, main
 
 PICTURE = Path(__file__).with_name("growth.png")
 LINEAR = 1.15
@@ -63,6 +63,7 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter
 
     labels = list(dict.fromkeys(each.x_label for each in curves))
     down = -(-len(labels) // 2)
@@ -79,8 +80,13 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
             (min(xs), max(xs)), (up * min(xs) / across, up * max(xs) / across), "--", color="grey", label="slope 1"
         )
         panel.set(xscale="log", yscale="log", xlabel=label, ylim=(min(ys) / 5, max(ys) * 5))
+        panel.xaxis.set_minor_formatter(NullFormatter())  # the powers of ten are enough
         panel.grid(visible=True, which="major", alpha=0.3)
         panel.legend(fontsize=8)
+    known = machine()
+    page.suptitle(
+        f"{known['cores']} cores of {known['processor']}, {known['system']}, Python {known['python']}", fontsize=9
+    )
     page.tight_layout()
     page.savefig(path, dpi=110)
     pyplot.close(page)

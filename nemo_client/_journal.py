@@ -104,6 +104,10 @@ class Journal:
         """
         return await self._do(self._move, attempt, event, changes)
 
+    async def finished(self, attempt: Attempt, **changes: Any) -> Attempt:
+        """Record a free step that is done already: begun (again, if `attempt` is on record), sent and finished."""
+        return await self._do(self._finished, attempt, changes)
+
     async def commit(
         self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
     ) -> Attempt:
@@ -220,16 +224,32 @@ class Journal:
 
     def _begin(self, attempt: Attempt) -> Attempt:
         self._hold()
-        now = self._wall()
-        fresh = replace(attempt, created=now, changed=now, owner=self._owner.id)
         try:
             with self._database.writing() as connection:
                 if attempt.paid and self._database.too_new:
                     raise self._database.newer()
                 self._renew(connection)
-                return self._insert(connection, fresh)
+                return self._begun(connection, attempt)
         except IntegrityError as error:
             raise LostRace from error
+
+    def _finished(self, attempt: Attempt, changes: dict[str, Any]) -> Attempt:
+        self._hold()
+        try:
+            with self._database.writing() as connection:
+                self._renew(connection)
+                facts = {"facts": changes.pop("facts", {})}
+                if attempt.id:
+                    begun = self._moved(connection, attempt, Event.ASK_AGAIN, changes)
+                else:
+                    begun = self._begun(connection, replace(attempt, **changes))
+                return self._moved(connection, self._moved(connection, begun, Event.SEND, {}), Event.FINISH, facts)
+        except IntegrityError as error:
+            raise LostRace from error
+
+    def _begun(self, connection: Connection, attempt: Attempt) -> Attempt:
+        now = self._wall()
+        return self._insert(connection, replace(attempt, created=now, changed=now, owner=self._owner.id))
 
     def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
         result = connection.execute(_INSERT, columns(attempt))

@@ -21,7 +21,7 @@ from ._handles import SessionHandle
 from ._media import Media
 from ._outcomes import Message
 from ._progress import Progress
-from ._steps import Event, State
+from ._steps import State
 
 FILES_A_REQUEST: Final = 10
 RACES: Final = 10
@@ -101,15 +101,10 @@ class Sessions:
         }
         for _ in range(RACES):
             try:
-                known = await journal.latest(upload.key)
-                if known is None:
-                    name = self._desk.profile.name
-                    planned = Attempt(upload.key, 1, State.PLANNED, name, before=place.key, free=True, **where)
-                    known = await journal.begin(planned)
-                else:
-                    known = await journal.move(known, Event.ASK_AGAIN, **where)
-                sent = await journal.move(known, Event.SEND)
-                return await journal.move(sent, Event.FINISH, facts=facts)
+                known = await journal.latest(upload.key) or Attempt(
+                    upload.key, 1, State.PLANNED, self._desk.profile.name, before=place.key, free=True
+                )
+                return await journal.finished(known, **where, facts=facts)
             except LostRace:  # the same upload by another process; each keeps a placement of its own
                 continue
         raise SessionBusy("session-busy")
