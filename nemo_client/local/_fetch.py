@@ -27,6 +27,11 @@ MAX_URL = 4096
 # Some networks answer every name with an address of this range and route it themselves.
 _FAKE_IP = ipaddress.ip_network("198.18.0.0/15")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+# What one Python or another calls global: the host of a cloud's machines, relays and documentation.
+_NOT_PUBLIC = [ipaddress.ip_network(each) for each in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
+_NOT_PUBLIC += [ipaddress.ip_network(each) for each in ("2001::/23", "3fff::/20")]
 
 
 def is_public(address: str) -> bool:
@@ -36,14 +41,15 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
         embedded = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64 or ip in _LOCAL_NAT64:  # with a shorter prefix of its own, a network leaves the end empty
+            embedded = ipaddress.IPv4Address(ip.packed[12:] if any(ip.packed[13:]) else 0)
         if embedded is not None:
             return is_public(str(embedded))
-    elif ip in _FAKE_IP:
+        return ip in _GIVEN_OUT and ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+    if ip in _FAKE_IP:
         return True
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_PUBLIC)
 
 
 class _PublicResolver(AbstractResolver):
