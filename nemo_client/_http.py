@@ -27,7 +27,7 @@ from ._envelope import Answer, open_envelope
 from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
 from ._network import Road, Transport
 from ._retry import retry_pause
-from ._tunnels import causes, plain_reason
+from ._tunnels import CUT, causes, plain_reason
 
 logger = logging.getLogger("nemo_client")
 
@@ -283,7 +283,7 @@ def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_starte
     if isinstance(error, httpx.ConnectError) or not body_started:
         if any(isinstance(cause, socket.gaierror) for cause in found):
             return ConnectError("connect-dns", **facts)
-        if any(isinstance(cause, ssl.SSLError) for cause in found):
+        if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, CUT) for cause in found):
             return ConnectError("connect-tls", **facts)
         return ConnectError("connect-refused", **facts)
     return ConnectionBroken("answer-timeout" if isinstance(error, httpx.TimeoutException) else "answer-broken", **facts)

@@ -31,6 +31,11 @@ NEXT_ADDRESS_SECONDS: Final = 0.25
 """Without an answer from one address, the next is tried beside it (RFC 8305)."""
 
 KEEPALIVE_SECONDS: Final = 5.0
+
+MOVED: Final = "nemo_moved"
+"""The extension of an answer that holds its `Location`. httpx does not see it: it would make a request of it even
+where none is followed, and fail in its own ways at what is no address."""
+
 _HERE: Final = ("127.0.0.1", "::1")
 
 _Stream = httpcore.AsyncNetworkStream
@@ -194,10 +199,11 @@ class Transport(httpx.AsyncBaseTransport):
         pool = self._pool(url)
         with _as_httpx():
             answer = await pool.handle_async_request(asked)
+        headers = [(name, value) for name, value in answer.headers if name.lower() != b"location"]
+        moved = [value for name, value in answer.headers if name.lower() == b"location"]
+        more = {**answer.extensions, MOVED: moved[0].decode("latin-1") if moved else ""}
         body = _Body(cast("AsyncIterator[bytes]", answer.stream))
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=body, extensions=cast("dict[str, Any]", answer.extensions)
-        )
+        return httpx.Response(answer.status, headers=headers, stream=body, extensions=more)
 
     async def aclose(self) -> None:
         """Close the connections."""

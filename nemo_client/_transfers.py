@@ -18,7 +18,7 @@ from ._addresses import LIVABLE, Kind, is_host, is_loopback, kind_of, literal
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
 from ._http import Sleep, new_client, quietly, transport_error
-from ._network import foreign
+from ._network import MOVED, foreign
 from ._retry import FINAL
 
 CHUNK: Final = 1024 * 1024
@@ -254,7 +254,7 @@ class Download:
         for hop in range(REDIRECTS + 1):
             request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
             response = await client.send(request, stream=True)
-            location = response.headers.get("location", "")
+            location = response.extensions.get(MOVED, "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response
             await response.aclose()

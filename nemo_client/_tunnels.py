@@ -7,6 +7,7 @@ the proxy is bounded as a whole, and so is what it may say.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -168,6 +169,10 @@ async def _sign_in(talk: _Talk, proxy: Proxy) -> None:
         raise _Refused("it refused the user name or the password")
 
 
+CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError)
+"""The other side ended a connection while it was being made."""
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An exception and what lies behind it."""
     while error is not None:
@@ -179,9 +184,13 @@ def plain_reason(error: BaseException) -> str:
     """Why a connection failed, in the operating system's own words where there are some."""
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return str(cause.verify_message)
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            return str(cause.verify_message).rstrip(".")
+        if isinstance(cause, CUT):
+            return "it closed the connection"
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.replace("_", " ").lower()
+        if isinstance(cause, OSError) and cause.strerror:  # asyncio puts words of its own there
+            return os.strerror(cause.errno) if "Connect call failed" in cause.strerror else cause.strerror
     if isinstance(error, (httpcore.NetworkError, httpx.ConnectError)):
         return "it closed the connection"
     return type(error).__name__

@@ -81,13 +81,15 @@ class ProxyServer:
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None = None) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            if kept is not None:
-                kept += data
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    try:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if kept is not None:
+                    kept += data
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
 
 
 async def _joined(proxy: ProxyServer, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

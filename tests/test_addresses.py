@@ -91,7 +91,9 @@ def test_every_address_has_a_kind(address: ipaddress.IPv4Address | ipaddress.IPv
     ("host", "address"),
     [("127.0.0.1", "127.0.0.1"), ("127.1", "127.0.0.1"), ("127.0.1", "127.0.0.1"), ("2130706433", "127.0.0.1"),
      ("0x7f000001", "127.0.0.1"), ("0X7F.1", "127.0.0.1"), ("017700000001", "127.0.0.1"), ("0177.0.0.01", "127.0.0.1"),
-     ("0", "0.0.0.0"), ("127.0.0.1.", "127.0.0.1"), ("[::1]", "::1"), ("::1%lo", "::1"), ("::FFFF:7f00:1", "::ffff:7f00:1"),
+     ("0", "0.0.0.0"),  # noqa: S104
+     ("127.0.0.1.", "127.0.0.1"), ("[::1]", "::1"), ("::1%lo", "::1"),
+     ("::FFFF:7f00:1", "::ffff:7f00:1"),
      ("256.0.0.1", None), ("1.2.3.4.5", None), ("127.0.0.256", None), ("4294967296", None), ("08.0.0.1", None),
      ("0x", None), ("a.test", None), ("", None), ("1.2.3.4.test", None), ("::g", None), ("1..2", None)],
 )  # fmt: skip
@@ -105,7 +107,8 @@ def test_an_address_is_recognised_in_every_way_it_can_be_written(host: str, addr
     [("a.test", True), ("A-1.test.", True), ("_x.test", True), ("xn--bcher-kva.test", True), ("127.1", True),
      ("::1", True), ("a" * 63 + ".test", True), ("a" * 64 + ".test", False), ("a..test", False), (".test", False),
      ("-a.test", False), ("a b", False), ("a%2etest", False), ("::1%lo", False), ("1.2.3.999", False),
-     ("a.0x7f", False), ("bücher.test", False), ("a/b", False), ("a@b", False), ("", False), (".".join("a" * 130), False)],
+     ("a.0x7f", False), ("bücher.test", False), ("a/b", False), ("a@b", False), ("", False),
+     (".".join("a" * 130), False)],
 )  # fmt: skip
 def test_a_host_is_one_that_every_parser_reads_in_one_way(host: str, good: bool) -> None:
     """What two programs read in two ways could be judged as one host and connected to as another."""
@@ -128,7 +131,8 @@ def test_an_address_that_could_be_read_in_two_ways_is_none(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "scheme", "host"),
-    [("https://A.test", "https", "a.test"), ("http://[::1]:8188/x", "http", "::1"), ("HTTPS://a.test:443", "https", "a.test"),
+    [("https://A.test", "https", "a.test"), ("http://[::1]:8188/x", "http", "::1"),
+     ("HTTPS://a.test:443", "https", "a.test"),
      ("https://a.test/api/v1/", "https", "a.test"), ("http://127.0.0.1:9", "http", "127.0.0.1")],
 )  # fmt: skip
 def test_a_plain_address_is_read(url: str, scheme: str, host: str) -> None:
@@ -139,7 +143,8 @@ def test_a_plain_address_is_read(url: str, scheme: str, host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "here"),
     [("LOCALHOST", True), ("localhost.", True), ("a.localhost.", True), ("127.1", True), ("2130706433", True),
-     ("::ffff:127.0.0.1", True), ("[::1]", True), ("::1%lo", True), ("0.0.0.0", False), ("localhost.test", False),
+     ("::ffff:127.0.0.1", True), ("[::1]", True), ("::1%lo", True), ("localhost.test", False),
+     ("0.0.0.0", False),  # noqa: S104
      ("notlocalhost", False), ("127.0.0.1.test", False), ("ip6-localhost", False)],
 )  # fmt: skip
 def test_this_machine_is_recognised_by_name_and_address(host: str, here: bool) -> None:
