@@ -190,7 +190,7 @@ def plain_reason(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return cause.reason.replace("_", " ").lower()
         if isinstance(cause, OSError) and cause.strerror:  # asyncio puts words of its own there
-            return os.strerror(cause.errno) if "Connect call failed" in cause.strerror else cause.strerror
+            return os.strerror(cause.errno or 0) if "Connect call failed" in cause.strerror else cause.strerror
     if isinstance(error, (httpcore.NetworkError, httpx.ConnectError)):
         return "it closed the connection"
     return type(error).__name__

@@ -103,6 +103,7 @@ _EN: Final[dict[str, str]] = {
     "prefix-outside": "The file name prefix {prefix!r} leads out of ComfyUI's output folder. Use a name or a subfolder.",
     "prefix-odd": "The file name prefix {prefix!r} cannot be a file name. Use letters, digits, - and _, and / for subfolders.",
     "sessions-and-images": "{sessions} sessions came with {images} images; give one session, or as many as images.",
+    "handle-odd": "{name} holds something that no NemoVideo node made. Connect it to the output of one.",
     "handle-unknown": "This session is not in the journal of this machine. Queue again from the upload.",
     "item-failed": "This item failed before: {reason}",
     "lists-differ": "{name} came as a list of {length}, where one value or {expected} are needed.",

@@ -99,6 +99,7 @@ TEXTS: Final[dict[str, str]] = {
     "prefix-outside": "文件名前缀 {prefix!r} 指向 ComfyUI 输出文件夹之外。请使用文件名或子文件夹。",
     "prefix-odd": "文件名前缀 {prefix!r} 不能作为文件名。请使用字母、数字、- 和 _，子文件夹用 /。",
     "sessions-and-images": "收到 {sessions} 个会话和 {images} 张图像；请提供一个会话，或与图像数量相同的会话。",
+    "handle-odd": "{name} 中的内容不是 NemoVideo 节点生成的。请把它连接到 NemoVideo 节点的输出。",
     "handle-unknown": "本机的任务日志中没有此会话。请从上传节点重新执行。",
     "item-failed": "此项先前已失败：{reason}",
     "lists-differ": "{name} 是长度为 {length} 的列表，这里需要一个值或 {expected} 个值。",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nemo_client._addresses import LIVABLE, is_host, is_loopback, kind_of, literal, place_of
 from nemo_client._lookalikes import looks_like
-from nemo_client.local._fetch import is_public
+from nemo_client.local._fetch import _checked, is_public
+from nemo_client.local._replies import ApiError
 
 KINDS = {
     "public": "8.8.8.8 1.1.1.1 93.184.216.34 172.15.0.1 172.32.0.1 100.63.0.1 100.128.0.1 192.0.1.1 223.255.255.1 "
@@ -73,6 +74,15 @@ def test_the_local_preview_fetches_from_public_addresses_only(kind: str) -> None
         if "." in address:
             for form in ("::ffff:{}", "64:ff9b::{}", "64:ff9b:1::{}"):
                 assert is_public(form.format(address)) is (kind == "public"), form.format(address)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "[::1]", "localhost.", "A.LOCALHOST", "10.0.0.1.", "0x", "0"]
+)
+def test_the_local_preview_reads_a_host_as_a_proxy_would(host: str) -> None:
+    """Which it may be behind, and which would take these for addresses."""
+    with pytest.raises(ApiError, match="private address"):
+        _checked(f"http://{host}/a.png", private_allowed=False)
 
 
 @given(st.ip_addresses())

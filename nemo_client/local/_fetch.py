@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ FETCH_SECONDS = 60.0
 FETCH_IDLE_SECONDS = 15.0
 MAX_REDIRECTS = 5
 MAX_URL = 4096
+
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 # Some networks answer every name with an address of this range and route it themselves.
 _FAKE_IP = ipaddress.ip_network("198.18.0.0/15")
@@ -56,14 +59,15 @@ class _PublicResolver(AbstractResolver):
     """Resolves names, and refuses those that lead to a private address; only a configured proxy may be there."""
 
     def __init__(self) -> None:
-        self._proxies = {(URL(proxy).host or "").lower() for proxy in getproxies().values() if "//" in proxy}
+        urls = [URL(proxy) for proxy in getproxies().values() if "//" in proxy]
+        self._proxies = {((url.host or "").lower(), url.port) for url in urls}
         self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if host.lower() not in self._proxies:
+        if (host.lower(), port) not in self._proxies:
             found = [result for result in found if is_public(result["host"])]
             if not found:
                 raise OSError(None, "the address is not a public one")
@@ -108,7 +112,8 @@ def _checked(url: str, private_allowed: bool) -> URL:
         raise ApiError(400, "A URL with a user name or password in it is not fetched")
     if private_allowed:
         return target
-    literal = host.replace(".", "").isdigit() or ":" in host
-    if host == "localhost" or host.endswith(".localhost") or (literal and not is_public(host)):
+    name = host.lower().removesuffix(".")
+    literal = ":" in name or _NUMBER.fullmatch(name.rpartition(".")[2])
+    if name == "localhost" or name.endswith(".localhost") or (literal and not is_public(name)):
         raise ApiError(400, "The URL names a private address")
     return target
