@@ -6,7 +6,6 @@ What counts: arguments, then the environment, then files, then defaults. Nothing
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 import re
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from ._addresses import is_loopback, place_of
 from ._errors import DiskError, InputError
+from ._lookalikes import looks_like
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -135,25 +136,15 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
-def is_loopback(host: str | None) -> bool:
-    """Whether a host in a URL is this machine."""
-    if not host:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
-
-
 def profile(name: str, directory: Path | None = None) -> Profile:
     """The profile of that name; an `InputError` that lists the names where there is none."""
     known = profiles(directory)
-    if name not in known:
-        raise InputError("profile-unknown", name=name[:64], names=", ".join(repr(each) for each in known))
+    if not isinstance(name, str) or name not in known:  # a workflow can hold anything
+        raise InputError("profile-unknown", name=str(name)[:64], names=", ".join(repr(each) for each in known))
     found = known[name]
     if not found.free:
         _check_address(found.name, found.api_url)
+        _check_page(found.name, found.web_url)
     return found
 
 
@@ -198,6 +189,9 @@ def profiles_file(path: Path) -> dict[str, Any]:
 def _user_profile(name: str, entry: Mapping[str, object]) -> Profile:
     if not _NAME.fullmatch(name):
         raise InputError("profile-broken", name=name[:64], file="profiles.json", reason="the name has odd characters")
+    if looks_like(name, (CLOUD, LOCAL)):
+        reason = "the name looks like that of a built-in profile"
+        raise InputError("profile-broken", name=name, file="profiles.json", reason=reason)
     api = str(entry.get("api_url", "")).strip().rstrip("/")
     _check_address(name, api)
     variable = str(entry.get("token_env", ""))
@@ -220,19 +214,29 @@ def _with_limits(base: Profile, entry: Mapping[str, object]) -> Profile:
 
 def _check_address(name: str, url: str) -> None:
     """https, or http on loopback only; no user-info, query or fragment."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-    if not (allowed and parts.hostname) or "@" in parts.netloc or parts.query or parts.fragment:
+    if not _is_safe(url):
         raise InputError(
             "profile-broken",
             name=name,
             file="profiles.json or NEMO_API_URL",
             reason="its API address must be https://host (http only on this machine), without user, query or fragment",
         )
+
+
+def _check_page(name: str, url: str) -> None:
+    """The web pages' address: as the API's, since a claim token goes into it."""
+    if not _is_safe(url):
+        raise InputError(
+            "profile-broken",
+            name=name,
+            file="profiles.json or NEMO_WEB_URL",
+            reason="its web address must be https://host (http only on this machine), without user, query or fragment",
+        )
+
+
+def _is_safe(url: str) -> bool:
+    place = place_of(url)
+    return place is not None and (place.scheme == "https" or (place.scheme == "http" and is_loopback(place.host)))
 
 
 def client_id(directory: Path, *, renew: bool = False) -> str:

@@ -18,6 +18,7 @@ from ._words import FORMATS
 
 REASON_CHARACTERS: Final = 300
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
@@ -39,6 +40,8 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
     With `strict`, a web page is never taken for the backend's own refusal, whatever its HTTP status: it may come
     from anything on the way.
     """
+    if answer.status in _MOVED and not _is_page(answer):
+        raise _bad("answer-moved", answer)
     body = _parse(answer, strict)
     if isinstance(body, Mapping):
         code = _number(body.get("code"))
@@ -63,12 +66,16 @@ def _parse(answer: Answer, strict: bool) -> Any:
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        html = "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
+        html = _is_page(answer)
         if answer.status in _STATUS_CODES and not strict:
             return {}
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
         raise _bad("answer-html" if html else "answer-not-json", answer) from error
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
 
 
 def _refusal(answer: Answer, code: int, body: Mapping[str, Any]) -> NemoError:

@@ -1,7 +1,7 @@
 """The wire: headers on every request, answers opened, calls retried where that is harmless.
 
 A token goes only to the origin of its own profile: every request is built from the profile's own address, and
-redirects are not followed. Loopback profiles never use a proxy, which would be given the token.
+redirects are not followed. How a connection is made, and where it may go, is `_network`'s business.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from ._accounts import TokenSource
-from ._config import SKILL, VERSION, Profile, is_loopback, platform
+from ._config import SKILL, VERSION, Profile, platform
 from ._envelope import Answer, open_envelope
 from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._network import Road, Transport
 from ._retry import retry_pause
+from ._tunnels import CUT, causes, plain_reason
 
 logger = logging.getLogger("nemo_client")
 
@@ -64,38 +65,22 @@ def quietly() -> Iterator[None]:
         _ours.reset(mark)
 
 
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """The system's certificates beside those httpx brings (for interpreters that find none); always verifying."""
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context
+def new_client(
+    address: str, *, pooled: bool = True, judged: bool = False, read_seconds: float = READ_SECONDS
+) -> httpx.AsyncClient:
+    """An httpx client for the profile at `address`; `judged` where a backend says what to ask, as for downloads.
 
-
-@lru_cache(maxsize=1)
-def _no_tls() -> ssl.SSLContext:
-    """For plain http on loopback: trusts nobody, and is quick to make."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def new_client(address: str, *, pooled: bool = True, read_seconds: float = READ_SECONDS) -> httpx.AsyncClient:
-    """An httpx client for `address`. Proxies and certificates of the system count, except on loopback."""
+    Proxies and certificates of the system count, through `_network` alone: httpx itself reads no environment here.
+    """
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_quiet)
-    local = is_loopback(urlsplit(address).hostname)
-    most = CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None
-    try:
-        return httpx.AsyncClient(
-            timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most or 0),
-            trust_env=not local,
-            verify=_tls() if address.startswith("https") else _no_tls(),
-            follow_redirects=False,
-        )
-    except ImportError as error:
-        raise ConnectError("socks-missing") from error
-    except (ValueError, httpx.InvalidURL) as error:
-        raise ConnectError("connect-proxy") from error
+    road = Road(urlsplit(address).hostname or "", judged=judged)
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=None),
+        transport=Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),
+        trust_env=False,
+        follow_redirects=False,
+    )
 
 
 class Http:
@@ -291,35 +276,17 @@ def segment(value: str) -> str:
 
 def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_started: bool) -> NemoError:
     """An httpx exception as ours. With `body_started` false, nothing can have reached the backend."""
-    causes = list(_causes(error))
-    facts: dict[str, Any] = {"host": host, "call": call, "reason": _plain(causes)}
-    if isinstance(error, httpx.ProxyError):
-        return ConnectError("connect-proxy", **facts)
+    found = list(causes(error))
+    facts: dict[str, Any] = {"host": host, "call": call, "reason": plain_reason(error)}
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectError("connect-timeout", **facts)
     if isinstance(error, httpx.ConnectError) or not body_started:
-        if any(isinstance(cause, socket.gaierror) for cause in causes):
+        if any(isinstance(cause, socket.gaierror) for cause in found):
             return ConnectError("connect-dns", **facts)
-        if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, CUT) for cause in found):
             return ConnectError("connect-tls", **facts)
         return ConnectError("connect-refused", **facts)
     return ConnectionBroken("answer-timeout" if isinstance(error, httpx.TimeoutException) else "answer-broken", **facts)
-
-
-def _causes(error: BaseException | None) -> Any:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _plain(causes: list[BaseException]) -> str:
-    """The operating system's own words where there are some."""
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return type(causes[0]).__name__
 
 
 def _seconds(headers: httpx.Headers) -> float | None:

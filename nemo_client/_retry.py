@@ -13,6 +13,9 @@ ATTEMPTS: Final = 4
 SECONDS: Final = 120.0
 RATE_LIMIT_PAUSE: Final = 30.0
 LONGEST_PAUSE: Final = 150.0
+FINAL: Final = frozenset({"connect-tls", "connect-proxy", "proxy-setting", "certificates-broken"})
+"""Failures that waiting does not mend."""
+
 _FIRST_PAUSE: Final = 0.5
 _SERVER_TROUBLE: Final = frozenset({408, 500, 502, 503, 504})
 
@@ -31,7 +34,7 @@ def retry_pause(
     if tries >= ATTEMPTS or elapsed >= SECONDS:
         return None
     if isinstance(error, ConnectError):
-        return None if error.id in ("connect-tls", "connect-proxy", "socks-missing") else _backoff(tries)
+        return None if error.id in FINAL else _backoff(tries)
     if not repeatable:
         return None
     if isinstance(error, BadAnswer):

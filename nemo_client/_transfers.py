@@ -11,14 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from ._config import is_loopback
+from ._addresses import LIVABLE, Kind, is_host, is_loopback, kind_of, literal
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
 from ._http import Sleep, new_client, quietly, transport_error
+from ._network import MOVED, foreign
+from ._retry import FINAL
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -156,12 +157,12 @@ class Download:
         self._on_bytes = on_bytes
         self._sleep = sleep
         self._state = _Progress()
-        self._host = urlsplit(url).hostname or ""
+        self._host = httpx.URL(url).host
 
     async def run(self) -> int:
         """Fetch the file; its size in bytes. Tries again after breaks as long as bytes keep coming."""
         idle_tries = 0
-        async with new_client(self._url, read_seconds=self._idle_seconds) as client:
+        async with new_client(self._near, judged=True, read_seconds=self._idle_seconds) as client:
             while True:
                 before = self._state.have
                 try:
@@ -170,11 +171,15 @@ class Download:
                     return self._state.have
                 except (ConnectionBroken, httpx.HTTPError) as error:
                     idle_tries = 1 if self._state.have > before else idle_tries + 1
-                    if idle_tries >= DOWNLOAD_TRIES:
-                        if isinstance(error, NemoError):
+                    told = error if isinstance(error, NemoError) else self._told(error)
+                    if idle_tries >= DOWNLOAD_TRIES or told.id in FINAL:
+                        if told is error:
                             raise
-                        raise transport_error(error, "the download", self._host, body_started=True) from error
+                        raise told from error
                 await self._sleep(min(0.5 * 2 ** (idle_tries - 1), 10.0))
+
+    def _told(self, error: httpx.HTTPError) -> NemoError:
+        return transport_error(error, "the download", self._host, body_started=True)
 
     async def _once(self, client: httpx.AsyncClient) -> None:
         state = self._state
@@ -249,11 +254,11 @@ class Download:
         for hop in range(REDIRECTS + 1):
             request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
             response = await client.send(request, stream=True)
-            location = response.headers.get("location", "")
+            location = response.extensions.get(MOVED, "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response
             await response.aclose()
-            url = check_url(urljoin(url, location), url if urlsplit(url).scheme == "https" else self._near)
+            url = check_url(_joined(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
         raise RenderFailed("download-foreign", reason="too many redirects")
 
 
@@ -274,21 +279,44 @@ def _read_more_at_once(response: httpx.Response) -> None:
         stream.read = more
 
 
-def check_url(url: str, near: str) -> str:
-    """`url` if a download may go there: http(s), no user-info, no downgrade, this machine only from this machine."""
+def check_url(url: str, near: str, *, encrypted: bool = False) -> str:
+    """`url` if a download for the profile at `near` may go there, as far as its text tells; `RenderFailed` if not.
+
+    http(s) without user-info; https, unless the profile is on loopback and nothing was `encrypted` before; nobody's
+    own network but the profile's. Names are judged when they are connected to (`_network`).
+    """
     try:
-        parts = urlsplit(url)
-        host, base = parts.hostname, urlsplit(near)
-        _ = parts.port, httpx.URL(url)
+        parsed, own = httpx.URL(url), httpx.URL(near)
+        host = parsed.raw_host.decode("ascii").strip("[]")
     except (ValueError, httpx.InvalidURL):
         raise RenderFailed("download-foreign", reason="it is no address") from None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+    if parsed.scheme not in ("http", "https") or not host or parsed.userinfo or "@" in parsed.netloc.decode("ascii"):
         raise RenderFailed("download-foreign", reason="it is no plain http(s) address")
-    if base.scheme == "https" and parts.scheme != "https":
+    if not is_host(host) or not 0 <= (parsed.port or 0) < 65536:
+        raise RenderFailed("download-foreign", reason="it is no address")
+    if parsed.scheme != "https" and (encrypted or not is_loopback(own.host)):
         raise RenderFailed("download-foreign", reason="it is not encrypted")
-    if is_loopback(host) and not is_loopback(base.hostname):
-        raise RenderFailed("download-foreign", reason="it points at this machine")
+    address = literal(host)
+    kind = "loopback" if is_loopback(host) else kind_of(address) if address else "public"
+    if kind != "public" and (kind not in LIVABLE or _elsewhere(kind, own.host)):
+        raise foreign(kind)
     return url
+
+
+def _elsewhere(kind: Kind, near: str) -> bool:
+    """Whether the profile's own address says that it does not live among those of that kind; a name does not."""
+    if is_loopback(near):
+        return kind != "loopback"
+    own = literal(near)
+    return kind == "loopback" if own is None else kind_of(own) != kind
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads to."""
+    try:
+        return str(httpx.URL(url).join(location))
+    except (ValueError, httpx.InvalidURL):
+        raise RenderFailed("download-foreign", reason="it is no address") from None
 
 
 def _range(state: _Progress) -> dict[str, str]:

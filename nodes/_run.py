@@ -265,7 +265,7 @@ async def run_all(
     items = [Item(prompt_id, budget) for _ in works]
     display = _host.Display(node_id)
     started = time.monotonic()
-    profiles = [profile] * len(works) if isinstance(profile, str) else profile
+    profiles = profile if isinstance(profile, (list, tuple)) else [profile] * len(works)
     each = zip(profiles, works, items, strict=True)
     futures: list[Future[_T]] = [network().submit(_one(name, work, item)) for name, work, item in each]
     waiting = {asyncio.wrap_future(future): item for future, item in zip(futures, items, strict=True)}
@@ -424,9 +424,21 @@ def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[
     @functools.wraps(function)
     async def told(*args: Any, **inputs: Any) -> _T:
         with in_words_of(_language_of(inputs)):
+            _check_handles(inputs)
             return await function(*args, **inputs)
 
     return told
+
+
+def _check_handles(inputs: Mapping[str, Any]) -> None:
+    """An `InputError` for an auth or a session that no node made: API JSON can hold anything in the place of a link."""
+    from ..nemo_client import InputError
+
+    for name in ("auth", "session"):
+        value = inputs.get(name)
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is not None and not isinstance(getattr(each, "profile", None), str):
+                raise InputError("handle-odd", name=name)
 
 
 def _language_of(inputs: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,12 +45,15 @@ class RawServer:
     """A server without any HTTP library: what it does with a request is one function's business."""
 
     url: str = ""
+    port: int = 0
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
 
 
 @contextlib.asynccontextmanager
-async def serving(reply: Reply) -> AsyncIterator[RawServer]:
+async def serving(
+    reply: Reply, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawServer]:
     """A raw server that answers each request by `reply`, on loopback."""
     server = RawServer()
     talks: set[asyncio.Task[None]] = set()
@@ -70,8 +74,9 @@ async def serving(reply: Reply) -> AsyncIterator[RawServer]:
         server.connections += 1
         talks.add(asyncio.ensure_future(talk(reader, writer)))
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(connected, host, port, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
+    server.url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{server.port}"
     try:
         yield server
     finally:

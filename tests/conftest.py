@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the root: pytest makes private, numbered directories below it
 _ROOM = 1 << 30
@@ -37,7 +38,11 @@ def pytest_configure() -> None:
 def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings of whoever runs it, nor depends on their terminal."""
     for name in list(os.environ):
-        if name.startswith(("NEMO_", "SKILL_SOURCE")) or name.upper() in _PROXIES or name in _TERMINAL:
+        if (
+            name.startswith(("NEMO_", "SKILL_SOURCE"))
+            or name.upper() in _PROXIES
+            or name in (*_TERMINAL, *_CERTIFICATES)
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -27,12 +27,12 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices
+_words_zh _choices _addresses _lookalikes
 _words
 _errors
-_config _handles _phrases _steps _owners _schema
-_models _events _drafts _intents _prompts _retry _polling _progress _attempts _database
-_money _envelope _accounts _flights _turn _queries
+_config _proxies _handles _phrases _steps _owners _schema
+_models _events _drafts _intents _prompts _retry _polling _progress _attempts _database _tunnels
+_money _envelope _accounts _flights _turn _queries _network
 _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
@@ -135,7 +135,8 @@ def _declared() -> set[str]:
     renamed = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy", "pillow-heif": "pillow_heif"}
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     names = re.findall(r'"([A-Za-z][\w-]*)(?:\[\w+\])?[>=]', text)
-    return {renamed.get(name, name) for name in names} | {"click", "yarl"}  # foundations of typer and aiohttp
+    foundations = {"click", "httpcore", "yarl"}  # of typer, httpx and aiohttp
+    return {renamed.get(name, name) for name in names} | foundations
 
 
 def test_the_names_and_their_modules_agree() -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from nemo_client import AuthHandle, DiskError, InputError, Profile, SessionHandle, home, profile, profiles, redact
-from nemo_client._config import client_id, ensure_home, is_loopback, lock_of, origin_of, platform, write_private
+from nemo_client._addresses import is_loopback
+from nemo_client._config import client_id, ensure_home, lock_of, origin_of, platform, write_private
 
 ROOT = Path(__file__).parent.parent
 

@@ -191,7 +191,6 @@ CERTIFICATE.verify_message = "self-signed certificate"
             "refused",
         ),
         (httpx.ConnectTimeout("x"), True, "connect-timeout", "in time"),
-        (httpx.ProxyError("407"), True, "connect-proxy", "proxy"),
         (httpx.ReadTimeout("x"), True, "answer-timeout", "stopped answering"),
         (httpx.ReadError("x"), True, "answer-broken", "broke"),
         (httpx.RemoteProtocolError("x"), True, "answer-broken", "broke"),
@@ -219,18 +218,6 @@ async def test_a_token_that_cannot_be_a_header_is_not_sent(token: str) -> None:
         with pytest.raises(SignInError) as caught:
             await client.balance()
     assert token not in str(caught.value)
-
-
-async def test_loopback_uses_no_proxy_and_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would be given the token."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with said(GOOD) as (client, _, __):
-        assert (await client.balance()).available == 7
-
-    async with new_client("http://example.test") as away:
-        with pytest.raises(httpx.HTTPError):
-            await away.get("http://example.test")
 
 
 async def test_a_proxy_address_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_only_repeatable_calls_are_repeated_after_a_break() -> None:
     assert retry_pause(BROKEN, 1, 0, repeatable=True) == 0.5
 
 
-@pytest.mark.parametrize("text_id", ["connect-tls", "connect-proxy", "socks-missing"])
+@pytest.mark.parametrize("text_id", ["connect-tls", "connect-proxy", "proxy-setting", "certificates-broken"])
 def test_what_waiting_does_not_mend_is_told_at_once(text_id: str) -> None:
     """Certificates and proxies are wrong until somebody sets them right."""
     assert retry_pause(ConnectError(text_id), 1, 0, repeatable=True) is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,9 +25,16 @@ FETCH_IDLE_SECONDS = 15.0
 MAX_REDIRECTS = 5
 MAX_URL = 4096
 
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+
 # Some networks answer every name with an address of this range and route it themselves.
 _FAKE_IP = ipaddress.ip_network("198.18.0.0/15")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+# What one Python or another calls global: the host of a cloud's machines, relays and documentation.
+_NOT_PUBLIC = [ipaddress.ip_network(each) for each in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
+_NOT_PUBLIC += [ipaddress.ip_network(each) for each in ("2001::/23", "3fff::/20")]
 
 
 def is_public(address: str) -> bool:
@@ -36,28 +44,30 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
         embedded = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64 or ip in _LOCAL_NAT64:  # with a shorter prefix of its own, a network leaves the end empty
+            embedded = ipaddress.IPv4Address(ip.packed[12:] if any(ip.packed[13:]) else 0)
         if embedded is not None:
             return is_public(str(embedded))
-    elif ip in _FAKE_IP:
+        return ip in _GIVEN_OUT and ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
+    if ip in _FAKE_IP:
         return True
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_PUBLIC)
 
 
 class _PublicResolver(AbstractResolver):
     """Resolves names, and refuses those that lead to a private address; only a configured proxy may be there."""
 
     def __init__(self) -> None:
-        self._proxies = {(URL(proxy).host or "").lower() for proxy in getproxies().values() if "//" in proxy}
+        urls = [URL(proxy) for proxy in getproxies().values() if "//" in proxy]
+        self._proxies = {((url.host or "").lower(), url.port) for url in urls}
         self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if host.lower() not in self._proxies:
+        if (host.lower(), port) not in self._proxies:
             found = [result for result in found if is_public(result["host"])]
             if not found:
                 raise OSError(None, "the address is not a public one")
@@ -102,7 +112,8 @@ def _checked(url: str, private_allowed: bool) -> URL:
         raise ApiError(400, "A URL with a user name or password in it is not fetched")
     if private_allowed:
         return target
-    literal = host.replace(".", "").isdigit() or ":" in host
-    if host == "localhost" or host.endswith(".localhost") or (literal and not is_public(host)):
+    name = host.lower().removesuffix(".")
+    literal = ":" in name or _NUMBER.fullmatch(name.rpartition(".")[2])
+    if name == "localhost" or name.endswith(".localhost") or (literal and not is_public(name)):
         raise ApiError(400, "The URL names a private address")
     return target
