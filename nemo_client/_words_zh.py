@@ -216,6 +216,8 @@ TEXTS: Final[dict[str, str]] = {
     "profile-pinned": "配置 {name!r} 的令牌来自 {variable}，因此不能在这里更改地址。请在服务器上的 profiles.json 中更改。",
     "token-gives-up": "已保存的免费账户下，这些任务将被放弃：{jobs}。请先继续完成它们，或确认放弃。",
     "origin-foreign": "此请求来自另一个页面。请用 ComfyUI 自身的地址打开它；代理必须传递 Host 标头。",
+    "host-foreign": "ComfyUI 只在本机监听，而此请求使用的名称是 {host}，它可能是他人指向本机的名称。请用 `localhost` 或 127.0.0.1 打开；若有代理不经 TLS 传递该名称，请在服务器上用 `NEMO_HOSTS` 写明它。",
+    "header-missing": "请求缺少标头 {header}。请重新加载页面；若来自脚本，请发送 `{header}: 1`。",
     "body-not-json": "请求的内容不是 JSON。请发送 JSON 对象，并将 Content-Type 设为 application/json。",
     "body-too-large": "请求的内容过大。最多读取 {limit} 字节。",
     "picture-none": "任务 {job} 没有图片。",

@@ -91,6 +91,13 @@ def prompt_server() -> Any:
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
+def listens() -> str:
+    """What ComfyUI was told to listen on: addresses with commas between them; its default where it does not say."""
+    from comfy.cli_args import args
+
+    return str(getattr(args, "listen", None) or "127.0.0.1")
+
+
 def send_event(name: str) -> None:
     """Tell all browsers that something happened, from any thread."""
     server = prompt_server()
