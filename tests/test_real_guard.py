@@ -1,4 +1,4 @@
-"""Who may call the /nemo routes of a real ComfyUI: over its own socket, and from a real browser under a rebound name."""
+"""Who may call the /nemo routes of a real ComfyUI: over its own socket, and from a browser under a rebound name."""
 
 from __future__ import annotations
 
