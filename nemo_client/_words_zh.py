@@ -252,6 +252,11 @@ PHRASES: Final[dict[str, str]] = {
     # Why, {reason}.
     "it is locked": "被占用",
     "it is empty": "文件为空",
+    "it is no folder": "不是文件夹",
+    "it is no regular file": "不是普通文件",
+    "it leads out of its folder": "指向了所属文件夹之外",
+    "it lies in another folder": "位于其他文件夹中",
+    "its place is not known": "无法确定其位置",
     "it changed while it was read": "读取期间内容发生变化",
     "it changed while it was sent": "发送期间内容发生变化",
     "no free name is left": "没有可用的文件名",
