@@ -251,14 +251,25 @@ def check_home() -> None:
         folder_paths.get_input_directory(),
         folder_paths.get_output_directory(),
         folder_paths.get_temp_directory(),
+        *getattr(sys.modules.get("nodes"), "EXTENSION_WEB_DIRS", {}).values(),
     ]
-    inside = any(here.is_relative_to(os.path.realpath(folder)) for folder in served)
-    users = Path(os.path.realpath(folder_paths.get_user_directory()))
-    if here.is_relative_to(users):
-        parts = here.relative_to(users).parts
-        inside = inside or not parts or not parts[0].startswith("__")
-    if inside:
+    inside = any(_below(here, folder) is not None for folder in served)
+    users = _below(here, folder_paths.get_user_directory())
+    if inside or (users is not None and not (users and users[0].startswith("__"))):
         raise DiskError("home-served", path=home())
+
+
+def _below(path: Path, folder: str) -> tuple[str, ...] | None:
+    """The parts of a real path below a folder, None where it is not; by the folder itself, not by how it is spelled.
+
+    A name in another case, or a mount of it elsewhere, is the same folder.
+    """
+    for depth, each in enumerate((path, *path.parents)):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(each, folder):
+                return path.parts[len(path.parts) - depth :]
+    real = Path(os.path.realpath(folder))  # one that is not there yet
+    return path.relative_to(real).parts if path.is_relative_to(real) else None
 
 
 def workflow_tags(graph: Any, extra: Any) -> dict[str, str]:
