@@ -26,6 +26,7 @@ from ._config import redact
 from ._confined import open_file
 from ._errors import FileTooLarge, InputError, UnsupportedFile
 from ._parts import part_file, sweep
+from ._private import FILE_MODE, private_folder
 from ._transfers import UploadPart, disk_error
 from ._words import FORMATS
 
@@ -320,7 +321,7 @@ class UploadStore:
             return media
         target = self._directory / media.name
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self._directory)
             if target.exists():
                 os.utime(target)  # in use again: upkeep goes by age
             else:
@@ -355,7 +356,7 @@ class UploadStore:
 
     def _write(self, media: Media, target: Path) -> None:
         sweep(self._directory)
-        with part_file(self._directory, "upload", 0o600) as temporary:
+        with part_file(self._directory, "upload", FILE_MODE) as temporary:
             digest = hashlib.sha256()
             with temporary.open("r+b") as out:
                 for chunk in _chunks(media):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ._owners import this_host
+from ._private import FILE_MODE, private_handle
 
 if sys.platform != "win32":
     import fcntl
@@ -60,6 +61,8 @@ def _created(folder: Path, suffix: str, mode: int, descriptor: int | None) -> tu
         path = folder / f".nemo-{_tag()}-{uuid.uuid4().hex}.{suffix}.part"
         place = path if descriptor is None else path.name
         file = os.fdopen(os.open(place, flags, mode, dir_fd=descriptor), "r+b")
+        if mode == FILE_MODE:
+            private_handle(file.fileno())
         if sys.platform == "win32":  # an open file could be neither renamed nor removed there
             file.close()
             return path, None

@@ -251,6 +251,7 @@ PHRASES: Final[dict[str, str]] = {
     "profiles.json or NEMO_API_URL": "profiles.json 或 NEMO_API_URL",
     # Why, {reason}.
     "it is locked": "被占用",
+    "it belongs to another user": "属于其他用户",
     "it is empty": "文件为空",
     "it is no folder": "不是文件夹",
     "it is no regular file": "不是普通文件",

@@ -365,7 +365,7 @@ def test_a_home_below_a_served_folder_s_other_name_is_refused(
 ) -> None:
     """A mount of it, or its name in another case: the folder itself is compared, not how it is spelled."""
     place = host.base / "mounted"
-    place.mkdir()
+    place.mkdir(parents=True)
     with mounted(["--bind", host.folder("output"), str(place)], place):
         monkeypatch.setenv("NEMO_HOME", str(place / "home"))
         with pytest.raises(DiskError) as caught:
