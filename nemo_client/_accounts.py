@@ -27,6 +27,7 @@ from . import _words
 from ._config import LOCK_SECONDS, Profile, home, lock_failed, lock_of, write_private
 from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
 from ._models import AnonymousToken
+from ._private import tighten
 
 logger = logging.getLogger("nemo_client")
 
@@ -112,6 +113,7 @@ class CredentialStore:
         write_private(self._path, json.dumps({"version": 1, "tokens": entries}, indent=1) + "\n")
 
     def _load(self) -> dict[str, object]:
+        tighten(self._path)
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:

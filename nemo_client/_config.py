@@ -6,6 +6,7 @@ What counts: arguments, then the environment, then files, then defaults. Nothing
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 from ._addresses import is_loopback, place_of
 from ._errors import DiskError, InputError
 from ._lookalikes import looks_like
+from ._private import another_users, private_folder, private_handle
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -53,13 +55,20 @@ def home(directory: str | os.PathLike[str] | None = None) -> Path:
 
 
 def ensure_home(path: Path) -> Path:
-    """Create the home directory, private to its owner (0700); a `DiskError` where that does not work."""
+    """Create the home directory, private to its owner (0700); a `DiskError` where that does not work.
+
+    One of another user is refused: what lies in it could be replaced, and so decide where a token goes.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        private_folder(path)
+        with tempfile.TemporaryFile(dir=path) as file:
+            foreign = another_users(path.stat(), os.fstat(file.fileno()))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+            raise DiskError("disk-full", path=path) from error
         raise DiskError("home-unusable", path=path, reason=error.strerror or str(error)) from error
+    if foreign:
+        raise DiskError("home-unusable", path=path, reason="it belongs to another user")
     return path
 
 
@@ -70,11 +79,14 @@ def write_private(path: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            private_handle(handle)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+            raise DiskError("disk-full", path=path) from error
         raise DiskError("disk-unwritable", path=path, reason=error.strerror or str(error)) from error
     finally:
         if temporary is not None:

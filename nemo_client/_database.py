@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +24,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ._config import ensure_home
 from ._errors import DiskError
+from ._private import FILE_MODE, tighten
 from ._schema import MIGRATIONS, migrate, version
 
 BUSY_SECONDS: Final = 30.0
 SAFE_WAL: Final = (3, 51, 3)
-_NETWORK: Final = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs")
+_NETWORK: Final = (
+    "nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs", "beegfs", "gpfs",
+    "vboxsf", "prl_fs", "hgfs", "vmhgfs", "davfs", "coda", "orangefs", "pvfs",
+)  # fmt: skip
 _BROKEN: Final = ("malformed", "not a database", "file is encrypted")
 
 
@@ -103,11 +108,15 @@ class Database:
 
     def _make_file(self) -> None:
         """The database's file, private to its owner from the first moment; SQLite gives its siblings the same mode."""
-        if self.path is None or self.path.exists():
+        if self.path is None:
+            return
+        if self.path.exists():
+            tighten(self.path)
             return
         ensure_home(self.path.parent)
         try:
-            self.path.touch(mode=0o600)
+            self.path.touch(mode=FILE_MODE)
+            self.path.chmod(FILE_MODE)
         except OSError as error:
             raise DiskError("journal-unusable", path=self._name, reason=error.strerror or "?") from error
 
@@ -209,21 +218,34 @@ def _without_password(text: str, url: str) -> str:
 
 def wal_is_safe(sqlite_version: tuple[int, ...], path: str | os.PathLike[str] | None) -> bool:
     """Whether write-ahead logging may be used on this file with this SQLite."""
-    if sqlite_version < SAFE_WAL or not path:
-        return False
-    return sys.platform != "linux" or not _file_system(os.path.realpath(path)).startswith(_NETWORK)
+    return sqlite_version >= SAFE_WAL and bool(path) and not _may_be_shared(os.path.realpath(str(path)))
+
+
+def _may_be_shared(path: str) -> bool:
+    """Whether other machines may have this file open, too; where that cannot be told, they may."""
+    if sys.platform == "win32":  # whose real paths name the machine that a drive is of
+        return path.startswith("\\\\")
+    return sys.platform != "linux" or _file_system(path).startswith(_NETWORK)
 
 
 def _file_system(path: str) -> str:
     """The type of the file system that holds `path`, from the kernel's table of mounts."""
-    best, kind = "", ""
     try:
         with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                _, place, each, *_ = line.split(" ")
-                place = place.replace("\\040", " ")
-                if len(place) >= len(best) and (path == place or path.startswith(place.rstrip("/") + "/")):
-                    best, kind = place, each
+            return file_system_in(mounts, path)
     except OSError:
         return "nfs"  # not known to be safe
+
+
+def file_system_in(mounts: Iterable[str], path: str) -> str:
+    """The type of the file system that holds `path`, by a table of mounts; of two at one place the later one."""
+    best, kind = "", "nfs"
+    for line in mounts:
+        _, place, each, *_ = line.split(" ")
+        place = _ESCAPED.sub(lambda code: chr(int(code[1], 8)), place)
+        if len(place) >= len(best) and (path == place or path.startswith(place.rstrip("/") + "/")):
+            best, kind = place, each
     return kind
+
+
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")  # spaces, tabs, line ends and backslashes in the names of places

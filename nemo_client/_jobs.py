@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 from . import _drafts
-from ._attempts import Attempt
+from ._attempts import OPEN, Attempt
 from ._database import Database
 from ._errors import InputError
 from ._journal import Journal
@@ -111,8 +111,9 @@ def _owed(attempt: Attempt) -> bool:
 
 
 async def uploads_behind(journal: Journal, job: Job) -> set[str]:
-    """Names of the kept uploads that this job follows on, and no other job that is shown."""
-    others = {each.key for each in await list_jobs(journal, limit=EVERY)} - {job.key}
+    """Names of the kept uploads that this job follows on, and no other job that is shown or still open."""
+    jobs = await list_jobs(journal, limit=EVERY, hidden=True)
+    others = {each.key for each in jobs if not each.hidden or each.state in OPEN} - {job.key}
     found = await uploads_of(journal, [job.key, *others])
     mine = {name for name, _ in found.pop(job.key)}
     return mine.difference(name for uploads in found.values() for name, _ in uploads)

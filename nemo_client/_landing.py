@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from ._confined import STEPS, is_below, opened_folder
 from ._errors import DiskError, RenderFailed
 from ._parts import part_file, sweep
 from ._transfers import disk_error
@@ -28,19 +30,21 @@ Numbering = Literal["always", "on collision"]
 _MAX_TRIES: Final = 100_000
 _FIRST_PACKETS: Final = 64
 _ROUNDING_SECONDS: Final = 0.25
-_LOCAL_ONLY: Final = {"protocol_whitelist": "file"}  # a play list in the place of a video must not reach out
+# A play list in the place of a video must neither reach out nor name other files here.
+LOCAL_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
 
 
 @dataclass(frozen=True)
 class Destination:
     """Where a video shall go: `folder`/`stem`, numbered like ComfyUI's own files (`stem_00001_.mp4`) or, from the
     shell, only on collision (`stem-2.mp4`). `tags` are written into a file that is made for it, as far as its format
-    holds any."""
+    holds any. Given `root`, nothing is written outside of that folder, whatever links stand below it by then."""
 
     folder: Path
     stem: str
     numbering: Numbering = "always"
     tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    root: Path | None = field(default=None, compare=False)
 
     def name(self, number: int, suffix: str) -> str:
         """The file name with that number, from 1."""
@@ -50,13 +54,15 @@ class Destination:
 
     def to_json(self) -> dict[str, str]:
         """As plain JSON data, for the journal; the tags stay out, they hold the workflow."""
-        return {"folder": str(self.folder), "stem": self.stem, "numbering": self.numbering}
+        root = {"root": str(self.root)} if self.root else {}
+        return {"folder": str(self.folder), "stem": self.stem, "numbering": self.numbering, **root}
 
     @classmethod
     def from_json(cls, data: Mapping[str, str]) -> Destination:
         """The destination that `to_json` wrote."""
         numbering: Numbering = "always" if data["numbering"] == "always" else "on collision"
-        return cls(Path(data["folder"]), data["stem"], numbering)
+        root = Path(data["root"]) if data.get("root") else None
+        return cls(Path(data["folder"]), data["stem"], numbering, root=root)
 
     def sized(self, width: int, height: int) -> Destination:
         """This destination with `%width%` and `%height%` in its name filled in, in pixels of the finished video."""
@@ -79,18 +85,40 @@ def temporary_file(destination: Destination, suffix: str) -> Iterator[Path]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            destination.folder.mkdir(parents=True, exist_ok=True)
-            sweep(destination.folder)
-            path = stack.enter_context(part_file(destination.folder, suffix))
+            with _pinned(destination.folder, destination.root, make=True) as descriptor:
+                sweep(destination.folder)
+                path = stack.enter_context(part_file(destination.folder, suffix, descriptor=descriptor))
         except OSError as error:
             raise disk_error(error, destination.folder) from error
         yield path
 
 
+@contextmanager
+def _pinned(folder: Path, root: Path | None, *, make: bool = False) -> Iterator[int | None]:
+    """The folder's descriptor, where it has to lie in `root` and the system has such; an `OSError` if it does not."""
+    if root is None:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        yield None
+        return
+    real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    if not is_below(real, top):
+        raise PermissionError(errno.EPERM, "it leads out of its folder")
+    if not STEPS:
+        if make:
+            real.mkdir(parents=True, exist_ok=True)
+        yield None
+        return
+    if make:
+        top.mkdir(parents=True, exist_ok=True)
+    with opened_folder(real, top, make=make) as descriptor:
+        yield descriptor
+
+
 def land(temporary: Path, destination: Destination, suffix: str) -> Path:
     """Give a finished temporary file the first free name; the absolute path. Never replaces a file."""
     for target in free_names(destination, suffix):
-        if land_as(temporary, target):
+        if land_as(temporary, target, destination.root):
             return target
     raise no_name_left(destination)
 
@@ -104,22 +132,34 @@ def free_names(destination: Destination, suffix: str) -> Iterator[Path]:
             yield target
 
 
-def land_as(temporary: Path, target: Path) -> bool:
-    """Give a finished temporary file that very name; False if it is taken.
+def land_as(temporary: Path, target: Path, root: Path | None = None) -> bool:
+    """Give a finished temporary file of the same folder that very name; False if it is taken.
 
     The name is taken by a hard link (atomic, fails if it exists); file systems without links get an exclusive
-    create first and a rename onto that empty file.
+    create first and a rename onto that empty file. Given `root`, the folder has to lie in it now.
     """
     _settle(temporary)
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        if not _reserve(target):
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(_pinned(target.parent, root))
+        except OSError as error:
+            raise disk_error(error, target) from error
+        try:
+            _link(temporary, target, folder)
+        except FileExistsError:
             return False
-        _rename_onto(temporary, target)
+        except OSError:
+            if not _reserve(target, folder):
+                return False
+            _rename_onto(temporary, target, folder)
     return True
+
+
+def _link(temporary: Path, target: Path, folder: int | None) -> None:
+    if folder is None:
+        os.link(temporary, target)
+    else:
+        os.link(temporary.name, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
 
 def no_name_left(destination: Destination) -> DiskError:
@@ -161,9 +201,10 @@ def _first_number(destination: Destination) -> int:
     return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0) + 1
 
 
-def _reserve(target: Path) -> bool:
+def _reserve(target: Path, folder: int | None) -> bool:
+    name = target if folder is None else target.name
     try:
-        target.open("xb").close()
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder))
     except FileExistsError:
         return False
     except OSError as error:
@@ -171,13 +212,14 @@ def _reserve(target: Path) -> bool:
     return True
 
 
-def _rename_onto(temporary: Path, reserved: Path) -> None:
+def _rename_onto(temporary: Path, reserved: Path, folder: int | None) -> None:
     """Put the file in the place of the empty one that reserves its name; that one goes if this fails."""
+    names = (temporary, reserved) if folder is None else (temporary.name, reserved.name)
     try:
-        temporary.replace(reserved)
+        os.replace(*names, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         with contextlib.suppress(OSError):
-            reserved.unlink()
+            os.unlink(names[1], dir_fd=folder)
         raise disk_error(error, reserved) from error
 
 
@@ -199,7 +241,7 @@ def check_video(path: Path) -> Checked:
 
     size = path.stat().st_size
     try:
-        with av.open(str(path), options=_LOCAL_ONLY) as container:
+        with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
             if getattr(stream, "codec_context", None) is None:  # some releases of PyAV crash on decoding without one
                 raise ValueError("no decoder")
@@ -273,7 +315,7 @@ def last_frame(path: Path) -> npt.NDArray[np.uint8]:
     import av
 
     try:
-        with av.open(str(path), options=_LOCAL_ONLY) as container:
+        with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             if stream.duration and stream.duration > 0:

@@ -12,9 +12,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, BinaryIO, Final, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,8 +23,10 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ._config import redact
+from ._confined import open_file
 from ._errors import FileTooLarge, InputError, UnsupportedFile
 from ._parts import part_file, sweep
+from ._private import FILE_MODE, private_folder
 from ._transfers import UploadPart, disk_error
 from ._words import FORMATS
 
@@ -53,13 +56,17 @@ _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"m
 
 @dataclass(frozen=True)
 class Media:
-    """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`."""
+    """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`.
+
+    `sha256` is that of the file which was looked at: nothing else is uploaded in its place.
+    """
 
     fingerprint: str = field(repr=False)
     name: str
     mime: str = ""
     content: bytes | Path = field(default=b"", repr=False)
     url: str = field(default="", repr=False)
+    sha256: str = field(default="", repr=False, compare=False)
 
     @property
     def part(self) -> UploadPart:
@@ -86,20 +93,28 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
     return Media(chosen + fingerprint, name, f"image/{kind}", content)
 
 
-def from_file(path: Path) -> Media:
-    """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it."""
+def from_file(path: Path, inside: Path | None = None) -> Media:
+    """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it.
+
+    Given `inside`, a real folder, the file lies in it when it is opened: no link that was put there leads out.
+    """
+    with _opened_file(path, inside) as file:
+        return _from_opened(file, path)
+
+
+def _from_opened(file: BinaryIO, path: Path) -> Media:
     suffix = path.suffix.lower().lstrip(".")
-    size = _size_of(path)
+    size = os.fstat(file.fileno()).st_size
     if suffix not in _MIME and suffix not in _CONVERTED:
         raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, BMP and TIFF are converted)")
     if suffix not in _CONVERTED:
         check_size(path.name, size)
     if suffix in _STILLS or suffix in _CONVERTED:
-        return _still(path, suffix)
+        return _still(file, path, suffix)
     if size == 0:
         raise InputError("file-unreadable", name=path.name, reason="it is empty")
-    digest = _file_digest(path)
-    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path)
+    digest = _digest(file, path)
+    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path, sha256=digest)
 
 
 def from_url(url: str) -> Media:
@@ -169,18 +184,19 @@ def _scratch() -> IO[bytes]:
         return io.BytesIO()
 
 
-def _still(path: Path, suffix: str) -> Media:
+def _still(file: BinaryIO, path: Path, suffix: str) -> Media:
     """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
-    image = _open_heic(path) if suffix in ("heic", "heif") or _is_heic(path) else _open_image(path)
+    heic = suffix in ("heic", "heif") or _is_heic(file)
+    image = _open_heic(file, path) if heic else _open_image(file, path)
     with image:
         format_name = image.format
         turned, moving = _looked_at(image, path)
         if format_name == "MPO":  # a phone's JPEG with more pictures behind the first
             format_name = "JPEG"
         elif format_name == "GIF" or moving:
-            digest = _file_digest(path)
+            digest = _digest(file, path)
             kind = (format_name or "gif").lower()
-            return Media(f"file:{digest}", f"file-{digest[:20]}.{kind}", f"image/{kind}", path)
+            return Media(f"file:{digest}", f"file-{digest[:20]}.{kind}", f"image/{kind}", path, sha256=digest)
         plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
         pixels = _upright(image, path)
     if format_name not in ("JPEG", "PNG", "WEBP") or turned or not plain_mode:
@@ -188,7 +204,7 @@ def _still(path: Path, suffix: str) -> Media:
     fingerprint = pixels_fingerprint(pixels)
     kind = format_name.lower()
     name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
-    return Media(fingerprint, name, f"image/{kind}", path)
+    return Media(fingerprint, name, f"image/{kind}", path, sha256=_digest(file, path))
 
 
 def _looked_at(image: Image.Image, path: Path) -> tuple[bool, bool]:
@@ -201,7 +217,7 @@ def _looked_at(image: Image.Image, path: Path) -> tuple[bool, bool]:
 
 def read_pixels(path: Path) -> Pixels:
     """The upright RGB or RGBA pixels of a still, uint8 [H, W, C]."""
-    with _open_image(path) as image:
+    with _opened_file(path, None) as file, _open_image(file, path) as image:
         return _upright(image, path)
 
 
@@ -216,13 +232,13 @@ def _upright(image: Image.Image, path: Path) -> Pixels:
         raise InputError("not-an-image", name=path.name) from error
 
 
-def _open_image(path: Path) -> Image.Image:
-    return _opened(path, lambda file: Image.open(file, formats=_READ))
+def _open_image(file: BinaryIO, path: Path) -> Image.Image:
+    return _opened(path, lambda: Image.open(file, formats=_READ))
 
 
-def _opened(path: Path, opener: Callable[[Path], Image.Image]) -> Image.Image:
+def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
     try:
-        image = opener(path)
+        image = opener()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
     except (UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
@@ -237,13 +253,13 @@ def _opened(path: Path, opener: Callable[[Path], Image.Image]) -> Image.Image:
     return image
 
 
-def _open_heic(path: Path) -> Image.Image:
+def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
     try:
         import pillow_heif
     except ImportError as error:
         raise InputError("heic-extra", name=path.name) from error
 
-    def opener(file: Path) -> Image.Image:
+    def opener() -> Image.Image:
         try:
             picture: Any = pillow_heif.open_heif(file)
             image: Image.Image = picture.to_pillow()
@@ -255,31 +271,35 @@ def _open_heic(path: Path) -> Image.Image:
     return _opened(path, opener)
 
 
-def _is_heic(path: Path) -> bool:
+def _is_heic(file: BinaryIO) -> bool:
     """By content: phones hand out HEIC under other names, too."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
+        head = file.read(12)
+        file.seek(0)
     except OSError:
         return False
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
 
 
-def _size_of(path: Path) -> int:
+@contextmanager
+def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
+    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read."""
     try:
         if not path.is_file():
             raise InputError("file-missing", name=path.name)
-        return path.stat().st_size
+        file = open_file(path, inside)
     except OSError as error:
         raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+    with file:
+        yield file
 
 
-def _file_digest(path: Path) -> str:
+def _digest(file: BinaryIO, path: Path) -> str:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1024 * 1024):
-                digest.update(chunk)
+        file.seek(0)
+        while chunk := file.read(1024 * 1024):
+            digest.update(chunk)
     except OSError as error:
         raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
     return digest.hexdigest()
@@ -301,7 +321,7 @@ class UploadStore:
             return media
         target = self._directory / media.name
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self._directory)
             if target.exists():
                 os.utime(target)  # in use again: upkeep goes by age
             else:
@@ -336,7 +356,7 @@ class UploadStore:
 
     def _write(self, media: Media, target: Path) -> None:
         sweep(self._directory)
-        with part_file(self._directory, "upload", 0o600) as temporary:
+        with part_file(self._directory, "upload", FILE_MODE) as temporary:
             digest = hashlib.sha256()
             with temporary.open("r+b") as out:
                 for chunk in _chunks(media):
@@ -344,7 +364,7 @@ class UploadStore:
                     digest.update(chunk)
                 out.flush()
                 os.fsync(out.fileno())
-            if media.fingerprint.startswith("file:") and media.fingerprint != f"file:{digest.hexdigest()}":
+            if media.sha256 and media.sha256 != digest.hexdigest():
                 raise InputError("file-unreadable", name=media.name, reason="it changed while it was read")
             temporary.replace(target)
 
@@ -354,7 +374,7 @@ def _chunks(media: Media) -> Iterator[bytes]:
         yield media.content
         return
     try:
-        with media.content.open("rb") as source:
+        with open_file(media.content) as source:
             while chunk := source.read(1024 * 1024):
                 yield chunk
     except OSError as error:

@@ -18,6 +18,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from ._errors import DiskError
+from ._private import private_folder
 
 LEASE_SECONDS: Final = 60.0
 RENEW_SECONDS: Final = 15.0
@@ -48,7 +49,7 @@ class Owner:
         """Take the lock of this owner; it ends with the process, however that ends."""
         if self._lock is None:
             try:
-                self.lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                private_folder(self.lock_path.parent)
                 lock = _lock(self.lock_path)
                 lock.acquire()
                 while not self.lock_path.exists():  # swept by another process between its creation and its lock

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ._owners import this_host
+from ._private import FILE_MODE, private_handle
 
 if sys.platform != "win32":
     import fcntl
@@ -26,9 +27,12 @@ ABANDONED_SECONDS: Final = 24 * 3600.0
 
 
 @contextmanager
-def part_file(folder: Path, suffix: str, mode: int = 0o666) -> Iterator[Path]:
-    """A new, empty file in `folder`, which exists; gone afterwards, whatever happens to this process at last."""
-    path, held = _created(folder, suffix, mode)
+def part_file(folder: Path, suffix: str, mode: int = 0o666, descriptor: int | None = None) -> Iterator[Path]:
+    """A new, empty file in `folder`, which exists; gone afterwards, whatever happens to this process at last.
+
+    `descriptor` is the opened folder, where the file is made whatever stands under the folder's name by now.
+    """
+    path, held = _created(folder, suffix, mode, descriptor)
     try:
         yield path
     finally:
@@ -50,11 +54,15 @@ def sweep(folder: Path) -> None:
                     path.unlink()
 
 
-def _created(folder: Path, suffix: str, mode: int) -> tuple[Path, BinaryIO | None]:
+def _created(folder: Path, suffix: str, mode: int, descriptor: int | None) -> tuple[Path, BinaryIO | None]:
     """A new file, and its handle where that holds a lock."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         path = folder / f".nemo-{_tag()}-{uuid.uuid4().hex}.{suffix}.part"
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode), "r+b")
+        place = path if descriptor is None else path.name
+        file = os.fdopen(os.open(place, flags, mode, dir_fd=descriptor), "r+b")
+        if mode == FILE_MODE:
+            private_handle(file.fileno())
         if sys.platform == "win32":  # an open file could be neither renamed nor removed there
             file.close()
             return path, None
@@ -66,7 +74,8 @@ def _created(folder: Path, suffix: str, mode: int) -> tuple[Path, BinaryIO | Non
         except OSError:
             file.close()
             return path, None
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(place, dir_fd=descriptor)
             return path, file
         file.close()
 

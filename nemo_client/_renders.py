@@ -200,7 +200,7 @@ class Renderer:
         names = free_names(destination, suffix)
         while (target := await asyncio.to_thread(next, names, None)) is not None:
             await self._desk.journal.deliver(attempt, target, asdict(checked))
-            if await asyncio.to_thread(land_as, temporary, target):
+            if await asyncio.to_thread(land_as, temporary, target, destination.root):
                 return target
         raise no_name_left(destination)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._errors import DiskError, RenderFailed
-from ._landing import Checked, Destination, check_video, temporary_file
+from ._landing import LOCAL_ONLY, Checked, Destination, check_video, temporary_file
 
 logger = logging.getLogger("nemo_client")
 
@@ -53,7 +53,7 @@ def _copy(source: Path, target: Path, tags: Mapping[str, str], suffix: str) -> N
 
     kind = {"mkv": "matroska"}.get(suffix, suffix)
     with (
-        av.open(str(source), options={"protocol_whitelist": "file"}) as have,
+        av.open(str(source), options=LOCAL_ONLY) as have,
         av.open(str(target), "w", format=kind, options=_MOVFLAGS if suffix in ("mp4", "mov") else {}) as out,
     ):
         for name, value in {**have.metadata, **tags}.items():

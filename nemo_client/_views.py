@@ -14,6 +14,7 @@ from . import _drafts, _words
 from ._attempts import Attempt
 from ._desk import Desk
 from ._errors import InputError
+from ._landing import LOCAL_ONLY
 from ._media import read_pixels
 from ._steps import State
 
@@ -107,7 +108,7 @@ def _frames(video: Path, moments: Sequence[float]) -> list[Image.Image | None]:
     found: list[Image.Image | None] = []
     with (
         contextlib.suppress(av.FFmpegError, OSError, IndexError),
-        av.open(str(video), options={"protocol_whitelist": "file"}) as container,
+        av.open(str(video), options=LOCAL_ONLY) as container,
     ):
         stream = container.streams.video[0]
         for moment in moments:

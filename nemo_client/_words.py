@@ -223,6 +223,8 @@ _EN: Final[dict[str, str]] = {
     "profile-pinned": "The token of profile {name!r} comes from {variable}, so its address is not changed here. Change it in profiles.json on the server.",
     "token-gives-up": "With the stored free account, these jobs would be given up: {jobs}. Resume them first, or confirm that they are given up.",
     "origin-foreign": "This request came from another page. Open ComfyUI by the address that it is served at; a proxy must pass on the Host header.",
+    "host-foreign": "ComfyUI listens on this machine alone, and was asked for as {host}, which may be a stranger's name for it. Open it as localhost or 127.0.0.1; where a proxy passes that name on without TLS, name it in NEMO_HOSTS on the server.",
+    "header-missing": "The request lacks the header {header}. Reload the page; from a script, send `{header}: 1`.",
     "body-not-json": "The request's body is not JSON. Send a JSON object with Content-Type application/json.",
     "body-too-large": "The request's body is too large. At most {limit} bytes are read.",
     "picture-none": "There is no picture of job {job}.",

@@ -15,10 +15,11 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..nemo_client import DiskError, InputError
+from . import _paths
 
 if TYPE_CHECKING:
     from ..nemo_client import Destination
@@ -91,6 +92,13 @@ def prompt_server() -> Any:
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
+def listens() -> str:
+    """What ComfyUI was told to listen on: addresses with commas between them; its default where it does not say."""
+    from comfy.cli_args import args
+
+    return str(getattr(args, "listen", None) or "127.0.0.1")
+
+
 def send_event(name: str) -> None:
     """Tell all browsers that something happened, from any thread."""
     server = prompt_server()
@@ -141,17 +149,22 @@ def video(path: Path) -> Any:
 _SENT_AS_IS: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi")
 
 
-def video_file(video: Any, folder: Path) -> Path:
-    """A VIDEO as a file: its own, if it is one that is used whole, else written into `folder`. Blocks."""
+def video_file(video: Any, folder: Path) -> tuple[Path, Path]:
+    """A VIDEO as a file, and the folder it lies in: its own, if it is used whole and lies where a workflow may read.
+
+    Else it is written into `folder`, so that from anywhere else only a video gets out, never a file's bytes. Blocks.
+    """
     from comfy_api.util import VideoCodec, VideoContainer
 
     window = getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
     source = video.get_stream_source() if hasattr(video, "get_stream_source") else None
     if isinstance(source, str) and source.lower().endswith(_SENT_AS_IS) and not any(window):
-        return Path(source)
-    path = folder / "video.mp4"
+        found = _inside(Path(source), _folders(""))
+        if found is not None:
+            return found
+    path = Path(os.path.realpath(folder)) / "video.mp4"
     video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
-    return path
+    return path, path.parent
 
 
 def is_address(source: str) -> bool:
@@ -159,22 +172,32 @@ def is_address(source: str) -> bool:
     return re.match(r"\s*https?://", source, re.IGNORECASE) is not None
 
 
-def readable_file(source: str) -> Path:
-    """A file that a workflow may name: inside ComfyUI's input, output or temp folder, or one of NEMO_ALLOWED_DIRS.
+def readable_file(source: str) -> tuple[Path, Path]:
+    """A file that a workflow may name, and the folder it lies in: ComfyUI's input, output, temp, a NEMO_ALLOWED_DIRS.
 
     `name.mp4`, `name.mp4 [output]` and whole paths are understood, with quotes or backslashes around and in them. An
     `InputError` for everything else, links that lead out of these folders included: a workflow comes from a stranger.
+    Both are real paths; open the file below the folder only (`from_file`), as a link may be put there meanwhile.
     """
-    text = source.strip().strip("\"'").strip()
+    text = _paths.pasted(source)
     annotated = _ANNOTATED.fullmatch(text)
     name, kind = (annotated[1], annotated[2]) if annotated else (text, "")
     folders = _folders(kind)
     for candidate in _candidates(name, folders):
-        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
-            real = Path(os.path.realpath(candidate))
-            if any(real.is_relative_to(folder) for folder in folders) and real.is_file():
-                return real
-    raise InputError("source-outside", name=os.path.basename(name.replace("\\", "/"))[:120] or "?")
+        found = _inside(candidate, folders)
+        if found is not None:
+            return found
+    raise InputError("source-outside", name=_paths.shown(name))
+
+
+def _inside(candidate: Path, folders: list[Path]) -> tuple[Path, Path] | None:
+    """The real file, and the one of the folders that it lies in."""
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+        real = Path(os.path.realpath(candidate))
+        for folder in folders:
+            if real.is_relative_to(folder) and real.is_file():
+                return real, folder
+    return None
 
 
 def file_stamp(source: str) -> str:
@@ -182,7 +205,7 @@ def file_stamp(source: str) -> str:
     if not source.strip() or is_address(source):
         return ""
     try:
-        info = readable_file(source).stat()
+        info = readable_file(source)[0].lstat()
     except (InputError, OSError, ValueError):
         return ""
     return f"{info.st_mtime_ns} {info.st_size}"
@@ -209,17 +232,12 @@ def _folders(kind: str) -> list[Path]:
 def _candidates(name: str, folders: list[Path]) -> Iterator[Path]:
     """Where a name may lie: as it stands, and with the backslashes of Windows read as folders."""
     for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
-        if "\0" in spelling:
+        if "\0" in spelling or (sys.platform == "win32" and _paths.means_no_file(spelling)):
             continue
         for folder in folders:
             found = folder / spelling  # an absolute spelling stands for itself
-            if not is_share(found) or found.drive in (each.drive for each in folders):
+            if not _paths.is_share(found) or found.drive in (each.drive for each in folders):
                 yield found
-
-
-def is_share(path: PurePath) -> bool:
-    """Whether a path names another machine (Windows): looking there would sign in at it, wherever a stranger says."""
-    return path.drive.startswith("\\\\")
 
 
 def check_home() -> None:
@@ -233,14 +251,25 @@ def check_home() -> None:
         folder_paths.get_input_directory(),
         folder_paths.get_output_directory(),
         folder_paths.get_temp_directory(),
+        *getattr(sys.modules.get("nodes"), "EXTENSION_WEB_DIRS", {}).values(),
     ]
-    inside = any(here.is_relative_to(os.path.realpath(folder)) for folder in served)
-    users = Path(os.path.realpath(folder_paths.get_user_directory()))
-    if here.is_relative_to(users):
-        parts = here.relative_to(users).parts
-        inside = inside or not parts or not parts[0].startswith("__")
-    if inside:
+    inside = any(_below(here, folder) is not None for folder in served)
+    users = _below(here, folder_paths.get_user_directory())
+    if inside or (users is not None and not (users and users[0].startswith("__"))):
         raise DiskError("home-served", path=home())
+
+
+def _below(path: Path, folder: str) -> tuple[str, ...] | None:
+    """The parts of a real path below a folder, None where it is not; by the folder itself, not by how it is spelled.
+
+    A name in another case, or a mount of it elsewhere, is the same folder.
+    """
+    for depth, each in enumerate((path, *path.parents)):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(each, folder):
+                return path.parts[len(path.parts) - depth :]
+    real = Path(os.path.realpath(folder))  # one that is not there yet
+    return path.relative_to(real).parts if path.is_relative_to(real) else None
 
 
 def workflow_tags(graph: Any, extra: Any) -> dict[str, str]:
@@ -279,16 +308,17 @@ def destination(prefix: str, tags: Mapping[str, str] | None = None) -> Destinati
     from ..nemo_client import Destination
 
     output = Path(os.path.abspath(folder_paths.get_output_directory()))
-    relative = os.path.normpath(fill_tokens(prefix.strip().strip("\"'").replace("\\", "/"), time.localtime()))
+    filled = fill_tokens(prefix.strip().strip("\"'").replace("\\", "/"), time.localtime())
+    if _paths.is_odd_prefix(filled):
+        raise InputError("prefix-odd", prefix=prefix[:120])
+    relative = os.path.normpath(filled)
     folder = Path(os.path.abspath(output / os.path.dirname(relative)))
     stem = os.path.basename(relative)
     if not folder.is_relative_to(output) or not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(output)):
         raise InputError("prefix-outside", prefix=prefix[:120])
     if "%width%" in str(folder) or "%height%" in str(folder):  # known only when the folder holds the video already
         raise InputError("prefix-odd", prefix=prefix[:120])
-    if stem in ("", ".", "..") or any(ord(char) < 32 or char in '<>:"|?*' for char in relative):
-        raise InputError("prefix-odd", prefix=prefix[:120])
-    return Destination(folder, stem, tags=tags or {})
+    return Destination(folder, stem, tags=tags or {}, root=output)
 
 
 _DATE: Final = re.compile(r"%date(?::([^%]*))?%")

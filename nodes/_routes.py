@@ -2,20 +2,20 @@
 
 ComfyUI ignores routes that come after its start, so they are registered when the pack is loaded, and all work is
 imported when it is asked for. Handlers run on ComfyUI's own loop: what blocks goes to a thread, what is networked or
-reads the journal to the network thread. ComfyUI itself checks the origin on loopback only, so these routes do.
+reads the journal to the network thread. ComfyUI itself checks the origin on loopback only, and no names: `_guard` does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
-from . import _board, _folders, _host, _run
+from . import _board, _folders, _guard, _host, _run
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -223,43 +223,28 @@ def _answering(handler: Handler, *, acts: bool) -> Callable[[web.Request], Await
 
 async def _handled(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
     body: Mapping[str, Any] = {}
+    _check_caller(request, acts)
     if acts:
-        _check_origin(request)
         body = await _body(request)
         await asyncio.to_thread(_host.check_home)
     return await handler(Call(request, body, lang))
 
 
-def _check_origin(request: web.Request) -> None:
-    """`InputError` for a request that another site's page made (the Host header is where the browser meant to go)."""
+def _check_caller(request: web.Request, acts: bool) -> None:
+    """`InputError` for a request that another site's page made, or that came by a name which may be a stranger's."""
     from ..nemo_client import InputError
 
-    sites = request.headers.getall("Sec-Fetch-Site", [])
-    origins = request.headers.getall("Origin", [])
-    same = all(_is_origin_of(origin, request.headers.get("Host", "")) for origin in origins)
-    if not same or any(site.lower() not in ("same-origin", "none") for site in sites):
-        raise InputError("origin-foreign")
-
-
-def _is_origin_of(origin: str, host: str) -> bool:
-    """Whether host and port agree, where a port that is not written is the scheme's own."""
-    try:
-        page, here = urlsplit(origin), urlsplit(f"//{host}")
-        usual = {"http": 80, "https": 443}.get(page.scheme)
-        return (
-            bool(page.hostname)
-            and usual is not None
-            and ((page.hostname, page.port or usual) == (here.hostname, here.port or usual))
-        )
-    except ValueError:
-        return False
+    hosts = [name for name in os.environ.get("NEMO_HOSTS", "").replace(",", " ").split() if name]
+    found = _guard.complaint(request.headers, acts=acts, listens=_host.listens(), hosts=hosts)
+    if found:
+        raise InputError(found, host=request.headers.get("Host", "")[:80], header=_guard.HEADER)
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object that was sent, of which no more than MAX_BODY_BYTES are read."""
     from ..nemo_client import InputError
 
-    if request.content_type != "application/json":
+    if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise InputError("body-not-json")
     try:
         raw = await asyncio.wait_for(_read(request), BODY_SECONDS)
@@ -293,6 +278,8 @@ def _odd(name: str, value: object, expected: str) -> NemoError:
 
 _STATUS: Final = {
     "origin-foreign": 403,
+    "host-foreign": 403,
+    "header-missing": 403,
     "folder-remote": 403,
     "body-too-large": 413,
     "body-not-json": 415,

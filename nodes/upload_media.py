@@ -76,11 +76,11 @@ def _media(source: str, audio: Any, video: Any) -> Iterator[Any]:
         yield lambda: from_samples(*_images.to_samples(audio))
     elif video is not None:
         with tempfile.TemporaryDirectory(prefix="nemo-video-") as folder:
-            yield lambda: from_file(_host.video_file(video, Path(folder)))
+            yield lambda: from_file(*_host.video_file(video, Path(folder)))
     elif _host.is_address(source):
         yield lambda: from_url(source.strip())
     else:
-        yield lambda: from_file(_host.readable_file(source))
+        yield lambda: from_file(*_host.readable_file(source))
 
 
 def _work(media: Media, language: str, onto: SessionHandle | None) -> Any:

@@ -66,8 +66,10 @@ class Run:
 class ComfyUI:
     """A ComfyUI server on this machine with our pack in its `custom_nodes`."""
 
-    def __init__(self, base: Path, environment: dict[str, str]) -> None:
+    def __init__(self, base: Path, environment: dict[str, str], options: tuple[str, ...] = ()) -> None:
+        """`options` are arguments of ComfyUI's beside those that every test needs."""
         self.base = base
+        self._options = options
         nodes = base / "custom_nodes"
         (nodes / "test_sampler").mkdir(parents=True, exist_ok=True)
         (base / "user").mkdir(exist_ok=True)
@@ -89,7 +91,7 @@ class ComfyUI:
             port = probe.getsockname()[1]
         python = os.environ.get("COMFYUI_PYTHON", sys.executable)
         command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"]
-        command += ["--base-directory", str(self.base), "--disable-api-nodes"]
+        command += ["--base-directory", str(self.base), "--disable-api-nodes", *self._options]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=path, env=self._environment, stdout=log, stderr=subprocess.STDOUT

@@ -154,11 +154,11 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_reserved_name_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are no links and the rename fails, too."""
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "link", fail)
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
 
     with pytest.raises(DiskError, match="Input/output error"):
         landed(Destination(tmp_path, "cat"))

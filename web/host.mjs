@@ -18,7 +18,7 @@ export async function ask(path, { body, signal } = {}) {
   const options = { cache: "no-store", signal };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "Content-Type": "application/json" };
+    options.headers = { "Content-Type": "application/json", "X-NemoVideo": "1" };
     options.body = JSON.stringify(body);
   }
   let response;

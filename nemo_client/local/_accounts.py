@@ -18,6 +18,7 @@ TOKEN_PREFIX = "nmv_usr_"  # noqa: S105 - how tokens of the API begin, not a tok
 ANONYMOUS_CREDITS = 100
 ANONYMOUS_SECONDS = 7 * 24 * 3600
 MAX_CLIENT_ID = 64
+MAX_ACCOUNTS = 10_000
 OWN_USER = "local"
 
 
@@ -76,10 +77,13 @@ class Accounts:
         now = self._clock()
         token = new_token()
         with self._lock.held():
-            table = read_json(self._path) or {}
+            known = read_json(self._path) or {}
+            table = {client: entry for client, entry in known.items() if entry["expires"] > now}
             key = _digest(client_id)
-            if key in table and table[key]["expires"] > now:
+            if key in table:
                 raise ApiError(429, "One anonymous token a client in 7 days")
+            if len(table) >= MAX_ACCOUNTS:
+                raise ApiError(429, f"There are {MAX_ACCOUNTS} anonymous users already")
             expires = now + ANONYMOUS_SECONDS
             user = f"anon_{secrets.token_hex(8)}"
             table[key] = {"user_id": user, "token": _digest(token), "expires": expires}

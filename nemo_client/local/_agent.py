@@ -24,6 +24,7 @@ from ._views import Addresses
 from ._work import PRICES, Work
 
 BUSY = 409
+MAX_MESSAGES = 2000
 
 _log = logging.getLogger("nemo_client.local")
 
@@ -41,6 +42,8 @@ class Agent:
     async def accept(self, body: dict[str, Any], account: Account, hits: Hits, addresses: Addresses) -> Work:
         """Start the work on a message (ApiError when it is refused: then nothing was done and nothing charged)."""
         session, text = _message(body)
+        if len(self._tasks) >= MAX_MESSAGES:
+            raise ApiError(429, f"{MAX_MESSAGES} messages are being worked on already")
         run, plan = await asyncio.to_thread(self._claim, session, text, account, hits)
         work = Work(self._settings, self._store, self._runs, run=run, plan=plan, hits=hits, addresses=addresses)
         work.silent = _is_silent(plan, text, hits)

@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -40,6 +41,8 @@ from ._views import Addresses, file_view, state_view
 ATTRIBUTION = ("X-Skill-Source", "X-Skill-Version", "X-Skill-Platform")
 CLAIM_SECONDS = 604_800
 CALLS_KEPT = 1000
+HEADERS_KEPT = 64
+CHARACTERS_KEPT = 512
 
 _log = logging.getLogger("nemo_client.local")
 
@@ -114,6 +117,8 @@ class Api:
         """Refuse other sites' requests, and let no error out but as an envelope."""
         if not allowed(request.headers, self._services.settings.host):
             return _refusal(request, 403, "This host or origin may not use the local preview")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return _refusal(request, 415, "A compressed body is not read")
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -147,9 +152,14 @@ class Api:
         return handle
 
     def _note(self, request: web.Request, endpoint: str) -> None:
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
+        headers = {
+            name: value[:CHARACTERS_KEPT]
+            for name, value in islice(request.headers.items(), HEADERS_KEPT)
+            if name.lower() != "authorization"
+        }
         headers["Authorized"] = str("Authorization" in request.headers)
-        self.calls.append({"endpoint": endpoint, "method": request.method, "path": request.path, "headers": headers})
+        path = request.path[:CHARACTERS_KEPT]
+        self.calls.append({"endpoint": endpoint, "method": request.method, "path": path, "headers": headers})
 
     async def _reply(self, request: web.Request, endpoint: str, handler: Handler, hits: Hits) -> Reply:
         services = self._services

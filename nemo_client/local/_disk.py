@@ -30,13 +30,25 @@ _log = logging.getLogger("nemo_client.local")
 
 def private_directory(path: Path) -> Path:
     """Make `path` (and what is missing above it) for this user alone; an existing one is left as it is."""
-    path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        try:
+            each.mkdir(mode=DIRECTORY_MODE)
+            each.chmod(DIRECTORY_MODE)  # the umask may have taken more than others' rights
+        except FileExistsError:
+            if not each.is_dir():
+                raise
     return path
 
 
 def private_opener(path: str, flags: int) -> int:
-    """`opener` for `open()`: a new file is readable for this user alone from its first moment."""
-    return os.open(path, flags, FILE_MODE)
+    """`opener` for `open()`: a file is readable for this user alone from its first moment."""
+    descriptor = os.open(path, flags, FILE_MODE)
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, FILE_MODE)
+    return descriptor
 
 
 def write_json(path: Path, value: object) -> None:

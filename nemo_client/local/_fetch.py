@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -85,9 +85,9 @@ async def fetch(url: str, *, private_allowed: bool) -> AsyncIterator[aiohttp.Cli
         timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS, sock_read=FETCH_IDLE_SECONDS)
         resolver = None if private_allowed else _PublicResolver()
         connector = aiohttp.TCPConnector(resolver=resolver)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             try:
-                async with session.get(target, allow_redirects=False) as response:
+                async with session.get(target, allow_redirects=False, proxy=_proxy_of(target)) as response:
                     if response.status not in (301, 302, 303, 307, 308):
                         if response.status != 200:
                             raise ApiError(400, f"The URL answered with HTTP {response.status}")
@@ -98,6 +98,12 @@ async def fetch(url: str, *, private_allowed: bool) -> AsyncIterator[aiohttp.Cli
                 raise ApiError(400, f"The URL could not be fetched ({type(error).__name__})") from None
         target = _checked(str(target.join(URL(location))), private_allowed)
     raise ApiError(400, "The URL redirects too often")
+
+
+def _proxy_of(target: URL) -> str | None:
+    """The system's proxy for `target`. Not by `trust_env`: that would also sign in with what ~/.netrc holds."""
+    proxy = getproxies().get(target.scheme)
+    return proxy if proxy and not proxy_bypass(f"{target.host}:{target.port}") else None
 
 
 def _checked(url: str, private_allowed: bool) -> URL:

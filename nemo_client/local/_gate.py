@@ -7,26 +7,36 @@ through a name of its own that it lets point here (DNS rebinding). Both give the
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
+from typing import Protocol
 
-WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+LOOPBACK = "127.0.0.1"
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\\\s]+))(?::\d{1,5})?")
 
 
-def allowed(headers: Mapping[str, str], configured: str) -> bool:
+class Headers(Protocol):
+    """What aiohttp's headers can do: all values of a name, whatever its case."""
+
+    def getall(self, key: str, default: Sequence[str]) -> Sequence[str]: ...
+
+
+def allowed(headers: Headers, configured: str) -> bool:
     """Whether a request with these headers may be answered by a server told to listen on `configured`."""
-    host = headers.get("Host", "")
-    if not _known_host(_without_port(host), configured.lower()):
+    hosts = headers.getall("Host", [])
+    if len(hosts) != 1 or not _known_host(_without_port(hosts[0]), configured.lower()):
         return False
-    if headers.get("Sec-Fetch-Site", "same-origin") in ("cross-site", "same-site"):
+    if any(site.strip().lower() not in ("same-origin", "none") for site in headers.getall("Sec-Fetch-Site", [])):
         return False
-    origin = headers.get("Origin")
-    return origin is None or origin.lower() == f"http://{host}".lower()
+    return all(origin.lower() == f"http://{hosts[0]}".lower() for origin in headers.getall("Origin", []))
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    """The name or address in a Host header, lower case; empty where it is none."""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def _known_host(name: str, configured: str) -> bool:

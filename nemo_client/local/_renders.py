@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ._accounts import Account
-from ._disk import Owner, private_directory, read_json, replace_file, write_json
+from ._disk import DIRECTORY_MODE, Owner, private_directory, private_opener, read_json, replace_file, write_json
 from ._ledger import Ledger
 from ._replies import ApiError
 from ._settings import Renderer, Settings
@@ -86,7 +86,8 @@ class Renders:
             if len(self._live) >= MAX_WAITING:
                 raise ApiError(429, f"{MAX_WAITING} renders are waiting already")
         try:
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=DIRECTORY_MODE)
+            folder.chmod(DIRECTORY_MODE)
         except FileExistsError:
             raise ApiError(409, "This render id is already used") from None
         record = {
@@ -135,7 +136,8 @@ class Renders:
             job.cancelled.set()
             self._finish(job, error=CANCELLED)
             return dict(job.record)
-        (self._folder(render) / "cancel").touch(mode=0o600)
+        with open(self._folder(render) / "cancel", "wb", opener=private_opener):
+            pass
         return record
 
     def output(self, record: Mapping[str, Any]) -> Path:
@@ -175,6 +177,8 @@ class Renders:
         part = target.with_name(f"part-{target.name}")
         error: str | None = None
         try:
+            with open(part, "wb", opener=private_opener):  # the encoder would make a file that others may read
+                pass
             self._draw(job, part)
             self._wait_for_script(job)
             if not self._cancelled(job):

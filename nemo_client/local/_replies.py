@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ FILE_TOO_LARGE = 4002
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
 MAX_JSON_DEPTH = 100
+BODY_SECONDS = 60.0
 
 # The API answers codes in the envelope, as the HTTP status, or both; this backend does some of each, on purpose.
 HTTP_STATUS = {BAD_TOKEN: 401, NO_SESSION: 404, NO_CREDITS: 200, UNSUPPORTED_FILE: 200, FILE_TOO_LARGE: 413}
@@ -78,11 +80,18 @@ def failure(error: ApiError, *, render: bool) -> JsonReply:
 
 
 async def json_body(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object, bounded in size and in depth (else ApiError 400 or 413)."""
+    """The request's JSON object, bounded in size, depth and time (else ApiError 400, 408 or 413).
+
+    Only as `application/json` (else 415): a form, or a script of another site that was not asked for, cannot send that.
+    """
+    if request.content_type != "application/json":
+        raise ApiError(415, "The request body must be application/json")
     try:
-        raw = await request.read()
+        raw = await asyncio.wait_for(request.read(), BODY_SECONDS)
     except web.HTTPRequestEntityTooLarge:
         raise ApiError(413, f"The request is larger than {MAX_JSON_BYTES} bytes") from None
+    except asyncio.TimeoutError:
+        raise ApiError(408, "The request body did not come in time") from None
     try:
         value = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError):

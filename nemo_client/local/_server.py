@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._accounts import Accounts, new_token
 from ._disk import Owner, private_directory
 from ._faults import Faults
-from ._gate import WILDCARDS, is_loopback
+from ._gate import LOOPBACK, WILDCARDS, is_loopback
 from ._ledger import Ledger
 from ._runs import Runs
 from ._settings import MAX_UPLOAD_BYTES, Renderer, Settings, render_threads
@@ -34,6 +34,14 @@ CLOSE_SECONDS = 10.0
 HANDLER_SECONDS = 0.2
 BACKLOG = 1024
 FILE_THREADS = 8
+MAX_HEADER_BYTES = 8190
+
+_SERVING: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,  # a few kilobytes could be gigabytes; the gate refuses what is compressed
+    "max_line_size": MAX_HEADER_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+}
 
 _log = logging.getLogger("nemo_client.local")
 
@@ -85,7 +93,7 @@ def open(
     """
     settings = Settings(
         directory=private_directory(Path(directory)),
-        host=host,
+        host=host or LOOPBACK,  # an empty one would be every interface
         token=token or new_token(),
         credits=credits,
         anonymous=anonymous,
@@ -186,7 +194,7 @@ class LocalBackend:
             ledger = Ledger(settings.directory, settings.clock)
             api, agent, renders = _services(settings, owner, ledger)
             self._calls = api.calls
-            runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=HANDLER_SECONDS)
+            runner = web.AppRunner(api.application(), shutdown_timeout=HANDLER_SECONDS, **_SERVING)
             stack.callback(renders.close)
             stack.push_async_callback(runner.cleanup)
             stack.push_async_callback(agent.close)

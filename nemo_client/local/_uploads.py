@@ -27,6 +27,10 @@ from ._store import MAX_ASSETS, Asset, SessionRecord, Store, new_asset_id
 
 CHUNK = 256 * 1024
 MAX_FILES = 50
+MAX_FIELDS = 50
+MAX_FIELD_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 2 * 1024**3
+PART_SECONDS = 60.0
 MAX_FILENAME = 120
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f<>:\"|?*]")
@@ -55,6 +59,7 @@ class _Received:
     filename: str
     path: Path
     sha256: str = ""
+    size: int = 0
     media: Media | None = None
 
 
@@ -84,6 +89,8 @@ class Uploads:
                 received.append(item)
                 if len(received) > MAX_FILES:
                     raise ApiError(400, f"One request brings at most {MAX_FILES} files")
+                if sum(each.size for each in received) > MAX_REQUEST_BYTES:
+                    raise ApiError(FILE_TOO_LARGE, f"One request brings at most {MAX_REQUEST_BYTES} bytes")
             if not received:
                 raise ApiError(400, "The request brings no file: name the parts 'files'")
             return await asyncio.to_thread(self._keep, received, session, account)
@@ -92,18 +99,22 @@ class Uploads:
                 item.path.unlink(missing_ok=True)
 
     async def _from_parts(self, request: web.Request) -> AsyncIterator[_Received]:
+        fields = 0
         try:
             reader = await request.multipart()
-            while (part := await reader.next()) is not None:
+            while (part := await asyncio.wait_for(reader.next(), PART_SECONDS)) is not None:
                 if not isinstance(part, aiohttp.BodyPartReader):
                     raise ApiError(400, "Nested multipart bodies are not supported")
                 if part.name != "files":
-                    await part.release()
+                    fields += 1
+                    await _pass_over(part, fields)
                     continue
                 chunks = _read_part(part)
                 yield await self._write(plain_name(part.filename or "file"), chunks)
         except (ValueError, AssertionError, aiohttp.ClientPayloadError, aiohttp.http.HttpProcessingError):
             raise ApiError(400, "The multipart body cannot be read") from None
+        except asyncio.TimeoutError:
+            raise ApiError(408, "The next part of the multipart body did not come in time") from None
 
     async def _from_urls(self, request: web.Request) -> AsyncIterator[_Received]:
         body = await json_body(request)
@@ -128,7 +139,7 @@ class Uploads:
                     raise ApiError(FILE_TOO_LARGE, f"{filename} is larger than {limit} bytes")
                 digest.update(chunk)
                 file.write(chunk)
-        item.sha256 = digest.hexdigest()
+        item.sha256, item.size = digest.hexdigest(), size
         return item
 
     def _keep(self, received: list[_Received], session: str, account: Account) -> list[Asset]:
@@ -159,6 +170,17 @@ class Uploads:
             "duration": media.duration,
             "fps": media.fps,
         }
+
+
+async def _pass_over(part: aiohttp.BodyPartReader, number: int) -> None:
+    """Read a part that is no file of ours to its end, which must not be far."""
+    size = 0
+    while chunk := await part.read_chunk(CHUNK):
+        size += len(chunk)
+        if size > MAX_FIELD_BYTES or number > MAX_FIELDS:
+            raise ApiError(
+                413, f"The request has more than {MAX_FIELDS} other fields, or one of {MAX_FIELD_BYTES} bytes"
+            )
 
 
 async def _read_part(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from multidict import CIMultiDict
 
 from nemo_client.local._gate import allowed, is_loopback
 from tests.local.plain_client import PLAIN, until
@@ -185,7 +186,7 @@ def test_it_listens_on_ipv6(start, connect):
 )
 def test_known_hosts(host, configured, known):
     """This machine's names and the one that was configured; on all interfaces any address, but no name."""
-    assert allowed({"Host": host}, configured) is known
+    assert allowed(CIMultiDict(Host=host), configured) is known
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,17 @@ class Host:
     on_text: Any = None
     client_id: str = "client"
     disable_metadata: bool = False
+    listen: str = "127.0.0.1"
     routes: web.RouteTableDef = field(default_factory=web.RouteTableDef)
     events: list[tuple[str, Any, Any]] = field(default_factory=list)
     hidden: dict[str, Any] = field(default_factory=dict)  # by their kind: PROMPT, EXTRA_PNGINFO
     _context: contextvars.ContextVar[Context | None] = field(
         default_factory=lambda: contextvars.ContextVar("context", default=None)
     )
+
+    @property
+    def args(self) -> types.SimpleNamespace:
+        return types.SimpleNamespace(disable_metadata=self.disable_metadata, listen=self.listen)
 
     def folder(self, name: str) -> str:
         path = self.base / name
@@ -114,7 +119,7 @@ class Host:
         server = types.SimpleNamespace(instance=instance)
         execution_utils = module("comfy_execution.utils", get_executing_context=lambda: host._context.get())
         graph_utils = module("comfy_execution.graph_utils", ExecutionBlocker=Blocker)
-        cli_args = module("comfy.cli_args", args=types.SimpleNamespace(disable_metadata=host.disable_metadata))
+        cli_args = module("comfy.cli_args", args=host.args)
         input_impl = module("comfy_api.input_impl", VideoFromFile=FileVideo)
         util = module(
             "comfy_api.util",

@@ -119,10 +119,13 @@ def test_odd_sound_is_refused(waveform: Any, nodes: Nodes, host: Host) -> None:
     assert caught.value.id in ("audio-shape", "audio-not-finite")
 
 
-@pytest.mark.parametrize("trimmed", [False, True])
-def test_a_video_is_sent_as_it_is_used(trimmed: bool, nodes: Nodes, host: Host) -> None:
-    """Its own file where it is used whole; written out where it was trimmed, so that the trims are kept."""
-    path = write_video(Path(host.folder("somewhere")) / "a.mp4")
+@pytest.mark.parametrize(("trimmed", "place"), [(False, "input"), (True, "input"), (False, "elsewhere")])
+def test_a_video_is_sent_as_it_is_used(trimmed: bool, place: str, nodes: Nodes, host: Host) -> None:
+    """Its own file where it is used whole; written out where it was trimmed, so that the trims are kept.
+
+    And where another node took it from elsewhere: then a video gets out, never the bytes of any file by that name.
+    """
+    path = write_video(Path(host.folder(place)) / "a.mp4")
 
     class Clip(FileVideo):
         written: Path | None = None
@@ -140,7 +143,7 @@ def test_a_video_is_sent_as_it_is_used(trimmed: bool, nodes: Nodes, host: Host) 
     (session,) = host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host), video=clip)
 
     assert session.session_id
-    assert (clip.written is not None) is trimmed
+    assert (clip.written is not None) is (trimmed or place == "elsewhere")
     assert clip.written is None or not clip.written.exists(), "what was written out is gone again"
 
 

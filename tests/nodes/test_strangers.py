@@ -65,7 +65,7 @@ def test_links_and_annotations_lead_nowhere_else(nodes: Nodes, host: Host) -> No
 
 def test_another_machine_is_not_looked_at(pack: Any) -> None:
     """On Windows the look alone would sign in at the machine that the workflow names."""
-    is_share = importlib.import_module(".nodes._host", pack.__name__).is_share
+    is_share = importlib.import_module(".nodes._paths", pack.__name__).is_share
 
     assert is_share(PureWindowsPath(r"\\evil.test\share\a.mp4"))
     assert is_share(PureWindowsPath("//evil.test/share/a.mp4"))
