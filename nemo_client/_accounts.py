@@ -26,6 +26,7 @@ from filelock import Timeout as LockTimeout
 from . import _words
 from ._config import LOCK_SECONDS, Profile, home, lock_failed, lock_of, write_private
 from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
+from ._json import parse
 from ._models import AnonymousToken
 
 logger = logging.getLogger("nemo_client")
@@ -55,7 +56,7 @@ class Token:
 
     def expired(self, now: datetime) -> bool:
         """Whether it is known to have run out."""
-        return self.expires_at is not None and now >= self.expires_at - _EXPIRY_MARGIN
+        return self.expires_at is not None and now + _EXPIRY_MARGIN >= self.expires_at
 
 
 class CredentialStore:
@@ -113,7 +114,7 @@ class CredentialStore:
 
     def _load(self) -> dict[str, object]:
         try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
+            data = parse(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
+from ._given import check_handles
 from ._spans import overall
 
 if TYPE_CHECKING:
@@ -424,6 +425,7 @@ def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[
     @functools.wraps(function)
     async def told(*args: Any, **inputs: Any) -> _T:
         with in_words_of(_language_of(inputs)):
+            check_handles(inputs)
             return await function(*args, **inputs)
 
     return told
