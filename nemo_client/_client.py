@@ -101,7 +101,9 @@ class NemoClient:
                 yield events
 
     async def _no_stream(self, response: httpx.Response) -> NemoError:
-        """What a whole answer in the place of a stream says."""
+        """What a whole answer in the place of a stream says; a stream under another status proves no refusal."""
+        if _is_stream(response):
+            return self._wrong("the message", f"HTTP {response.status_code}")
         try:
             open_envelope(await self.http.read_whole("the message", response), strict=True)
         except SignInError as error:

@@ -314,7 +314,8 @@ def _number(value: object, what: str, *, low: float, high: float, default: float
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise RenderError(f"{what} is not a number")
     if not low <= value <= high:
-        given = str(value)[:20] if abs(value) < 1e15 else "far too large"  # Python refuses to write the longest ones
+        long = isinstance(value, int) and value.bit_length() > 10_000  # Python refuses to write these
+        given = "far too large" if long else str(value)[:20]
         raise RenderError(f"{what} is {given}; the local preview renders {low:g} to {high:g}")
     return float(value)
 
