@@ -42,13 +42,20 @@ class Decoder:
         if self._encoding not in ("", "identity", *ENCODINGS):
             raise Undecodable(self._encoding[:40], known=False)
         self._zlib = zlib.decompressobj(_GZIP if self._encoding == "gzip" else zlib.MAX_WBITS)
-        self._begun = False
+        self._head: bytes | None = b"" if self._encoding == "deflate" else None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The pieces that `data` becomes; raises `Undecodable` for bytes that are not encoded so."""
         if self._encoding in ("", "identity"):
             yield data
             return
+        if self._head is not None:  # two bytes tell whether the wrapping that the name promises is there
+            data = self._head + data
+            self._head = data if len(data) < 2 else None
+            if self._head is not None:
+                return
+            if (data[0] & 15, (data[0] << 8 | data[1]) % 31) != (zlib.DEFLATED, 0):
+                self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
         full = False
         while data or full:
             piece = self._inflated(data)
@@ -61,12 +68,8 @@ class Decoder:
 
     def _inflated(self, data: bytes) -> bytes:
         try:
-            begun, self._begun = self._begun, True
             return self._zlib.decompress(data, PIECE)
         except zlib.error as error:
-            if self._encoding == "deflate" and not begun:  # some leave out the wrapping that the name promises
-                self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
-                return self._inflated(data)
             raise Undecodable(self._encoding, known=True) from error
 
     def _after_end(self) -> bytes:
