@@ -26,6 +26,7 @@ from filelock import Timeout as LockTimeout
 from . import _words
 from ._config import LOCK_SECONDS, Profile, home, lock_failed, lock_of, write_private
 from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
+from ._json import parse
 from ._models import AnonymousToken
 from ._private import tighten
 
@@ -56,7 +57,7 @@ class Token:
 
     def expired(self, now: datetime) -> bool:
         """Whether it is known to have run out."""
-        return self.expires_at is not None and now >= self.expires_at - _EXPIRY_MARGIN
+        return self.expires_at is not None and now + _EXPIRY_MARGIN >= self.expires_at
 
 
 class CredentialStore:
@@ -115,7 +116,7 @@ class CredentialStore:
     def _load(self) -> dict[str, object]:
         tighten(self._path)
         try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
+            data = parse(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except OSError as error:

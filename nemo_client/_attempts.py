@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ._json import MAX_DEPTH, MAX_VALUES, BadJson, parse
 from ._steps import PAID, State, kind_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
+
+_AROUND_DRAFTS: Final = 10
 
 OPEN: Final = (State.PLANNED.value, State.SENT.value, State.UNKNOWN.value)
 
@@ -75,11 +78,29 @@ def columns(attempt: Attempt) -> dict[str, Any]:
     return {
         **values,
         "state": attempt.state.value,
-        "facts": json.dumps(attempt.facts, ensure_ascii=False, allow_nan=False),
+        "facts": facts_text(attempt.facts),
     }
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Facts as a column holds them. A draft may hold halves of characters, which no database takes: escaped."""
+    text = json.dumps(facts, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(facts)
+    return text
+
+
+def facts_of(text: str) -> dict[str, Any]:
+    """The facts that `facts_text` wrote, two drafts with what is around them; `BadJson` for a damaged row."""
+    facts = parse(text, depth=MAX_DEPTH + _AROUND_DRAFTS, values=3 * MAX_VALUES)
+    if not isinstance(facts, dict):
+        raise BadJson("no JSON object")
+    return facts
 
 
 def attempt_of(row: Row[Any]) -> Attempt:
     """The attempt that a row holds."""
     values = dict(row._mapping)
-    return Attempt(**{**values, "state": State(values["state"]), "facts": json.loads(values["facts"])})
+    return Attempt(**{**values, "state": State(values["state"]), "facts": facts_of(values["facts"])})

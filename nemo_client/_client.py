@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
+from ._bounded import Decoder, Undecodable
 from ._config import client_id
 from ._envelope import open_envelope
 from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInError
@@ -100,7 +101,9 @@ class NemoClient:
                 yield events
 
     async def _no_stream(self, response: httpx.Response) -> NemoError:
-        """What a whole answer in the place of a stream says."""
+        """What a whole answer in the place of a stream says; a stream under another status proves no refusal."""
+        if _is_stream(response):
+            return self._wrong("the message", f"HTTP {response.status_code}")
         try:
             open_envelope(await self.http.read_whole("the message", response), strict=True)
         except SignInError as error:
@@ -111,27 +114,20 @@ class NemoClient:
         return self._wrong("the message", "no event stream")
 
     async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
-        """The events; an event that is too large ends them, but not the reading, which keeps the run going."""
-        decoder = SseDecoder()
-        too_large: EventTooLarge | None = None
-        async for chunk in response.aiter_bytes():
+        """The events; what cannot be read ends them, but not the reading, which keeps the run going."""
+        reader = _EventReader(response.headers.get("content-encoding", ""))
+        async for chunk in response.aiter_raw():
             yield Heartbeat()
-            try:
-                for data in [] if too_large else decoder.feed(chunk):
-                    for event in parse_event(data):
-                        yield event
-            except EventTooLarge as error:
-                too_large = error
-        try:
-            for data in [] if too_large else decoder.close():
-                for event in parse_event(data):
-                    yield event
-        except EventTooLarge as error:
-            too_large = error
-        if too_large is not None:
+            for event in reader.feed(chunk):
+                yield event
+        for event in reader.close():
+            yield event
+        if isinstance(reader.trouble, Undecodable):
+            raise ConnectionBroken("answer-broken", host=self.http.host, call="the message") from reader.trouble
+        if reader.trouble is not None:
             raise ConnectionBroken(
                 "answer-too-large", host=self.http.host, call="the message", limit=MAX_EVENT_BYTES
-            ) from too_large
+            ) from reader.trouble
 
     async def state(self, session_id: str) -> State:
         """The newest state of a session: draft, media, analyses."""
@@ -195,6 +191,37 @@ class NemoClient:
 
     def _wrong(self, call: str, reason: str) -> BadAnswer:
         return BadAnswer("answer-wrong-shape", host=self.http.host, call=call, reason=reason)
+
+
+class _EventReader:
+    """Bytes of a stream to events, until there is `trouble`: then nothing more is read into them."""
+
+    def __init__(self, encoding: str) -> None:
+        self.trouble: EventTooLarge | Undecodable | None = None
+        self._decoder = SseDecoder()
+        try:
+            self._plain = Decoder(encoding)
+        except Undecodable as error:
+            self.trouble = error
+
+    def feed(self, chunk: bytes) -> Iterator[AgentEvent]:
+        if self.trouble is not None:
+            return
+        try:
+            for piece in self._plain.feed(chunk):
+                for data in self._decoder.feed(piece):
+                    yield from parse_event(data)
+        except (EventTooLarge, Undecodable) as error:
+            self.trouble = error
+
+    def close(self) -> Iterator[AgentEvent]:
+        if self.trouble is not None:
+            return
+        try:
+            for data in self._decoder.close():
+                yield from parse_event(data)
+        except EventTooLarge as error:
+            self.trouble = error
 
 
 def _is_stream(response: httpx.Response) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import tempfile
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ._addresses import is_loopback, place_of
 from ._errors import DiskError, InputError
+from ._json import BadJson, parse
 from ._lookalikes import looks_like
 from ._private import another_users, private_folder, private_handle
 
@@ -188,9 +188,11 @@ def _cloud() -> Profile:
 def profiles_file(path: Path) -> dict[str, Any]:
     """What `profiles.json` holds: `profiles` by name, and `default`, a name; an `InputError` where it is broken."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {"profiles": {}}
+    except BadJson as error:
+        raise InputError("profile-broken", name="*", file=path.name, reason=str(error)) from error
     except (OSError, ValueError) as error:
         raise InputError("profile-broken", name="*", file=path.name, reason=type(error).__name__) from error
     if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
@@ -299,13 +301,25 @@ def platform(installed: Path | None = None) -> str:
 _SECRETS: Final = (
     re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]+"),
     re.compile(r"\b((?:nmv|clm)_)[A-Za-z0-9._-]+"),
-    re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*"),
     re.compile(r"(https?://)[^\s/@\"'<>]+@"),
 )
+# Matches addresses without a query, too, so that a text which is one long run of addresses stays linear.
+_ADDRESS: Final = re.compile(r"(https?://[^\s\"'<>?#]+)([?#][^\s\"'<>]*)?")
 
 
 def redact(text: str) -> str:
     """`text` without tokens, claim tokens, user-info and the query strings of URLs (which can be signatures)."""
+    text = _ADDRESS.sub(lambda found: f"{found[1]}…" if found[2] else found[1], text)
     for pattern in _SECRETS:
         text = pattern.sub(r"\1…", text)
     return text
+
+
+SENTENCE_CHARACTERS: Final = 300
+_SHOWN_FROM: Final = 10_000
+
+
+def shown(text: str, most: int = SENTENCE_CHARACTERS) -> str:
+    """Words of the backend's as they stand in a sentence of ours: redacted, printable, on one line, clipped."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[:_SHOWN_FROM]).split())
+    return redact(line)[:most]

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ._config import ensure_home
 from ._errors import DiskError
+from ._json import BadJson
 from ._private import FILE_MODE, tighten
 from ._schema import MIGRATIONS, migrate, version
 
@@ -80,6 +81,8 @@ class Database:
         except (KeyError, TypeError, ValueError) as error:
             if self.too_new:  # what rows hold by then is not known here
                 raise self.newer() from error
+            if isinstance(error, BadJson):
+                raise DiskError("journal-unusable", path=self._name, reason="a row of it is damaged") from error
             raise
 
     def newer(self) -> DiskError:

@@ -6,19 +6,22 @@ some come bare. Codes arrive in the envelope with HTTP 200, or as the HTTP statu
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ._config import redact
+from ._config import SENTENCE_CHARACTERS, shown
 from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
+from ._json import BadJson, parse
 from ._words import FORMATS
 
-REASON_CHARACTERS: Final = 300
+REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_DIGITS: Final = re.compile(r"-?[0-9]{1,11}")
+_WELL: Final = frozenset({"", "ok", "success"})
+_NO: Final = (False, "false", "False")  # 0, too
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
@@ -44,13 +47,14 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
         raise _bad("answer-moved", answer)
     body = _parse(answer, strict)
     if isinstance(body, Mapping):
-        code = _number(body.get("code"))
+        said = body.get("code")
+        code = _code(said)
+        if code is None and said is not None and answer.status < 300:
+            raise _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
             raise _refusal(answer, code, body)
-        if body.get("success") is False:
-            raise _refusal(
-                answer, answer.status if answer.status >= 400 else _number(body.get("error_code")) or 0, body
-            )
+        if body.get("success") in _NO:
+            raise _refusal(answer, answer.status if answer.status >= 400 else _code(body.get("error_code")) or 0, body)
     if answer.status >= 400:
         raise _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
     if answer.status >= 300:
@@ -64,8 +68,8 @@ def _parse(answer: Answer, strict: bool) -> Any:
     if answer.status == 204 or (not answer.body and answer.status < 300):
         return None
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+        return parse(answer.body)
+    except BadJson as error:
         html = _is_page(answer)
         if answer.status in _STATUS_CODES and not strict:
             return {}
@@ -112,16 +116,19 @@ def _reason(body: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping):
             value = value.get("message")
         if isinstance(value, str) and value.strip():
-            return redact(" ".join(value.split()))[:REASON_CHARACTERS]
+            return shown(value, REASON_CHARACTERS)
     return ""
 
 
-def _number(value: object) -> int | None:
-    """A code as the wire has it: an int, or digits in a string."""
+def _code(value: object) -> int | None:
+    """A code as the wire has it: a whole number of any spelling, or a word for success."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.strip().lstrip("-").isdigit() and len(value) < 12:
+    if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return 0 if word in _WELL else int(word) if _DIGITS.fullmatch(word) else None
     return None

@@ -5,8 +5,8 @@ Three stages, each usable alone:
     bytes --SseDecoder--> payloads (str) --parse_event--> AgentEvent ... --_turn.Turn--> what the turn came to
 
 The stream speaks two dialects, agent events (`content.parts`) and typed events (`type`); which one is decided
-event by event. Nothing here raises on what the backend says: what cannot be read is `Unknown`. The one exception
-is `EventTooLarge`, the bound on memory.
+event by event. Nothing here raises on what the backend says: what cannot be read is `Unknown`, and so is JSON
+beyond the limits of `_json`. The one exception is `EventTooLarge`, the bound on memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._json import BadJson, parse
+
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """The largest event (and the longest single line) that a decoder keeps, in bytes."""
-
-MAX_DEPTH = 200
-"""How deeply the JSON of one event may be nested; a deeper one is `Unknown`."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -235,30 +234,11 @@ _ENVELOPE = frozenset({"content", "actions", "partial", "turnComplete", "invocat
 
 
 def _loads(data: str) -> Any:
-    """The JSON value, or None for what is no JSON or is nested too deeply."""
+    """The JSON value, or None for what is no JSON or beyond its limits."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        return parse(data)
+    except BadJson:
         return None
-    # Brackets bound the depth from above, so the walk is rare.
-    if data.count("{") + data.count("[") > MAX_DEPTH and _too_deep(value):
-        return None
-    return value
-
-
-def _too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        if not below:
-            return False
-        level = below
-    return True
 
 
 def _failure(value: dict[str, Any]) -> StreamFailure | None:

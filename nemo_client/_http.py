@@ -22,18 +22,23 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from ._accounts import TokenSource
+from ._bounded import Undecodable, decoded, within
 from ._config import SKILL, VERSION, Profile, platform
 from ._envelope import Answer, open_envelope
-from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._errors import BadAnswer, ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
 from ._network import Road, Transport
 from ._retry import retry_pause
 from ._tunnels import CUT, causes, plain_reason
 
 logger = logging.getLogger("nemo_client")
 
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 CONNECT_SECONDS: Final = 15.0
 READ_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 180.0
+"""How long one call may take, besides its own body."""
+SLOWEST_UPLOAD: Final = 16 * 1024
+"""Bytes a second; a body that is sent more slowly is given up."""
 STREAM_IDLE_SECONDS: Final = 180.0
 CALLS_AT_ONCE: Final = 16
 UPLOADS_AT_ONCE: Final = 4
@@ -195,25 +200,34 @@ class Http:
         return self._pooled
 
     async def _exchange(self, name: str, request: httpx.Request) -> Answer:
-        """Send, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
+        """Send, and read the whole answer: MAX_ANSWER_BYTES of it at the most, and for a bounded time."""
+        seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
         with quietly():
             try:
-                response = await self._client().send(request, stream=True)
-                try:
-                    return await self.read_whole(name, response)
-                finally:
-                    await response.aclose()
+                return await within(seconds, self._sent(name, request))
+            except asyncio.TimeoutError as error:
+                raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
             except httpx.HTTPError as error:
                 raise transport_error(error, name, self.host, body_started=True) from error
+
+    async def _sent(self, name: str, request: httpx.Request) -> Answer:
+        response = await self._client().send(request, stream=True)
+        try:
+            return await self.read_whole(name, response)
+        finally:
+            await response.aclose()
 
     async def read_whole(self, name: str, response: httpx.Response) -> Answer:
         """A whole answer in bounded memory."""
         self._note_date(response.headers.get("date"))
         body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
+        try:
+            async for piece in decoded(response):
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
+        except Undecodable as error:
+            raise undecodable(error, name, self.host) from error
         kind = response.headers.get("content-type", "").lower()
         return Answer(name, self.host, response.status_code, kind, bytes(body), _seconds(response.headers))
 
@@ -269,7 +283,7 @@ class _Watched(httpx.AsyncByteStream):
 
 def segment(value: str) -> str:
     """`value` as one segment of a path; ids come from the backend and must not change the path."""
-    if not value or len(value) > 512 or value in (".", ".."):
+    if not value or len(value) > 512 or value in (".", "..") or not value.isprintable():
         raise InputError("value", name="id", value=value[:80], expected="an id of 1 to 512 characters")
     return quote(value, safe="")
 
@@ -287,6 +301,13 @@ def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_starte
             return ConnectError("connect-tls", **facts)
         return ConnectError("connect-refused", **facts)
     return ConnectionBroken("answer-timeout" if isinstance(error, httpx.TimeoutException) else "answer-broken", **facts)
+
+
+def undecodable(error: Undecodable, call: str, host: str) -> NemoError:
+    """An answer in an encoding that nobody asked for, or damaged on the way."""
+    if error.known:
+        return ConnectionBroken("answer-broken", host=host, call=call)
+    return BadAnswer("answer-wrong-shape", host=host, call=call, reason=f"it is encoded as {error.encoding}")
 
 
 def _seconds(headers: httpx.Headers) -> float | None:

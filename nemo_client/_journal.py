@@ -8,7 +8,6 @@ transaction spans the network, and all of it runs on a thread of its own, so tha
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
+from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns, facts_of, facts_text
 from ._database import Database, clock
 from ._errors import DiskError, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
@@ -352,7 +351,7 @@ class Journal:
             "host": self._owner.host,
             "path": str(path),
             "delivered": self._wall(),
-            "facts": json.dumps(facts, ensure_ascii=False),
+            "facts": facts_text(facts),
         }
         with self._database.writing() as connection:
             connection.execute(DELIVERIES.insert().values(**values))
@@ -365,7 +364,7 @@ class Journal:
             .order_by(DELIVERIES.c.id.desc())
         )
         with self._database.reading() as connection:
-            return [Delivery(Path(row.path), row.delivered, json.loads(row.facts)) for row in connection.execute(query)]
+            return [Delivery(Path(row.path), row.delivered, facts_of(row.facts)) for row in connection.execute(query)]
 
     def _hide(self, key: str) -> None:
         with self._database.writing() as connection:

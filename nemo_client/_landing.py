@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Numbering = Literal["always", "on collision"]
 _MAX_TRIES: Final = 100_000
 _FIRST_PACKETS: Final = 64
+MAX_FRAME_PIXELS: Final = 8192 * 4352
+"""The largest picture of a video that is decoded; larger ones take a gigabyte each."""
 _ROUNDING_SECONDS: Final = 0.25
 # A play list in the place of a video must neither reach out nor name other files here.
 LOCAL_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
@@ -243,8 +245,7 @@ def check_video(path: Path) -> Checked:
     try:
         with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
-            if getattr(stream, "codec_context", None) is None:  # some releases of PyAV crash on decoding without one
-                raise ValueError("no decoder")
+            _bound(stream)
             seen = _walk(container, stream)
             gap = _missing_seconds(container, stream, seen)
             length = container.duration / av.time_base if container.duration else 0.0
@@ -258,6 +259,15 @@ def check_video(path: Path) -> Checked:
     if gap > 0 or not _whole_by_its_frame(path, kind, size):
         raise RenderFailed("video-broken", reason="its end is missing")
     return Checked(file_digest(path), size, width, height, length, rate)
+
+
+def _bound(stream: VideoStream) -> None:
+    """Judge the size that the file tells, and let the decoder refuse what turns out larger."""
+    if getattr(stream, "codec_context", None) is None:  # some releases of PyAV crash on decoding without one
+        raise ValueError("no decoder")
+    if stream.width * stream.height > MAX_FRAME_PIXELS:
+        raise ValueError("too large")
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
 
 
 @dataclass
@@ -318,6 +328,7 @@ def last_frame(path: Path) -> npt.NDArray[np.uint8]:
         with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            _bound(stream)
             if stream.duration and stream.duration > 0:
                 with contextlib.suppress(av.FFmpegError):
                     container.seek((stream.start_time or 0) + stream.duration, stream=stream, backward=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ._config import redact
 from ._confined import open_file
@@ -50,7 +51,8 @@ _MIME: Final = {
 _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 _CONVERTED: Final = frozenset({"heic", "heif", "bmp", "tif", "tiff"})
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # not what starts other programs, as EPS does
-_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError)
+# What Pillow and its plugins raise for damage; `ValueError` and `TypeError` come from odd tags.
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, OverflowError)
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -147,8 +149,7 @@ def _plain(pixels: Pixels) -> Pixels:
     height, width, channels = pixels.shape
     if height < 1 or width < 1:
         raise InputError("image-empty")
-    if height * width > MAX_PIXELS:
-        raise InputError("image-too-large", width=width, height=height, limit=MAX_PIXELS // 1_000_000)
+    _check_pixels(width, height)
     if channels == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if channels == 4 and bool((pixels[..., 3] == 255).all()):
@@ -241,16 +242,21 @@ def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
         image = opener()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
-    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
+            raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
         raise InputError("not-an-image", name=path.name) from error
-    except OSError as error:
-        if error.errno is None:  # Pillow's own complaint about the content
-            raise InputError("not-an-image", name=path.name) from error
-        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
-    if image.width * image.height > MAX_PIXELS:
+    try:
+        _check_pixels(image.width, image.height)
+    except InputError:
         image.close()
-        raise InputError("image-too-large", width=image.width, height=image.height, limit=MAX_PIXELS // 1_000_000)
+        raise
     return image
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError("image-too-large", width=width, height=height, limit=MAX_PIXELS // 1_000_000)
 
 
 def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
@@ -262,6 +268,7 @@ def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
     def opener() -> Image.Image:
         try:
             picture: Any = pillow_heif.open_heif(file)
+            _check_pixels(*picture.size)  # it decodes at once
             image: Image.Image = picture.to_pillow()
         except (RuntimeError, LookupError) as error:  # how it tells some kinds of damage
             raise ValueError(str(error)) from error

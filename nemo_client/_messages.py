@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from . import _drafts
 from ._attempts import Attempt
-from ._config import redact
+from ._config import shown
 from ._desk import Desk
 from ._errors import (
     Cancelled,
@@ -323,11 +323,11 @@ class Messenger:
 
     async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
         """An error inside the stream: one read of state and balance is enough to report."""
-        reason = redact(" ".join(str(getattr(turn.failure, "message", "")).split()))[:300] or "?"
+        reason = shown(str(getattr(turn.failure, "message", ""))) or "?"
         attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
-        shown = await self._settler.found(attempt, baseline, turn.reply)
-        if shown is not None:
-            return shown
+        done = await self._settler.found(attempt, baseline, turn.reply)
+        if done is not None:
+            return done
         money = await self._settler.money(attempt, baseline)
         taken = bool(money.spent) and money.certainty == "exact"
         self._settler.later(attempt, message, baseline)

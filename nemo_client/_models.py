@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+MAX_CREDITS: Final = 1e12
+"""No balance has more, and sums of such numbers stay exact to the credit."""
+
+MAX_ID_CHARACTERS: Final = 512
 
 
 class Wire(BaseModel):
@@ -37,6 +42,13 @@ class AnonymousToken(Wire):
     user_id: str = ""
     expires_at: AwareDatetime | None = None
 
+    @field_validator("user_id", mode="before")
+    @classmethod
+    def _plain_id(cls, value: object) -> object:
+        """An odd one must not cost the token either."""
+        fits = isinstance(value, str) and len(value) <= MAX_ID_CHARACTERS and value.isprintable()
+        return value if fits or (isinstance(value, int) and not isinstance(value, bool)) else ""
+
     @field_validator("expires_at", mode="before")
     @classmethod
     def _aware(cls, value: object) -> datetime | None:
@@ -53,7 +65,7 @@ class AnonymousToken(Wire):
 class Session(Wire):
     """A session: one project at the backend."""
 
-    session_id: str = Field(min_length=1, max_length=512)
+    session_id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
     task_id: str = ""
     user_id: str = ""
 
@@ -93,7 +105,7 @@ class State(Wire):
     @classmethod
     def _lift(cls, data: object) -> object:
         """`data.state.…` beside `data.session_id` become one flat model; `raw` keeps the inner state whole."""
-        if not isinstance(data, Mapping) or "raw" in data:
+        if not isinstance(data, Mapping):
             return data
         state = data.get("state")
         outer = {key: data[key] for key in ("session_id", "task_id", "task_name") if isinstance(data.get(key), str)}
@@ -103,12 +115,26 @@ class State(Wire):
         return {**known, **outer, "raw": dict(state or {})}
 
 
-class Credits(Wire):
-    """The balance of an account, in credits, below zero where it is overdrawn; `frozen` is reserved by running work."""
+def _no_truth(value: object) -> object:
+    """JSON's true is no number of credits."""
+    if isinstance(value, bool):
+        raise ValueError("no number")
+    return value
 
-    available: float = Field(allow_inf_nan=False)
-    frozen: float = Field(default=0, allow_inf_nan=False)
-    total: float = Field(default=0, allow_inf_nan=False)
+
+_Amount = Annotated[float, BeforeValidator(_no_truth)]
+
+
+class Credits(Wire):
+    """The balance of an account, in credits, below zero where it is overdrawn; `frozen` is reserved by running work.
+
+    A number in a string is one; what is none, or none that a balance can be, makes the whole answer invalid: money is
+    never guessed.
+    """
+
+    available: _Amount = Field(ge=-MAX_CREDITS, le=MAX_CREDITS, allow_inf_nan=False)
+    frozen: _Amount = Field(default=0, ge=0, le=MAX_CREDITS, allow_inf_nan=False)
+    total: _Amount = Field(default=0, ge=-MAX_CREDITS, le=MAX_CREDITS, allow_inf_nan=False)
 
     @property
     def held(self) -> float:

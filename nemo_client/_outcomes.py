@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _drafts
 from ._attempts import Attempt
-from ._config import redact
+from ._config import shown
 from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, ResultUnknown
 from ._handles import SessionHandle
 from ._models import Credits
@@ -77,6 +77,6 @@ def ended(attempt: Attempt) -> NemoError:
     if attempt.facts.get("error") == "result-none":
         return NothingMade("result-none")
     sure = money.spent == 0 or money.certainty == "exact"
-    reply = redact(" ".join(str(attempt.facts.get("reply") or "…").split()))[:500]
+    reply = shown(str(attempt.facts.get("reply") or "…"), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
     return NothingMade("nothing-made", charged=taken, reply=reply)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ._attempts import Attempt, attempt_of
+from ._attempts import Attempt, attempt_of, facts_of
 from ._schema import AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED
 from ._steps import PAID, State, kind_of
 
@@ -163,7 +162,7 @@ def media_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[
     for some in _portions([key for key in before if kind_of(key) == "upload"]):
         query = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.facts).where(ATTEMPTS.c.key.in_(some))
         rows = connection.execute(query.order_by(ATTEMPTS.c.number))
-        media.update((row.key, json.loads(row.facts).get("media", [])) for row in rows)
+        media.update((row.key, facts_of(row.facts).get("media", [])) for row in rows)
     return {key: [each for step in _back(key, before) for each in media.get(step, ())] for key in keys}
 
 

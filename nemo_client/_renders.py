@@ -17,6 +17,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from ._attempts import Attempt
+from ._config import shown
 from ._desk import Desk
 from ._errors import (
     ApiError,
@@ -283,7 +284,7 @@ class Renderer:
                 self._habits.learn(pace, elapsed)
                 return job
             if job.status in ("failed", "cancelled"):
-                raise RenderFailed("render-failed", reason=job.error or job.status)
+                raise RenderFailed("render-failed", reason=shown(job.error) or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
             pace.fair, pace.quickest = self._fair_pauses()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import BinaryIO, Final
 import httpx
 
 from ._addresses import LIVABLE, Kind, is_host, is_loopback, kind_of, literal
+from ._bounded import Undecodable, decoded, within
 from ._envelope import Answer, open_envelope
-from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
-from ._http import Sleep, new_client, quietly, transport_error
+from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed, TransportError
+from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, transport_error, undecodable
 from ._network import MOVED, foreign
 from ._retry import FINAL
 
@@ -26,6 +28,9 @@ AT_ONCE: Final = 256 * 1024
 MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
 DOWNLOAD_TRIES: Final = 6
 DOWNLOAD_IDLE_SECONDS: Final = 60.0
+DOWNLOAD_SECONDS: Final = 15 * 60.0
+SLOWEST_DOWNLOAD: Final = 16 * 1024
+"""Bytes a second: a download that is slower than this for DOWNLOAD_SECONDS in all is given up."""
 REDIRECTS: Final = 5
 
 OnBytes = Callable[[int, int | None], None]
@@ -120,6 +125,7 @@ class _Progress:
     """How far a download is, and what it may be continued against."""
 
     have: int = 0
+    moved: int = 0  # in all tries
     total: int | None = None
     validator: str = ""
 
@@ -141,6 +147,7 @@ class Download:
         headers: Callable[[], Awaitable[dict[str, str]]] | None = None,
         on_bytes: OnBytes | None = None,
         sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
         idle_seconds: float = DOWNLOAD_IDLE_SECONDS,
         limit: int = MAX_DOWNLOAD_BYTES,
     ) -> None:
@@ -156,6 +163,8 @@ class Download:
         self._headers = headers
         self._on_bytes = on_bytes
         self._sleep = sleep
+        self._clock = clock
+        self._started = clock()
         self._state = _Progress()
         self._host = httpx.URL(url).host
 
@@ -170,6 +179,7 @@ class Download:
                         await self._once(client)
                     return self._state.have
                 except (ConnectionBroken, httpx.HTTPError) as error:
+                    self._check_pace(error)
                     idle_tries = 1 if self._state.have > before else idle_tries + 1
                     told = error if isinstance(error, NemoError) else self._told(error)
                     if idle_tries >= DOWNLOAD_TRIES or told.id in FINAL:
@@ -180,6 +190,12 @@ class Download:
 
     def _told(self, error: httpx.HTTPError) -> NemoError:
         return transport_error(error, "the download", self._host, body_started=True)
+
+    def _check_pace(self, broken: Exception | None = None) -> None:
+        """Raise what is told of a download that trickles and never ends, whatever it is cut into."""
+        state = self._state
+        if self._clock() - self._started > DOWNLOAD_SECONDS + state.moved / SLOWEST_DOWNLOAD:
+            raise TransportError("answer-timeout", host=self._host, call="the download") from broken
 
     async def _once(self, client: httpx.AsyncClient) -> None:
         state = self._state
@@ -218,10 +234,14 @@ class Download:
         if self._headers is None or "json" not in kind:
             return
         body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > CHUNK:
-                break
+        try:
+            async for chunk in decoded(response):
+                body += chunk
+                self._check_pace()
+                if len(body) > CHUNK:
+                    break
+        except Undecodable as error:
+            raise undecodable(error, "the download", self._host) from error
         open_envelope(Answer("the download", self._host, response.status_code, kind, body))
         raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
 
@@ -239,6 +259,8 @@ class Download:
             async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
                 _put(file, chunk, self._target)
                 state.have += len(chunk)
+                state.moved += len(chunk)
+                self._check_pace()
                 allowed = self._limit if state.total is None else state.total
                 if state.have > allowed:
                     raise RenderFailed("answer-too-large", host=self._host, call="the download", limit=allowed)
@@ -253,13 +275,19 @@ class Download:
         own = await self._headers() if self._headers else {}
         for hop in range(REDIRECTS + 1):
             request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
-            response = await client.send(request, stream=True)
+            response = await self._answered(client, request)
             location = response.extensions.get(MOVED, "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response
             await response.aclose()
             url = check_url(_joined(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
         raise RenderFailed("download-foreign", reason="too many redirects")
+
+    async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        try:
+            return await within(ANSWER_SECONDS, client.send(request, stream=True))
+        except asyncio.TimeoutError as error:
+            raise ConnectionBroken("answer-timeout", host=self._host, call="the download") from error
 
 
 def _read_more_at_once(response: httpx.Response) -> None:

@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Final
 
-from ._events import AgentEvent, StateDelta, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
+from ._events import AgentEvent, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
 from ._phrases import AFTER_NOISE, NOISE
+
+MAX_REPLY_CHARACTERS: Final = 1_000_000
+"""What is kept of an answer; a stream can go on for a quarter of an hour."""
+
+MAX_CALLS: Final = 1000
+"""How many calls of tools are kept, and as many open ones; more open ones are one that never closes."""
+
+MAX_NAME_CHARACTERS: Final = 200
 
 _UNFINISHED = frozenset({"pending", "queued", "submitted", "processing", "running", "in_progress"})
 
 
 class Turn:
-    """One answer of the agent, folded from its events; readable at any time, also after a broken stream.
+    """One answer of the agent, folded from its events in bounded memory; readable also after a broken stream.
+
+    What an event tells of the state is not kept: the state itself is read afterwards.
 
     Attributes:
         tools: the names of the tools called, in order.
         failure: the first failure that the stream reported, or None.
-        state_delta: all state deltas merged; the last value of a key wins.
         ended: whether the agent said that its turn is complete.
     """
 
     def __init__(self) -> None:
         self.tools: list[str] = []
         self.failure: StreamFailure | None = None
-        self.state_delta: dict[str, Any] = {}
         self.ended = False
         self._texts: list[str] = []  # whole texts
         self._pieces: list[str] = []  # pieces that no whole text has repeated yet
         self._length = 0  # of the pieces
+        self._whole = 0  # characters of the whole texts
         self._open: list[ToolCall] = []
+        self._beyond: tuple[ToolCall, ...] = ()  # what was opened when too many were
 
     @property
     def reply(self) -> str:
         """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
         texts = [*self._texts, _joined(self._pieces)]
         reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
-        return _without_noise(whole_characters(reply))
+        return _without_noise(_CONTROLS.sub("", whole_characters(reply))[:MAX_REPLY_CHARACTERS])
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
         """The calls that have no result yet, oldest first."""
-        return tuple(self._open)
+        return (*self._open, *self._beyond)
 
     def add(self, event: AgentEvent) -> None:
         """Take the next event of the turn."""
@@ -53,14 +64,14 @@ class Turn:
         elif isinstance(event, ToolResult):
             self._end_pieces()
             self._close_call(event)
-        elif isinstance(event, StateDelta):
-            self.state_delta.update(event.delta)
         elif isinstance(event, StreamFailure):
             self.failure = self.failure or event
         elif isinstance(event, TurnEnd):
             self.ended = True
 
     def _add_text(self, event: Text) -> None:
+        if not event.text or self._whole + self._length > MAX_REPLY_CHARACTERS:
+            return
         if event.partial:
             repeats = len(self._pieces) > 1 and len(event.text) == self._length
             if not (repeats and event.text == "".join(self._pieces)):
@@ -74,7 +85,11 @@ class Turn:
             self._set_pieces("")
         else:
             self._end_pieces()
-        self._texts.append(event.text)
+        self._keep(event.text)
+
+    def _keep(self, text: str) -> None:
+        self._texts.append(text)
+        self._whole += len(text)
 
     def _set_pieces(self, rest: str) -> None:
         self._pieces = [rest] if rest else []
@@ -83,25 +98,31 @@ class Turn:
     def _end_pieces(self) -> None:
         """What was said before a tool is a paragraph of its own, repeated by a whole text or not."""
         if self._pieces:
-            self._texts.append(_joined(self._pieces))
+            self._keep(_joined(self._pieces))
             self._set_pieces("")
 
     def _add_call(self, call: ToolCall) -> None:
         self._end_pieces()
+        call = replace(call, id=call.id[:MAX_NAME_CHARACTERS], name=call.name[:MAX_NAME_CHARACTERS], args={})
         for index, known in enumerate(self._open):
             if call.id and known.id == call.id:
                 self._open[index] = call
                 return
-        self._open.append(call)
-        self.tools.append(call.name)
+        if len(self._open) < MAX_CALLS:
+            self._open.append(call)
+        else:
+            self._beyond = (call,)
+        if len(self.tools) < MAX_CALLS:
+            self.tools.append(call.name)
 
     def _close_call(self, result: ToolResult) -> None:
         """By id; where one of the two has none, by name, the oldest first.
 
         A long-running call whose answer has a status such as "pending" stays open: the answer is its ticket.
         """
-        match = [call for call in self._open if call.id and call.id == result.id] or [
-            call for call in self._open if call.name == result.name and not (call.id and result.id)
+        own, name = result.id[:MAX_NAME_CHARACTERS], result.name[:MAX_NAME_CHARACTERS]
+        match = [call for call in self._open if call.id and call.id == own] or [
+            call for call in self._open if call.name == name and not (call.id and own)
         ]
         if not match:
             return
@@ -123,6 +144,7 @@ def _joined(pieces: list[str]) -> str:
     return "".join(out)
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
 _SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 _NOISE_WINDOW = 600
 

@@ -6,7 +6,6 @@ evidence and uploads go KEEP_DAYS after delivery, never while a step that needs 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ._attempts import OPEN
+from ._attempts import OPEN, facts_of, facts_text
 from ._config import write_private
 from ._database import Database, clock
 from ._errors import DiskError
@@ -128,10 +127,10 @@ def _forget_facts(connection: Connection, key: str) -> None:
     gone = {"baseline", "reply"} if connection.execute(shown).first() else {"baseline", "reply", "draft"}
     rows = connection.execute(sa.select(ATTEMPTS.c.id, ATTEMPTS.c.facts).where(ATTEMPTS.c.key == key)).all()
     for row in rows:
-        facts: dict[str, Any] = json.loads(row.facts)
+        facts: dict[str, Any] = facts_of(row.facts)
         kept = {name: value for name, value in facts.items() if name not in gone}
         if kept != facts:
-            text = json.dumps(kept, ensure_ascii=False)
+            text = facts_text(kept)
             connection.execute(ATTEMPTS.update().where(ATTEMPTS.c.id == row.id).values(facts=text))
 
 
@@ -218,5 +217,5 @@ def _names(connection: Connection, keys: set[str]) -> set[str]:
     for key in keys:
         if kind_of(key) == "upload":
             for facts in connection.execute(sa.select(ATTEMPTS.c.facts).where(ATTEMPTS.c.key == key)).scalars():
-                found.update(str(entry[1]) for entry in json.loads(facts).get("media", []))
+                found.update(str(entry[1]) for entry in facts_of(facts).get("media", []))
     return found

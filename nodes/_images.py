@@ -64,7 +64,11 @@ def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:
 
     Raises `InputError` for another shape.
     """
-    waveform, rate = _array(audio["waveform"]), int(audio["sample_rate"])
+    try:
+        given, rate = audio["waveform"], int(audio["sample_rate"])
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
+        raise InputError("audio-shape", shape=type(audio).__name__, rate="?") from error
+    waveform = _array(given)
     if waveform.ndim != 3 or waveform.size == 0:
         raise InputError("audio-shape", shape="x".join(str(side) for side in waveform.shape), rate=rate)
     return waveform[0], rate
@@ -72,7 +76,10 @@ def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:
 
 def _batch(image: Any) -> list[Callable[[], Pixels]]:
     """What reads each picture of a batch; a batch that is none stands for one picture that cannot be read."""
-    array = _array(image)
+    try:
+        array = _array(image)
+    except InputError as error:
+        return [partial(_refused, error)]
     if array.ndim == 3:
         array = array[None]
     shape = "x".join(str(side) for side in array.shape)
@@ -88,7 +95,16 @@ def _refused(error: InputError) -> Pixels:
 
 
 def _array(tensor: Any) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = tensor.detach().cpu().float().numpy()
+    """The values of a tensor of fractions, or of yes and no. Bytes are refused: 0..255 would all come out white."""
+    if not callable(getattr(tensor, "is_floating_point", None)):
+        raise InputError("no-tensor", given=type(tensor).__name__)
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.is_floating_point() and kind != "bool":
+        raise InputError("tensor-kind", given=kind)
+    try:
+        array: npt.NDArray[np.float32] = tensor.detach().cpu().float().numpy()
+    except (NotImplementedError, TypeError) as error:  # without memory of its own, or laid out in another way
+        raise InputError("no-tensor", given=type(tensor).__name__) from error
     return array
 
 
@@ -118,7 +134,10 @@ def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
 
 def _alphas(mask: Any) -> list[Callable[[], Pixels | None]]:
     """What reads the alpha channel of each mask: None where all is opaque."""
-    array = _array(mask)
+    try:
+        array = _array(mask)
+    except InputError as error:
+        return [partial(_refused, error)]
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:

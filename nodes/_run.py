@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
+from ._given import check_handles
 from ._spans import overall
 
 if TYPE_CHECKING:
@@ -424,21 +425,10 @@ def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[
     @functools.wraps(function)
     async def told(*args: Any, **inputs: Any) -> _T:
         with in_words_of(_language_of(inputs)):
-            _check_handles(inputs)
+            check_handles(inputs)
             return await function(*args, **inputs)
 
     return told
-
-
-def _check_handles(inputs: Mapping[str, Any]) -> None:
-    """An `InputError` for an auth or a session that no node made: API JSON can hold anything in the place of a link."""
-    from ..nemo_client import InputError
-
-    for name in ("auth", "session"):
-        value = inputs.get(name)
-        for each in value if isinstance(value, (list, tuple)) else [value]:
-            if each is not None and not isinstance(getattr(each, "profile", None), str):
-                raise InputError("handle-odd", name=name)
 
 
 def _language_of(inputs: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_client._events import (
-    MAX_DEPTH,
     MAX_EVENT_BYTES,
     AgentEvent,
     EventTooLarge,
@@ -30,6 +29,7 @@ from nemo_client._events import (
     Unknown,
     parse_event,
 )
+from nemo_client._json import MAX_DEPTH
 from nemo_client._turn import Turn
 
 WIRE = Path(__file__).parent / "wire"
@@ -467,16 +467,6 @@ def test_the_typed_dialect_folds_into_the_same_turn(name: str) -> None:
     assert bool(mine.failure) == bool(theirs.failure)
 
 
-def test_state_deltas_are_merged_and_the_last_value_wins() -> None:
-    """From the recording: the new media and the draft of the second stage."""
-    turn = turn_of(decoded([recording("generate")]))
-
-    assert turn.state_delta["generated_media"] == [{"type": "video", "url": "https://static1.example.com/clips/a1.mp4"}]
-    assert turn.state_delta["draft"]["d"] == 5000
-    turn.add(StateDelta({"draft": {"d": 1}}))
-    assert turn.state_delta["draft"] == {"d": 1}
-
-
 def test_pieces_without_their_whole_are_the_reply_of_a_broken_stream() -> None:
     """What was said before the break is not lost, wherever the break is."""
     assert folded(Text("I'll ", partial=True), Text("animate ", partial=True)).reply == "I'll animate"
@@ -550,10 +540,10 @@ def test_results_close_calls_by_id() -> None:
 def test_results_without_ids_close_calls_of_their_name_in_order() -> None:
     """The oldest of the name first; a result of another name closes nothing."""
     turn = folded(
-        ToolCall("", "cut", {"n": 1}), ToolCall("", "cut", {"n": 2}), ToolResult("", "mix"), ToolResult("", "cut")
+        ToolCall("", "cut"), ToolCall("", "cut", long_running=True), ToolResult("", "mix"), ToolResult("", "cut")
     )
 
-    assert [call.args for call in turn.open_calls] == [{"n": 2}]
+    assert [call.long_running for call in turn.open_calls] == [True]
 
 
 def test_an_id_on_one_side_only_is_matched_by_name() -> None:
@@ -578,4 +568,4 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
     turn = folded(Heartbeat(), Unknown("?"), StreamFailure("first"), StreamFailure("second"))
 
     assert turn.failure == StreamFailure("first")
-    assert (turn.reply, turn.tools, turn.ended, turn.state_delta) == ("", [], False, {})
+    assert (turn.reply, turn.tools, turn.ended) == ("", [], False)

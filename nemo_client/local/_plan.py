@@ -200,7 +200,7 @@ def _tracks(draft: Mapping[str, object]) -> list[tuple[int, list[Mapping[str, ob
         if isinstance(kind, bool) or kind not in (_VIDEO, _AUDIO, _TEXT):
             continue
         segments = [_mapping(segment, "a segment") for segment in _list(track.get("sg"), "a track's segments")]
-        tracks.append((int(str(kind)), segments))
+        tracks.append((next(known for known in (_VIDEO, _AUDIO, _TEXT) if known == kind), segments))
     count = sum(len(segments) for _, segments in tracks)
     if count > MAX_SEGMENTS:
         raise RenderError(f"the draft has {count} segments; the local preview renders up to {MAX_SEGMENTS}")
@@ -314,7 +314,9 @@ def _number(value: object, what: str, *, low: float, high: float, default: float
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         raise RenderError(f"{what} is not a number")
     if not low <= value <= high:
-        raise RenderError(f"{what} is {str(value)[:20]}; the local preview renders {low:g} to {high:g}")
+        long = isinstance(value, int) and value.bit_length() > 10_000  # Python refuses to write these
+        given = "far too large" if long else str(value)[:20]
+        raise RenderError(f"{what} is {given}; the local preview renders {low:g} to {high:g}")
     return float(value)
 
 

@@ -247,7 +247,7 @@ def _mangled(body: bytes, hits: Hits) -> bytes:
         value = json.loads(body)
         field = fault["field"] or ("content" if "content" in value else "data")
         _replace(value, field.split("."), fault["value"])
-        body = json.dumps(value, ensure_ascii=False).encode()
+        body = json.dumps(value).encode()  # escaped: a fault can put half a character there
     if "truncated_json" in hits:
         body = body[: len(body) // 2]
     return body

@@ -22,6 +22,13 @@ class Array:
     def shape(self) -> tuple[int, ...]:
         return self._values.shape
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._values.dtype
+
+    def is_floating_point(self) -> bool:
+        return bool(np.issubdtype(self._values.dtype, np.floating))
+
     def detach(self) -> Array:
         return self
 
