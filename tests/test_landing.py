@@ -236,7 +236,7 @@ def test_a_video_whose_index_stands_first_is_checked_to_its_end(tmp_path: Path) 
         av.open(str(whole)) as source,
         av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as copy,
     ):
-        stream = copy.add_stream_from_template(source.streams.video[0])
+        stream = copy.add_stream_from_template(source.streams.video[0], opaque=True)
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
                 packet.stream = stream
