@@ -28,6 +28,7 @@ from ._transfers import disk_error
 from ._words import say
 
 DEFAULT_STEM: Final = "video"
+_DEVICE: Final = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)  # no files on Windows
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ def stem_of(images: Sequence[str]) -> str:
         return DEFAULT_STEM
     if "://" not in images[0]:
         return Path(images[0]).stem or DEFAULT_STEM
-    name = unquote(urlsplit(images[0]).path).rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or DEFAULT_STEM
+    name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
+    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
+    return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
 
 
 async def planned(delivery: Delivery, images: Sequence[str]) -> tuple[Output, Destination]:

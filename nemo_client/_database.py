@@ -31,8 +31,8 @@ from ._schema import MIGRATIONS, migrate, version
 BUSY_SECONDS: Final = 30.0
 SAFE_WAL: Final = (3, 51, 3)
 _NETWORK: Final = (
-    "nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs", "beegfs", "gpfs",
-    "vboxsf", "prl_fs", "hgfs", "vmhgfs", "davfs", "coda", "orangefs", "pvfs",
+    "nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs", "beegfs",
+    "gpfs", "vboxsf", "prl_fs", "hgfs", "vmhgfs", "davfs", "coda", "orangefs", "pvfs",
 )  # fmt: skip
 _BROKEN: Final = ("malformed", "not a database", "file is encrypted")
 

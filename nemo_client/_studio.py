@@ -79,7 +79,8 @@ class Studio:
         Starts the local preview backend if that is what the profile means. Raises `InputError` for an unknown
         profile and `DiskError` for a home directory that cannot be used.
         """
-        chosen, place = profile(name, directory), ensure_home(home(directory))
+        place = ensure_home(home(directory))  # first: where it cannot be read, that is what is wrong
+        chosen = profile(name, directory)
         own_id = await asyncio.to_thread(client_id, place)
         own = None if journal is not None else Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
         asked = journal or own
