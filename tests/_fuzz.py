@@ -1,6 +1,7 @@
 """What the fuzz tests share: how many examples, and values as nobody means them.
 
-`NEMO_FUZZ=nightly` runs `NIGHTLY` examples of each property, else a few: see CONTRIBUTING.md.
+`NEMO_FUZZ=nightly` runs `NIGHTLY` examples of each property, `NEMO_FUZZ=500` that many, else a few run: see
+CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 NIGHTLY: Final = 10_000
-NIGHT: Final = os.environ.get("NEMO_FUZZ") == "nightly"
+PROFILE: Final = os.environ.get("NEMO_FUZZ", "ci")
 
 
 def examples(ci: int, nightly: int = NIGHTLY) -> settings:
     """The settings of a property: `ci` examples usually, `nightly` in the nightly profile."""
     return settings(
-        max_examples=nightly if NIGHT else ci,
+        max_examples=int(PROFILE) if PROFILE.isdecimal() else nightly if PROFILE == "nightly" else ci,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     )

@@ -442,7 +442,9 @@ async def test_a_prompt_of_a_megabyte_costs_nothing(cloud: Clouds) -> None:
     assert backend.sent("message") == 0
 
 
-@pytest.mark.parametrize("prompt", ["push in \ud83d", "\0push\0 in", "push\x1b[31m in\x07", "\u202epush in\ufeff", "push \udc00\ud800"])
+@pytest.mark.parametrize(
+    "prompt", ["push in \ud83d", "\0push\0 in", "push\x1b[31m in\x07", "\u202epush in\ufeff", "push \udc00\ud800"]
+)
 async def test_any_character_of_a_prompt_can_be_sent_and_kept(cloud: Clouds, prompt: str) -> None:
     """Halves of characters (a box that cuts a text makes them), NUL and controls: one message, found again."""
     backend = cloud()
