@@ -233,7 +233,9 @@ def test_a_film_that_says_less_than_its_pictures_have_is_not_decoded(
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((480, 640, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode())
     data = film.read_bytes()
-    film.write_bytes(data.replace(b"\xb0\x82\x02\x80", b"\xb0\x82\x00\x10").replace(b"\xba\x82\x01\xe0", b"\xba\x82\x00\x10"))
+    film.write_bytes(
+        data.replace(b"\xb0\x82\x02\x80", b"\xb0\x82\x00\x10").replace(b"\xba\x82\x01\xe0", b"\xba\x82\x00\x10")
+    )
     assert check_video(film).width in (16, 640)
     monkeypatch.setattr("nemo_client._landing.MAX_FRAME_PIXELS", 100_000)
 

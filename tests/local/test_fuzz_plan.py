@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nemo_client.local import _director, _plan
@@ -176,13 +176,20 @@ ASSETS = [
 ]
 
 
-@given(st.lists(messages, min_size=1, max_size=4), st.lists(st.sampled_from(ASSETS), max_size=5, unique_by=id))
+@given(
+    st.lists(st.tuples(messages, st.integers(0, 5)), min_size=1, max_size=4),
+    st.lists(st.sampled_from(ASSETS), max_size=5, unique_by=id),
+)
 @examples(100)
-def test_whatever_is_said_makes_a_draft_that_can_be_rendered(said: list[str], assets: list[Any]) -> None:
+@example([("10 seconds", 2)], [ASSETS[0], ASSETS[3]])  # beside a long clip the photo was shorter than its fade
+@example([("0.5 seconds", 1), ("add the new photo", 2)], ASSETS[:2])  # so was the clip that the new one fades into
+def test_whatever_is_said_makes_a_draft_that_can_be_rendered(said: list[tuple[str, int]], assets: list[Any]) -> None:
     """Message upon message, each on the draft that the one before left; the director's drafts are never refused."""
     draft: Any = {}
-    for message in said:
-        scene = _director.Scene(assets, draft, "en", "project", lambda text: "")
+    there = 0
+    for message, count in said:
+        there = max(there, count)  # more may be uploaded meanwhile
+        scene = _director.Scene(assets[:there], draft, "en", "project", lambda text: "")
         made = _director.plan(message, scene)
         assert made.reply
         made.reply.encode("utf-8", "replace")
@@ -191,4 +198,3 @@ def test_whatever_is_said_makes_a_draft_that_can_be_rendered(said: list[str], as
             check(_plan.plan(draft))
             known = {each["id"] for each in assets}
             assert {shot.asset for shot in _plan.plan(draft).shots} <= known
-    assume(True)

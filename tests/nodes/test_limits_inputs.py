@@ -105,7 +105,9 @@ def test_tensors_without_values_are_refused(images: Any) -> None:
     assert images.to_pixels([torch.zeros((1, 4, 4, 3), requires_grad=True)])[0].max() == 0
 
 
-@pytest.mark.parametrize("image", [None, 7, "image.png", [[0.5]], {"samples": 1}, np.zeros((1, 4, 4, 3), np.float32)], ids=repr)
+@pytest.mark.parametrize(
+    "image", [None, 7, "image.png", [[0.5]], {"samples": 1}, np.zeros((1, 4, 4, 3), np.float32)], ids=repr
+)
 def test_what_is_no_tensor_is_refused(images: Any, image: Any) -> None:
     """A headless workflow can hold anything in the place of a wire."""
     assert refused(images, image) == "no-tensor"
