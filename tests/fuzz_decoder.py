@@ -12,8 +12,9 @@ from pathlib import Path
 
 WIRE = Path(__file__).parent / "wire"
 DICTIONARY = (
-    b"data:", b"data: ", b"\n\n", b"\r\n", b"\r", b": ", b"\xef\xbb\xbf", b'{"type":"text","content":"', b'"partial":true',
-    b'{"content":{"parts":[', b'"functionCall":{"name":"a","id":"b"}', b'"functionResponse":{"name":"a","id":"b"}',
+    b"data:", b"data: ", b"\n\n", b"\r\n", b"\r", b": ", b"\xef\xbb\xbf", b'{"type":"text","content":"',
+    b'"partial":true', b'{"content":{"parts":[', b'"functionCall":{"name":"a","id":"b"}',
+    b'"functionResponse":{"name":"a","id":"b"}',
     b'"actions":{"stateDelta":{', b'"turnComplete":true', b'"error":"', b'"longRunningToolIds":["b"]', b"\\ud800",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import example, given
@@ -13,27 +14,21 @@ from nemo_client._turn import MAX_CALLS, MAX_NAME_CHARACTERS, MAX_REPLY_CHARACTE
 from tests._fuzz import damaged, examples, json_of
 
 KEYS = st.sampled_from(
-    ["type", "content", "parts", "text", "thought", "partial", "role", "turnComplete", "functionCall", "name", "id"]
-    + ["functionResponse", "response", "args", "result", "status", "longRunningToolIds", "actions", "stateDelta"]
-    + ["error", "error_details", "errorCode", "errorMessage", "code", "message", "author", "invocationId", "draft"]
-)
+    [
+        "type", "content", "parts", "text", "thought", "partial", "role", "turnComplete", "functionCall", "name",
+        "id", "functionResponse", "response", "args", "result", "status", "longRunningToolIds", "actions",
+        "stateDelta", "error", "error_details", "errorCode", "errorMessage", "code", "message", "author",
+        "invocationId", "draft",
+    ]
+)  # fmt: skip
 TYPES = st.sampled_from(["text", "tool_call", "tool_result", "heartbeat", "ping", "error", "done", ""])
 LINES = st.sampled_from(
     [
-        b"data:",
-        b"data: ",
-        b"data",
-        b"\n",
-        b"\r\n",
-        b"\r",
-        b": ping\n",
-        b":\n\n",
-        b"id: 1\n",
-        b"event: x\n",
-        b"retry: 5\n",
+        b"data:", b"data: ", b"data", b"\n", b"\r\n", b"\r", b": ping\n", b":\n\n", b"id: 1\n", b"event: x\n",
+        b"retry: 5\n", b"\xef\xbb\xbf", b"\xff", b"\0", b"data: {\n", b"data: }\n\n", b"data: [DONE]\n\n", b"\n\n\n",
+        b"dat", b"a: 1",
     ]
-    + [b"\xef\xbb\xbf", b"\xff", b"\0", b"data: {\n", b"data: }\n\n", b"data: [DONE]\n\n", b"\n\n\n", b"dat", b"a: 1"]
-)
+)  # fmt: skip
 part = st.fixed_dictionaries(
     {},
     optional={
@@ -84,7 +79,7 @@ def decoded(pieces: list[bytes], limit: int) -> tuple[list[str], bool]:
 def test_any_cut_of_any_bytes_gives_the_same_payloads(stream: bytes, cuts: list[int], limit: int) -> None:
     """Also byte by byte, and also up to the event that is too large."""
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(places)]
 
     whole = decoded([stream], limit)
 

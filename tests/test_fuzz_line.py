@@ -146,7 +146,9 @@ FIELDS = {
         "data.state.generated_media", "data.state.video_infos", "data.session_id", "data.raw", "code", "message",
     ],
     "credits": ["data", "data.available", "data.frozen", "data.total", "code", "success"],
-    "message": ["content", "content.parts", "content.parts.0.text", "partial", "error", "type", "actions", "actions.stateDelta"],
+    "message": [
+        "content", "content.parts", "content.parts.0.text", "partial", "error", "type", "actions", "actions.stateDelta",
+    ],
     "render": ["data", "data.id", "data.status", "data.progress", "data.error", "success", "error", "code"],
     "render-status": ["status", "progress", "output", "output.url", "error", "data", "success", "id", "code"],
 }  # fmt: skip

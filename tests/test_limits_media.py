@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nemo_client import InputError, NemoError, Output, Studio, Wish, from_file, from_pixels, from_samples
+from nemo_client import InputError, Output, Studio, Wish, from_file, from_pixels, from_samples
 from nemo_client._errors import RenderFailed
 from nemo_client._landing import MAX_FRAME_PIXELS, Destination, check_video, last_frame
 from nemo_client._media import MAX_PIXELS
@@ -186,10 +187,8 @@ def test_a_cut_or_damaged_picture_is_one_typed_error(kind: str, cut: int, tmp_pa
     for number, content in enumerate(files):
         path = tmp_path / f"{number}.{suffix}"
         path.write_bytes(content)
-        try:
+        with contextlib.suppress(InputError):  # any other exception fails the test
             from_file(path)
-        except NemoError as error:
-            assert error.id in ("not-an-image", "image-too-large", "file-unreadable", "image-empty"), error.id
 
 
 def test_a_film_of_gigantic_pictures_is_not_decoded(tmp_path: Path) -> None:

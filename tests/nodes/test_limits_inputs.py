@@ -124,9 +124,18 @@ def test_thin_and_tiny_tensors_are_pictures(images: Any, size: tuple[int, int]) 
 
 @pytest.mark.parametrize(
     "audio",
-    [7, "a.wav", [], {}, {"waveform": None, "sample_rate": 44100}, {"waveform": "x", "sample_rate": 1}]
-    + [{"sample_rate": 44100}, {"waveform": 1, "sample_rate": "fast"}, {"waveform": 1, "sample_rate": float("nan")}]
-    + [{"waveform": 1, "sample_rate": float("inf")}],
+    [
+        7,
+        "a.wav",
+        [],
+        {},
+        {"waveform": None, "sample_rate": 44100},
+        {"waveform": "x", "sample_rate": 1},
+        {"sample_rate": 44100},
+        {"waveform": 1, "sample_rate": "fast"},
+        {"waveform": 1, "sample_rate": float("nan")},
+        {"waveform": 1, "sample_rate": float("inf")},
+    ],
     ids=str,
 )
 def test_what_is_no_sound_is_refused(images: Any, audio: Any) -> None:
