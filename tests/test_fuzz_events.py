@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nemo_client._events import EventTooLarge, SseDecoder, Text, Unknown, parse_event
 from nemo_client._turn import MAX_CALLS, MAX_NAME_CHARACTERS, MAX_REPLY_CHARACTERS, Turn
+from tests import fuzz_decoder
 from tests._fuzz import damaged, examples, json_of
 
 KEYS = st.sampled_from(
@@ -121,3 +124,24 @@ def test_pieces_of_a_text_are_the_text(words: list[str], data: st.DataObject) ->
         pieces.add(Text(text))
 
     assert pieces.reply.split() == whole.reply.split() or any(word[-1:] in ".!?" for word in words)
+
+
+@given(st.binary(max_size=80) | streams())
+@examples(40)
+def test_the_coverage_guided_target_holds_for_bytes_alone(data: bytes) -> None:
+    """`python -m tests.fuzz_decoder` runs it under atheris, which is no dependency of the tests."""
+    fuzz_decoder.check(data)
+
+
+@pytest.mark.parametrize("seed", fuzz_decoder.seeds(), ids=range(len(fuzz_decoder.seeds())))
+def test_the_recordings_are_its_seeds(seed: bytes) -> None:
+    """Each of them, however it is cut."""
+    for cut in range(1, 31):
+        fuzz_decoder.check(bytes([cut]) + seed[1:])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is not None, reason="atheris is here, and would begin")
+def test_without_atheris_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ends."""
+    assert fuzz_decoder.main(["fuzz_decoder"]) == 2
+    assert "pip install atheris" in capsys.readouterr().err
