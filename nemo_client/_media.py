@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 import os
+import re
 import struct
 import sys
 import tempfile
@@ -53,6 +55,7 @@ _CONVERTED: Final = frozenset({"heic", "heif", "bmp", "tif", "tiff"})
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # not what starts other programs, as EPS does
 # What Pillow and its plugins raise for damage; `ValueError` and `TypeError` come from odd tags.
 _UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, OverflowError)
+_HEIC_SIZE: Final = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", re.DOTALL)
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -267,6 +270,8 @@ def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
 
     def opener() -> Image.Image:
         try:
+            for size in _heic_sizes(file):  # before the crop that the next line knows of, too
+                _check_pixels(*size)
             picture: Any = pillow_heif.open_heif(file)
             _check_pixels(*picture.size)  # it decodes at once
             image: Image.Image = picture.to_pillow()
@@ -276,6 +281,12 @@ def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
         return image
 
     return _opened(path, opener)
+
+
+def _heic_sizes(file: BinaryIO) -> list[tuple[int, int]]:
+    """The sizes of all pictures in a HEIC: those that are put together, cropped or hidden in the end included."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return [struct.unpack(">II", found[1]) for found in _HEIC_SIZE.finditer(content)]
 
 
 def _is_heic(file: BinaryIO) -> bool:

@@ -1,6 +1,7 @@
 """What the fuzz tests share: how many examples, and values as nobody means them.
 
-`NEMO_FUZZ=nightly` runs `NIGHTLY` examples of each property, else a few: see CONTRIBUTING.md.
+`NEMO_FUZZ=nightly` runs `NIGHTLY` examples of each property, `NEMO_FUZZ=500` that many, else a few run: see
+CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 NIGHTLY: Final = 10_000
-NIGHT: Final = os.environ.get("NEMO_FUZZ") == "nightly"
+PROFILE: Final = os.environ.get("NEMO_FUZZ", "ci")
 
 
 def examples(ci: int, nightly: int = NIGHTLY) -> settings:
     """The settings of a property: `ci` examples usually, `nightly` in the nightly profile."""
     return settings(
-        max_examples=nightly if NIGHT else ci,
+        max_examples=int(PROFILE) if PROFILE.isdecimal() else nightly if PROFILE == "nightly" else ci,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     )
@@ -26,25 +27,19 @@ def examples(ci: int, nightly: int = NIGHTLY) -> settings:
 
 # Numbers, texts and shapes that code which was written for the usual ones trips over.
 odd_numbers = st.sampled_from(
-    [0, -0.0, 1, 1.0, True, False, -1, 7, 7.0, 0.5, 1e9, -1e9, 1e308, 1e-308, 2**31, 2**63, 10**400, -(10**4000)]
-    + [float("nan"), float("inf"), float("-inf")]
-)
-odd_texts = st.sampled_from(
-    ["", " ", "\n", "0", "1001", "-5", "--5", "²", "١٢", "1e3", "NaN", "null", "true", "ok", "\0", "\x1b[31m", "\ud800"]
-    + [
-        "\udfff\ud800",
-        "\u202eabc",
-        "\u2028",
-        "\ufeff",
-        "👩\u200d🚀",
-        "ß",
-        "ﬁ",
-        "İ",
-        "https://a.test/b?sig=1",
-        "x" * 5000,
+    [
+        0, -0.0, 1, 1.0, True, False, -1, 7, 7.0, 0.5, 1e9, -1e9, 1e308, 1e-308, 2**31, 2**63, 10**400, -(10**4000),
+        float("nan"), float("inf"), float("-inf"),
     ]
-    + ["../../etc/passwd", "%s%n{0}{x}", "{", "[", "data: x\n\n", "completed", "FAILED", "中文" * 50]
-)
+)  # fmt: skip
+odd_texts = st.sampled_from(
+    [
+        "", " ", "\n", "0", "1001", "-5", "--5", "²", "١٢", "1e3", "NaN", "null", "true", "ok", "\0", "\x1b[31m",
+        "\ud800", "\udfff\ud800", "\u202eabc", "\u2028", "\ufeff", "👩\u200d🚀", "ß", "ﬁ", "İ",
+        "https://a.test/b?sig=1", "x" * 5000, "../../etc/passwd", "%s%n{0}{x}", "{", "[", "data: x\n\n", "completed",
+        "FAILED", "中文" * 50,
+    ]
+)  # fmt: skip
 scalars = st.none() | odd_numbers | odd_texts | st.integers() | st.floats() | st.text(max_size=12)
 
 

@@ -27,9 +27,12 @@ from nemo_client._drafts import (
 from tests._fuzz import examples, json_of, odd_numbers, odd_texts, scalars
 
 KEYS = st.sampled_from(
-    ["t", "tt", "sg", "d", "m", "st", "id", "title", "name", "text", "content", "volume", "width", "height", "url"]
-    + ["hash", "cdn_url", "generated_media", "draft", "motion", "transition", "asset", "kind", "fps", "\ud83d", ""]
-)
+    [
+        "t", "tt", "sg", "d", "m", "st", "id", "title", "name", "text", "content", "volume", "width", "height",
+        "url", "hash", "cdn_url", "generated_media", "draft", "motion", "transition", "asset", "kind", "fps",
+        "\ud83d", "",
+    ]
+)  # fmt: skip
 places = st.integers(-10, 20_000) | odd_numbers | scalars
 segment = st.fixed_dictionaries(
     {},

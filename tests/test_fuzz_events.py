@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nemo_client._events import EventTooLarge, SseDecoder, Text, Unknown, parse_event
 from nemo_client._turn import MAX_CALLS, MAX_NAME_CHARACTERS, MAX_REPLY_CHARACTERS, Turn
+from tests import fuzz_decoder
 from tests._fuzz import damaged, examples, json_of
 
 KEYS = st.sampled_from(
-    ["type", "content", "parts", "text", "thought", "partial", "role", "turnComplete", "functionCall", "name", "id"]
-    + ["functionResponse", "response", "args", "result", "status", "longRunningToolIds", "actions", "stateDelta"]
-    + ["error", "error_details", "errorCode", "errorMessage", "code", "message", "author", "invocationId", "draft"]
-)
+    [
+        "type", "content", "parts", "text", "thought", "partial", "role", "turnComplete", "functionCall", "name",
+        "id", "functionResponse", "response", "args", "result", "status", "longRunningToolIds", "actions",
+        "stateDelta", "error", "error_details", "errorCode", "errorMessage", "code", "message", "author",
+        "invocationId", "draft",
+    ]
+)  # fmt: skip
 TYPES = st.sampled_from(["text", "tool_call", "tool_result", "heartbeat", "ping", "error", "done", ""])
 LINES = st.sampled_from(
     [
-        b"data:",
-        b"data: ",
-        b"data",
-        b"\n",
-        b"\r\n",
-        b"\r",
-        b": ping\n",
-        b":\n\n",
-        b"id: 1\n",
-        b"event: x\n",
-        b"retry: 5\n",
+        b"data:", b"data: ", b"data", b"\n", b"\r\n", b"\r", b": ping\n", b":\n\n", b"id: 1\n", b"event: x\n",
+        b"retry: 5\n", b"\xef\xbb\xbf", b"\xff", b"\0", b"data: {\n", b"data: }\n\n", b"data: [DONE]\n\n", b"\n\n\n",
+        b"dat", b"a: 1",
     ]
-    + [b"\xef\xbb\xbf", b"\xff", b"\0", b"data: {\n", b"data: }\n\n", b"data: [DONE]\n\n", b"\n\n\n", b"dat", b"a: 1"]
-)
+)  # fmt: skip
 part = st.fixed_dictionaries(
     {},
     optional={
@@ -84,7 +82,7 @@ def decoded(pieces: list[bytes], limit: int) -> tuple[list[str], bool]:
 def test_any_cut_of_any_bytes_gives_the_same_payloads(stream: bytes, cuts: list[int], limit: int) -> None:
     """Also byte by byte, and also up to the event that is too large."""
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(places)]
 
     whole = decoded([stream], limit)
 
@@ -126,3 +124,24 @@ def test_pieces_of_a_text_are_the_text(words: list[str], data: st.DataObject) ->
         pieces.add(Text(text))
 
     assert pieces.reply.split() == whole.reply.split() or any(word[-1:] in ".!?" for word in words)
+
+
+@given(st.binary(max_size=80) | streams())
+@examples(40)
+def test_the_coverage_guided_target_holds_for_bytes_alone(data: bytes) -> None:
+    """`python -m tests.fuzz_decoder` runs it under atheris, which is no dependency of the tests."""
+    fuzz_decoder.check(data)
+
+
+@pytest.mark.parametrize("seed", fuzz_decoder.seeds(), ids=range(len(fuzz_decoder.seeds())))
+def test_the_recordings_are_its_seeds(seed: bytes) -> None:
+    """Each of them, however it is cut."""
+    for cut in range(1, 31):
+        fuzz_decoder.check(bytes([cut]) + seed[1:])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is not None, reason="atheris is here, and would begin")
+def test_without_atheris_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ends."""
+    assert fuzz_decoder.main(["fuzz_decoder"]) == 2
+    assert "pip install atheris" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,85 +18,15 @@ from tests._fuzz import examples, odd_texts
 
 PIECES = st.sampled_from(
     [
-        "export",
-        "please",
-        "导出",
-        "视频",
-        "credits",
-        "积分",
-        "余额",
-        "status",
-        "状态",
-        "upload",
-        "上传",
-        "the",
-        "my",
-        "video",
-        "you can",
+        "export", "please", "导出", "视频", "credits", "积分", "余额", "status", "状态", "upload", "上传",
+        "the", "my", "video", "you can", "click", "点击", "the Export button", "“生成”按钮", "drag",
+        "拖拽", "the clip", "to the timeline", "open", "打开", "account", " ", "\n", "\n- ", "1. ",
+        ". ", "。", "，", ", ", "; ", "!", "?", "…", "and", "then", "if", "如果", "Next:", "\t",
+        "\r\n", '"', "“", "”", "'", "「", "」", "(", ")", "**", "`", "https://a.test/x?y=1",
+        "a.mp4", "C:\\a b.mp4", "/home/x.png", "preview in the timeline", "check your account",
+        "查看账单", "dragon", "a door opens", "I", "我", "🎬", "\ud83d", "\0",
     ]
-    + [
-        "click",
-        "点击",
-        "the Export button",
-        "“生成”按钮",
-        "drag",
-        "拖拽",
-        "the clip",
-        "to the timeline",
-        "open",
-        "打开",
-        "account",
-    ]
-    + [
-        " ",
-        "\n",
-        "\n- ",
-        "1. ",
-        ". ",
-        "。",
-        "，",
-        ", ",
-        "; ",
-        "!",
-        "?",
-        "…",
-        "and",
-        "then",
-        "if",
-        "如果",
-        "Next:",
-        "\t",
-        "\r\n",
-    ]
-    + [
-        '"',
-        "“",
-        "”",
-        "'",
-        "「",
-        "」",
-        "(",
-        ")",
-        "**",
-        "`",
-        "https://a.test/x?y=1",
-        "a.mp4",
-        "C:\\a b.mp4",
-        "/tmp/x.png",
-    ]
-    + [
-        "preview in the timeline",
-        "check your account",
-        "查看账单",
-        "dragon",
-        "a door opens",
-        "I",
-        "我",
-        "🎬",
-        "\ud83d",
-        "\0",
-    ]
-)
+)  # fmt: skip
 texts = st.lists(PIECES | st.text(max_size=4), max_size=14).map(lambda parts: "".join(f"{part}" for part in parts))
 spaced = st.lists(PIECES, max_size=14).map(" ".join)
 any_text = texts | spaced | odd_texts | st.text(max_size=60)
@@ -135,8 +66,8 @@ def test_any_prompt_is_a_message_and_a_key(prompt: str, duration: float, ratio: 
     """Lone surrogates, NUL and control characters included; a blank one is refused before anything is sent."""
     try:
         wish = Wish(prompt, ratio, duration, seed)
-    except InputError as error:
-        assert error.id == "prompt-empty"
+    except InputError:
+        assert not prompt.strip()
         return
 
     assert language_of(wish.prompt)
@@ -154,9 +85,5 @@ def test_a_prompt_of_a_megabyte_is_refused_with_its_length(times: int) -> None:
 
     assert route(prompt) == "agent"
     assert language_of(prompt)
-    try:
+    with pytest.raises(InputError, match=f"at most {MAX_MESSAGE_CHARACTERS}"):
         message_payload("s", compose_prompt(prompt))
-    except InputError as error:
-        assert (error.id, error.facts["limit"]) == ("prompt-too-long", MAX_MESSAGE_CHARACTERS)
-    else:
-        raise AssertionError("it was taken")

@@ -8,7 +8,7 @@ import json
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -165,10 +165,10 @@ async def test_a_stream_under_another_status_proves_no_refusal() -> None:
     """Only a whole answer that is no stream does: the work of this one may be under way."""
     body = b'data: {"type":"text","content":"Working"}\n\n'
     for status in (400, 401, 404, 429):
-        async with serving(always(answer(body, status, content_type="text/event-stream"))) as server:
-            async with client_of(server.url) as client:
-                with pytest.raises(BadAnswer, match=f"HTTP {status}"):
-                    await events_of(client)
+        said = answer(body, status, content_type="text/event-stream")
+        async with serving(always(said)) as server, client_of(server.url) as client:
+            with pytest.raises(BadAnswer, match=f"HTTP {status}"):
+                await events_of(client)
 
 
 # --- Encoded answers ----------------------------------------------------------------------------------------------
@@ -368,10 +368,10 @@ async def test_a_wait_that_ends_leaves_nothing_running() -> None:
 )
 async def test_hostile_json_is_no_answer(body: bytes) -> None:
     """900 levels pass Python's own limit in some places, and break it in others: one limit for all."""
-    async with serving(always(answer(body, content_type="application/json"))) as server:
-        async with client_of(server.url) as client:
-            with at_most(100), pytest.raises(BadAnswer) as caught:
-                await client.balance()
+    said = answer(body, content_type="application/json")
+    async with serving(always(said)) as server, client_of(server.url) as client:
+        with at_most(100), pytest.raises(BadAnswer) as caught:
+            await client.balance()
 
     assert caught.value.id == "answer-not-json"
 
@@ -442,7 +442,9 @@ async def test_a_prompt_of_a_megabyte_costs_nothing(cloud: Clouds) -> None:
     assert backend.sent("message") == 0
 
 
-@pytest.mark.parametrize("prompt", ["push in \ud83d", "\0push\0 in", "push\x1b[31m in\x07", "\u202epush in\ufeff", "push \udc00\ud800"])
+@pytest.mark.parametrize(
+    "prompt", ["push in \ud83d", "\0push\0 in", "push\x1b[31m in\x07", "\u202epush in\ufeff", "push \udc00\ud800"]
+)
 async def test_any_character_of_a_prompt_can_be_sent_and_kept(cloud: Clouds, prompt: str) -> None:
     """Halves of characters (a box that cuts a text makes them), NUL and controls: one message, found again."""
     backend = cloud()
@@ -481,6 +483,3 @@ async def test_errors_of_limits_have_words_in_both_languages() -> None:
         assert error.text("en").endswith("Nothing was charged.")
         assert error.text("zh") != error.text("en")
         assert "?" not in error.text("zh") + error.text("en")
-
-
-Reply = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]

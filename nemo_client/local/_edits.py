@@ -9,7 +9,7 @@ from typing import Any
 from ._answers import seconds_text
 from ._phrases import LAST, LOUDER, NORMAL, QUIETER, Wishes
 from ._store import Asset
-from ._timeline import MUSIC_VOLUME, TRANSITION_MS, Clip, Timeline, size_of, with_length
+from ._timeline import MUSIC_VOLUME, TRANSITION_MS, Clip, Timeline, fitted, size_of, with_length
 
 MAX_CLIPS = 50
 EACH_MS = 3000
@@ -57,7 +57,7 @@ def _remove(wishes: Wishes, change: Change) -> None:
         if index is not None:
             left = [clip for number, clip in enumerate(clips) if number != index]
             left[0] = replace(left[0], transition=0)
-            change.to(replace(change.timeline, clips=tuple(left)), "remove_clip", clip=index + 1)
+            change.to(replace(change.timeline, clips=fitted(left)), "remove_clip", clip=index + 1)
     if "title" in wishes.remove:
         change.to(replace(change.timeline, title=None), "remove_title")
     if "music" in wishes.remove:
@@ -82,7 +82,7 @@ def _append(wishes: Wishes, change: Change, pictures: Sequence[Asset]) -> None:
     new = [
         Clip(asset["filename"], asset["id"], asset["kind"], like.motion, like.amount, EACH_MS, fade) for asset in fresh
     ]
-    change.to(replace(change.timeline, clips=(*clips, *new)), "append", count=len(new))
+    change.to(replace(change.timeline, clips=fitted((*clips, *new))), "append", count=len(new))
 
 
 def _frame(wishes: Wishes, change: Change) -> None:

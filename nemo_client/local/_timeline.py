@@ -132,9 +132,26 @@ def with_length(clips: Sequence[Clip], total: int) -> tuple[Clip, ...]:
     """The same clips stretched or cut in proportion, so that together, overlaps counted, they last `total` ms."""
     total = max(total, MIN_CLIP_MS * len(clips))
     longest_fade = total // len(clips) // 3
-    fades = [min(clip.transition, longest_fade) for clip in clips]
-    whole = total + sum(fades)
-    weight = sum(clip.d for clip in clips)
-    lengths = [max(MIN_CLIP_MS, round(clip.d * whole / weight)) for clip in clips]
-    lengths[-1] += whole - sum(lengths)
-    return tuple(replace(clip, d=d, transition=fade) for clip, d, fade in zip(clips, lengths, fades, strict=True))
+    faded = [replace(clip, transition=min(clip.transition, longest_fade)) for clip in clips]
+    return _stretched(fitted(_stretched(faded, total)), total)
+
+
+def fitted(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """The same clips, each fading in for no more than a third of itself and of the one before."""
+    shorter = [min(clip.d, before.d) for clip, before in zip(clips, (clips[0], *clips), strict=False)]
+    return tuple(
+        replace(clip, transition=min(clip.transition, least // 3)) for clip, least in zip(clips, shorter, strict=True)
+    )
+
+
+def _stretched(clips: Sequence[Clip], total: int) -> tuple[Clip, ...]:
+    """Lengths in proportion that sum to `total` and the fades; where that would be too short, the least there is."""
+    left = total + sum(clip.transition for clip in clips)
+    lengths: dict[int, int] = {}
+    order = sorted(range(len(clips)), key=lambda number: clips[number].d)
+    for place, number in enumerate(order):  # the shortest first: what the least takes, the longer ones give
+        weight = sum(clips[other].d for other in order[place:])
+        lengths[number] = max(MIN_CLIP_MS, round(clips[number].d * left / weight))
+        left -= lengths[number]
+    lengths[order[-1]] += left
+    return tuple(replace(clip, d=lengths[number]) for number, clip in enumerate(clips))
