@@ -72,8 +72,10 @@ class Report:
         """
         if _usual_step([each.objects for each in self.held]) > objects:
             self.broken.append(f"objects grow: {[each.objects for each in self.held]}")
-        if _usual_step([each.memory for each in self.held]) > memory:
-            self.broken.append(f"memory grows: {[round(each.memory, 1) for each in self.held]} MiB")
+        for name in ("memory", "heap"):
+            values = [getattr(each, name) for each in self.held]
+            if _usual_step(values) > memory:
+                self.broken.append(f"{name} grows: {[round(each, 1) for each in values]} MiB")
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -211,7 +213,7 @@ def rounds(jobs: int, rounds: int, share: float, pauses: float, seed: int) -> Re
         work = Rounds(backend, folder / "videos", jobs, share, pauses)
         asyncio.run(work.run(rounds))
         work.report.judge_left()
-        work.report.judge_growth(objects=max(100.0, jobs * 0.5), memory=max(1.0, jobs * 0.003))
+        work.report.judge_growth(objects=max(100.0, jobs * 0.5), memory=max(2.0, jobs * 0.005))
         return work.report
 
 
