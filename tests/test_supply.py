@@ -152,5 +152,5 @@ def test_ci_audits_and_tests_the_lowest_versions() -> None:
     """Both stand in `.ci/run`, which is what must pass before a change lands."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
-    assert re.search(r"^\S+ tools/audit\.py ", script, re.MULTILINE)
-    assert re.search(r"^\S+ tools/lowest\.py ", script, re.MULTILINE)
+    assert re.search(r"^ *\S+ tools/audit\.py ", script, re.MULTILINE)
+    assert re.search(r"^ *\S+ tools/lowest\.py ", script, re.MULTILINE)

@@ -19,13 +19,18 @@ _NUMBERS = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class Held:
-    """At one moment: open files by what they are, threads and tasks by their names, objects, and MiB in memory."""
+    """At one moment: open files by what they are, threads and tasks by their names, objects, and memory in MiB.
+
+    `memory` is what the system counts, `heap` what is in use of what the C allocator was given. The first still grows a
+    little while the second does not: pages of which some bytes are in use stay.
+    """
 
     files: dict[str, int]
     threads: dict[str, int]
     tasks: dict[str, int]
     objects: int
     memory: float
+    heap: float = 0.0
 
     def beyond(self, before: Held) -> dict[str, dict[str, int]]:
         """What is held now of files, threads and tasks and was not then; empty when nothing is left behind."""
@@ -45,7 +50,7 @@ def held() -> Held:
     for _ in range(3):
         gc.collect()
     _give_back()
-    return Held(_files(), _threads(), _tasks(), len(gc.get_objects()), _memory())
+    return Held(_files(), _threads(), _tasks(), len(gc.get_objects()), _memory(), _heap())
 
 
 def _give_back() -> None:
@@ -93,3 +98,25 @@ def _memory() -> float:
     except OSError:
         return 0.0
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc's `mallinfo2` gives, of all its arenas."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def _heap() -> float:
+    """Bytes in use of the C library's heap, in MiB; 0 where it is not glibc 2.33 or later."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError, TypeError):
+        return 0.0
+    ask.restype = _Mallinfo
+    found = ask()
+    return float(found.uordblks + found.hblkhd) / 1024**2

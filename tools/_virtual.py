@@ -34,6 +34,7 @@ HOUR = 3600.0
 ARRIVALS = 3000.0  # seconds in which the jobs come; the rest of the hour is for the last ones
 SAMPLES = 600.0
 BEGAN = 1_800_000_000.0
+TOKEN = "virtual"  # noqa: S105 - made up
 GENERATION_SECONDS = 200.0
 RENDER_SECONDS = 45.0
 HEARTBEATS = 40.0  # the backend's pace: one in ten seconds
@@ -116,10 +117,9 @@ class SlowRenderer:
 @contextlib.asynccontextmanager
 async def backend_on(loop: VirtualLoop, directory: Path, weather: Weather) -> AsyncIterator[str]:
     """The local backend's services on this very loop; its address."""
-    directory.mkdir(mode=0o700)
     renderer = SlowRenderer(loop, tiny_video(directory))
     settings = Settings(
-        directory=directory, host="127.0.0.1", token="virtual", credits=10**9, anonymous=False, pace=HEARTBEATS,
+        directory=directory, host="127.0.0.1", token=TOKEN, credits=10**9, anonymous=False, pace=HEARTBEATS,
         faults=weather, dialect="agent", render_answers="bare", control=False, private_urls=False,
         max_upload=MAX_UPLOAD_BYTES, generation_seconds=GENERATION_SECONDS, edit_seconds=None, render_seconds=0.0,
         render_progress="linear", render_threads=RENDERS, renderer=renderer, missing_glyphs=lambda text: "",
@@ -155,7 +155,7 @@ class Hour:
         """The hour, an hour for those that are asked again, and the end of both sides."""
         before, began = held(), time.monotonic()
         async with backend_on(self._loop, self._folder / "backend", self._weather) as url:
-            os.environ |= {"NEMO_API_URL": url, "NEMO_TOKEN": "virtual"}
+            os.environ |= {"NEMO_API_URL": url, "NEMO_TOKEN": TOKEN}
             studio = await Studio.open("nemo", clock=self._loop.time, wall=self._loop.wall)
             async with studio:
                 await self._bad_weather(studio)
@@ -170,7 +170,9 @@ class Hour:
     async def _bad_weather(self, studio: Studio) -> None:
         """Jobs come and go; what is held is noted now and then, once the first ones have gone."""
         step = ARRIVALS / max(len(self._jobs), 1)
-        running = [asyncio.ensure_future(self._come(job, number * step, studio)) for number, job in enumerate(self._jobs)]
+        running = [
+            asyncio.ensure_future(self._come(job, number * step, studio)) for number, job in enumerate(self._jobs)
+        ]
         started = self._loop.time()
         while self._loop.time() - started < HOUR:
             await asyncio.sleep(SAMPLES)
@@ -211,6 +213,7 @@ class Hour:
 def hour(jobs: int, share: float, seed: int) -> Report:
     """A run over an hour of virtual time."""
     with workplace() as folder:
+        (folder / "backend").mkdir(mode=0o700)
         loop = VirtualLoop()
         work = Hour(loop, folder, jobs, Weather(share, IDLE_SECONDS, seed))
         try:

@@ -74,7 +74,9 @@ class Weather(local.Faults):
         if kind == "truncated_json" and endpoint in NOT_JSON:
             kind = IDLE
         if kind == IDLE:
-            self.add(local.Fault("stall", endpoint, seconds=self._idle, at=60), local.Fault("close_at", endpoint, at=60))
+            self.add(
+                local.Fault("stall", endpoint, seconds=self._idle, at=60), local.Fault("close_at", endpoint, at=60)
+            )
         else:
             self.add(local.Fault(kind, endpoint, **parameters))
 

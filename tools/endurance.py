@@ -1,7 +1,7 @@
 """Many jobs at once in bad weather: whether each ends as it should, is paid once, and leaves nothing behind.
 
-    python -m tools.endurance [--jobs N] [--rounds N] [--share S] [--json FILE]      jobs all at once, round by round
-    python -m tools.endurance --hour [--jobs N] ...                                  the same over an hour of virtual time
+    python -m tools.endurance [--jobs N] [--rounds N] [--share S] [--json FILE]    all at once, round by round
+    python -m tools.endurance --hour [--jobs N] [--share S] [--json FILE]          over an hour of virtual time
 
 Rounds: the backend runs in a process of its own and lets a share of all requests meet a fault; one Studio here runs
 all jobs at once, then asks once more for those that ended in an error, in good weather. The last lines say what broke
@@ -68,12 +68,14 @@ class Report:
     def judge_growth(self, objects: float, memory: float) -> None:
         """From one moment to the next, after a first one that warms up: objects and MiB that may be more.
 
-        What counts is the median, since what is loaded on first use comes once, and a leak comes every time.
+        What counts is the median (the lower one of two), since what is loaded on first use comes once, and a leak comes every time.
         """
         if _usual_step([each.objects for each in self.held]) > objects:
             self.broken.append(f"objects grow: {[each.objects for each in self.held]}")
-        if _usual_step([each.memory for each in self.held]) > memory:
-            self.broken.append(f"memory grows: {[round(each.memory, 1) for each in self.held]} MiB")
+        for name in ("memory", "heap"):
+            values = [getattr(each, name) for each in self.held]
+            if _usual_step(values) > memory:
+                self.broken.append(f"{name} grows: {[round(each, 1) for each in values]} MiB")
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -81,7 +83,7 @@ class Report:
 
 
 def _usual_step(values: Sequence[float]) -> float:
-    return statistics.median([after - before for before, after in pairwise(values)] or [0.0])
+    return statistics.median_low([after - before for before, after in pairwise(values)] or [0.0])
 
 
 class Backend:
@@ -172,7 +174,7 @@ class Rounds:
     async def _all_worked(self, studio: Studio) -> None:
         """Wait until the backend works on nothing more: what it does after a broken stream counts, too."""
         deadline = time.monotonic() + END_SECONDS
-        while (await studio.credits()).frozen and time.monotonic() < deadline:
+        while (await studio.credits()).frozen and time.monotonic() < deadline:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
 
     def _sum_up(self) -> None:
@@ -188,7 +190,7 @@ async def quiet(studio: Studio, look: float = 0.05) -> None:
     """Wait until no work and no chore of this Studio is under way; a look each `look` seconds of the loop's."""
     flights = studio._desk.flights
     deadline = time.monotonic() + END_SECONDS
-    while (flights._flights or flights._chores) and time.monotonic() < deadline:
+    while (flights._flights or flights._chores) and time.monotonic() < deadline:  # noqa: ASYNC110 - seen from outside
         await asyncio.sleep(look)
 
 
@@ -211,7 +213,7 @@ def rounds(jobs: int, rounds: int, share: float, pauses: float, seed: int) -> Re
         work = Rounds(backend, folder / "videos", jobs, share, pauses)
         asyncio.run(work.run(rounds))
         work.report.judge_left()
-        work.report.judge_growth(objects=max(100.0, jobs * 0.5), memory=max(1.0, jobs * 0.003))
+        work.report.judge_growth(objects=max(200.0, jobs * 0.5), memory=max(2.0, jobs * 0.005))
         return work.report
 
 
