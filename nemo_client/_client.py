@@ -19,6 +19,7 @@ from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInE
 from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
 from ._http import Http, segment
 from ._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
+from ._secret import scrub_data
 from ._transfers import Download, Multipart, OnBytes, UploadPart
 
 AGENT: Final = "nemo_agent"
@@ -59,7 +60,7 @@ class NemoClient:
     async def project_page(self, task_id: str, session_id: str) -> str:
         """The address that opens a project in a browser; it holds a claim token."""
         claim = await self.claim_token(task_id, session_id)
-        return f"{self.http.profile.web_url}/workspace/claim?ct={quote(claim.claim_token, safe='')}"
+        return f"{self.http.profile.web_url}/workspace/claim?ct={quote(claim.claim_token.reveal(), safe='')}"
 
     async def upload_files(
         self, session_id: str, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None
@@ -118,13 +119,13 @@ class NemoClient:
             yield Heartbeat()
             try:
                 for data in [] if too_large else decoder.feed(chunk):
-                    for event in parse_event(data):
+                    for event in parse_event(scrub_data(data)):
                         yield event
             except EventTooLarge as error:
                 too_large = error
         try:
             for data in [] if too_large else decoder.close():
-                for event in parse_event(data):
+                for event in parse_event(scrub_data(data)):
                     yield event
         except EventTooLarge as error:
             too_large = error
@@ -171,8 +172,10 @@ class NemoClient:
         """Fetch a finished file from the API's own endpoint, for when its output address fails; bytes."""
         url = f"{self.http.profile.api_url}/api/render/proxy/{segment(render_id)}/download"
 
-        async def headers() -> dict[str, str]:
-            return self.http.headers((await self.http.tokens.token()).value) | {"Accept-Encoding": "identity"}
+        async def headers() -> httpx.Headers:
+            found = self.http.headers(await self.http.tokens.token())
+            found["Accept-Encoding"] = "identity"
+            return found
 
         return await Download(url, target, near=url, headers=headers, on_bytes=on_bytes, sleep=self.http.sleep).run()
 
@@ -191,7 +194,8 @@ class NemoClient:
             return kind.model_validate(data)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "the answer"
-            raise self._wrong(call, f"{where} is missing or of another type") from None
+        # Here, and not from the other error: that one holds what was said.
+        raise self._wrong(call, f"{where} is missing or of another type")
 
     def _wrong(self, call: str, reason: str) -> BadAnswer:
         return BadAnswer("answer-wrong-shape", host=self.http.host, call=call, reason=reason)

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+import traceback
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from ._errors import DiskError, InputError
+from ._secret import SHOWN, Secret, scrub
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -62,14 +64,14 @@ def ensure_home(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str | Secret) -> None:
     """Replace `path` by a file that only its owner can read (0600), on disk before it appears."""
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(text.reveal() if isinstance(text, Secret) else text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -282,7 +284,7 @@ def platform(installed: Path | None = None) -> str:
 
 _SECRETS: Final = (
     re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]+"),
-    re.compile(r"\b((?:nmv|clm)_)[A-Za-z0-9._-]+"),
+    re.compile(r"((?:nmv|clm)_)[A-Za-z0-9._-]+"),
     re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*"),
     re.compile(r"(https?://)[^\s/@\"'<>]+@"),
 )
@@ -290,6 +292,12 @@ _SECRETS: Final = (
 
 def redact(text: str) -> str:
     """`text` without tokens, claim tokens, user-info and the query strings of URLs (which can be signatures)."""
+    text = scrub(text)
     for pattern in _SECRETS:
-        text = pattern.sub(r"\1…", text)
+        text = pattern.sub(rf"\1{SHOWN}", text)
     return text
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error that nobody expected, for a log: redacted, since its words are somebody else's."""
+    return redact("".join(traceback.format_exception(error)))

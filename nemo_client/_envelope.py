@@ -9,27 +9,32 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ._config import redact
 from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
+from ._secret import Secret
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = 300
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
+_SECRETS: Final = ("token", "claim_token")
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `call` names the request for people, `retry_after` is in seconds."""
+    """A whole answer. `call` names the request for people, `retry_after` is in seconds.
+
+    What a server wrote stays out of `repr`: it can bring a token, or say ours back.
+    """
 
     call: str
     host: str
     status: int
-    content_type: str
-    body: bytes
+    content_type: str = field(repr=False)
+    body: bytes = field(repr=False)
     retry_after: float | None = None
 
 
@@ -39,19 +44,29 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
     With `strict`, a web page is never taken for the backend's own refusal, whatever its HTTP status: it may come
     from anything on the way.
     """
-    body = _parse(answer, strict)
+    opened = _opened(answer, whole, strict)
+    if isinstance(opened, NemoError):
+        raise opened  # here, where no variable holds what the server wrote
+    return opened
+
+
+def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
+    """What `open_envelope` returns, or raises."""
+    body = _sealed(_parse(answer, strict))
+    if isinstance(body, NemoError):
+        return body
     if isinstance(body, Mapping):
         code = _number(body.get("code"))
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
-            raise _refusal(answer, code, body)
+            return _refusal(answer, code, body)
         if body.get("success") is False:
-            raise _refusal(
+            return _refusal(
                 answer, answer.status if answer.status >= 400 else _number(body.get("error_code")) or 0, body
             )
     if answer.status >= 400:
-        raise _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
+        return _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
     if answer.status >= 300:
-        raise _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
+        return _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
     if whole or not isinstance(body, Mapping) or "data" not in body or not ({"code", "success"} & body.keys()):
         return body
     return body["data"]
@@ -62,13 +77,22 @@ def _parse(answer: Answer, strict: bool) -> Any:
         return None
     try:
         return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError):
         html = "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
         if answer.status in _STATUS_CODES and not strict:
             return {}
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
-        raise _bad("answer-html" if html else "answer-not-json", answer) from error
+        return _bad("answer-html" if html else "answer-not-json", answer)
+
+
+def _sealed(body: Any) -> Any:
+    """`body` with the tokens that it brings as `Secret`s, whatever becomes of the rest of it."""
+    if isinstance(body, dict):
+        for part in (body, body.get("data")):
+            if isinstance(part, dict):
+                part.update({name: Secret(part[name]) for name in _SECRETS if isinstance(part.get(name), str)})
+    return body
 
 
 def _refusal(answer: Answer, code: int, body: Mapping[str, Any]) -> NemoError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import json as json_text
 import logging
 import socket
@@ -22,11 +23,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from ._accounts import TokenSource
-from ._config import SKILL, VERSION, Profile, is_loopback, platform
+from ._accounts import Token, TokenSource
+from ._config import SKILL, VERSION, Profile, is_loopback, platform, redact
 from ._envelope import Answer, open_envelope
 from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
 from ._retry import retry_pause
+from ._secret import scrub_data
 
 logger = logging.getLogger("nemo_client")
 
@@ -132,19 +134,24 @@ class Http:
                 await client.aclose()
         self._pooled = self._streams = None
 
-    def headers(self, token: str | None) -> dict[str, str]:
-        """The headers of every request; without the three attribution headers an export fails with 402."""
-        headers = {
-            "X-Client-Id": self.client_id,
-            "X-Skill-Source": SKILL,
-            "X-Skill-Version": VERSION,
-            "X-Skill-Platform": self._platform,
-            "Accept-Encoding": "gzip, deflate",
-        }
+    def headers(self, token: Token | None) -> httpx.Headers:
+        """The headers of every request; without the three attribution headers an export fails with 402.
+
+        The only place where a token is opened for the wire. `repr` of these headers does not show it.
+        """
+        headers = httpx.Headers(
+            {
+                "X-Client-Id": self.client_id,
+                "X-Skill-Source": SKILL,
+                "X-Skill-Version": VERSION,
+                "X-Skill-Platform": self._platform,
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
         if token is not None:
-            if not token.isascii() or not token.isprintable() or " " in token:
+            if not token.sendable:
                 raise SignInError(code=1001, profile=self.profile.name)
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {token.value.reveal()}"
         return headers
 
     async def call(
@@ -170,7 +177,7 @@ class Http:
             tries += 1
             token = await self.tokens.token() if signed_in else None
             try:
-                request = self._request(method, path, token.value if token else None, json, body, headers)
+                request = self._request(method, path, token, json, body, headers)
                 async with self._uploads if body else self._calls:
                     answer = await self._exchange(name, request)
                 return open_envelope(answer, whole=whole)
@@ -192,17 +199,18 @@ class Http:
         self,
         method: str,
         path: str,
-        token: str | None,
+        token: Token | None,
         json: object,
         body: Body | None,
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
-        sent = {**self.headers(token), **(headers or {})}
+        own = self.headers(token)
+        own.update(headers)
         content: AsyncIterator[bytes] | bytes | None = body() if body else None
         if json is not None:  # escaped: a draft can hold halves of characters, and goes back as it came
             content = json_text.dumps(json, separators=(",", ":")).encode("ascii")
-            sent["Content-Type"] = "application/json"
-        return self._client().build_request(method, self.profile.api_url + path, headers=sent, content=content)
+            own["Content-Type"] = "application/json"
+        return self._client().build_request(method, self.profile.api_url + path, headers=own, content=content)
 
     def _client(self) -> httpx.AsyncClient:
         if self._pooled is None:
@@ -213,7 +221,7 @@ class Http:
         """Send, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
         with quietly():
             try:
-                response = await self._client().send(request, stream=True)
+                response = await sent(self._client(), request)
                 try:
                     return await self.read_whole(name, response)
                 finally:
@@ -222,15 +230,14 @@ class Http:
                 raise transport_error(error, name, self.host, body_started=True) from error
 
     async def read_whole(self, name: str, response: httpx.Response) -> Answer:
-        """A whole answer in bounded memory."""
+        """A whole answer in bounded memory, without our token where it says that back."""
         self._note_date(response.headers.get("date"))
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
+        body = await _whole(response)
+        if body is None:
+            raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
         kind = response.headers.get("content-type", "").lower()
-        return Answer(name, self.host, response.status_code, kind, bytes(body), _seconds(response.headers))
+        found = scrub_data(body.getvalue())
+        return Answer(name, self.host, response.status_code, kind, found, _seconds(response.headers))
 
     @asynccontextmanager
     async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
@@ -243,17 +250,19 @@ class Http:
         if self._streams is None:
             self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
         body = _Watched(payload)
-        headers = {
-            **self.headers(token.value),
-            "Accept": "text/event-stream",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(payload)),
-            "Accept-Encoding": "identity",
-        }
+        headers = self.headers(token)
+        headers.update(
+            {
+                "Accept": "text/event-stream",
+                "Content-Type": "application/json",
+                "Content-Length": str(len(payload)),
+                "Accept-Encoding": "identity",
+            }
+        )
         request = self._streams.build_request("POST", self.profile.api_url + path, headers=headers, content=body)
         with quietly():
             try:
-                response = await self._streams.send(request, stream=True)
+                response = await sent(self._streams, request)
                 self._note_date(response.headers.get("date"))
                 try:
                     yield response
@@ -268,6 +277,32 @@ class Http:
                 self.server_date = parsedate_to_datetime(value).timestamp()
             except (ValueError, OverflowError):
                 logger.debug("a Date header could not be read")
+
+
+async def sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer's beginning.
+
+    What goes wrong brings no frame from httpx and below, whose variables hold the headers as they are sent. Cookies
+    are not kept, so that nothing that a server sets goes out again.
+    """
+    try:
+        response = await client.send(request, stream=True)
+    except BaseException as error:
+        for each in _causes(error):
+            each.__traceback__ = None
+        raise error  # a bare `raise` would bring the frames back on Python 3.10
+    client.cookies.clear()
+    response.extensions.pop("reason_phrase", None)  # shown by `repr`, and the server's own words
+    return response
+
+
+async def _whole(response: httpx.Response) -> io.BytesIO | None:
+    """The body, in something whose `repr` does not show it; None where it is too large."""
+    body = io.BytesIO()
+    async for chunk in response.aiter_bytes():
+        if body.write(chunk) and body.tell() > MAX_ANSWER_BYTES:
+            return None
+    return body
 
 
 class _Watched(httpx.AsyncByteStream):
@@ -290,8 +325,22 @@ def segment(value: str) -> str:
 
 
 def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_started: bool) -> NemoError:
-    """An httpx exception as ours. With `body_started` false, nothing can have reached the backend."""
+    """An httpx exception as ours. With `body_started` false, nothing can have reached the backend.
+
+    The other one is emptied: it holds the request with its headers, and quotes what a server wrote.
+    """
     causes = list(_causes(error))
+    failed = _as_ours(error, causes, call, host, body_started)
+    logger.debug("%s: %s", call, redact("; ".join(f"{type(each).__name__} {each}" for each in causes)))
+    for each in causes:
+        each.args, each.__traceback__, each.__cause__, each.__context__ = (), None, None, None
+        vars(each).clear()
+    return failed
+
+
+def _as_ours(
+    error: httpx.HTTPError, causes: list[BaseException], call: str, host: str, body_started: bool
+) -> NemoError:
     facts: dict[str, Any] = {"host": host, "call": call, "reason": _plain(causes)}
     if isinstance(error, httpx.ProxyError):
         return ConnectError("connect-proxy", **facts)

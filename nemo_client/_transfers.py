@@ -18,7 +18,7 @@ import httpx
 from ._config import is_loopback
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
-from ._http import Sleep, new_client, quietly, transport_error
+from ._http import Sleep, new_client, quietly, sent, transport_error
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -137,7 +137,7 @@ class Download:
         target: Path,
         *,
         near: str,
-        headers: Callable[[], Awaitable[dict[str, str]]] | None = None,
+        headers: Callable[[], Awaitable[httpx.Headers]] | None = None,
         on_bytes: OnBytes | None = None,
         sleep: Sleep = asyncio.sleep,
         idle_seconds: float = DOWNLOAD_IDLE_SECONDS,
@@ -245,10 +245,12 @@ class Download:
     async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
         """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
         url = self._url
-        own = await self._headers() if self._headers else {}
+        own = await self._headers() if self._headers else httpx.Headers()
         for hop in range(REDIRECTS + 1):
-            request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
-            response = await client.send(request, stream=True)
+            request = client.build_request("GET", url, headers=headers)
+            if hop == 0:
+                request.headers.update(own)
+            response = await sent(client, request)
             location = response.headers.get("location", "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response

@@ -361,7 +361,7 @@ async def _committed() -> bool:
 
 def _error(future: Future[Any], language: str) -> Exception | None:
     """The error of finished work as people shall read it, or None."""
-    from ..nemo_client import Cancelled, NemoError, redact
+    from ..nemo_client import Cancelled, NemoError, redact, traceback_of
 
     if future.cancelled():
         return Cancelled("cancelled")
@@ -369,7 +369,7 @@ def _error(future: Future[Any], language: str) -> Exception | None:
     if error is None:
         return None
     if not isinstance(error, NemoError):
-        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
     error.lang = spoken(language)
     return error.with_traceback(None)

@@ -27,7 +27,7 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices
+_words_zh _choices _secret
 _words
 _errors
 _config _handles _phrases _steps _owners _schema

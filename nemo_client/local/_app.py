@@ -149,14 +149,14 @@ class Api:
     def _note(self, request: web.Request, endpoint: str) -> None:
         headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
         headers["Authorized"] = str("Authorization" in request.headers)
-        self.calls.append({"endpoint": endpoint, "method": request.method, "path": request.path, "headers": headers})
+        asked = {"endpoint": endpoint, "method": request.method, "path": request.path, "query": request.query_string}
+        self.calls.append({**asked, "headers": headers})
 
     async def _reply(self, request: web.Request, endpoint: str, handler: Handler, hits: Hits) -> Reply:
         services = self._services
         account = _NOBODY
         if endpoint not in ("anonymous-token", "files"):
-            authorization = request.headers.get("Authorization")
-            account = await asyncio.to_thread(services.accounts.resolve, authorization)
+            account = await asyncio.to_thread(services.accounts.resolve, request.headers.get("Authorization"))
         base = f"{request.scheme}://{request.host}"
         addresses = Addresses(services.store, base, resigned="resigned_urls" in hits)
         call = Call(request, account, hits, addresses)
