@@ -40,10 +40,9 @@ class NemoClient:
 
     async def anonymous_token(self) -> AnonymousToken:
         """Sign up without an account: one token a client in 7 days, then `RateLimited`."""
-        data = await self.http.call(
-            "the sign-up", "POST", "/api/auth/anonymous-token", signed_in=False, repeatable=False
-        )
-        return self._model(AnonymousToken, data, "the sign-up")
+        path = "/api/auth/anonymous-token"
+        call = self.http.call("the sign-up", "POST", path, signed_in=False, repeatable=False)
+        return self._model(AnonymousToken, await call, "the sign-up")
 
     async def create_session(self, language: str) -> Session:
         """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
@@ -54,8 +53,8 @@ class NemoClient:
     async def claim_token(self, task_id: str, session_id: str) -> Claim:
         """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
         payload = {"task_id": task_id, "session_id": session_id}
-        data = await self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
-        return self._model(Claim, data, "the project page")
+        call = self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
+        return self._model(Claim, await call, "the project page")
 
     async def project_page(self, task_id: str, session_id: str) -> str:
         """The address that opens a project in a browser; it holds a claim token."""
@@ -194,7 +193,7 @@ class NemoClient:
             return kind.model_validate(data)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "the answer"
-        # Here, and not from the other error: that one holds what was said.
+        del data  # nor from the other error: it holds what was said, too
         raise self._wrong(call, f"{where} is missing or of another type")
 
     def _wrong(self, call: str, reason: str) -> BadAnswer:

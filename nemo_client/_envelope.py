@@ -45,8 +45,9 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
     from anything on the way.
     """
     opened = _opened(answer, whole, strict)
+    del answer  # an error leaves from where no variable holds what the server wrote
     if isinstance(opened, NemoError):
-        raise opened  # here, where no variable holds what the server wrote
+        raise opened
     return opened
 
 

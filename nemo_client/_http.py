@@ -39,6 +39,8 @@ STREAM_IDLE_SECONDS: Final = 180.0
 CALLS_AT_ONCE: Final = 16
 UPLOADS_AT_ONCE: Final = 4
 
+_STREAMED: Final = {"Accept": "text/event-stream", "Content-Type": "application/json", "Accept-Encoding": "identity"}
+
 Sleep = Callable[[float], Awaitable[None]]
 Body = Callable[[], AsyncIterator[bytes]]
 
@@ -178,9 +180,8 @@ class Http:
             token = await self.tokens.token() if signed_in else None
             try:
                 request = self._request(method, path, token, json, body, headers)
-                async with self._uploads if body else self._calls:
-                    answer = await self._exchange(name, request)
-                return open_envelope(answer, whole=whole)
+                line = self._uploads if body else self._calls
+                return open_envelope(await self._exchange(name, request, line), whole=whole)
             except SignInError as error:
                 error.facts["profile"] = self.profile.name
                 if token is None or renewed or await self.tokens.renew(token) is None:
@@ -217,8 +218,12 @@ class Http:
             self._pooled = new_client(self.profile.api_url)
         return self._pooled
 
-    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
-        """Send, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
+    async def _exchange(self, name: str, request: httpx.Request, line: asyncio.Semaphore) -> Answer:
+        """Send when it is this one's turn, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
+        async with line:
+            return await self._answered(name, request)
+
+    async def _answered(self, name: str, request: httpx.Request) -> Answer:
         with quietly():
             try:
                 response = await sent(self._client(), request)
@@ -230,14 +235,18 @@ class Http:
                 raise transport_error(error, name, self.host, body_started=True) from error
 
     async def read_whole(self, name: str, response: httpx.Response) -> Answer:
-        """A whole answer in bounded memory, without our token where it says that back."""
+        """A whole answer in bounded memory, without our token where it says back what it was sent.
+
+        What a sign-up brings stays as it is: it may be a token that is known here.
+        """
         self._note_date(response.headers.get("date"))
-        body = await _whole(response)
+        body = await whole(response, MAX_ANSWER_BYTES)
         if body is None:
             raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
         kind = response.headers.get("content-type", "").lower()
-        found = scrub_data(body.getvalue())
-        return Answer(name, self.host, response.status_code, kind, found, _seconds(response.headers))
+        pause = _seconds(response.headers)
+        scrubbed = scrub_data if "authorization" in response.request.headers else bytes
+        return Answer(name, self.host, response.status_code, kind, scrubbed(body.getvalue()), pause)
 
     @asynccontextmanager
     async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
@@ -249,17 +258,10 @@ class Http:
         token = await self.tokens.token()
         if self._streams is None:
             self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
-        body = _Watched(payload)
-        headers = self.headers(token)
-        headers.update(
-            {
-                "Accept": "text/event-stream",
-                "Content-Type": "application/json",
-                "Content-Length": str(len(payload)),
-                "Accept-Encoding": "identity",
-            }
-        )
-        request = self._streams.build_request("POST", self.profile.api_url + path, headers=headers, content=body)
+        body, length = _Watched(payload), {"Content-Length": str(len(payload))}
+        request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
+        request.headers.update(self.headers(token))
+        request.headers.update(_STREAMED)
         with quietly():
             try:
                 response = await sent(self._streams, request)
@@ -282,8 +284,8 @@ class Http:
 async def sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     """The answer's beginning.
 
-    What goes wrong brings no frame from httpx and below, whose variables hold the headers as they are sent. Cookies
-    are not kept, so that nothing that a server sets goes out again.
+    What goes wrong brings no frame from httpx and below, whose variables hold the headers as they are sent. Our token
+    is taken out where the answer's headers say it back, and cookies are not kept, so that none brings it out again.
     """
     try:
         response = await client.send(request, stream=True)
@@ -292,15 +294,16 @@ async def sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
             each.__traceback__ = None
         raise error  # a bare `raise` would bring the frames back on Python 3.10
     client.cookies.clear()
+    response.headers = httpx.Headers([(name, scrub_data(value)) for name, value in response.headers.raw])
     response.extensions.pop("reason_phrase", None)  # shown by `repr`, and the server's own words
     return response
 
 
-async def _whole(response: httpx.Response) -> io.BytesIO | None:
-    """The body, in something whose `repr` does not show it; None where it is too large."""
+async def whole(response: httpx.Response, limit: int) -> io.BytesIO | None:
+    """The body, in something whose `repr` does not show it; None where it is larger than `limit` bytes."""
     body = io.BytesIO()
     async for chunk in response.aiter_bytes():
-        if body.write(chunk) and body.tell() > MAX_ANSWER_BYTES:
+        if body.write(chunk) and body.tell() > limit:
             return None
     return body
 

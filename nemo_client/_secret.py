@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import AnyStr, Final, NoReturn
-from urllib.parse import quote
 
 SHOWN: Final = "…"
 LEAST_CHARACTERS: Final = 8
@@ -79,7 +78,7 @@ def watch(secret: Secret) -> None:
 
 
 def scrub(text: str) -> str:
-    """`text` for people without the known tokens: whole, their beginning alone, wrapped, escaped or in base64."""
+    """`text` for people without the known tokens: whole, their beginning alone, wrapped, encoded or escaped."""
     if len(text) <= FOR_PEOPLE:
         for value in list(_known):
             text = _spellings(value).sub(SHOWN, text)
@@ -99,8 +98,9 @@ def scrub_data(data: AnyStr) -> AnyStr:
 
 @lru_cache(maxsize=KNOWN)
 def _spellings(value: str) -> re.Pattern[str]:
-    wrapped = r"\s*".join(map(re.escape, value))
-    return re.compile("|".join([wrapped, re.escape(quote(value, safe="")), *_in_base64(value)]))
+    """A token that is wrapped, percent-encoded or JSON-escaped, wholly or in part, in hexadecimal or in base64."""
+    signs = (rf"(?:{re.escape(each)}|(?i:%{ord(each):02x}|\\u{ord(each):04x}))" for each in value)
+    return re.compile("|".join([r"\s*".join(signs), f"(?i:{value.encode().hex()})", *_in_base64(value)]))
 
 
 def _in_base64(value: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,7 +19,8 @@ import httpx
 from ._config import is_loopback
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
-from ._http import Sleep, new_client, quietly, sent, transport_error
+from ._http import Sleep, new_client, quietly, sent, transport_error, whole
+from ._secret import scrub_data
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -212,12 +214,8 @@ class Download:
         kind = response.headers.get("content-type", "").lower()
         if self._headers is None or "json" not in kind:
             return
-        body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > CHUNK:
-                break
-        open_envelope(Answer("the download", self._host, response.status_code, kind, body))
+        body = await whole(response, CHUNK) or io.BytesIO()
+        open_envelope(Answer("the download", self._host, response.status_code, kind, scrub_data(body.getvalue())))
         raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
 
     def _learn(self, response: httpx.Response) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ._events import AgentEvent, StateDelta, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
 from ._phrases import AFTER_NOISE, NOISE
-from ._secret import scrub_data
+from ._secret import scrub
 
 _UNFINISHED = frozenset({"pending", "queued", "submitted", "processing", "running", "in_progress"})
 
@@ -37,7 +37,7 @@ class Turn:
         """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
         texts = [*self._texts, _joined(self._pieces)]
         reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
-        return _without_noise(whole_characters(scrub_data(reply)))  # pieces can make a token that none of them is
+        return _without_noise(whole_characters(scrub(reply)))  # pieces can make a token that none of them is
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
