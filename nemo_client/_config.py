@@ -284,7 +284,6 @@ def platform(installed: Path | None = None) -> str:
 
 _SECRETS: Final = (
     re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]+"),
-    re.compile(r"((?:nmv|clm)_)[A-Za-z0-9._-]+"),
     re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*"),
     re.compile(r"(https?://)[^\s/@\"'<>]+@"),
 )

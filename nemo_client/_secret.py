@@ -21,6 +21,7 @@ LEAST_CHARACTERS: Final = 8
 BEGINNING: Final = 12
 KNOWN: Final = 64
 FOR_PEOPLE: Final = 64 * 1024
+_OURS: Final = re.compile(r"((?:nmv|clm)_)[A-Za-z0-9._-]+")
 _MORE: Final = r"[A-Za-z0-9._~+/=-]*"
 
 _known: dict[str, None] = {}
@@ -78,11 +79,14 @@ def watch(secret: Secret) -> None:
 
 
 def scrub(text: str) -> str:
-    """`text` for people without the known tokens: whole, their beginning alone, wrapped, encoded or escaped."""
+    """`text` for people without tokens: what looks like one of the API's, and the known ones.
+
+    Those whole, their beginning alone, wrapped, encoded or escaped.
+    """
     if len(text) <= FOR_PEOPLE:
         for value in list(_known):
             text = _spellings(value).sub(SHOWN, text)
-    return scrub_data(text)
+    return _OURS.sub(rf"\1{SHOWN}", scrub_data(text))
 
 
 def scrub_data(data: AnyStr) -> AnyStr:

@@ -66,8 +66,9 @@ class Run:
 class ComfyUI:
     """A ComfyUI server on this machine with our pack in its `custom_nodes`."""
 
-    def __init__(self, base: Path, environment: dict[str, str]) -> None:
+    def __init__(self, base: Path, environment: dict[str, str], *arguments: str) -> None:
         self.base = base
+        self._arguments = arguments
         nodes = base / "custom_nodes"
         (nodes / "test_sampler").mkdir(parents=True, exist_ok=True)
         (base / "user").mkdir(exist_ok=True)
@@ -89,7 +90,7 @@ class ComfyUI:
             port = probe.getsockname()[1]
         python = os.environ.get("COMFYUI_PYTHON", sys.executable)
         command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"]
-        command += ["--base-directory", str(self.base), "--disable-api-nodes"]
+        command += ["--base-directory", str(self.base), "--disable-api-nodes", *self._arguments]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=path, env=self._environment, stdout=log, stderr=subprocess.STDOUT
@@ -105,6 +106,11 @@ class ComfyUI:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
 
     def kill(self) -> None:
         """End it as a power cut would."""

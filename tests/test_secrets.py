@@ -605,3 +605,4 @@ def test_an_error_that_quotes_what_was_typed_quotes_no_token() -> None:
     error = InputError("profile-unknown", name=MARK, names="'nemo'")
 
     assert not traces(str(error) + error.text("zh"))
+    assert "nmv_usr_another" not in str(InputError("profile-unknown", name="nmv_usr_another", names="'nemo'"))
