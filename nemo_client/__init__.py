@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._accounts import account_text
     from ._choices import FORMATS, LANGUAGES, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED
     from ._client import NemoClient
-    from ._config import CLOUD, LOCAL, VERSION, Profile, home, profile, profiles, redact
+    from ._config import CLOUD, LOCAL, VERSION, Profile, home, profile, profiles, redact, traceback_of
     from ._errors import (
         ApiError,
         BadAnswer,
@@ -58,9 +58,11 @@ if TYPE_CHECKING:
         save_profile,
         set_default,
         set_token,
+        tokenless_environment,
     )
     from ._progress import Budget, Caller, Progress
     from ._results import Output, Turned, Video, Wish
+    from ._secret import Secret
     from ._sound import from_samples
     from ._studio import Studio
     from ._views import TimelineView
@@ -70,7 +72,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_accounts": ("account_text",),
     "_choices": ("FORMATS", "LANGUAGES", "QUALITIES", "RATIOS", "RESOLUTIONS", "WHEN_CHANGED"),
     "_client": ("NemoClient",),
-    "_config": ("CLOUD", "LOCAL", "Profile", "VERSION", "home", "profile", "profiles", "redact"),
+    "_config": ("CLOUD", "LOCAL", "Profile", "VERSION", "home", "profile", "profiles", "redact", "traceback_of"),
     "_errors": (
         "ApiError",
         "BadAnswer",
@@ -117,9 +119,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "save_profile",
         "set_default",
         "set_token",
+        "tokenless_environment",
     ),
     "_progress": ("Budget", "Caller", "Progress"),
     "_results": ("Output", "Turned", "Video", "Wish"),
+    "_secret": ("Secret",),
     "_sound": ("from_samples",),
     "_studio": ("Studio",),
     "_views": ("TimelineView",),
@@ -173,6 +177,7 @@ __all__ = [
     "RateLimited",
     "RenderFailed",
     "ResultUnknown",
+    "Secret",
     "SessionBusy",
     "SessionGone",
     "SessionHandle",
@@ -210,6 +215,8 @@ __all__ = [
     "set_token",
     "thumbnail",
     "together",
+    "tokenless_environment",
+    "traceback_of",
     "translate",
     "what_and_hint",
 ]

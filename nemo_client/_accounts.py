@@ -8,6 +8,7 @@ only at the origin that issued it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -18,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from filelock import FileLock
 from filelock import Timeout as LockTimeout
@@ -29,6 +30,7 @@ from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInEr
 from ._json import parse
 from ._models import AnonymousToken
 from ._private import tighten
+from ._secret import Secret, watch
 
 logger = logging.getLogger("nemo_client")
 
@@ -41,19 +43,30 @@ _LOCK_LOOK_SECONDS: Final = 0.05
 
 @dataclass(frozen=True)
 class Token:
-    """A token and what is known of it. `value` is a secret and stays out of `repr`."""
+    """A token and what is known of it. `value` may be given as plain text."""
 
-    value: str = field(repr=False)
+    value: Secret = field(repr=False)
     kind: Kind
     user_id: str = ""
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, str):
+            object.__setattr__(self, "value", Secret(self.value))
+        watch(self.value)
+
+    @property
+    def sendable(self) -> bool:
+        """Whether it can stand in a header: visible ASCII."""
+        return self.value.reveal().isascii() and self.value.reveal().isprintable() and " " not in self.value.reveal()
 
     @property
     def account(self) -> str:
         """What identifies the account: the user id, else a keyed hash of the token."""
         if self.user_id:
             return self.user_id
-        return "token-" + hmac.new(b"nemo-video account", self.value.encode(), hashlib.sha256).hexdigest()[:24]
+        digest = hmac.new(b"nemo-video account", self.value.reveal().encode(), hashlib.sha256)
+        return "token-" + digest.hexdigest()[:24]
 
     def expired(self, now: datetime) -> bool:
         """Whether it is known to have run out."""
@@ -76,7 +89,7 @@ class CredentialStore:
         if not isinstance(entry, Mapping) or entry.get("origin") != profile.origin:
             return None
         value = entry.get("token")
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, Secret) or not value:
             return None
         kind: Kind = "anonymous" if entry.get("kind") == "anonymous" else "user"
         return Token(value, kind, str(entry.get("user_id") or ""), _moment(entry.get("expires_at")))
@@ -111,22 +124,42 @@ class CredentialStore:
         return (info.st_ino, info.st_mtime_ns, info.st_size)
 
     def _save(self, entries: Mapping[str, object]) -> None:
-        write_private(self._path, json.dumps({"version": 1, "tokens": entries}, indent=1) + "\n")
+        kept = {"version": 1, "tokens": entries}
+        write_private(self._path, Secret(json.dumps(kept, indent=1, default=Secret.reveal) + "\n"))
+        for left in self._path.parent.glob(f".{self._path.name}.*"):  # by a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                left.unlink()
 
     def _load(self) -> dict[str, object]:
-        tighten(self._path)
         try:
-            data = parse(self._path.read_text(encoding="utf-8"))
+            if tighten(self._path):
+                logger.warning("%s could be read by others on this machine; now only you can", self._path)
+            entries = _sealed_entries(self._path)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise DiskError("disk-unwritable", path=self._path, reason=error.strerror or str(error)) from error
-        except ValueError as error:
-            raise DiskError("credentials-broken", path=self._path) from error
-        tokens = data.get("tokens") if isinstance(data, dict) else None
-        if not isinstance(tokens, dict):
+        if entries is None:  # raised here, where no variable and no other error holds what was read
             raise DiskError("credentials-broken", path=self._path)
-        return tokens
+        return entries
+
+
+def _sealed_entries(path: Path) -> dict[str, object] | None:
+    """What the file holds, each token as a `Secret`; None where it is not what this program writes."""
+    try:
+        data: Any = parse(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    tokens = data.get("tokens") if isinstance(data, dict) else None
+    return {name: _sealed(entry) for name, entry in tokens.items()} if isinstance(tokens, dict) else None
+
+
+def _sealed(entry: object) -> object:
+    if isinstance(entry, str):
+        return Secret(entry)
+    if isinstance(entry, dict) and isinstance(entry.get("token"), str):
+        return {**entry, "token": Secret(entry["token"])}
+    return entry
 
 
 def _moment(value: object) -> datetime | None:
@@ -296,7 +329,7 @@ class Account:
 
 def known_token(profile: Profile) -> Token | None:
     """The token that the environment gives for this profile, if any."""
-    value = os.environ.get(profile.token_env, "").strip() if profile.token_env else ""
+    value = Secret(os.environ.get(profile.token_env, "").strip() if profile.token_env else "")
     return Token(value, "user") if value else None
 
 

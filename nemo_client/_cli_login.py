@@ -19,6 +19,7 @@ from ._errors import InputError, SignInError, TransportError
 from ._http import Http
 from ._jobs import id_of
 from ._journal import Journal
+from ._secret import Secret
 from ._steps import State
 from ._words import say
 
@@ -46,15 +47,13 @@ def login(run: Run, asked: Login) -> Outcome:
 
 def _typed(run: Run, chosen: Profile) -> Token:
     """The token from a prompt that does not show it, or from a pipe; never from an argument, which others can see."""
-    if sys.stdin.isatty():
-        text = getpass.getpass(say("login.prompt", run.screen.lang, profile=chosen.name) + " ", sys.stderr)
-    else:
-        text = sys.stdin.readline()
-    text = text.strip()
-    plain = text.isascii() and text.isprintable() and " " not in text
-    if not text or not plain or len(text) > MAX_TOKEN_CHARACTERS:
+    question = say("login.prompt", run.screen.lang, profile=chosen.name) + " "
+    asked = sys.stdin.isatty()
+    text = Secret((getpass.getpass(question, sys.stderr) if asked else sys.stdin.readline()).strip())
+    token = Token(text, "user")
+    if not text or not token.sendable or len(text) > MAX_TOKEN_CHARACTERS:
         raise InputError("token-odd")
-    return Token(text, "user")
+    return token
 
 
 async def _kept(run: Run, chosen: Profile, token: Token, asked: Login) -> Outcome:

@@ -20,6 +20,7 @@ from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInE
 from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
 from ._http import Http, segment
 from ._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
+from ._secret import scrub_data
 from ._transfers import Download, Multipart, OnBytes, UploadPart
 
 AGENT: Final = "nemo_agent"
@@ -40,10 +41,9 @@ class NemoClient:
 
     async def anonymous_token(self) -> AnonymousToken:
         """Sign up without an account: one token a client in 7 days, then `RateLimited`."""
-        data = await self.http.call(
-            "the sign-up", "POST", "/api/auth/anonymous-token", signed_in=False, repeatable=False
-        )
-        return self._model(AnonymousToken, data, "the sign-up")
+        path = "/api/auth/anonymous-token"
+        call = self.http.call("the sign-up", "POST", path, signed_in=False, repeatable=False)
+        return self._model(AnonymousToken, await call, "the sign-up")
 
     async def create_session(self, language: str) -> Session:
         """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
@@ -54,13 +54,13 @@ class NemoClient:
     async def claim_token(self, task_id: str, session_id: str) -> Claim:
         """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
         payload = {"task_id": task_id, "session_id": session_id}
-        data = await self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
-        return self._model(Claim, data, "the project page")
+        call = self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
+        return self._model(Claim, await call, "the project page")
 
     async def project_page(self, task_id: str, session_id: str) -> str:
         """The address that opens a project in a browser; it holds a claim token."""
         claim = await self.claim_token(task_id, session_id)
-        return f"{self.http.profile.web_url}/workspace/claim?ct={quote(claim.claim_token, safe='')}"
+        return f"{self.http.profile.web_url}/workspace/claim?ct={quote(claim.claim_token.reveal(), safe='')}"
 
     async def upload_files(
         self, session_id: str, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None
@@ -122,12 +122,8 @@ class NemoClient:
                 yield event
         for event in reader.close():
             yield event
-        if isinstance(reader.trouble, Undecodable):
-            raise ConnectionBroken("answer-broken", host=self.http.host, call="the message") from reader.trouble
-        if reader.trouble is not None:
-            raise ConnectionBroken(
-                "answer-too-large", host=self.http.host, call="the message", limit=MAX_EVENT_BYTES
-            ) from reader.trouble
+        if reader.trouble:
+            raise ConnectionBroken(reader.trouble, host=self.http.host, call="the message", limit=MAX_EVENT_BYTES)
 
     async def state(self, session_id: str) -> State:
         """The newest state of a session: draft, media, analyses."""
@@ -167,8 +163,10 @@ class NemoClient:
         """Fetch a finished file from the API's own endpoint, for when its output address fails; bytes."""
         url = f"{self.http.profile.api_url}/api/render/proxy/{segment(render_id)}/download"
 
-        async def headers() -> dict[str, str]:
-            return self.http.headers((await self.http.tokens.token()).value) | {"Accept-Encoding": "identity"}
+        async def headers() -> httpx.Headers:
+            found = self.http.headers(await self.http.tokens.token())
+            found["Accept-Encoding"] = "identity"
+            return found
 
         return await Download(url, target, near=url, headers=headers, on_bytes=on_bytes, sleep=self.http.sleep).run()
 
@@ -187,41 +185,47 @@ class NemoClient:
             return kind.model_validate(data)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "the answer"
-            raise self._wrong(call, f"{where} is missing or of another type") from None
+        del data  # nor from the other error: it holds what was said, too
+        raise self._wrong(call, f"{where} is missing or of another type")
 
     def _wrong(self, call: str, reason: str) -> BadAnswer:
         return BadAnswer("answer-wrong-shape", host=self.http.host, call=call, reason=reason)
 
 
 class _EventReader:
-    """Bytes of a stream to events, until there is `trouble`: then nothing more is read into them."""
+    """Bytes of a stream to events, until there is `trouble`: then nothing more is read into them.
+
+    It is told by the id of its text: an error would hold what was read, in the variables of its frames.
+    """
 
     def __init__(self, encoding: str) -> None:
-        self.trouble: EventTooLarge | Undecodable | None = None
+        self.trouble = ""
         self._decoder = SseDecoder()
         try:
             self._plain = Decoder(encoding)
-        except Undecodable as error:
-            self.trouble = error
+        except Undecodable:
+            self.trouble = "answer-broken"
 
     def feed(self, chunk: bytes) -> Iterator[AgentEvent]:
-        if self.trouble is not None:
+        if self.trouble:
             return
         try:
             for piece in self._plain.feed(chunk):
                 for data in self._decoder.feed(piece):
-                    yield from parse_event(data)
-        except (EventTooLarge, Undecodable) as error:
-            self.trouble = error
+                    yield from parse_event(scrub_data(data))
+        except EventTooLarge:
+            self.trouble = "answer-too-large"
+        except Undecodable:
+            self.trouble = "answer-broken"
 
     def close(self) -> Iterator[AgentEvent]:
-        if self.trouble is not None:
+        if self.trouble:
             return
         try:
             for data in self._decoder.close():
-                yield from parse_event(data)
-        except EventTooLarge as error:
-            self.trouble = error
+                yield from parse_event(scrub_data(data))
+        except EventTooLarge:
+            self.trouble = "answer-too-large"
 
 
 def _is_stream(response: httpx.Response) -> bool:

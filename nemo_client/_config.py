@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import tempfile
+import traceback
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from ._errors import DiskError, InputError
 from ._json import BadJson, parse
 from ._lookalikes import looks_like
 from ._private import another_users, private_folder, private_handle
+from ._secret import SHOWN, Secret, scrub
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -72,7 +74,7 @@ def ensure_home(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str | Secret) -> None:
     """Replace `path` by a file that only its owner can read (0600), on disk before it appears."""
     temporary: Path | None = None
     try:
@@ -80,7 +82,7 @@ def write_private(path: Path, text: str) -> None:
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             private_handle(handle)
-            file.write(text)
+            file.write(text.reveal() if isinstance(text, Secret) else text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -300,7 +302,6 @@ def platform(installed: Path | None = None) -> str:
 
 _SECRETS: Final = (
     re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]+"),
-    re.compile(r"\b((?:nmv|clm)_)[A-Za-z0-9._-]+"),
     re.compile(r"(https?://)[^\s/@\"'<>]+@"),
 )
 # Matches addresses without a query, too, so that a text which is one long run of addresses stays linear.
@@ -309,9 +310,9 @@ _ADDRESS: Final = re.compile(r"(https?://[^\s\"'<>?#]+)([?#][^\s\"'<>]*)?")
 
 def redact(text: str) -> str:
     """`text` without tokens, claim tokens, user-info and the query strings of URLs (which can be signatures)."""
-    text = _ADDRESS.sub(lambda found: f"{found[1]}…" if found[2] else found[1], text)
+    text = _ADDRESS.sub(lambda found: f"{found[1]}{SHOWN}" if found[2] else found[1], scrub(text))
     for pattern in _SECRETS:
-        text = pattern.sub(r"\1…", text)
+        text = pattern.sub(rf"\1{SHOWN}", text)
     return text
 
 
@@ -323,3 +324,8 @@ def shown(text: str, most: int = SENTENCE_CHARACTERS) -> str:
     """Words of the backend's as they stand in a sentence of ours: redacted, printable, on one line, clipped."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_SHOWN_FROM]).split())
     return redact(line)[:most]
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error that nobody expected, for a log: redacted, since its words are somebody else's."""
+    return redact("".join(traceback.format_exception(error)))

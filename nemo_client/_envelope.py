@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ._config import SENTENCE_CHARACTERS, shown
 from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
 from ._json import BadJson, parse
+from ._secret import Secret
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
@@ -22,18 +23,22 @@ _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _DIGITS: Final = re.compile(r"-?[0-9]{1,11}")
 _WELL: Final = frozenset({"", "ok", "success"})
 _NO: Final = (False, "false", "False")  # 0, too
+_SECRETS: Final = ("token", "claim_token")
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `call` names the request for people, `retry_after` is in seconds."""
+    """A whole answer. `call` names the request for people, `retry_after` is in seconds.
+
+    What a server wrote stays out of `repr`: it can bring a token, or say ours back.
+    """
 
     call: str
     host: str
     status: int
-    content_type: str
-    body: bytes
+    content_type: str = field(repr=False)
+    body: bytes = field(repr=False)
     retry_after: float | None = None
 
 
@@ -43,22 +48,34 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
     With `strict`, a web page is never taken for the backend's own refusal, whatever its HTTP status: it may come
     from anything on the way.
     """
+    opened = _opened(answer, whole, strict)
+    del answer  # an error leaves from where no variable holds what the server wrote
+    if isinstance(opened, NemoError):
+        raise opened
+    return opened
+
+
+def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
+    """What `open_envelope` returns, or raises."""
     if answer.status in _MOVED and not _is_page(answer):
-        raise _bad("answer-moved", answer)
-    body = _parse(answer, strict)
+        return _bad("answer-moved", answer)
+    body = _sealed(_parse(answer, strict))
+    if isinstance(body, NemoError):
+        return body
     if isinstance(body, Mapping):
         said = body.get("code")
         code = _code(said)
         if code is None and said is not None and answer.status < 300:
-            raise _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
+            return _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
-            raise _refusal(answer, code, body)
+            return _refusal(answer, code, body)
         if body.get("success") in _NO:
-            raise _refusal(answer, answer.status if answer.status >= 400 else _code(body.get("error_code")) or 0, body)
+            refused = answer.status if answer.status >= 400 else _code(body.get("error_code")) or 0
+            return _refusal(answer, refused, body)
     if answer.status >= 400:
-        raise _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
+        return _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
     if answer.status >= 300:
-        raise _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
+        return _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
     if whole or not isinstance(body, Mapping) or "data" not in body or not ({"code", "success"} & body.keys()):
         return body
     return body["data"]
@@ -69,13 +86,22 @@ def _parse(answer: Answer, strict: bool) -> Any:
         return None
     try:
         return parse(answer.body)
-    except BadJson as error:
+    except BadJson:
         html = _is_page(answer)
         if answer.status in _STATUS_CODES and not strict:
             return {}
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
-        raise _bad("answer-html" if html else "answer-not-json", answer) from error
+        return _bad("answer-html" if html else "answer-not-json", answer)
+
+
+def _sealed(body: Any) -> Any:
+    """`body` with the tokens that it brings as `Secret`s, whatever becomes of the rest of it."""
+    if isinstance(body, dict):
+        for part in (body, body.get("data")):
+            if isinstance(part, dict):
+                part.update({name: Secret(part[name]) for name in _SECRETS if isinstance(part.get(name), str)})
+    return body
 
 
 def _is_page(answer: Answer) -> bool:

@@ -34,6 +34,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from . import _words
+from ._secret import scrub
 
 Charged = Literal["no", "maybe", "yes"]
 
@@ -57,7 +58,7 @@ class NemoError(Exception):
         """What failed, whether it was charged, and what to do next, in one line."""
         chosen = _words.language(lang or self.lang)
         what = _words.say(self.id, chosen, **self.facts)
-        return f"{what} {_words.say(f'money.{self.charged}', chosen)}"
+        return scrub(f"{what} {_words.say(f'money.{self.charged}', chosen)}")
 
     def __str__(self) -> str:
         return self.text()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import json as json_text
 import logging
 import socket
@@ -21,13 +22,14 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from ._accounts import TokenSource
+from ._accounts import Token, TokenSource
 from ._bounded import Undecodable, decoded, within
-from ._config import SKILL, VERSION, Profile, platform
+from ._config import SKILL, VERSION, Profile, platform, redact
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
 from ._network import Road, Transport
 from ._retry import retry_pause
+from ._secret import scrub_data
 from ._tunnels import CUT, causes, plain_reason
 
 logger = logging.getLogger("nemo_client")
@@ -42,6 +44,8 @@ SLOWEST_UPLOAD: Final = 16 * 1024
 STREAM_IDLE_SECONDS: Final = 180.0
 CALLS_AT_ONCE: Final = 16
 UPLOADS_AT_ONCE: Final = 4
+
+_STREAMED: Final = {"Accept": "text/event-stream", "Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 Sleep = Callable[[float], Awaitable[None]]
 Body = Callable[[], AsyncIterator[bytes]]
@@ -122,19 +126,24 @@ class Http:
                 await client.aclose()
         self._pooled = self._streams = None
 
-    def headers(self, token: str | None) -> dict[str, str]:
-        """The headers of every request; without the three attribution headers an export fails with 402."""
-        headers = {
-            "X-Client-Id": self.client_id,
-            "X-Skill-Source": SKILL,
-            "X-Skill-Version": VERSION,
-            "X-Skill-Platform": self._platform,
-            "Accept-Encoding": "gzip, deflate",
-        }
+    def headers(self, token: Token | None) -> httpx.Headers:
+        """The headers of every request; without the three attribution headers an export fails with 402.
+
+        The only place where a token is opened for the wire. `repr` of these headers does not show it.
+        """
+        headers = httpx.Headers(
+            {
+                "X-Client-Id": self.client_id,
+                "X-Skill-Source": SKILL,
+                "X-Skill-Version": VERSION,
+                "X-Skill-Platform": self._platform,
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
         if token is not None:
-            if not token.isascii() or not token.isprintable() or " " in token:
+            if not token.sendable:
                 raise SignInError(code=1001, profile=self.profile.name)
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {token.value.reveal()}"
         return headers
 
     async def call(
@@ -160,10 +169,9 @@ class Http:
             tries += 1
             token = await self.tokens.token() if signed_in else None
             try:
-                request = self._request(method, path, token.value if token else None, json, body, headers)
-                async with self._uploads if body else self._calls:
-                    answer = await self._exchange(name, request)
-                return open_envelope(answer, whole=whole)
+                request = self._request(method, path, token, json, body, headers)
+                line = self._uploads if body else self._calls
+                return open_envelope(await self._exchange(name, request, line), whole=whole)
             except SignInError as error:
                 error.facts["profile"] = self.profile.name
                 if token is None or renewed or await self.tokens.renew(token) is None:
@@ -182,54 +190,58 @@ class Http:
         self,
         method: str,
         path: str,
-        token: str | None,
+        token: Token | None,
         json: object,
         body: Body | None,
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
-        sent = {**self.headers(token), **(headers or {})}
+        own = self.headers(token)
+        own.update(headers)
         content: AsyncIterator[bytes] | bytes | None = body() if body else None
         if json is not None:  # escaped: a draft can hold halves of characters, and goes back as it came
             content = json_text.dumps(json, separators=(",", ":")).encode("ascii")
-            sent["Content-Type"] = "application/json"
-        return self._client().build_request(method, self.profile.api_url + path, headers=sent, content=content)
+            own["Content-Type"] = "application/json"
+        return self._client().build_request(method, self.profile.api_url + path, headers=own, content=content)
 
     def _client(self) -> httpx.AsyncClient:
         if self._pooled is None:
             self._pooled = new_client(self.profile.api_url)
         return self._pooled
 
-    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
-        """Send, and read the whole answer: MAX_ANSWER_BYTES of it at the most, and for a bounded time."""
+    async def _exchange(self, name: str, request: httpx.Request, line: asyncio.Semaphore) -> Answer:
+        """Send when it is this one's turn, and read the whole answer: MAX_ANSWER_BYTES at the most, in bounded time."""
         seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
-        with quietly():
-            try:
-                return await within(seconds, self._sent(name, request))
-            except asyncio.TimeoutError as error:
-                raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
-            except httpx.HTTPError as error:
-                raise transport_error(error, name, self.host, body_started=True) from error
+        async with line:
+            with quietly():
+                try:
+                    return await within(seconds, self._answered(name, request))
+                except asyncio.TimeoutError as error:
+                    raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
+                except httpx.HTTPError as error:
+                    raise transport_error(error, name, self.host, body_started=True) from error
 
-    async def _sent(self, name: str, request: httpx.Request) -> Answer:
-        response = await self._client().send(request, stream=True)
+    async def _answered(self, name: str, request: httpx.Request) -> Answer:
+        response = await sent(self._client(), request)
         try:
             return await self.read_whole(name, response)
         finally:
             await response.aclose()
 
     async def read_whole(self, name: str, response: httpx.Response) -> Answer:
-        """A whole answer in bounded memory."""
+        """A whole answer in bounded memory, without our token where it says back what it was sent.
+
+        What a sign-up brings stays as it is: it may be a token that is known here.
+        """
         self._note_date(response.headers.get("date"))
-        body = bytearray()
-        try:
-            async for piece in decoded(response):
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
-        except Undecodable as error:
-            raise undecodable(error, name, self.host) from error
+        body = await whole(response, MAX_ANSWER_BYTES)
+        if isinstance(body, Undecodable):
+            raise undecodable(body, name, self.host)
+        if body is None:
+            raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
         kind = response.headers.get("content-type", "").lower()
-        return Answer(name, self.host, response.status_code, kind, bytes(body), _seconds(response.headers))
+        pause = _seconds(response.headers)
+        scrubbed = scrub_data if "authorization" in response.request.headers else bytes
+        return Answer(name, self.host, response.status_code, kind, scrubbed(body.getvalue()), pause)
 
     @asynccontextmanager
     async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
@@ -241,18 +253,13 @@ class Http:
         token = await self.tokens.token()
         if self._streams is None:
             self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
-        body = _Watched(payload)
-        headers = {
-            **self.headers(token.value),
-            "Accept": "text/event-stream",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(payload)),
-            "Accept-Encoding": "identity",
-        }
-        request = self._streams.build_request("POST", self.profile.api_url + path, headers=headers, content=body)
+        body, length = _Watched(payload), {"Content-Length": str(len(payload))}
+        request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
+        request.headers.update(self.headers(token))
+        request.headers.update(_STREAMED)
         with quietly():
             try:
-                response = await self._streams.send(request, stream=True)
+                response = await sent(self._streams, request)
                 self._note_date(response.headers.get("date"))
                 try:
                     yield response
@@ -267,6 +274,43 @@ class Http:
                 self.server_date = parsedate_to_datetime(value).timestamp()
             except (ValueError, OverflowError):
                 logger.debug("a Date header could not be read")
+
+
+async def sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer's beginning.
+
+    What goes wrong brings no frame from httpx and below, whose variables hold the headers as they are sent. Our token
+    is taken out where the answer's headers say it back, and cookies are not kept, so that none brings it out again.
+    """
+    try:
+        response = await client.send(request, stream=True)
+    except BaseException as error:
+        for each in causes(error):
+            each.__traceback__ = None
+        raise error  # a bare `raise` would bring the frames back on Python 3.10
+    client.cookies.clear()
+    response.headers = httpx.Headers([(name, scrub_data(value)) for name, value in response.headers.raw])
+    response.extensions.pop("reason_phrase", None)  # shown by `repr`, and the server's own words
+    return response
+
+
+async def whole(
+    response: httpx.Response, limit: int, watch: Callable[[], None] = lambda: None
+) -> io.BytesIO | Undecodable | None:
+    """The body, in something whose `repr` does not show it; None where it is larger than `limit` bytes.
+
+    `Undecodable` is returned, without the frames whose variables hold what was said. `watch` is called at each piece,
+    and may raise.
+    """
+    body = io.BytesIO()
+    try:
+        async for piece in decoded(response):
+            watch()
+            if body.write(piece) and body.tell() > limit:
+                return None
+    except Undecodable as error:
+        return Undecodable(error.encoding, known=error.known)
+    return body
 
 
 class _Watched(httpx.AsyncByteStream):
@@ -289,8 +333,20 @@ def segment(value: str) -> str:
 
 
 def transport_error(error: httpx.HTTPError, call: str, host: str, *, body_started: bool) -> NemoError:
-    """An httpx exception as ours. With `body_started` false, nothing can have reached the backend."""
+    """An httpx exception as ours. With `body_started` false, nothing can have reached the backend.
+
+    The other one is emptied: it holds the request with its headers, and quotes what a server wrote.
+    """
     found = list(causes(error))
+    failed = _as_ours(error, found, call, host, body_started)
+    logger.debug("%s: %s", call, redact("; ".join(f"{type(each).__name__} {each}" for each in found)))
+    for each in found:
+        each.args, each.__traceback__, each.__cause__, each.__context__ = (), None, None, None
+        vars(each).clear()
+    return failed
+
+
+def _as_ours(error: httpx.HTTPError, found: list[BaseException], call: str, host: str, body_started: bool) -> NemoError:
     facts: dict[str, Any] = {"host": host, "call": call, "reason": plain_reason(error)}
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectError("connect-timeout", **facts)

@@ -11,17 +11,25 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ._secret import Secret
+
 MAX_CREDITS: Final = 1e12
 """No balance has more, and sums of such numbers stay exact to the credit."""
 
 MAX_ID_CHARACTERS: Final = 512
+MAX_SECRET_CHARACTERS: Final = 4096
 
 
 class Wire(BaseModel):
     """Base: immutable, keeps fields it does not know (and out of `repr`); null means absent."""
 
     model_config = ConfigDict(
-        frozen=True, extra="allow", populate_by_name=True, hide_input_in_errors=True, coerce_numbers_to_str=True
+        frozen=True,
+        extra="allow",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
+        arbitrary_types_allowed=True,
     )
 
     @model_validator(mode="before")
@@ -35,10 +43,21 @@ class Wire(BaseModel):
         return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
+def _secret(value: object) -> object:
+    """What the wire says as a `Secret`; `ValueError` for nothing and for what is too long."""
+    secret = Secret(value) if isinstance(value, str) else value
+    if isinstance(secret, Secret) and not 0 < len(secret) <= MAX_SECRET_CHARACTERS:
+        raise ValueError("a token of odd length")
+    return secret
+
+
+Sealed = Annotated[Secret, BeforeValidator(_secret)]
+
+
 class AnonymousToken(Wire):
     """A fresh anonymous sign-up. `token` is a secret and stays out of `repr`."""
 
-    token: str = Field(min_length=1, max_length=4096, repr=False)
+    token: Sealed = Field(repr=False)
     user_id: str = ""
     expires_at: AwareDatetime | None = None
 
@@ -73,7 +92,7 @@ class Session(Wire):
 class Claim(Wire):
     """A claim token: opens the project in a browser, calls no API. A secret."""
 
-    claim_token: str = Field(min_length=1, repr=False)
+    claim_token: Sealed = Field(repr=False)
     expires_in: int = 0
 
 

@@ -31,12 +31,17 @@ def private_handle(descriptor: int) -> None:
         os.fchmod(descriptor, FILE_MODE)
 
 
-def tighten(path: Path) -> None:
-    """Take from others what they may do with a file of ours, as with one that was copied or restored from a backup."""
+def tighten(path: Path) -> bool:
+    """Take from others what they may do with a file of ours, as with one that was copied or restored from a backup.
+
+    Whether there was anything to take.
+    """
     with contextlib.suppress(OSError):
         info = path.stat()
         if sys.platform != "win32" and info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) & 0o077:
             path.chmod(FILE_MODE)
+            return True
+    return False
 
 
 def another_users(folder: os.stat_result, ours: os.stat_result) -> bool:

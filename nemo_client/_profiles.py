@@ -7,7 +7,9 @@ and are never given out again: what shows of one is its last four characters. Bl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from ._config import (
 from ._errors import InputError, NemoError
 from ._jobs import id_of
 from ._journal import Journal
+from ._secret import Secret
 from ._steps import State
 from ._words import say
 
@@ -105,7 +108,7 @@ def _described(which: Profile, place: Path, problem: NemoError | None, lang: str
         address=redact(which.api_url),
         account=_standing(which, token),
         source=source,
-        ending=token.value[-ENDING_CHARACTERS:] if token and len(token.value) >= _ENDING_FROM else "",
+        ending=token.value.reveal()[-ENDING_CHARACTERS:] if token and len(token.value) >= _ENDING_FROM else "",
         expires=token.expires_at.isoformat() if token and token.expires_at else None,
         run_limit=which.run_limit,
         day_limit=which.day_limit,
@@ -195,20 +198,21 @@ def delete_profile(name: str, directory: Path | None = None) -> None:
             del data["default"]
 
 
-def set_token(name: str, text: str, directory: Path | None = None) -> None:
+def set_token(name: str, text: str | Secret, directory: Path | None = None) -> None:
     """Keep a token of the user's own for this profile, for its origin; an empty one removes what is stored.
 
     Raises `InputError` for what is no token, and where the environment gives one, which goes before any other.
     """
-    place = home(directory)
-    which, text = profile(name, place), text.strip()
+    text = Secret((text.reveal() if isinstance(text, Secret) else text).strip())  # also in the place of the plain one
+    place, token = home(directory), Token(text, "user")
+    which = profile(name, place)
     if which.free:
         raise InputError("login-free", name=which.name)
     if known_token(which):
         raise InputError("login-variable", variable=which.token_env)
-    if not (text.isascii() and text.isprintable()) or " " in text or len(text) > MAX_TOKEN_CHARACTERS:
+    if not token.sendable or len(text) > MAX_TOKEN_CHARACTERS:
         raise InputError("token-odd")
-    _store_token(place, which.name, which, Token(text, "user") if text else None)
+    _store_token(place, which.name, which, token if text else None)
 
 
 def _store_token(place: Path, name: str, which: Profile | None, token: Token | None) -> None:
@@ -221,6 +225,15 @@ def _store_token(place: Path, name: str, which: Profile | None, token: Token | N
                 store.write(which, token)
     except OSError as error:
         raise lock_failed(error, place) from error
+
+
+def tokenless_environment(directory: Path | None = None) -> dict[str, str]:
+    """This process's environment for a program of somebody else: without tokens, and without the journal's password."""
+    secret = {built_in()[CLOUD].token_env, "NEMO_JOURNAL_URL"}
+    with contextlib.suppress(InputError):
+        entries = profiles_file(home(directory) / PROFILES_FILE)["profiles"].values()
+        secret |= {str(entry.get("token_env")) for entry in entries if isinstance(entry, dict)}
+    return {name: value for name, value in os.environ.items() if name not in secret and "nmv_" not in value}
 
 
 class MayReplace:

@@ -38,6 +38,7 @@ from ._profiles import MayReplace
 from ._progress import Caller, Progress
 from ._renders import Render, Renderer
 from ._results import Output, Turned, Video, Wish, one_of
+from ._secret import Secret
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key
@@ -96,7 +97,7 @@ class Studio:
         if chosen.free:
             backend = await asyncio.to_thread(_open_local, place)
             chosen = Profile(chosen.name, backend.url, backend.url, free=True)
-            tokens = FixedToken(Token(backend.token, "local", "local"))
+            tokens = FixedToken(Token(Secret(backend.token), "local", "local"))
         else:
             tokens = Account(
                 chosen,

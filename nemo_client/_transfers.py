@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import re
 import time
 import uuid
@@ -16,12 +17,13 @@ from typing import BinaryIO, Final
 import httpx
 
 from ._addresses import LIVABLE, Kind, is_host, is_loopback, kind_of, literal
-from ._bounded import Undecodable, decoded, within
+from ._bounded import Undecodable, within
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed, TransportError
-from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, transport_error, undecodable
+from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, sent, transport_error, undecodable, whole
 from ._network import MOVED, foreign
 from ._retry import FINAL
+from ._secret import scrub_data
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -144,7 +146,7 @@ class Download:
         target: Path,
         *,
         near: str,
-        headers: Callable[[], Awaitable[dict[str, str]]] | None = None,
+        headers: Callable[[], Awaitable[httpx.Headers]] | None = None,
         on_bytes: OnBytes | None = None,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -233,16 +235,10 @@ class Download:
         kind = response.headers.get("content-type", "").lower()
         if self._headers is None or "json" not in kind:
             return
-        body = b""
-        try:
-            async for chunk in decoded(response):
-                body += chunk
-                self._check_pace()
-                if len(body) > CHUNK:
-                    break
-        except Undecodable as error:
-            raise undecodable(error, "the download", self._host) from error
-        open_envelope(Answer("the download", self._host, response.status_code, kind, body))
+        body = await whole(response, CHUNK, self._check_pace) or io.BytesIO()
+        if isinstance(body, Undecodable):
+            raise undecodable(body, "the download", self._host)
+        open_envelope(Answer("the download", self._host, response.status_code, kind, scrub_data(body.getvalue())))
         raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
 
     def _learn(self, response: httpx.Response) -> None:
@@ -272,9 +268,11 @@ class Download:
     async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
         """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
         url = self._url
-        own = await self._headers() if self._headers else {}
+        own = await self._headers() if self._headers else httpx.Headers()
         for hop in range(REDIRECTS + 1):
-            request = client.build_request("GET", url, headers={**headers, **(own if hop == 0 else {})})
+            request = client.build_request("GET", url, headers=headers)
+            if hop == 0:
+                request.headers.update(own)
             response = await self._answered(client, request)
             location = response.extensions.get(MOVED, "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
@@ -285,7 +283,7 @@ class Download:
 
     async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
-            return await within(ANSWER_SECONDS, client.send(request, stream=True))
+            return await within(ANSWER_SECONDS, sent(client, request))
         except asyncio.TimeoutError as error:
             raise ConnectionBroken("answer-timeout", host=self._host, call="the download") from error
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from ._events import AgentEvent, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
 from ._phrases import AFTER_NOISE, NOISE
+from ._secret import scrub
 
 MAX_REPLY_CHARACTERS: Final = 1_000_000
 """What is kept of an answer; a stream can go on for a quarter of an hour."""
@@ -47,7 +48,8 @@ class Turn:
         """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
         texts = [*self._texts, _joined(self._pieces)]
         reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
-        return _without_noise(_CONTROLS.sub("", whole_characters(reply))[:MAX_REPLY_CHARACTERS])
+        whole = _CONTROLS.sub("", whole_characters(reply))  # pieces can make a token that none of them is
+        return _without_noise(scrub(whole)[:MAX_REPLY_CHARACTERS])
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -232,11 +231,11 @@ async def _collected(job: Job, caller: Caller) -> None:
 
 def in_words(error: BaseException) -> NemoError:
     """An error as people shall read it; one that nobody expected is logged, without secrets."""
-    from ..nemo_client import NemoError, redact
+    from ..nemo_client import NemoError, redact, traceback_of
 
     if isinstance(error, NemoError):
         return error
-    logger.error("unexpected %s\n%s", type(error).__name__, redact("".join(traceback.format_exception(error))))
+    logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
     return NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
 
 

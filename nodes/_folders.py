@@ -50,9 +50,16 @@ def _program() -> str | None:
 
 
 def _start(program: str, folder: Path) -> None:
-    """Start it on its own; a thread waits for its end, so that it leaves no zombie."""
+    """Start it on its own, without our tokens; a thread waits for its end, so that it leaves no zombie."""
+    from ..nemo_client import tokenless_environment
+
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(  # noqa: S603 - a program by its absolute path, no shell, a folder of ours
-        [program, str(folder)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        [program, str(folder)],
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,
+        env=tokenless_environment(),
     )
     threading.Thread(target=process.wait, name="nemo-folder", daemon=True).start()

@@ -8,6 +8,8 @@ reads the journal to the network thread. ComfyUI itself checks the origin on loo
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -107,10 +109,10 @@ async def _default(call: Call) -> Mapping[str, Any]:
 
 
 async def _token(call: Call) -> Mapping[str, Any]:
-    from ..nemo_client import InputError, check_given_up, set_token
+    from ..nemo_client import InputError, Secret, check_given_up, set_token
 
     name, token = call.text("name"), call.body.get("token")
-    if not isinstance(token, str):
+    if not isinstance(token, Secret):
         raise InputError("token-odd")
 
     async def check() -> None:  # the journal is opened on the network thread
@@ -241,33 +243,49 @@ def _check_caller(request: web.Request, acts: bool) -> None:
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
-    """The JSON object that was sent, of which no more than MAX_BODY_BYTES are read."""
-    from ..nemo_client import InputError
+    """The JSON object that was sent, of which no more than MAX_BODY_BYTES are read.
+
+    A token in it is a `Secret` from here on, and no error that leaves holds what was read.
+    """
+    from ..nemo_client import InputError, Secret
 
     if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise InputError("body-not-json")
-    try:
-        raw = await asyncio.wait_for(_read(request), BODY_SECONDS)
-        found = json.loads(raw)
-    except (ValueError, RecursionError, asyncio.TimeoutError) as error:
-        raise InputError("body-not-json") from error
-    if not isinstance(found, dict):
+    body = io.BytesIO()  # in something whose `repr` does not show it
+    if not await _read(request, body):
+        raise InputError("body-too-large", limit=MAX_BODY_BYTES)
+    found = _object(body)
+    if found is None:
         raise InputError("body-not-json")
+    if isinstance(found.get("token"), str):
+        found["token"] = Secret(found["token"])
     return found
 
 
-async def _read(request: web.Request) -> bytes:
-    from ..nemo_client import InputError
+async def _read(request: web.Request, body: io.BytesIO) -> bool:
+    """Read what was sent into `body`, as far as it comes in BODY_SECONDS; False where it is too large."""
 
-    parts: list[bytes] = []
-    size = request.content_length or 0
-    while size <= MAX_BODY_BYTES:
-        part = await request.content.readany()
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size = sum(map(len, parts))
-    raise InputError("body-too-large", limit=MAX_BODY_BYTES)
+    async def all_of_it() -> bool:
+        while body.write(await request.content.readany()):
+            if body.tell() > MAX_BODY_BYTES:
+                return False
+        return True
+
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        return False
+    with contextlib.suppress(asyncio.TimeoutError):
+        return await asyncio.wait_for(all_of_it(), BODY_SECONDS)
+    body.truncate(0)  # half of it might be an object, too
+    return True
+
+
+def _object(body: io.BytesIO) -> dict[str, Any] | None:
+    """The JSON object in it, if it is one."""
+    try:
+        found = json.loads(body.getvalue())
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _odd(name: str, value: object, expected: str) -> NemoError:

@@ -18,7 +18,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
-from ._given import check_handles
+from ._given import check_handles, language_of
 from ._spans import overall
 
 if TYPE_CHECKING:
@@ -362,7 +362,7 @@ async def _committed() -> bool:
 
 def _error(future: Future[Any], language: str) -> Exception | None:
     """The error of finished work as people shall read it, or None."""
-    from ..nemo_client import Cancelled, NemoError, redact
+    from ..nemo_client import Cancelled, NemoError, redact, traceback_of
 
     if future.cancelled():
         return Cancelled("cancelled")
@@ -370,7 +370,7 @@ def _error(future: Future[Any], language: str) -> Exception | None:
     if error is None:
         return None
     if not isinstance(error, NemoError):
-        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
     error.lang = spoken(language)
     return error.with_traceback(None)
@@ -424,19 +424,8 @@ def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[
 
     @functools.wraps(function)
     async def told(*args: Any, **inputs: Any) -> _T:
-        with in_words_of(_language_of(inputs)):
+        with in_words_of(language_of(inputs)):
             check_handles(inputs)
             return await function(*args, **inputs)
 
     return told
-
-
-def _language_of(inputs: Mapping[str, Any]) -> str:
-    """The language among a node's inputs: its own, else that of a handle."""
-    for name in ("language", "session", "auth"):
-        value = inputs.get(name)
-        value = value[0] if isinstance(value, (list, tuple)) and value else value
-        language = value if isinstance(value, str) else getattr(value, "language", None)
-        if isinstance(language, str) and language != "auto":
-            return language
-    return "auto"

@@ -108,6 +108,11 @@ class ComfyUI:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power cut would."""
         self._process.kill()

@@ -27,7 +27,7 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices _addresses _lookalikes _confined _private _json _bounded
+_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded
 _words
 _errors
 _config _proxies _handles _phrases _steps _owners _schema

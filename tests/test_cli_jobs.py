@@ -518,7 +518,7 @@ class TestLogin:
         assert stored is not None
         assert (ran.code, ran.data["account"], ran.data["given_up"]) == (0, "anonymous", [job])
         assert (stored.kind, stored.value != "nmv_usr_old") == ("anonymous", True)
-        assert stored.value not in ran.out + ran.err
+        assert stored.value.reveal() not in ran.out + ran.err
         assert f"Given up with the free account before: jobs {job}." in ran.err
         assert shell("credits").out.startswith("100 credits available")
 

@@ -158,15 +158,15 @@ class Api:
             if name.lower() != "authorization"
         }
         headers["Authorized"] = str("Authorization" in request.headers)
-        path = request.path[:CHARACTERS_KEPT]
-        self.calls.append({"endpoint": endpoint, "method": request.method, "path": path, "headers": headers})
+        path, query = request.path[:CHARACTERS_KEPT], request.query_string[:CHARACTERS_KEPT]
+        asked = {"endpoint": endpoint, "method": request.method, "path": path, "query": query}
+        self.calls.append({**asked, "headers": headers})
 
     async def _reply(self, request: web.Request, endpoint: str, handler: Handler, hits: Hits) -> Reply:
         services = self._services
         account = _NOBODY
         if endpoint not in ("anonymous-token", "files"):
-            authorization = request.headers.get("Authorization")
-            account = await asyncio.to_thread(services.accounts.resolve, authorization)
+            account = await asyncio.to_thread(services.accounts.resolve, request.headers.get("Authorization"))
         base = f"{request.scheme}://{request.host}"
         addresses = Addresses(services.store, base, resigned="resigned_urls" in hits)
         call = Call(request, account, hits, addresses)
