@@ -14,12 +14,10 @@ from typing import Any, Final
 
 from ._config import redact
 from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
-from ._secret import Secret
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = 300
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
-_SECRETS: Final = ("token", "claim_token")
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
@@ -53,7 +51,7 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
 
 def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
     """What `open_envelope` returns, or raises."""
-    body = _sealed(_parse(answer, strict))
+    body = _parse(answer, strict)
     if isinstance(body, NemoError):
         return body
     if isinstance(body, Mapping):
@@ -85,15 +83,6 @@ def _parse(answer: Answer, strict: bool) -> Any:
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
         return _bad("answer-html" if html else "answer-not-json", answer)
-
-
-def _sealed(body: Any) -> Any:
-    """`body` with the tokens that it brings as `Secret`s, whatever becomes of the rest of it."""
-    if isinstance(body, dict):
-        for part in (body, body.get("data")):
-            if isinstance(part, dict):
-                part.update({name: Secret(part[name]) for name in _SECRETS if isinstance(part.get(name), str)})
-    return body
 
 
 def _refusal(answer: Answer, code: int, body: Mapping[str, Any]) -> NemoError:

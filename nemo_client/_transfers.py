@@ -20,7 +20,6 @@ from ._config import is_loopback
 from ._envelope import Answer, open_envelope
 from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed
 from ._http import Sleep, new_client, quietly, sent, transport_error, whole
-from ._secret import scrub_data
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -215,7 +214,7 @@ class Download:
         if self._headers is None or "json" not in kind:
             return
         body = await whole(response, CHUNK) or io.BytesIO()
-        open_envelope(Answer("the download", self._host, response.status_code, kind, scrub_data(body.getvalue())))
+        open_envelope(Answer("the download", self._host, response.status_code, kind, body.getvalue()))
         raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
 
     def _learn(self, response: httpx.Response) -> None:
