@@ -14,7 +14,6 @@ from typing import Any, Final
 from ._config import SENTENCE_CHARACTERS, shown
 from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
 from ._json import BadJson, parse
-from ._secret import Secret
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
@@ -23,7 +22,6 @@ _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _DIGITS: Final = re.compile(r"-?[0-9]{1,11}")
 _WELL: Final = frozenset({"", "ok", "success"})
 _NO: Final = (False, "false", "False")  # 0, too
-_SECRETS: Final = ("token", "claim_token")
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
@@ -59,7 +57,7 @@ def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
     """What `open_envelope` returns, or raises."""
     if answer.status in _MOVED and not _is_page(answer):
         return _bad("answer-moved", answer)
-    body = _sealed(_parse(answer, strict))
+    body = _parse(answer, strict)
     if isinstance(body, NemoError):
         return body
     if isinstance(body, Mapping):
@@ -93,15 +91,6 @@ def _parse(answer: Answer, strict: bool) -> Any:
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
         return _bad("answer-html" if html else "answer-not-json", answer)
-
-
-def _sealed(body: Any) -> Any:
-    """`body` with the tokens that it brings as `Secret`s, whatever becomes of the rest of it."""
-    if isinstance(body, dict):
-        for part in (body, body.get("data")):
-            if isinstance(part, dict):
-                part.update({name: Secret(part[name]) for name in _SECRETS if isinstance(part.get(name), str)})
-    return body
 
 
 def _is_page(answer: Answer) -> bool:

@@ -23,7 +23,6 @@ from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoErr
 from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, sent, transport_error, undecodable, whole
 from ._network import MOVED, foreign
 from ._retry import FINAL
-from ._secret import scrub_data
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -238,7 +237,7 @@ class Download:
         body = await whole(response, CHUNK, self._check_pace) or io.BytesIO()
         if isinstance(body, Undecodable):
             raise undecodable(body, "the download", self._host)
-        open_envelope(Answer("the download", self._host, response.status_code, kind, scrub_data(body.getvalue())))
+        open_envelope(Answer("the download", self._host, response.status_code, kind, body.getvalue()))
         raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
 
     def _learn(self, response: httpx.Response) -> None:

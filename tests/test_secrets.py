@@ -37,6 +37,7 @@ from nemo_client import (
 from nemo_client._accounts import CredentialStore, FixedToken, Token
 from nemo_client._client import NemoClient
 from nemo_client._config import ensure_home
+from nemo_client._envelope import Answer
 from nemo_client._errors import BadAnswer
 from nemo_client._secret import BEGINNING, FOR_PEOPLE, KNOWN, scrub, scrub_data, watch
 from nemo_client._transfers import UploadPart
@@ -239,6 +240,39 @@ async def test_an_agent_that_says_the_token_back_is_not_quoted(
     trial.judge(logs, tmp_path)
 
 
+async def test_events_hold_no_token_whatever_they_are() -> None:
+    """Names of tools become progress under a node, what tools say can be looked at by whoever uses the client."""
+    said: list[dict[str, Any]] = [
+        {"type": "tool_call", "name": f"use {MARK}", "args": {"key": MARK}},
+        {"type": "tool_result", "name": "look", "result": [f"Bearer {MARK}"]},
+        {"content": {"parts": [{"text": MARK}], "role": "model"}, "actions": {"stateDelta": {"seen": MARK}}},
+        {"error": "failed", "error_details": {"message": MARK}},
+        {"unheard": MARK},
+    ]
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in said).encode()
+    stream = always(answer(body, content_type="text/event-stream"))
+    found = []
+    token = FixedToken(Token(MARK, "user"))
+    async with (
+        serving(stream) as server,
+        client_of(server.url, tokens=token) as client,
+        client.run("s", "hello") as events,
+    ):
+        async for event in events:
+            found.append(repr(event))
+
+    assert len(found) > len(said)
+    clean({f"event {number}": event for number, event in enumerate(found)})
+
+
+def test_an_answer_shows_nothing_of_what_was_written() -> None:
+    """Neither its body nor its type."""
+    shown = repr(Answer("the state", "api.test", 200, f"text/{MARK}", MARK.encode()))
+
+    assert "the state" in shown
+    assert not traces(shown)
+
+
 # --- Signing up and signing in ----------------------------------------------------------------------------------------
 
 
@@ -276,8 +310,8 @@ async def test_a_free_account_s_token_is_kept_in_its_file_alone(
 @pytest.mark.parametrize(
     "answered",
     [
-        pytest.param(signed_up(user_id=["anon"]), id="a field of another type"),
-        pytest.param({"body": json.dumps({"token": MARK, "user_id": {}})}, id="bare, and of another type"),
+        pytest.param({"body": json.dumps({"code": 0, "data": {"token": {"is": MARK}}})}, id="a token of another type"),
+        pytest.param({"body": json.dumps({"token": [MARK]})}, id="bare, and of another type"),
         pytest.param({**signed_up(), "status": 500}, id="with a token, and refused"),
         pytest.param({"body": signed_up()["body"][:-9]}, id="half of it"),
         pytest.param({"body": json.dumps({"code": 0, "data": {"token": MARK * 300}})}, id="too long"),
@@ -593,7 +627,7 @@ def test_only_the_newest_tokens_are_remembered() -> None:
     for number in range(KNOWN):
         watch(Secret(f"token-number-{number:04}"))
 
-    assert scrub(MARK) == MARK
+    assert scrub_data(MARK) == MARK
     assert scrub("token-number-0000") == "…"
     watch(Secret(MARK))
     assert scrub(MARK[:BEGINNING]) == "…"

@@ -246,7 +246,6 @@ def test_a_token_of_the_environment_stays_there(shell: Shell, tmp_path: Path, mo
     monkeypatch.setenv("NEMO_TOKEN", MARK)
 
     assert shell("animate", "harbour.png", "--duration", "1")[0] == 0
-    assert shell("credits", "--profile", MARK)[0] == 2  # pasted in the wrong place
 
     shell.said = {place: said for place, said in shell.said.items() if " of " not in place}  # the user's own doing
     shell.judge(tmp_path, kept=False)

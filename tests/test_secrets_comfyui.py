@@ -33,7 +33,8 @@ IN_THE_BROWSER = {
     "databases": """async () => {
       const found = [];
       for (const { name } of await indexedDB.databases()) {
-        const database = await new Promise((done) => { indexedDB.open(name).onsuccess = (e) => done(e.target.result); });
+        const opening = indexedDB.open(name);
+        const database = await new Promise((done) => { opening.onsuccess = () => done(opening.result); });
         for (const store of database.objectStoreNames) {
           const asked = database.transaction(store).objectStore(store).getAll();
           found.push(name, store, await new Promise((done) => { asked.onsuccess = () => done(asked.result); }));
@@ -57,7 +58,8 @@ LOOKED_AT = (
     "/nemo/profiles",
     "/nemo/jobs",
     "/system_stats",
-    "/logs",
+    "/internal/logs",
+    "/api/jobs",
 )
 
 

@@ -245,8 +245,11 @@ async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 @pytest.fixture
-def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file manager that writes down its arguments and its environment."""
+def opener(backend: local.LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file manager that writes down its arguments and its environment; a profile has its token in ours."""
+    own = {"api_url": backend.url, "token_env": "MY_OWN_TOKEN"}
+    (home() / "profiles.json").write_text(json.dumps({"profiles": {"own": own}}))
+    monkeypatch.setenv("MY_OWN_TOKEN", MARK)
     program, told = tmp_path / "bin" / "xdg-open", tmp_path / "opened.txt"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\n{{ tr "\\0" "\\n" < /proc/$$/cmdline; env; }} > {told}.new\nmv {told}.new {told}\n')
