@@ -254,3 +254,7 @@ def _as_httpx() -> Iterator[None]:
         yield
     except tuple(_SAME) as error:
         raise next(ours for theirs, ours in _SAME.items() if isinstance(error, theirs))(str(error)) from error
+    except ssl.SSLCertVerificationError as error:  # older versions of httpcore hand these on as they are
+        raise httpx.ConnectError(str(error)) from error
+    except ssl.SSLError as error:
+        raise httpx.NetworkError(str(error)) from error

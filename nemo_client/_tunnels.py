@@ -91,7 +91,7 @@ async def through(
     except httpcore.TimeoutException as error:
         reason = "it does not answer"
         raise ConnectError("connect-proxy", host=host, proxy=proxy.shown, reason=reason) from error
-    except httpcore.NetworkError as error:
+    except (httpcore.NetworkError, ssl.SSLError) as error:
         reason = plain_reason(error)
         raise ConnectError("connect-proxy", host=host, proxy=proxy.shown, reason=reason) from error
     finally:
