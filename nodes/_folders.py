@@ -11,11 +11,15 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+from . import _guard
+
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether whoever asks sits at this machine: a loopback address, and no proxy that speaks for another one."""
+    """Whether whoever asks sits at this machine: a loopback address, by a loopback name, and no proxy in between."""
+    if not _guard.is_loopback(_guard.name_of(headers.get("Host", "localhost"))):
+        return False
     try:
         address = ipaddress.ip_address((remote or "").split("%")[0])
     except ValueError:
@@ -31,7 +35,8 @@ def open_folder(file: Path) -> None:
     folder = file.parent
     try:
         if sys.platform == "win32":
-            os.startfile(folder)  # noqa: S606 - a folder of ours, which the user asked to see
+            # "explore" shows folders only: by itself Windows may start a program of that name that lies beside it.
+            os.startfile(folder, "explore")  # noqa: S606 - a folder of ours, which the user asked to see
             return
         program = _program()
         if program:

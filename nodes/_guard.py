@@ -50,7 +50,7 @@ def complaint(headers: Headers, *, acts: bool, listens: str, hosts: Collection[s
 
 def _is_ours(host: str, *, only_here: bool, hosts: Collection[str], over_tls: bool) -> bool:
     """Whether a Host header is a name that may be ours (see the module)."""
-    name = _name(host)
+    name = name_of(host)
     if not name or is_loopback(name) or _is_address(name) or name in {each.strip().lower() for each in hosts}:
         return bool(name)
     if over_tls:  # browsers send Sec-Fetch-Site over TLS and to loopback only, and no page can make up an Origin
@@ -81,7 +81,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _name(host: str) -> str:
+def name_of(host: str) -> str:
     """The name or address in a Host header, lower case; empty where it is none."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]).lower() if match else ""

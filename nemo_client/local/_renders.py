@@ -36,6 +36,7 @@ FORMATS = {
 QUALITIES = ("high", "medium", "low")
 FINAL = ("completed", "failed")
 MAX_WAITING = 200
+MAX_DRAFT_CHARACTERS = 1_000_000
 SAVE_SECONDS = 0.5
 LOOK_SECONDS = 0.1
 SCRIPTED_STEP_SECONDS = 0.02
@@ -49,11 +50,14 @@ _log = logging.getLogger("nemo_client.local")
 
 @dataclass
 class _Job:
-    """A job that this backend works on. The record is what its file says; progress runs ahead of it."""
+    """A job that this backend works on. The record is what its file says; progress runs ahead of it.
+
+    The draft waits as JSON text: as objects it would take many times the room.
+    """
 
     record: dict[str, Any]
     folder: Path
-    draft: Mapping[str, Any]
+    draft: str
     assets: Mapping[str, Path]
     output: Mapping[str, Any]
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -80,6 +84,9 @@ class Renders:
     def submit(self, body: dict[str, Any], account: Account) -> dict[str, Any]:
         """Accept a render (ApiError 400, 409, 429 or 1002) and queue it."""
         render, draft, output = _checked(body)
+        text = json.dumps(draft, sort_keys=True)
+        if len(text) > MAX_DRAFT_CHARACTERS:
+            raise ApiError(413, f"The draft has more than {MAX_DRAFT_CHARACTERS} characters")
         session = self._store.load(str(body.get("sessionId")), account)
         folder = self._folder(render)
         with self._lock:
@@ -102,9 +109,9 @@ class Renders:
             "name": f"render-{folder.name}.{output['format']}",
             "title": session["task_name"],
         }
-        job = _Job(record, folder, draft, self._store.asset_paths(session), output)
+        job = _Job(record, folder, text, self._store.asset_paths(session), output)
         self._save(job)
-        digest = hashlib.sha256(json.dumps(draft, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(text.encode()).hexdigest()
         self._ledger.append("render", id=render, session=session["id"], account=account.user_id, draft=digest)
         with self._lock:
             self._live[render] = job
@@ -200,7 +207,7 @@ class Renders:
                 self._save(job)
 
         render(
-            job.draft,
+            json.loads(job.draft),
             job.assets,
             part,
             format=job.output["format"],

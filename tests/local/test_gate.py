@@ -13,7 +13,7 @@ import httpx
 import pytest
 from multidict import CIMultiDict
 
-from nemo_client.local import _accounts, _agent, _app, _fetch, _replies, _uploads
+from nemo_client.local import _accounts, _agent, _app, _fetch, _renders, _replies, _uploads
 from nemo_client.local._gate import allowed, is_loopback
 from nemo_client.local._plan import plan
 from tests.local.plain_client import PLAIN, png
@@ -85,6 +85,8 @@ def test_every_form_of_a_name_is_read_the_same():
         assert allowed(CIMultiDict(Host=host), "127.0.0.1")
     for host in ("localhost:123456", "localhost:x", "::1", "[::1", "local host", "localhost#", " "):
         assert not allowed(CIMultiDict(Host=host), "127.0.0.1")
+    for two in (("localhost", "evil.test"), ("evil.test", "localhost"), ("localhost", "localhost")):
+        assert not allowed(CIMultiDict([("Host", host) for host in two]), "127.0.0.1")
     assert not allowed(CIMultiDict(Host=""), "")
     assert not allowed(CIMultiDict(Host="evil.test"), EVERYWHERE)
 
@@ -229,6 +231,18 @@ def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start, monkeypat
     now[0] += _accounts.ANONYMOUS_SECONDS + 1
     assert sign_up("c") == 0
     assert len(json.loads((backend.directory / "accounts.json").read_text())) == 1
+
+
+def test_a_draft_is_bounded(api, monkeypatch):
+    """Two hundred renders may wait, each with its draft; one that is too large leaves its id free."""
+    monkeypatch.setattr(_renders, "MAX_DRAFT_CHARACTERS", 2000)
+    session = api.ready()
+    api.say(session, "2 seconds")
+    draft = api.state(session)["draft"]
+
+    refused = api.render(session, {**draft, "note": "x" * 2000}, "r")
+    assert (refused.status_code, refused.json()["code"]) == (413, 413)
+    assert api.render(session, draft, "r").json()["success"]
 
 
 # --- addresses and words ----------------------------------------------------------------------------------------------

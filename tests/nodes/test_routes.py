@@ -563,11 +563,26 @@ async def test_a_folder_is_opened_for_who_sits_here(
     [
         ("127.0.0.1", {}, True), ("::1", {}, True), ("::ffff:127.0.0.1", {}, True), ("10.0.0.9", {}, False),
         (None, {}, False), ("", {}, False), ("127.0.0.1", {"Forwarded": "for=10.0.0.9"}, False),
+        ("127.0.0.1", {"Host": "localhost:8188"}, True), ("::1", {"Host": "[::1]:8188"}, True),
+        ("127.0.0.1", {"Host": "comfy.test"}, False), ("127.0.0.1", {"Host": "10.0.0.7"}, False),
+        ("127.0.0.1", {"Host": ""}, False), ("127.0.0.1", {"X-Forwarded-Host": "comfy.test"}, False),
     ],
 )  # fmt: skip
 def test_who_sits_here(remote: str | None, headers: dict[str, str], here: bool, pack: Any) -> None:
     """A loopback address, unless a proxy says that it speaks for another one."""
     assert sys.modules[f"{pack.__name__}.nodes._folders"].is_here(remote, headers) is here
+
+
+def test_windows_shows_a_folder_and_starts_nothing(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened by itself, a folder `clips` beside a `clips.exe` may mean the program."""
+    folders = sys.modules[f"{pack.__name__}.nodes._folders"]
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(folders.sys, "platform", "win32")
+    monkeypatch.setattr(folders.os, "startfile", lambda *what: asked.append(what), raising=False)
+
+    folders.open_folder(tmp_path / "clips" / "a.mp4")
+
+    assert asked == [(tmp_path / "clips", "explore")]
 
 
 async def test_what_is_no_job_is_404(site: Site, cloud: Callable[..., Cloud]) -> None:
