@@ -68,7 +68,7 @@ class Report:
     def judge_growth(self, objects: float, memory: float) -> None:
         """From one moment to the next, after a first one that warms up: objects and MiB that may be more.
 
-        What counts is the median (the lower one of two), since what is loaded on first use comes once, and a leak comes every time.
+        What counts is the median (the lower one of two): what is loaded on first use comes once, a leak every time.
         """
         if _usual_step([each.objects for each in self.held]) > objects:
             self.broken.append(f"objects grow: {[each.objects for each in self.held]}")
