@@ -30,6 +30,7 @@ from nemo_client import (
     _secret,
     home,
     list_jobs,
+    local,
     profile,
     redact,
     set_token,
@@ -43,7 +44,7 @@ from nemo_client._secret import BEGINNING, FOR_PEOPLE, KNOWN, scrub, scrub_data,
 from nemo_client._transfers import UploadPart
 from tests import _backend
 from tests._backend import Cloud, always, answer, client_of, picture, serving
-from tests._mark import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
+from tests._mark import ATTRIBUTES, CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
 
 cloud = _backend.cloud
 
@@ -583,6 +584,15 @@ async def test_nothing_that_travels_or_is_looked_at_holds_the_token(trial: Trial
     shown += [repr(holders[-1]), repr(asdict(token)), format(token.value), repr([token])]
     clean({f"object {number}": text for number, text in enumerate(shown)})
     assert copy.deepcopy(token).value is token.value
+
+
+def test_a_preview_that_does_not_start_shows_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port is taken; what it was told holds the token that it made."""
+    monkeypatch.setattr("nemo_client.local._server.new_token", lambda: MARK)
+    with local.open(tmp_path / "first") as first, pytest.raises(OSError, match="in use") as caught:
+        local.open(tmp_path / "second", port=int(first.url.rsplit(":", 1)[1]))
+
+    clean({place: text for place, text in told_by(caught.value).items() if not place.endswith(ATTRIBUTES)})
 
 
 def test_a_secret_is_compared_and_measured_without_being_shown() -> None:
