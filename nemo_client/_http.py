@@ -25,7 +25,7 @@ import httpx
 from ._accounts import TokenSource
 from ._config import SKILL, VERSION, Profile, is_loopback, platform
 from ._envelope import Answer, open_envelope
-from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError, TooLate
 from ._retry import retry_pause
 
 logger = logging.getLogger("nemo_client")
@@ -233,16 +233,19 @@ class Http:
         return Answer(name, self.host, response.status_code, kind, bytes(body), _seconds(response.headers))
 
     @asynccontextmanager
-    async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
+    async def stream(
+        self, name: str, path: str, payload: bytes, may_go: Callable[[], bool] | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """POST `payload` on a connection opened for it, never a pooled one, and without any retry.
 
         A stale pooled connection would turn a harmless failure into one where the message may be out. Raises
-        `ConnectError` only if not one byte of the body was written.
+        `ConnectError` only if not one byte of the body was written. `may_go` is asked at the last moment, once the
+        connection is there and right before the first byte of the body; `TooLate` where it says no.
         """
         token = await self.tokens.token()
         if self._streams is None:
             self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
-        body = _Watched(payload)
+        body = _Watched(payload, may_go)
         headers = {
             **self.headers(token.value),
             "Accept": "text/event-stream",
@@ -273,11 +276,14 @@ class Http:
 class _Watched(httpx.AsyncByteStream):
     """A body that knows whether a byte of it was asked for: before that, nothing of it can have been written."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, may_go: Callable[[], bool] | None) -> None:
         self._payload = payload
+        self._may_go = may_go
         self.started = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._may_go is not None and not self._may_go():
+            raise TooLate
         self.started = True
         yield self._payload
 

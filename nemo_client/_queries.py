@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ._attempts import Attempt, attempt_of
-from ._schema import AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED
+from ._attempts import Attempt, Delivery, attempt_of
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED, SESSIONS
 from ._steps import PAID, State, kind_of
 
 _AT_ONCE: Final = 500
@@ -41,6 +42,58 @@ _PAID_SINCE: Final = _LIGHT.where(
     ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.sent > sa.bindparam("moment"),
     ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
 )  # fmt: skip
+
+
+_QUEUE: Final = (
+    ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
+)
+_FIRST: Final = sa.text("INSERT INTO accounts (account, admissions) VALUES (:known, 0) ON CONFLICT DO NOTHING")
+
+
+def queue_up(connection: Connection, *names: str) -> None:
+    """One admission at a time for each of these: their rows are locked, in this order, until the transaction ends."""
+    for name in names:
+        while connection.execute(_QUEUE, {"known": name}).rowcount == 0:
+            connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
+
+
+def claimed(connection: Connection, session_id: str, at: str, by: str) -> bool:
+    """Make `by` the session's head if it is `at` now, or unknown; an `IntegrityError` where two make it known."""
+    known = SESSIONS.c.session_id == session_id
+    head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
+    if head is None:
+        connection.execute(SESSIONS.insert().values(session_id=session_id, head=by))
+        return True
+    result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
+    return result.rowcount == 1
+
+
+def head_of(connection: Connection, session_id: str) -> str:
+    """The key of the step that a session stands at; empty where nobody claimed it yet."""
+    return str(connection.execute(sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)).scalar() or "")
+
+
+def deliveries(connection: Connection, key: str, host: str) -> list[Delivery]:
+    """What was delivered of a step on `host`, newest first."""
+    query = (
+        sa.select(DELIVERIES)
+        .join(ATTEMPTS, ATTEMPTS.c.id == DELIVERIES.c.attempt)
+        .where(ATTEMPTS.c.key == key, DELIVERIES.c.host == host)
+        .order_by(DELIVERIES.c.id.desc())
+    )
+    return [Delivery(Path(row.path), row.delivered, json.loads(row.facts)) for row in connection.execute(query)]
+
+
+def newest_number(connection: Connection, key: str) -> int:
+    """The number of a step's newest attempt, 0 where there is none."""
+    return int(connection.execute(sa.select(sa.func.max(ATTEMPTS.c.number)).where(ATTEMPTS.c.key == key)).scalar() or 0)
+
+
+def written_again(connection: Connection, attempt: Attempt) -> bool:
+    """Write an attempt's newest version once more, if it is that: so its record is as safe as this transaction."""
+    known = (ATTEMPTS.c.key == attempt.key, ATTEMPTS.c.number == attempt.number, ATTEMPTS.c.epoch == attempt.epoch)
+    mine = ATTEMPTS.update().where(*known, ATTEMPTS.c.owner == attempt.owner).values(owner=attempt.owner)
+    return connection.execute(mine).rowcount == 1
 
 
 def open_paid(connection: Connection, account: str) -> list[Attempt]:

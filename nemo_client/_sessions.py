@@ -178,7 +178,7 @@ class Sessions:
         """Media that was uploaded before, from the kept bytes."""
         found = self._desk.uploads.find(fingerprint, name, mime)
         if found is None:
-            raise SessionGone(code=1002)
+            raise InputError("uploads-elsewhere", name=name)
         return found
 
     async def recorded(self, handle: SessionHandle) -> Attempt:

@@ -30,9 +30,10 @@ LAYERS = """
 _words_zh _choices
 _words
 _errors
-_config _handles _phrases _steps _owners _schema
+_config _handles _phrases _steps _owners _patience _postgres _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database
 _money _envelope _accounts _flights _turn _queries
+_trials
 _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
