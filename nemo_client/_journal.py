@@ -21,25 +21,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from . import _queries
 from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, JournalAway, LostRace
 from ._owners import LEASE_SECONDS, RENEW_SECONDS, Mark, Owner, holds, mark, passed
-from ._queries import (
-    charges,
-    claimed,
-    deliveries,
-    head_of,
-    kinds,
-    newest_number,
-    note_end,
-    open_paid,
-    paid_since,
-    queue_up,
-    seconds,
-    undelivered,
-    written_again,
-)
 from ._schema import ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 from ._trials import Worker
@@ -152,7 +138,7 @@ class Journal(Worker):
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
         raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
-        they took (`money.spent`); a free attempt is given none.
+        they took (`money.spent`); a free attempt is given none. Those of the day are read if they are looked at.
         """
         return await self._do(self._commit, attempt, admit, changes)
 
@@ -162,7 +148,7 @@ class Journal(Worker):
 
     async def head(self, session_id: str) -> str:
         """The key of the step that a session stands at; empty where nobody claimed it yet."""
-        return await self._read(lambda connection: head_of(connection, session_id))
+        return await self._read(lambda connection: _queries.head_of(connection, session_id))
 
     async def yield_claim(self, session_id: str, at: str, by: str) -> None:
         """Undo a claim whose step was not sent."""
@@ -182,19 +168,19 @@ class Journal(Worker):
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-        return await self._read(lambda connection: undelivered(connection, account))
+        return await self._read(lambda connection: _queries.undelivered(connection, account))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
-        return await self._read(lambda connection: paid_since(connection, profile, moment))
+        return await self._read(lambda connection: _queries.paid_since(connection, profile, moment))
 
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
-        return await self._read(lambda connection: charges(connection, profile, kind, newest))
+        return await self._read(lambda connection: _queries.charges(connection, profile, kind, newest))
 
     async def usual_seconds(self, profile: str, kind: str, newest: int = 20) -> float | None:
         """How long a step of that kind takes on this machine: the median of the newest finished ones."""
-        taken = await self._read(lambda connection: seconds(connection, profile, kind, newest))
+        taken = await self._read(lambda connection: _queries.seconds(connection, profile, kind, newest))
         return median(taken) if taken else None
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
@@ -203,18 +189,18 @@ class Journal(Worker):
 
     async def deliveries(self, key: str) -> list[Delivery]:
         """What was delivered of a step on this host, newest first."""
-        return await self._read(lambda connection: deliveries(connection, key, self._owner.host))
+        return await self._read(lambda connection: _queries.deliveries(connection, key, self._owner.host))
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
-        query = sa.select(ATTEMPTS).where(kinds(*PAID))
+        query = sa.select(ATTEMPTS).where(_queries.kinds(*PAID))
         if not hidden:
             query = query.where(ATTEMPTS.c.hidden.is_(False))
         return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
 
     async def exports_of(self, key: str) -> list[Attempt]:
         """The exports behind a step, newest first."""
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, kinds("export"))
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, _queries.kinds("export"))
         return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
 
     async def hide(self, key: str) -> None:
@@ -276,7 +262,7 @@ class Journal(Worker):
     def _confirmed(self, connection: Connection) -> Attempt | None:
         """What this piece of work wrote already, where a commit was not answered and turns out to have been made."""
         unsure = self._trial.unsure
-        return unsure if unsure is not None and written_again(connection, unsure) else None
+        return unsure if unsure is not None and _queries.written_again(connection, unsure) else None
 
     def _move(self, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
         self._hold()
@@ -296,7 +282,7 @@ class Journal(Worker):
         now = self._wall()
         if event in NEW_ATTEMPT and state is State.PLANNED:
             # A paid step has one next attempt, whoever begins it; free ones may be repeated side by side.
-            number = attempt.number if attempt.paid else newest_number(connection, attempt.key)
+            number = attempt.number if attempt.paid else _queries.newest_number(connection, attempt.key)
             again = replace(
                 attempt, number=number + 1, state=state, epoch=0, facts=added, sent=None, spent=None, hidden=False,
                 created=now, changed=now, owner=self._owner.id,
@@ -310,7 +296,7 @@ class Journal(Worker):
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:
             raise LostRace
-        note_end(connection, moved)
+        _queries.note_end(connection, moved)
         self._trial.written = moved
         return moved
 
@@ -329,9 +315,9 @@ class Journal(Worker):
                 if not attempt.paid:
                     admit((), ())
                     return self._moved(connection, attempt, Event.SEND, changes)
-                queue_up(connection, attempt.account, f"profile {attempt.profile}")  # credits, then limits
-                opened = [each for each in open_paid(connection, attempt.account) if each.id != attempt.id]
-                admit(opened, paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+                _queries.queue_up(connection, attempt.account)
+                opened = [each for each in _queries.open_paid(connection, attempt.account) if each.id != attempt.id]
+                admit(opened, _queries.last_day(connection, attempt.profile, self._wall()))
                 return self._moved(connection, attempt, Event.SEND, changes)
         except IntegrityError as error:
             raise LostRace from error
@@ -339,10 +325,10 @@ class Journal(Worker):
     def _claim(self, session_id: str, at: str, by: str) -> bool:
         try:
             with self._database.writing() as connection:
-                return claimed(connection, session_id, at, by)
+                return _queries.claimed(connection, session_id, at, by)
         except IntegrityError:  # the first two claims of a session met: now there is a head to compare with
             with self._database.writing() as connection:
-                return claimed(connection, session_id, at, by)
+                return _queries.claimed(connection, session_id, at, by)
 
     def _yield_claim(self, session_id: str, at: str, by: str) -> None:
         mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)

@@ -275,6 +275,7 @@ class Messenger:
     ) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
         profile = self._desk.profile
+        day = day if profile.run_limit or profile.day_limit else ()
         costs = [(each, cost(each.kind, Money.from_json(each.facts.get("money")), expected)) for each in day]
         limits = (
             (caller.budget.limit, "max_credits", caller.budget.without(key)),
@@ -327,10 +328,9 @@ class Messenger:
 
     async def _move_on(self, attempt: Attempt) -> None:
         """This Studio is being closed: what becomes of the message is not known; nobody waits for a database."""
-        with patient() as patience:
+        with patient() as patience, contextlib.suppress(JournalAway):  # others see that its owner has gone
             patience.end()
-            with contextlib.suppress(JournalAway):  # others see that its owner has gone
-                await self._desk.journal.move(attempt, Event.BREAK)
+            await self._desk.journal.move(attempt, Event.BREAK)
 
     async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
         with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -50,11 +50,10 @@ _QUEUE: Final = (
 _FIRST: Final = sa.text("INSERT INTO accounts (account, admissions) VALUES (:known, 0) ON CONFLICT DO NOTHING")
 
 
-def queue_up(connection: Connection, *names: str) -> None:
-    """One admission at a time for each of these: their rows are locked, in this order, until the transaction ends."""
-    for name in names:
-        while connection.execute(_QUEUE, {"known": name}).rowcount == 0:
-            connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
+def queue_up(connection: Connection, name: str) -> None:
+    """One admission at a time for an account (or a profile): its row is locked until the transaction ends."""
+    while connection.execute(_QUEUE, {"known": name}).rowcount == 0:
+        connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
 
 
 def claimed(connection: Connection, session_id: str, at: str, by: str) -> bool:
@@ -94,6 +93,41 @@ def written_again(connection: Connection, attempt: Attempt) -> bool:
     known = (ATTEMPTS.c.key == attempt.key, ATTEMPTS.c.number == attempt.number, ATTEMPTS.c.epoch == attempt.epoch)
     mine = ATTEMPTS.update().where(*known, ATTEMPTS.c.owner == attempt.owner).values(owner=attempt.owner)
     return connection.execute(mine).rowcount == 1
+
+
+class Later(Sequence[Attempt]):
+    """Attempts that are read only if somebody looks at them, and then once."""
+
+    def __init__(self, read: Callable[[], list[Attempt]]) -> None:
+        self._read = read
+        self._found: list[Attempt] | None = None
+
+    def _all(self) -> list[Attempt]:
+        if self._found is None:
+            self._found = self._read()
+        return self._found
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Attempt]: ...
+
+    def __getitem__(self, index: int | slice) -> Attempt | list[Attempt]:
+        return self._all()[index]
+
+
+def last_day(connection: Connection, profile: str, now: float) -> Later:
+    """A profile's paid attempts of the last 24 hours, for its limits; one admission of the profile looks at a time."""
+
+    def read() -> list[Attempt]:
+        queue_up(connection, f"profile {profile}")  # its accounts may be several
+        return paid_since(connection, profile, now - 24 * 3600.0)
+
+    return Later(read)
 
 
 def open_paid(connection: Connection, account: str) -> list[Attempt]:

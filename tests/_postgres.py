@@ -169,7 +169,7 @@ class Network:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._swallowing = False
+        self._through = asyncio.Event()
         self.drop_commit = ""
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -181,7 +181,6 @@ class Network:
 
     def open(self) -> None:
         """Let everything through again."""
-        self._swallowing = False
         self._do(self._listen())
 
     def cut(self) -> None:
@@ -190,7 +189,7 @@ class Network:
 
     def swallow(self) -> None:
         """Keep the connections, and let nothing through any more."""
-        self._swallowing = True
+        self._loop.call_soon_threadsafe(self._through.clear)
 
     def close(self) -> None:
         self.cut()
@@ -202,6 +201,7 @@ class Network:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
+        self._through.set()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._talk, "127.0.0.1", self.port)
             self.port = self._listener.sockets[0].getsockname()[1]
@@ -218,15 +218,16 @@ class Network:
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, back}
-            await asyncio.gather(self._pass(reader, back, writer, asks=True), self._pass(there, writer, back, asks=False))
+            await asyncio.gather(
+                self._pass(reader, back, writer, asks=True), self._pass(there, writer, back, asks=False)
+            )
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, other: asyncio.StreamWriter, *, asks: bool
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                while self._swallowing:
-                    await asyncio.sleep(0.01)
+                await self._through.wait()
                 drop = self.drop_commit if asks and b"COMMIT" in data else ""
                 if drop != "before":
                     writer.write(data)

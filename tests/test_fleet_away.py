@@ -1,4 +1,4 @@
-"""The fleet's database goes away in the middle: what is out is read to its end and recorded later, nothing new is sent."""
+"""The fleet's database goes away in the middle: what is out is read on and recorded later, nothing new is sent."""
 
 from __future__ import annotations
 

@@ -41,18 +41,23 @@ def _on_postgres(module: ModuleType, wanted: str) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _in_postgres(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_postgres(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whoever opens a journal opens this one."""
     monkeypatch.setenv("NEMO_JOURNAL_URL", url)
+    journals: list[Journal] = []
 
     def opened(directory: Path, url_: str | None = None, **rest: Any) -> Journal:
-        return Journal(directory, url, **rest)
+        journals.append(Journal(directory, url, **rest))
+        return journals[-1]
 
     for module in WANTED:
         if hasattr(module, "Journal"):
             monkeypatch.setattr(module, "Journal", opened)
         if hasattr(module, "memory_journal"):
-            monkeypatch.setattr(module, "memory_journal", lambda: opened(Path(url.rpartition("/")[2])))
+            monkeypatch.setattr(module, "memory_journal", lambda: opened(tmp_path))
+    yield
+    for journal in journals:  # a file need not be closed, a connection has to
+        journal._database.close()
 
 
 for _module, _wanted in WANTED.items():
@@ -65,7 +70,9 @@ def tables(postgres: Server, url: str) -> Callable[[], None]:
     """Empties all tables."""
 
     def emptied() -> None:
-        postgres.say("TRUNCATE owners, attempts, sessions, accounts, deliveries, tidied, owed, at_most", url.rpartition("/")[2])
+        postgres.say(
+            "TRUNCATE owners, attempts, sessions, accounts, deliveries, tidied, owed, at_most", url.rpartition("/")[2]
+        )
 
     return emptied
 
