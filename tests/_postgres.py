@@ -115,7 +115,7 @@ class Server:
         with psycopg.connect(
             host="127.0.0.1", port=self.port, user="nemo", password=PASSWORD, dbname=database, autocommit=True
         ) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def database(self, options: str = "") -> str:
@@ -192,7 +192,9 @@ class Network:
         self._loop.call_soon_threadsafe(self._through.clear)
 
     def close(self) -> None:
+        self._through.set()
         self.cut()
+        self._do(self._ended())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -213,6 +215,13 @@ class Network:
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0.01)
+
+    async def _ended(self) -> None:
+        talks = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in talks:
+            each.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # their transports close
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
