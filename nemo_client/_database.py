@@ -193,7 +193,7 @@ class Database:
             event.listen(engine, "before_cursor_execute", lambda connection, *_: self._heard(connection))
             return engine
         except sa.exc.NoSuchModuleError:
-            reason = "only PostgreSQL and SQLite are supported"
+            reason = "only SQLite is supported, and PostgreSQL as postgresql+psycopg://"
         except (ImportError, SQLAlchemyError, ValueError) as error:
             # Not chained, and only its type is told: such an error quotes the URL, which can hold a password.
             reason = f"no driver ({error.name})" if isinstance(error, ImportError) else type(error).__name__

@@ -269,7 +269,7 @@ PHRASES: Final[dict[str, str]] = {
     "it is not encrypted": "未加密",
     "it points at this machine": "指向本机",
     "no driver ({})": "缺少驱动程序（{}）",
-    "only PostgreSQL and SQLite are supported": "仅支持 PostgreSQL 和 SQLite",
+    "only SQLite is supported, and PostgreSQL as postgresql+psycopg://": "仅支持 SQLite，以及写作 postgresql+psycopg:// 的 PostgreSQL",
     "it is a standby, which only follows another server": "这是只跟随其他服务器的备用服务器",
     "it is read-only": "它是只读的",
     "it does not wait for the disk when it commits": "提交时不等待写入磁盘",

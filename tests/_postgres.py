@@ -224,31 +224,46 @@ class Network:
         await asyncio.sleep(0.01)  # their transports close
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        self._writers.add(writer)
+        answered = asyncio.Event()
+        answered.set()
+        try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            self._writers |= {writer, back}
-            await asyncio.gather(
-                self._pass(reader, back, writer, asks=True), self._pass(there, writer, back, asks=False)
-            )
+            self._writers.add(back)
+            passes = {asyncio.ensure_future(self._ask(reader, back, answered)),
+                      asyncio.ensure_future(self._answer(there, writer, answered))}  # fmt: skip
+            _, left = await asyncio.wait(passes, return_when=asyncio.FIRST_COMPLETED)
+            for each in left:
+                each.cancel()
+            await asyncio.gather(*passes, return_exceptions=True)
+            back.transport.abort()
+        except OSError:
+            pass  # there is no server now
+        finally:
+            writer.transport.abort()
 
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, other: asyncio.StreamWriter, *, asks: bool
+    async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, answered: asyncio.Event) -> None:
+        while data := await reader.read(65536):
+            await self._through.wait()
+            drop = self.drop_commit if b"COMMIT" in data else ""
+            if drop:
+                self.drop_commit = ""
+                answered.clear()
+            if drop != "before":
+                server.write(data)
+                await server.drain()
+            if drop:
+                await asyncio.sleep(0.1 if drop == "after" else 0)  # the server makes it meanwhile
+                return
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, answered: asyncio.Event
     ) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._through.wait()
-                drop = self.drop_commit if asks and b"COMMIT" in data else ""
-                if drop != "before":
-                    writer.write(data)
-                    await writer.drain()
-                if drop:
-                    self.drop_commit = ""
-                    await asyncio.sleep(0.05 if drop == "after" else 0)  # the server makes it meanwhile
-                    other.transport.abort()
-                    break
-        for each in (writer, other):
-            each.transport.abort()
-            self._writers.discard(each)
+        while data := await reader.read(65536):
+            await self._through.wait()
+            await answered.wait()
+            client.write(data)
+            await client.drain()
 
 
 @pytest.fixture

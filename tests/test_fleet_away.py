@@ -14,6 +14,7 @@ import pytest
 
 from nemo_client import (
     Caller,
+    ConnectionBroken,
     Destination,
     DiskError,
     InputError,
@@ -29,7 +30,7 @@ from nemo_client import (
 from nemo_client import _database as database_module
 from nemo_client import _patience as patience_module
 from nemo_client._errors import JournalAway
-from nemo_client._steps import State
+from nemo_client._steps import Event, State
 from tests._backend import Cloud, Seen, cloud, picture, until
 from tests._postgres import Network, Server, needs_postgres, network, postgres, url
 
@@ -146,10 +147,15 @@ async def test_a_database_that_stays_away_is_told_and_the_result_is_found_later(
     assert backend.ledger.credits_taken == 100
 
 
+@pytest.mark.parametrize("meanwhile", [State.SENT, State.UNKNOWN])
 async def test_a_record_whose_answer_is_lost_sends_nothing_and_is_taken_back(
-    cloud: Clouds, through: str, network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The database goes as the message is put on record: it may be there as sent. Once it is back, it is not."""
+    cloud: Clouds, through: str, url: str, network: Network, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, meanwhile: State,
+) -> None:  # fmt: skip
+    """The database goes as the message is put on record: it may be there as sent. Once it is back, it is not.
+
+    Also where another machine has taken this one for dead meanwhile.
+    """
     backend = cloud()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         session, journal = await studio.upload([picture()]), studio._desk.journal
@@ -164,12 +170,19 @@ async def test_a_record_whose_answer_is_lost_sends_nothing_and_is_taken_back(
         with pytest.raises(JournalAway):
             await studio.generate(session, WISH)
         assert len(backend.ledger.messages) == 0
+        if meanwhile is State.UNKNOWN:
+            other = Journal(tmp_path / "two", url)
+            (left,) = await other.recent()
+            await other.move(left, Event.OWNER_DIED)
+            await other.close()
         journal.commit = commit  # type: ignore[method-assign]
         network.open()
         await until(lambda: not studio._desk.flights._chores)
         turned = await studio.generate(session, WISH)
+        states = [each.state for each in sorted(await journal.recent(), key=lambda each: each.number)]
 
     assert turned.money.spent == 100
+    assert states == [State.REFUSED, State.DONE]
     assert len(backend.ledger.messages) == 1
 
 
@@ -266,6 +279,29 @@ async def test_a_fork_on_another_machine_uses_the_pictures_that_are_given_there(
     assert other.session.session_id != session.session_id
     assert len(backend.ledger.uploads) == 2
     assert len(backend.ledger.messages) == 2
+
+
+async def test_a_claim_stays_with_the_machine_that_took_the_step_over(
+    cloud: Clouds, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that was taken for dead fails later: it does not give the session free under the other one's message."""
+    backend = cloud()
+    async with (
+        machine(backend, tmp_path, url, monkeypatch, "one") as first,
+        machine(backend, tmp_path, url, monkeypatch, "two") as second,
+    ):
+        session, theirs = await first.upload([picture()]), second._desk.journal
+
+        async def overtaken() -> Any:
+            (planned,) = await theirs.recent()
+            await theirs.move(planned, Event.TAKE_OVER)
+            raise ConnectionBroken("answer-broken", host="h", call="the balance", reason="?")
+
+        first._desk.client.balance = overtaken  # type: ignore[method-assign]
+        with pytest.raises(ConnectionBroken):
+            await first.generate(session, WISH)
+        (planned,) = await theirs.recent()
+        assert await theirs.head(session.session_id) == planned.key
 
 
 async def test_a_fork_where_the_pictures_are_not_says_so(

@@ -254,6 +254,9 @@ async def test_a_connection_that_broke_meanwhile_is_replaced(tmp_path: Path, pos
     sent = await journal.commit(begun, admit)
     end_all(postgres, url)
     assert (await journal.latest("generate-1")) == sent
+    end_all(postgres, url)
+    with journal._database.reading() as connection:
+        assert schema.version(connection) == len(schema.MIGRATIONS)
     await journal.close()
 
 
@@ -282,7 +285,7 @@ async def test_a_commit_that_is_not_answered_is_looked_up(
 ) -> None:
     """Made or not: the step is recorded once, and known to be; a move that was made is no other machine's."""
     journal = Journal(tmp_path, postgres.url(name_of(url), network.port))
-    await journal.check()
+    await journal.begin(planned("edit-1"))
     network.drop_commit = drop
     begun = await journal.begin(planned())
     network.drop_commit = drop
@@ -296,7 +299,7 @@ async def test_a_commit_that_is_not_answered_is_looked_up(
     assert (begun.epoch, sent.epoch, done.epoch) == (0, 1, 2)
     assert await journal.latest("generate-1") == done
     assert len(await journal.deliveries("generate-1")) == 1
-    assert postgres.say("SELECT count(*) FROM attempts", name_of(url)) == [(1,)]
+    assert postgres.say("SELECT count(*) FROM attempts", name_of(url)) == [(2,)]
     await journal.close()
 
 
@@ -426,6 +429,35 @@ async def test_patience_ends(tmp_path: Path, url: str, postgres: Server, network
         with pytest.raises(JournalAway):
             await journal.move(sent, Event.FINISH)
     await journal.close()
+
+
+async def test_machines_that_share_a_name_but_no_folder_go_by_the_lease(tmp_path: Path, url: str) -> None:
+    """Two containers on one host: a lock file that is not here says nothing about who lives."""
+    first, second = Journal(tmp_path / "one", url), Journal(tmp_path / "two", url)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    assert first.host == second.host
+    held = await first.begin(planned())
+    assert first._owner._lock is not None
+    first._owner.lock_path.unlink()
+
+    assert await second.life(held) == "alive"
+    with second._database.writing() as connection:
+        connection.execute(schema.OWNERS.update().values(lease_until=0.0))
+    assert await second.life(held) == "dead"
+    await first.close()
+    await second.close()
+
+
+async def test_a_lease_lasts_from_when_it_is_written(tmp_path: Path, url: str) -> None:
+    """By the clock of that moment: a transaction that waited for a lock must not write one that is over already."""
+    database = Database(url, tmp_path)
+    with database.writing() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        began = connection.exec_driver_sql("SELECT extract(epoch from now())::float8").scalar() or 0.0
+        now = connection.execute(sa.select(database_module.clock(connection))).scalar() or 0.0
+    assert now - began >= 0.3
+    database.close()
 
 
 # --- Passwords, poolers ---------------------------------------------------------------------------------------------
