@@ -29,6 +29,7 @@ from nemo_client._database import Database
 from nemo_client._errors import JournalAway
 from nemo_client._patience import patient
 from nemo_client._steps import Event, State
+from nemo_client._upkeep import upkeep
 from tests._postgres import PASSWORD, Network, Server, a_server, needs_postgres, network, pooler, postgres, unique, url
 
 __all__ = ["network", "postgres", "url"]
@@ -447,6 +448,25 @@ async def test_machines_that_share_a_name_but_no_folder_go_by_the_lease(tmp_path
     assert await second.life(held) == "dead"
     await first.close()
     await second.close()
+
+
+async def test_two_machines_may_tidy_up_at_once(tmp_path: Path, url: str, postgres: Server) -> None:
+    """Each does its upkeep once a day when it starts: who comes second waits, and goes on."""
+    journal, other = Journal(tmp_path, url, wall=lambda: 1.7e9), Database(url, tmp_path)
+    export = await journal.begin(planned("export-1", free=True, before="generate-1"))
+    export = await journal.move(await journal.move(export, Event.SEND), Event.FINISH)
+    await journal.deliver(export, tmp_path / "a.mp4", {})
+    with other.writing() as connection:
+        connection.execute(schema.TIDIED.insert().values(key="export-1"))
+        tidying = asyncio.ensure_future(upkeep(journal, tmp_path, 1.8e9))
+        deadline = time.monotonic() + 10
+        while not postgres.say("SELECT 1 FROM pg_locks WHERE NOT granted") and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+    await tidying
+
+    assert postgres.say("SELECT key FROM tidied", name_of(url)) == [("export-1",)]
+    await journal.close()
+    other.close()
 
 
 async def test_a_lease_lasts_from_when_it_is_written(tmp_path: Path, url: str) -> None:
