@@ -245,7 +245,7 @@ class Network:
     async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, answered: asyncio.Event) -> None:
         while data := await reader.read(65536):
             await self._through.wait()
-            drop = self.drop_commit if b"COMMIT" in data else ""
+            drop = self.drop_commit if b"COMMIT\0" in data else ""  # not "READ COMMITTED"
             if drop:
                 self.drop_commit = ""
                 answered.clear()
