@@ -154,7 +154,9 @@ class Watch:
         with self._change:
             self._deadlines[id(connection)] = (time.monotonic() + SILENT_SECONDS, connection.info["socket"])
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="nemo-journal-watch", daemon=True)
+                self._closed = threading.Event()
+                told = (self._closed,)
+                self._thread = threading.Thread(target=self._look, args=told, name="nemo-journal-watch", daemon=True)
                 self._thread.start()
 
     def stop(self, connection: Connection) -> None:
@@ -167,11 +169,13 @@ class Watch:
         return id(connection) in self._deadlines
 
     def close(self) -> None:
-        """No longer look."""
-        self._closed.set()
+        """No longer look, until there is something to look at again."""
+        with self._change:
+            self._closed.set()
+            self._thread = None
 
-    def _look(self) -> None:
-        while not self._closed.wait(min(1.0, SILENT_SECONDS / 4)):
+    def _look(self, closed: threading.Event) -> None:
+        while not closed.wait(min(1.0, SILENT_SECONDS / 4)):
             with self._change:
                 now = time.monotonic()
                 for key, (deadline, handle) in list(self._deadlines.items()):
