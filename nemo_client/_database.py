@@ -64,6 +64,11 @@ class Database:
         with self._transaction(write=False) as connection:
             yield connection
 
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may have the same one."""
+        return self._watch is not None
+
     def close(self) -> None:
         """Close all connections."""
         if self._watch is not None:

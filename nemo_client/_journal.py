@@ -70,6 +70,11 @@ class Journal(Worker):
         return self._owner.host
 
     @property
+    def machine(self) -> str:
+        """What sets this home directory apart from others with this journal; empty where there are none."""
+        return self._owner.place if self._database.shared else ""
+
+    @property
     def owner_id(self) -> str:
         """The name of this process in the journal."""
         return self._owner.id

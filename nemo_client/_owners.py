@@ -91,6 +91,11 @@ class Owner:
     def _tag(self) -> str:
         return hashlib.sha256(self.host.encode()).hexdigest()[:8]
 
+    @property
+    def place(self) -> str:
+        """A name for this home directory on this machine."""
+        return f"{self.host} {hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]}"
+
     def sees(self, host: str, lock: Path) -> bool:
         """Whether a lock file of that host is one that this process can try: the same machine, the same folder."""
         return host == self.host and lock.parent == self.lock_path.parent

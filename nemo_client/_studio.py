@@ -94,7 +94,7 @@ class Studio:
         tokens: TokenSource
         if chosen.free:
             backend = await asyncio.to_thread(_open_local, place)
-            chosen = Profile(chosen.name, backend.url, backend.url, free=True)
+            chosen = Profile(chosen.name, backend.url, backend.url, free=True, machine=journal.machine)
             tokens = FixedToken(Token(backend.token, "local", "local"))
         else:
             tokens = Account(

@@ -25,13 +25,14 @@ from nemo_client import (
     Turned,
     Wish,
     list_jobs,
+    local,
     pick_job,
 )
 from nemo_client import _database as database_module
 from nemo_client import _patience as patience_module
 from nemo_client._errors import JournalAway
 from nemo_client._steps import Event, State
-from tests._backend import Cloud, Seen, cloud, picture, until
+from tests._backend import Cloud, Seen, cloud, draw, picture, until
 from tests._postgres import Network, Server, needs_postgres, network, postgres, url
 
 __all__ = ["cloud", "network", "postgres", "url"]
@@ -279,6 +280,24 @@ async def test_a_fork_on_another_machine_uses_the_pictures_that_are_given_there(
     assert other.session.session_id != session.session_id
     assert len(backend.ledger.uploads) == 2
     assert len(backend.ledger.messages) == 2
+
+
+async def test_previews_are_made_on_each_machine(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are free, and their sessions lie in a home directory: another machine's would be no use here."""
+    real = local.open
+    monkeypatch.setattr(local, "open", lambda directory: real(directory, pace=0, renderer=draw), raising=False)
+    monkeypatch.setenv("NEMO_JOURNAL_URL", url)
+    videos = []
+    for name in ("one", "two", "two"):
+        monkeypatch.setenv("NEMO_HOST_ID", name)
+        async with await Studio.open(directory=tmp_path / name) as studio:
+            videos.append(await studio.animate([picture()], WISH, Destination(tmp_path / f"{name}-videos", "film")))
+    journal = Journal(tmp_path, url)
+
+    assert [video.path.parent.name for video in videos] == ["one-videos", "two-videos", "two-videos"]
+    assert [video.reused for video in videos] == [False, False, True]
+    assert len(await list_jobs(journal)) == 2
+    await journal.close()
 
 
 async def test_a_claim_stays_with_the_machine_that_took_the_step_over(
