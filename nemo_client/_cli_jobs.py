@@ -116,12 +116,9 @@ async def _at(run: Run, job: Job) -> ShellStudio:
 
 async def _place(studio: ShellStudio, job: Job, wanted: Wanted) -> tuple[Output, Destination]:
     """Where it goes now: as typed, else as it was wanted before, else into the current folder. Tried out."""
-    before = await studio.wanted(job)
-    if before is not None and not wanted.output:
-        destination, output = before
-    else:
-        known = before[1] if before else Output()
-        delivery = Delivery(wanted.output, "", known.quality, known.resolution, known.format)
+    destination, output = await studio.wanted(job) or (None, Output())
+    if destination is None or wanted.output:
+        delivery = Delivery(wanted.output, "", output.quality, output.resolution, output.format)
         output, destination = delivery.plan([f"video-{job.id}"])
     probe(destination, output.format)
     return output, destination

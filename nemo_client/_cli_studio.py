@@ -30,8 +30,8 @@ class ShellStudio(Studio):
         """What a job's message came to: found, settled, waited for, or sent now if it never was."""
         return await self._again(job, caller)
 
-    async def wanted(self, job: Job) -> tuple[Destination, Output] | None:
-        """Where its video was wanted, and as what, if that was said before."""
+    async def wanted(self, job: Job) -> tuple[Destination | None, Output] | None:
+        """Where its video was wanted (None: on another machine), and as what, if that was said before."""
         return await self._wanted(job)
 
     async def new_session(self, language: str) -> SessionHandle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -87,14 +87,17 @@ class NemoClient:
         return self._assets(data)
 
     @asynccontextmanager
-    async def run(self, session_id: str, message: str) -> AsyncIterator[AsyncIterator[AgentEvent]]:
+    async def run(
+        self, session_id: str, message: str, may_go: Callable[[], bool] | None = None
+    ) -> AsyncIterator[AsyncIterator[AgentEvent]]:
         """Send a message that may charge, once, and yield its events.
 
-        Raises `ConnectError` if nothing was written, a typed refusal for a whole non-stream answer, and
-        `ConnectionBroken` when the stream breaks: then the message may have been worked on.
+        Raises `ConnectError` if nothing was written (`TooLate` where `may_go` held it back at the last moment), a
+        typed refusal for a whole non-stream answer, and `ConnectionBroken` when the stream breaks: then the message
+        may have been worked on.
         """
         payload = message_payload(session_id, message)
-        async with self.http.stream("the message", "/run_sse", payload) as response:
+        async with self.http.stream("the message", "/run_sse", payload, may_go) as response:
             if response.status_code != 200 or not _is_stream(response):
                 raise await self._no_stream(response)
             async with aclosing(self._events(response)) as events:

@@ -115,7 +115,8 @@ class Profile:
 
     `token_env` names the environment variable that holds its token; `free` is a property of the built-in local
     backend alone, not of a name or an address. Limits are in credits, 0 = none. `streams` is how many messages are
-    out at once; the others wait for their turn, planned.
+    out at once; the others wait for their turn, planned. `machine` is where a free one keeps its sessions, if that
+    is not the only place that its journal knows.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Profile:
     run_limit: int = 0
     day_limit: int = 0
     streams: int = STREAMS
+    machine: str = ""
 
     @property
     def origin(self) -> str:
@@ -136,7 +138,7 @@ class Profile:
     def id(self) -> str:
         """What step keys count as this profile: name and API origin, a loopback one without its port."""
         if self.free:
-            return "local"
+            return f"local {self.machine}".rstrip()
         parts = urlsplit(self.api_url)
         place = f"{parts.scheme}://{parts.hostname}" if is_loopback(parts.hostname) else self.origin
         return f"{self.name} {place}"

@@ -1,4 +1,4 @@
-"""The journal's database: a SQLite file by default, another one by URL. The only place that knows SQLite.
+"""The journal's database: a SQLite file by default, PostgreSQL by URL. The only place that knows SQLite.
 
 SQLite runs with `synchronous=FULL`; writing transactions begin IMMEDIATE, so that two processes never both read and
 then both write. WAL is used only where it is safe: versions before 3.51.3 can corrupt a WAL database when two
@@ -22,8 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from . import _postgres
 from ._config import ensure_home
-from ._errors import DiskError
+from ._errors import DiskError, JournalAway
 from ._json import BadJson
 from ._private import FILE_MODE, tighten
 from ._schema import MIGRATIONS, migrate, version
@@ -34,6 +35,9 @@ _NETWORK: Final = (
     "nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs", "beegfs",
     "gpfs", "vboxsf", "prl_fs", "hgfs", "vmhgfs", "davfs", "coda", "orangefs", "pvfs",
 )  # fmt: skip
+REST_SECONDS: Final = 1.0
+"""After a connection that did not come about, the next one is tried no sooner: many steps may wait for it."""
+_OPENINGS: Final = 10
 _BROKEN: Final = ("malformed", "not a database", "file is encrypted")
 
 
@@ -41,12 +45,18 @@ class Database:
     """Transactions on the journal's database. Blocking; used from the journal's own thread."""
 
     def __init__(self, url: str | None, directory: Path) -> None:
-        """`url` is SQLAlchemy's; None means `journal.sqlite3` in `directory`."""
+        """`url` is SQLAlchemy's; None means `journal.sqlite3` in `directory`.
+
+        `skew` is how many seconds the database's clock is ahead of this machine's, where it has one of its own.
+        """
         self.path = None if url else directory / "journal.sqlite3"
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
         self._damage: DiskError | None = None
+        self._watch = _postgres.Watch() if _postgres.is_postgres(self._url) else None
+        self._rest_until, self._why = 0.0, ""
         self.too_new = False
+        self.skew = 0.0
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -60,30 +70,99 @@ class Database:
         with self._transaction(write=False) as connection:
             yield connection
 
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may have the same one."""
+        return self._watch is not None
+
     def close(self) -> None:
         """Close all connections."""
+        if self._watch is not None:
+            self._watch.close()
+        self._dispose()
+
+    def _dispose(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        committing = False
         try:
             engine = self._open(write=write)
-            with engine.connect().execution_options(nemo_write=write) as connection, connection.begin():
+            with self._begun(engine, write=write) as connection:
                 yield connection
+                committing = True
         except IntegrityError as error:
             if self.too_new:  # a column that this program does not know must be filled
                 raise self.newer() from error
             raise
         except SQLAlchemyError as error:
-            raise self._unusable(error) from (error if isinstance(error, DBAPIError) else None)
+            raise self._unusable(error, committing) from (error if isinstance(error, DBAPIError) else None)
         except (KeyError, TypeError, ValueError) as error:
             if self.too_new:  # what rows hold by then is not known here
                 raise self.newer() from error
             if isinstance(error, BadJson):
                 raise DiskError("journal-unusable", path=self._name, reason="a row of it is damaged") from error
             raise
+
+    @contextmanager
+    def _begun(self, engine: Engine, *, write: bool, prepared: bool = True) -> Iterator[Connection]:
+        """A transaction that has begun, and is committed when the block ends."""
+        if self._watch is None:
+            with engine.connect().execution_options(nemo_write=write) as connection, connection.begin():
+                yield connection
+            return
+        with self._fit(engine, write=write, prepared=prepared) as connection:
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                self._watch.stop(connection)
+
+    def _fit(self, engine: Engine, *, write: bool, prepared: bool) -> Connection:
+        """A connection to a PostgreSQL server that can be trusted with it, in its transaction."""
+        assert self._watch is not None  # noqa: S101 - there is one for PostgreSQL
+        connection, begun = self._connected(engine, write=write, prepared=prepared)
+        if begun.reason:
+            self._watch.stop(connection)
+            connection.invalidate()  # the next one may reach another server
+            connection.close()
+            if begun.passing:
+                raise JournalAway(path=self._name, reason=begun.reason)
+            raise DiskError("journal-unusable", path=self._name, reason=begun.reason)
+        if prepared:
+            self.too_new = begun.newest > len(MIGRATIONS)
+        else:
+            self._watch.stop(connection)  # a migration takes its time
+        self.skew = begun.clock - time.time()
+        return connection
+
+    def _connected(self, engine: Engine, *, write: bool, prepared: bool) -> tuple[Connection, _postgres.Begun]:
+        """A connection with its transaction; one of the pool that broke meanwhile is replaced, once."""
+        assert self._watch is not None  # noqa: S101 - there is one for PostgreSQL
+        if time.monotonic() < self._rest_until:
+            raise JournalAway(path=self._name, reason=self._why)
+        driver = engine.dialect.loaded_dbapi
+        for used in (True, False):
+            try:
+                connection = engine.connect()
+            except DBAPIError as error:
+                self._rest_until = time.monotonic() + REST_SECONDS
+                self._why = str(self._unusable(error).facts.get("reason", "?"))
+                raise
+            self._watch.start(connection)
+            try:
+                return connection, _postgres.begin(connection, write=write, prepared=prepared)
+            except driver.Error as error:
+                self._watch.stop(connection)
+                connection.invalidate()
+                connection.close()
+                if not used or not _postgres.away(error):
+                    raise self._unusable(error) from error
+                engine.dispose()  # its other connections are no better
+        raise AssertionError("unreachable")
 
     def newer(self) -> DiskError:
         """The error for a journal that a newer program has changed."""
@@ -125,32 +204,47 @@ class Database:
 
     def _connectable(self) -> Engine:
         try:
-            return _engine(self._url)
+            if self._watch is None:
+                return _engine(self._url)
+            engine = _postgres.engine_of(self._url)
+            event.listen(engine, "before_cursor_execute", lambda connection, *_: self._heard(connection))
+            return engine
+        except sa.exc.NoSuchModuleError:
+            reason = "only SQLite is supported, and PostgreSQL as postgresql+psycopg://"
         except (ImportError, SQLAlchemyError, ValueError) as error:
             # Not chained, and only its type is told: such an error quotes the URL, which can hold a password.
             reason = f"no driver ({error.name})" if isinstance(error, ImportError) else type(error).__name__
         raise DiskError("journal-unusable", path=self._name, reason=reason)
 
+    def _heard(self, connection: Connection) -> None:
+        """Another statement: the database has answered the one before."""
+        if self._watch is not None and self._watch.watches(connection):
+            self._watch.start(connection)
+
     def _prepare(self, engine: Engine) -> None:
-        """Apply the migrations that are missing, each in a transaction of its own. A current journal is only read."""
-        with engine.connect().execution_options(nemo_write=False) as connection, connection.begin():
-            applied = version(connection)
-        while applied < len(MIGRATIONS):
+        """Apply the migrations that are missing, each in a transaction of its own. A current journal is only read.
+
+        Where many open a new journal at once, all but one fail at its first table, and look again.
+        """
+        for opening in range(1, _OPENINGS + 1):
             try:
-                with engine.connect().execution_options(nemo_write=True) as connection, connection.begin():
-                    migrate(connection, time.time())
-                    now = version(connection)
+                with self._begun(engine, write=False, prepared=False) as connection:
+                    applied = version(connection)
+                while applied < len(MIGRATIONS):
+                    with self._begun(engine, write=True, prepared=False) as connection:
+                        migrate(connection, time.time())
+                        applied = version(connection)
+                break
             except SQLAlchemyError:
-                with engine.connect().execution_options(nemo_write=False) as connection, connection.begin():
+                with self._begun(engine, write=False, prepared=False) as connection:
                     now = version(connection)
-                if now <= applied:  # else another process, where writers do not wait for each other, was quicker
+                if now <= applied or opening == _OPENINGS:  # else another process was quicker
                     raise
-            applied = now
         self.too_new = applied > len(MIGRATIONS)
 
     def _set_aside(self, path: Path) -> DiskError:
         """A damaged journal is kept under another name, with what SQLite has beside it: it says what was paid."""
-        self.close()
+        self._dispose()
         kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         try:
             path.replace(kept)
@@ -167,30 +261,44 @@ class Database:
         """What the journal is called in errors: never the URL, which can hold a password."""
         return self.path or "NEMO_JOURNAL_URL"
 
-    def _unusable(self, error: SQLAlchemyError) -> DiskError:
-        reason = str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0][:200]
+    def _unusable(self, error: Exception, committing: bool = False) -> DiskError:
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause if isinstance(error, DBAPIError) or self._watch else type(error).__name__)
+        reason = _without_secrets(reason.split("\n", 1)[0], self._url)[:200]
         if self.path is not None:
             if any(word in reason for word in _BROKEN):
                 return self._set_aside(self.path)
-            self.close()  # the file may have been replaced or removed; the next transaction looks again
+            self._dispose()  # the file may have been replaced or removed; the next transaction looks again
+        if self._watch is not None and isinstance(error, DBAPIError) and _postgres.conflict(error):
+            return Conflict("journal-unusable", path=self._name, reason=reason)
+        if self._watch is not None and _postgres.away(cause):
+            return JournalAway(path=self._name, reason=reason, unsure=committing)
         if "full" in reason:
             return DiskError("disk-full", path=self._name)
-        return DiskError("journal-unusable", path=self._name, reason=_without_password(reason, self._url))
+        return DiskError("journal-unusable", path=self._name, reason=reason)
 
 
-def clock(connection: Connection) -> float:
-    """Seconds since 1970 by the database's own clock, so that machines need not agree on theirs."""
+class Conflict(DiskError):
+    """Two transactions met, and this one was undone: it can simply be done again."""
+
+
+def clock(connection: Connection) -> sa.ColumnElement[float]:
+    """Seconds since 1970 by the database's own clock, so that machines need not agree on theirs.
+
+    That of the moment at which it is asked: a transaction may have waited for a lock since it began.
+    """
     if connection.dialect.name == "sqlite":
-        return float(connection.exec_driver_sql("SELECT (julianday('now') - 2440587.5) * 86400.0").scalar() or 0.0)
-    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.now()))).scalar() or 0.0)
+        return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Float)
+    return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Float)
 
 
 def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)  # prompts have no place in logs
-    path = sa.make_url(url).database
+    parts = sa.make_url(url)
+    if parts.get_backend_name() != "sqlite":
+        raise sa.exc.NoSuchModuleError(parts.get_backend_name())
+    path = parts.database
     pool = sa.pool.QueuePool if path else sa.pool.StaticPool  # a database in memory lives in its one connection
-    engine = sa.create_engine(url, poolclass=pool, hide_parameters=True)
+    engine = sa.create_engine(url, poolclass=pool, hide_parameters=True)  # prompts have no place in logs
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -214,9 +322,10 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _without_password(text: str, url: str) -> str:
-    password = sa.make_url(url).password
-    return text.replace(str(password), "…") if password else text
+def _without_secrets(text: str, url: str) -> str:
+    for secret in _postgres.secrets_of(url):
+        text = text.replace(secret, "…")
+    return text
 
 
 def wal_is_safe(sqlite_version: tuple[int, ...], path: str | os.PathLike[str] | None) -> bool:

@@ -3,6 +3,7 @@
     NemoError
     ├── TransportError         no whole answer arrived
     │   ├── ConnectError       not one byte of the request was written (DNS, proxy, TLS, refused)
+    │   │   └── TooLate        held back here, since its record had become too old
     │   ├── ConnectionBroken   it broke, stalled or ended early on the way
     │   └── BadAnswer          an answer arrived, but not what the API promises (HTML, cut JSON, wrong types)
     ├── ApiError               the backend said no, with a code
@@ -25,6 +26,7 @@
         ├── InputError         wrong input
         ├── LimitError         a limit on credits, set here
         └── DiskError          the local disk or the home directory
+            └── JournalAway    the journal's database cannot be reached at the moment
 
 An exception carries an id and facts; its words come from `_words`. `charged` is what is known about money.
 """
@@ -70,6 +72,13 @@ class TransportError(NemoError):
 
 class ConnectError(TransportError):
     """Not one byte of the request's body was written, so the request cannot have had an effect."""
+
+
+class TooLate(ConnectError):
+    """Held back at the last moment: its record is too old for others to count on it. Handled inside."""
+
+    def __init__(self) -> None:
+        super().__init__("session-busy")
 
 
 class ConnectionBroken(TransportError):
@@ -215,6 +224,14 @@ class DiskError(LocalError):
     """The local disk or the home directory cannot be used."""
 
     exit_code = 6
+
+
+class JournalAway(DiskError):
+    """The journal's database cannot be reached, or cannot be used at the moment. `unsure`: it went as it committed."""
+
+    def __init__(self, text_id: str = "journal-away", /, *, unsure: bool = False, **facts: Any) -> None:
+        super().__init__(text_id, **facts)
+        self.unsure = unsure
 
 
 for _each in list(globals().values()):  # ComfyUI shows people the full type of an exception, so it is a short one

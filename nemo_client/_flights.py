@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from ._errors import Cancelled
+from ._owners import Mark, mark
 from ._progress import Caller, Progress
 
 logger = logging.getLogger("nemo_client")
@@ -21,7 +22,8 @@ class Flight:
     `about` is the step that it counts for, as people see it.
     `committed` is set when a paid message goes out: from then on a cancel detaches, it does not stop the work.
     `given_up` is set when its last waiter gave it up and it was told to stop. `usual` is how many seconds such work
-    takes here, `price` how many credits, each None where that is not known.
+    takes here, `price` how many credits, each None where that is not known. `recorded` is the moment right before its
+    message was put on record.
     """
 
     def __init__(self, about: str = "") -> None:
@@ -34,6 +36,7 @@ class Flight:
         self.reported = 0.0
         self.usual: float | None = None
         self.price: float | None = None
+        self.recorded: Mark = mark()
 
     def left(self, elapsed: float) -> float | None:
         """About how many seconds are left after `elapsed`; None once it takes longer than usual."""

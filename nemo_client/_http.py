@@ -26,7 +26,16 @@ from ._accounts import Token, TokenSource
 from ._bounded import Undecodable, decoded, within
 from ._config import SKILL, VERSION, Profile, platform, redact
 from ._envelope import Answer, open_envelope
-from ._errors import BadAnswer, ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._errors import (
+    BadAnswer,
+    ConnectError,
+    ConnectionBroken,
+    InputError,
+    NemoError,
+    RateLimited,
+    SignInError,
+    TooLate,
+)
 from ._network import Road, Transport
 from ._retry import retry_pause
 from ._secret import scrub_data
@@ -244,16 +253,19 @@ class Http:
         return Answer(name, self.host, response.status_code, kind, scrubbed(body.getvalue()), pause)
 
     @asynccontextmanager
-    async def stream(self, name: str, path: str, payload: bytes) -> AsyncIterator[httpx.Response]:
+    async def stream(
+        self, name: str, path: str, payload: bytes, may_go: Callable[[], bool] | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """POST `payload` on a connection opened for it, never a pooled one, and without any retry.
 
         A stale pooled connection would turn a harmless failure into one where the message may be out. Raises
-        `ConnectError` only if not one byte of the body was written.
+        `ConnectError` only if not one byte of the body was written. `may_go` is asked at the last moment, once the
+        connection is there and right before the first byte of the body; `TooLate` where it says no.
         """
         token = await self.tokens.token()
         if self._streams is None:
             self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
-        body, length = _Watched(payload), {"Content-Length": str(len(payload))}
+        body, length = _Watched(payload, may_go), {"Content-Length": str(len(payload))}
         request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
         request.headers.update(self.headers(token))
         request.headers.update(_STREAMED)
@@ -316,11 +328,14 @@ async def whole(
 class _Watched(httpx.AsyncByteStream):
     """A body that knows whether a byte of it was asked for: before that, nothing of it can have been written."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, may_go: Callable[[], bool] | None) -> None:
         self._payload = payload
+        self._may_go = may_go
         self.started = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._may_go is not None and not self._may_go():
+            raise TooLate
         self.started = True
         yield self._payload
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,18 +20,18 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns, facts_of, facts_text
+from . import _queries
+from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
-from ._errors import DiskError, LostRace
-from ._owners import LEASE_SECONDS, RENEW_SECONDS, Owner, holds
-from ._queries import charges, kinds, note_end, open_paid, paid_since, seconds, undelivered
-from ._schema import ACCOUNTS, ATTEMPTS, DELIVERIES, OWNERS, SESSIONS
+from ._errors import DiskError, JournalAway, LostRace
+from ._owners import LEASE_SECONDS, RENEW_SECONDS, Mark, Owner, holds, mark, passed
+from ._schema import ATTEMPTS, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
+from ._trials import Worker
 
 logger = logging.getLogger("nemo_client")
 
 _T = TypeVar("_T")
-
 Life = Literal["ours", "alive", "stuck", "dead"]
 
 # Made once: to build a statement of twenty columns anew costs as much as to run it.
@@ -40,23 +39,56 @@ _INSERT: Final = ATTEMPTS.insert()
 _UPDATE: Final = ATTEMPTS.update().where(
     ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch")
 )
-_ADMIT: Final = (
-    ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
-)
+
+_NEVER: Final[Mark] = (float("-inf"), float("-inf"))
 
 
-class Journal:
+class Journal(Worker):
     """The record in one database. Every method is one transaction."""
 
-    def __init__(self, directory: Path, url: str | None = None, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str | None = None,
+        *,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """`url` is another database (SQLAlchemy's form); by default a SQLite file in `directory`."""
         self._database = Database(url, directory)
         self._owner = Owner(directory)
-        self._wall = wall
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nemo-journal")
+        super().__init__("nemo-journal", sleep)
+        self._given_wall = wall
         self._held = self._closed = False
-        self._renewed = 0.0
+        self._renewed = _NEVER
         self._renewals: asyncio.Task[None] | None = None
+
+    @property
+    def host(self) -> str:
+        """The name of this machine in the journal."""
+        return self._owner.host
+
+    @property
+    def machine(self) -> str:
+        """What sets this home directory apart from others with this journal; empty where there are none."""
+        return self._owner.place if self._database.shared else ""
+
+    @property
+    def owner_id(self) -> str:
+        """The name of this process in the journal."""
+        return self._owner.id
+
+    @property
+    def skew(self) -> float:
+        """Seconds that the database's clock is ahead of this machine's; 0 for a file."""
+        return self._database.skew
+
+    def keeps(self, since: Mark) -> bool:
+        """Whether what was recorded at `since` surely holds: nobody can have taken this process for dead by now."""
+        return passed(since) < LEASE_SECONDS * 2 / 3
+
+    def _wall(self) -> float:
+        return self._given_wall() + self._database.skew
 
     async def close(self) -> None:
         """Give up ownership and close the database; not to be used afterwards."""
@@ -103,9 +135,9 @@ class Journal:
         """
         return await self._do(self._move, attempt, event, changes)
 
-    async def finished(self, attempt: Attempt, **changes: Any) -> Attempt:
+    async def finished(self, attempt: Attempt, facts: Mapping[str, Any], **where: Any) -> Attempt:
         """Record a free step that is done already: begun (again, if `attempt` is on record), sent and finished."""
-        return await self._do(self._finished, attempt, changes)
+        return await self._do(self._finished, attempt, facts, where)
 
     async def commit(
         self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
@@ -114,7 +146,7 @@ class Journal:
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
         raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
-        they took (`money.spent`); a free attempt is given none.
+        they took (`money.spent`); a free attempt is given none. Those of the day are read if they are looked at.
         """
         return await self._do(self._commit, attempt, admit, changes)
 
@@ -124,7 +156,7 @@ class Journal:
 
     async def head(self, session_id: str) -> str:
         """The key of the step that a session stands at; empty where nobody claimed it yet."""
-        return await self._do(self._head, session_id)
+        return await self._read(lambda connection: _queries.head_of(connection, session_id))
 
     async def yield_claim(self, session_id: str, at: str, by: str) -> None:
         """Undo a claim whose step was not sent."""
@@ -136,7 +168,8 @@ class Journal:
 
     async def owner_pid(self, attempt: Attempt) -> int:
         """The process id of the attempt's owner, 0 if it is not known."""
-        return await self._do(self._owner_pid, attempt.owner)
+        query = sa.select(OWNERS.c.pid).where(OWNERS.c.id == attempt.owner)
+        return await self._read(lambda connection: int(connection.execute(query).scalar() or 0))
 
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
@@ -144,19 +177,19 @@ class Journal:
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-        return await self._read(lambda connection: undelivered(connection, account))
+        return await self._read(lambda connection: _queries.undelivered(connection, account))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
-        return await self._read(lambda connection: paid_since(connection, profile, moment))
+        return await self._read(lambda connection: _queries.paid_since(connection, profile, moment))
 
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
-        return await self._read(lambda connection: charges(connection, profile, kind, newest))
+        return await self._read(lambda connection: _queries.charges(connection, profile, kind, newest))
 
     async def usual_seconds(self, profile: str, kind: str, newest: int = 20) -> float | None:
         """How long a step of that kind takes on this machine: the median of the newest finished ones."""
-        taken = await self._read(lambda connection: seconds(connection, profile, kind, newest))
+        taken = await self._read(lambda connection: _queries.seconds(connection, profile, kind, newest))
         return median(taken) if taken else None
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
@@ -165,18 +198,18 @@ class Journal:
 
     async def deliveries(self, key: str) -> list[Delivery]:
         """What was delivered of a step on this host, newest first."""
-        return await self._do(self._deliveries, key)
+        return await self._read(lambda connection: _queries.deliveries(connection, key, self._owner.host))
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
-        query = sa.select(ATTEMPTS).where(kinds(*PAID))
+        query = sa.select(ATTEMPTS).where(_queries.kinds(*PAID))
         if not hidden:
             query = query.where(ATTEMPTS.c.hidden.is_(False))
         return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
 
     async def exports_of(self, key: str) -> list[Attempt]:
         """The exports behind a step, newest first."""
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, kinds("export"))
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, _queries.kinds("export"))
         return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
 
     async def hide(self, key: str) -> None:
@@ -185,17 +218,12 @@ class Journal:
 
     # On the journal's own thread from here on.
 
-    async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Run on the journal's thread. A cancelled waiter waits for the transaction: it must know what was written."""
-        future = asyncio.wrap_future(self._thread.submit(work, *arguments))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait({future})
-            raise
-        finally:
-            if self._held and not self._closed:
-                self._keep_alive()
+    def _after_work(self) -> None:
+        if self._held and not self._closed:
+            self._keep_alive()
+
+    def _undone(self) -> None:
+        self._renewed = _NEVER
 
     def _keep_alive(self) -> None:
         """Renew the lease as long as this event loop turns, whether steps are written or a stream is waited for."""
@@ -228,21 +256,23 @@ class Journal:
                 if attempt.paid and self._database.too_new:
                     raise self._database.newer()
                 self._renew(connection)
-                return self._begun(connection, attempt)
+                return self._confirmed(connection) or self._begun(connection, attempt)
         except IntegrityError as error:
             raise LostRace from error
 
-    def _finished(self, attempt: Attempt, changes: dict[str, Any]) -> Attempt:
+    def _finished(self, attempt: Attempt, facts: Mapping[str, Any], where: Mapping[str, Any]) -> Attempt:
         self._hold()
         try:
             with self._database.writing() as connection:
                 self._renew(connection)
-                facts = {"facts": changes.pop("facts", {})}
+                if (confirmed := self._confirmed(connection)) is not None:
+                    return confirmed
                 if attempt.id:
-                    begun = self._moved(connection, attempt, Event.ASK_AGAIN, changes)
+                    begun = self._moved(connection, attempt, Event.ASK_AGAIN, dict(where))
                 else:
-                    begun = self._begun(connection, replace(attempt, **changes))
-                return self._moved(connection, self._moved(connection, begun, Event.SEND, {}), Event.FINISH, facts)
+                    begun = self._begun(connection, replace(attempt, **where))
+                sent = self._moved(connection, begun, Event.SEND, {})
+                return self._moved(connection, sent, Event.FINISH, {"facts": facts})
         except IntegrityError as error:
             raise LostRace from error
 
@@ -253,14 +283,20 @@ class Journal:
     def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
         result = connection.execute(_INSERT, columns(attempt))
         primary = result.inserted_primary_key
-        return replace(attempt, id=int(primary[0]) if primary else 0)
+        self._trial.written = replace(attempt, id=int(primary[0]) if primary else 0)
+        return self._trial.written
+
+    def _confirmed(self, connection: Connection) -> Attempt | None:
+        """What this piece of work wrote already, where a commit was not answered and turns out to have been made."""
+        unsure = self._trial.unsure
+        return unsure if unsure is not None and _queries.written_again(connection, unsure) else None
 
     def _move(self, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
         self._hold()
         try:
             with self._database.writing() as connection:
                 self._renew(connection)
-                return self._moved(connection, attempt, event, changes)
+                return self._confirmed(connection) or self._moved(connection, attempt, event, changes)
         except IntegrityError as error:
             raise LostRace from error
 
@@ -273,7 +309,7 @@ class Journal:
         now = self._wall()
         if event in NEW_ATTEMPT and state is State.PLANNED:
             # A paid step has one next attempt, whoever begins it; free ones may be repeated side by side.
-            number = attempt.number if attempt.paid else self._newest_number(connection, attempt.key)
+            number = attempt.number if attempt.paid else _queries.newest_number(connection, attempt.key)
             again = replace(
                 attempt, number=number + 1, state=state, epoch=0, facts=added, sent=None, spent=None, hidden=False,
                 created=now, changed=now, owner=self._owner.id,
@@ -287,12 +323,9 @@ class Journal:
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:
             raise LostRace
-        note_end(connection, moved)
+        _queries.note_end(connection, moved)
+        self._trial.written = moved
         return moved
-
-    def _newest_number(self, connection: Connection, key: str) -> int:
-        query = sa.select(sa.func.max(ATTEMPTS.c.number)).where(ATTEMPTS.c.key == key)
-        return int(connection.execute(query).scalar() or 0)
 
     def _commit(
         self,
@@ -304,41 +337,25 @@ class Journal:
         try:
             with self._database.writing() as connection:
                 self._renew(connection)
+                if (confirmed := self._confirmed(connection)) is not None:
+                    return confirmed
                 if not attempt.paid:
                     admit((), ())
                     return self._moved(connection, attempt, Event.SEND, changes)
-                self._queue_up(connection, attempt.account)
-                opened = [each for each in open_paid(connection, attempt.account) if each.id != attempt.id]
-                admit(opened, paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+                _queries.queue_up(connection, attempt.account)
+                opened = [each for each in _queries.open_paid(connection, attempt.account) if each.id != attempt.id]
+                admit(opened, _queries.last_day(connection, attempt.profile, self._wall()))
                 return self._moved(connection, attempt, Event.SEND, changes)
-        except IntegrityError as error:  # another process met this account for the first time at the same moment
+        except IntegrityError as error:
             raise LostRace from error
-
-    def _queue_up(self, connection: Connection, account: str) -> None:
-        """One admission at a time for an account: the row is locked until the transaction ends."""
-        if connection.execute(_ADMIT, {"known": account}).rowcount == 0:
-            connection.execute(ACCOUNTS.insert().values(account=account, admissions=1))
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:
         try:
-            return self._claimed(session_id, at, by)
+            with self._database.writing() as connection:
+                return _queries.claimed(connection, session_id, at, by)
         except IntegrityError:  # the first two claims of a session met: now there is a head to compare with
-            return self._claimed(session_id, at, by)
-
-    def _claimed(self, session_id: str, at: str, by: str) -> bool:
-        known = SESSIONS.c.session_id == session_id
-        with self._database.writing() as connection:
-            head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
-            if head is None:
-                connection.execute(SESSIONS.insert().values(session_id=session_id, head=by))
-                return True
-            result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
-            return result.rowcount == 1
-
-    def _head(self, session_id: str) -> str:
-        query = sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)
-        with self._database.reading() as connection:
-            return str(connection.execute(query).scalar() or "")
+            with self._database.writing() as connection:
+                return _queries.claimed(connection, session_id, at, by)
 
     def _yield_claim(self, session_id: str, at: str, by: str) -> None:
         mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
@@ -346,25 +363,9 @@ class Journal:
             connection.execute(SESSIONS.update().where(*mine).values(head=at))
 
     def _deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
-        values = {
-            "attempt": attempt.id,
-            "host": self._owner.host,
-            "path": str(path),
-            "delivered": self._wall(),
-            "facts": facts_text(facts),
-        }
+        delivery = Delivery(path, self._wall(), facts)
         with self._database.writing() as connection:
-            connection.execute(DELIVERIES.insert().values(**values))
-
-    def _deliveries(self, key: str) -> list[Delivery]:
-        query = (
-            sa.select(DELIVERIES)
-            .join(ATTEMPTS, ATTEMPTS.c.id == DELIVERIES.c.attempt)
-            .where(ATTEMPTS.c.key == key, DELIVERIES.c.host == self._owner.host)
-            .order_by(DELIVERIES.c.id.desc())
-        )
-        with self._database.reading() as connection:
-            return [Delivery(Path(row.path), row.delivered, facts_of(row.facts)) for row in connection.execute(query)]
+            _queries.deliver(connection, attempt, self._owner.host, delivery, again=self._trial.tries > 1)
 
     def _hide(self, key: str) -> None:
         with self._database.writing() as connection:
@@ -379,7 +380,8 @@ class Journal:
         self._owner.hold()
         gone = self._owner.sweep()
         with self._database.writing() as connection:
-            connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
+            if gone:
+                connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
             self._lease(connection)
         self._held = True
 
@@ -394,46 +396,46 @@ class Journal:
         await self._do(renewed)
 
     def _renew(self, connection: Connection) -> None:
-        if time.monotonic() - self._renewed >= RENEW_SECONDS:
+        if passed(self._renewed) >= RENEW_SECONDS:
             self._lease(connection)
 
     def _lease(self, connection: Connection) -> None:
         """The owner's row, made again where others took this process for dead (a machine that slept)."""
+        now = mark()
         mine = {
             "host": self._owner.host,
             "pid": self._owner.pid,
             "lock": str(self._owner.lock_path),
-            "lease_until": clock(connection) + LEASE_SECONDS,
+            "lease_until": clock(connection) + sa.literal(LEASE_SECONDS, sa.Float),
         }
         if connection.execute(OWNERS.update().where(OWNERS.c.id == self._owner.id).values(**mine)).rowcount == 0:
             connection.execute(OWNERS.insert().values(id=self._owner.id, **mine))
-        self._renewed = time.monotonic()
+        self._renewed = now
 
     def _life(self, owner: str) -> Life:
         if owner == self._owner.id:
             return "ours"
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(OWNERS).where(OWNERS.c.id == owner)).first()
-            leased = row is not None and row.lease_until > clock(connection)
+            leased = (OWNERS.c.lease_until > clock(connection)).label("leased")
+            row = connection.execute(sa.select(OWNERS, leased).where(OWNERS.c.id == owner)).first()
         if row is None:
             return "dead"
-        if row.host != self._owner.host:
-            return "alive" if leased else "dead"
+        if not self._owner.sees(row.host, Path(row.lock)):
+            return "alive" if row.leased else "dead"
         if not holds(Path(row.lock)):
             return "dead"
-        return "alive" if leased else "stuck"
-
-    def _owner_pid(self, owner: str) -> int:
-        with self._database.reading() as connection:
-            return int(connection.execute(sa.select(OWNERS.c.pid).where(OWNERS.c.id == owner)).scalar() or 0)
+        return "alive" if row.leased else "stuck"
 
     def _close(self) -> None:
-        if self._held:
-            with self._database.writing() as connection:
-                connection.execute(OWNERS.delete().where(OWNERS.c.id == self._owner.id))
+        try:
+            gone = [self._owner.id] if self._held else []
             self._owner.release()
             self._held = False
-        if gone := self._owner.sweep():  # here, too, for a run that found everything done and wrote nothing
-            with self._database.writing() as connection:
-                connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
-        self._database.close()
+            gone += self._owner.sweep()  # here, too, for a run that found everything done and wrote nothing
+            if gone:
+                with self._database.writing() as connection:
+                    connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
+        except JournalAway as error:  # the lease ends by itself
+            logger.info("the journal's database is away (%s)", error.facts.get("reason"))
+        finally:
+            self._database.close()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from . import _drafts
@@ -19,19 +20,25 @@ from ._config import shown
 from ._desk import Desk
 from ._errors import (
     Cancelled,
+    Charged,
     ConnectionBroken,
+    DiskError,
+    JournalAway,
     LimitError,
     LostRace,
     NemoError,
     NoCredits,
     ResultUnknown,
     SessionBusy,
+    TooLate,
 )
 from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._money import ESTIMATES, Money, admits, cost, estimate
 from ._outcomes import Baseline, Message, ended, refused
+from ._owners import mark
+from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
 from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
 from ._steps import Event, Kind, State
@@ -102,17 +109,25 @@ class Messenger:
                 raise
             except (Exception, asyncio.CancelledError):
                 flight.committed = False
-                newest = await self._desk.journal.latest(message.key)
-                if newest is None or newest.state not in (State.SENT, State.UNKNOWN):  # of another Studio, and out
-                    await self._yield(place.session_id, message)
+                with contextlib.suppress(DiskError):  # the first error is the one to tell
+                    await self._give_back(place.session_id, message)
                 raise
             try:
-                return await self._send(attempt, message, baseline, flight, line)
+                return await self._sent(attempt, message, baseline, flight, line)
             except NemoError:
-                newest = await self._desk.journal.latest(message.key)
-                if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
-                    caller.budget.release(message.key)
+                with contextlib.suppress(DiskError):
+                    newest = await self._desk.journal.latest(message.key)
+                    if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
+                        caller.budget.release(message.key)
                 raise
+
+    async def _give_back(self, session_id: str, message: Message) -> None:
+        """Undo the claim of a message that was not sent, unless another Studio or machine has it in hand by now."""
+        newest = await self._desk.journal.latest(message.key)
+        foreign = newest is not None and newest.owner != self._desk.journal.owner_id
+        in_hand = (State.SENT, State.UNKNOWN, *((State.PLANNED, State.DONE) if foreign else ()))
+        if newest is None or newest.state not in in_hand:
+            await self._yield(session_id, message)
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
@@ -196,12 +211,16 @@ class Messenger:
             if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
                 raise Cancelled("cancelled")
             flight.committed = attempt.paid  # before the record says so: no cancel may come in between
+            flight.recorded = mark()
             return await self._admitted(attempt, baseline, flight, caller), baseline
         except LostRace:
             raise
         except (Exception, asyncio.CancelledError):
-            await self._release(attempt)
             caller.budget.release(attempt.key)
+            try:
+                await self._release(attempt)
+            except JournalAway:  # it may be there as sent, and only this process knows that it was not
+                self._desk.flights.chore(f"release {attempt.key}", lambda: self._release_later(attempt))
             raise
 
     async def _admitted(self, attempt: Attempt, baseline: Baseline, flight: Flight, caller: Caller) -> Attempt:
@@ -237,17 +256,26 @@ class Messenger:
         newest = await self._desk.journal.latest(attempt.key)
         if newest is None or newest.number != attempt.number:
             return
-        own = {(State.PLANNED, attempt.epoch): Event.RELEASE, (State.SENT, attempt.epoch + 1): Event.REFUSE}
+        own = {
+            (State.PLANNED, attempt.epoch): Event.RELEASE,
+            (State.SENT, attempt.epoch + 1): Event.REFUSE,
+            (State.UNKNOWN, attempt.epoch + 2): Event.REFUSE,  # and taken for dead since
+        }
         event = own.get((newest.state, newest.epoch))
         if event is not None:
             with contextlib.suppress(LostRace):  # the first error is the one to tell
                 await self._desk.journal.move(newest, event)
+
+    async def _release_later(self, attempt: Attempt) -> None:
+        with patient():
+            await self._release(attempt)
 
     def _check_limits(
         self, expected: Mapping[str, float], kind: str, key: str, day: Sequence[Attempt], caller: Caller
     ) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
         profile = self._desk.profile
+        day = day if profile.run_limit or profile.day_limit else ()
         costs = [(each, cost(each.kind, Money.from_json(each.facts.get("money")), expected)) for each in day]
         limits = (
             (caller.budget.limit, "max_credits", caller.budget.without(key)),
@@ -260,6 +288,21 @@ class Messenger:
                     "limit", estimate=f"{expected[kind]:g}", limit=limit, limit_name=name, spent=f"{gone:g}"
                 )
 
+    async def _sent(
+        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, line: contextlib.ExitStack
+    ) -> Attempt:
+        """Send it, and record what it came to, however long the journal's database may be away meanwhile."""
+        with patient(lambda: flight.report(Progress("record"))) as patience:
+            try:
+                return await self._send(attempt, message, baseline, flight, line)
+            except JournalAway as error:
+                minutes = f"{AWAY_SECONDS / 60:g}"
+                charged: Charged = "maybe" if attempt.paid else "no"
+                raise DiskError("journal-unwritten", charged=charged, minutes=minutes) from error
+            except asyncio.CancelledError:
+                patience.end()
+                raise
+
     async def _send(
         self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, line: contextlib.ExitStack
     ) -> Attempt:
@@ -267,6 +310,9 @@ class Messenger:
         try:
             with line:  # only the stream counts, not what follows it
                 await asyncio.wait_for(self._read(attempt, message, turn, flight), STREAM_SECONDS)
+        except TooLate:
+            await self._held_back(attempt, message)
+            raise LostRace from None
         except NemoError as error:
             if refused(error):
                 raise await self._refusal(attempt, message, baseline, error) from error
@@ -274,16 +320,29 @@ class Messenger:
         except asyncio.TimeoutError:
             return await self._broken(attempt, message, baseline, flight, "stream-too-long")
         except (Exception, asyncio.CancelledError):
-            await self._desk.journal.move(attempt, Event.BREAK)
+            await self._move_on(attempt)
             raise
         if turn.failure is not None:
             return await self._failed_inside(attempt, message, baseline, turn)
         return await self._conclude(attempt, message, baseline, turn, flight)
 
+    async def _move_on(self, attempt: Attempt) -> None:
+        """This Studio is being closed: what becomes of the message is not known; nobody waits for a database."""
+        with patient() as patience, contextlib.suppress(JournalAway):  # others see that its owner has gone
+            patience.end()
+            await self._desk.journal.move(attempt, Event.BREAK)
+
     async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
-        await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": error.id})
-        await self._yield(attempt.session_id, message)
+        with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it
+            await self._settler.not_sent(attempt, error.id)
+            await self._yield(attempt.session_id, message)
         return await self._desk.no_credits(baseline.credits) if isinstance(error, NoCredits) else error
+
+    async def _held_back(self, attempt: Attempt, message: Message) -> None:
+        """It stood still between its record and its message: others may have taken it for dead, so it asks anew."""
+        logger.info("the message was held back: its record had become too old")
+        await self._settler.not_sent(attempt, "held-back")
+        await self._yield(attempt.session_id, message)
 
     async def _read(self, attempt: Attempt, message: Message, turn: Turn, flight: Flight) -> None:
         """Read the stream to its end; every byte is a sign of life."""
@@ -291,7 +350,8 @@ class Messenger:
         started = heard = clock()
         ticker = asyncio.ensure_future(self._tick(lambda: (started, heard), turn, stage, flight))
         try:
-            async with self._desk.client.run(attempt.session_id, message.text) as events:
+            may_go = partial(self._desk.journal.keeps, flight.recorded)
+            async with self._desk.client.run(attempt.session_id, message.text, may_go) as events:
                 async for event in events:
                     heard = clock()
                     if not isinstance(event, Heartbeat):

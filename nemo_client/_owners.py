@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,24 @@ from ._private import private_folder
 LEASE_SECONDS: Final = 60.0
 RENEW_SECONDS: Final = 15.0
 
+Mark = tuple[float, float]
+
 
 def this_host() -> str:
     """A name for this machine; `NEMO_HOST_ID` where several machines would share one."""
     given = os.environ.get("NEMO_HOST_ID", "").strip()
     return (given or f"{socket.gethostname()}-{uuid.getnode():x}")[:128]
+
+
+def mark() -> Mark:
+    """This moment, to ask later how much time has passed."""
+    return time.monotonic(), time.time()
+
+
+def passed(since: Mark) -> float:
+    """Seconds since then, rather too many: one clock may stand while the machine sleeps, the other may be set back."""
+    steady, wall = mark()
+    return max(steady - since[0], wall - since[1])
 
 
 @dataclass
@@ -77,6 +91,15 @@ class Owner:
     @property
     def _tag(self) -> str:
         return hashlib.sha256(self.host.encode()).hexdigest()[:8]
+
+    @property
+    def place(self) -> str:
+        """A name for this home directory on this machine."""
+        return f"{self.host} {hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]}"
+
+    def sees(self, host: str, lock: Path) -> bool:
+        """Whether a lock file of that host is one that this process can try: the same machine, the same folder."""
+        return host == self.host and lock.parent == self.lock_path.parent
 
     def release(self) -> None:
         """Give the lock back and remove its file."""

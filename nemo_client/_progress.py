@@ -10,8 +10,8 @@ from typing import Literal
 from . import _words
 
 Stage = Literal[
-    "sign-up", "session", "encode", "upload", "wait", "queue", "plan", "generate", "edit", "chat", "settle", "render",
-    "download", "check", "done",
+    "sign-up", "session", "encode", "upload", "wait", "queue", "plan", "generate", "edit", "chat", "settle", "record",
+    "render", "download", "check", "done",
 ]  # fmt: skip
 
 

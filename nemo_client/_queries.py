@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, overload
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ._attempts import Attempt, attempt_of, facts_of
-from ._schema import AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED
+from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED, SESSIONS
 from ._steps import PAID, State, kind_of
 
 _AT_ONCE: Final = 500
@@ -40,6 +41,101 @@ _PAID_SINCE: Final = _LIGHT.where(
     ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.sent > sa.bindparam("moment"),
     ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
 )  # fmt: skip
+
+
+_QUEUE: Final = (
+    ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
+)
+_FIRST: Final = sa.text("INSERT INTO accounts (account, admissions) VALUES (:known, 0) ON CONFLICT DO NOTHING")
+
+
+def queue_up(connection: Connection, name: str) -> None:
+    """One admission at a time for an account (or a profile): its row is locked until the transaction ends."""
+    while connection.execute(_QUEUE, {"known": name}).rowcount == 0:
+        connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
+
+
+def claimed(connection: Connection, session_id: str, at: str, by: str) -> bool:
+    """Make `by` the session's head if it is `at` now, or unknown; an `IntegrityError` where two make it known."""
+    known = SESSIONS.c.session_id == session_id
+    head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
+    if head is None:
+        connection.execute(SESSIONS.insert().values(session_id=session_id, head=by))
+        return True
+    result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
+    return result.rowcount == 1
+
+
+def head_of(connection: Connection, session_id: str) -> str:
+    """The key of the step that a session stands at; empty where nobody claimed it yet."""
+    return str(connection.execute(sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)).scalar() or "")
+
+
+def deliveries(connection: Connection, key: str, host: str) -> list[Delivery]:
+    """What was delivered of a step on `host`, newest first."""
+    query = (
+        sa.select(DELIVERIES)
+        .join(ATTEMPTS, ATTEMPTS.c.id == DELIVERIES.c.attempt)
+        .where(ATTEMPTS.c.key == key, DELIVERIES.c.host == host)
+        .order_by(DELIVERIES.c.id.desc())
+    )
+    return [Delivery(Path(row.path), row.delivered, facts_of(row.facts)) for row in connection.execute(query)]
+
+
+def deliver(connection: Connection, attempt: Attempt, host: str, delivery: Delivery, *, again: bool) -> None:
+    """Record a delivery; `again` where an earlier transaction may have done so, without an answer."""
+    values = {"attempt": attempt.id, "path": str(delivery.path)}
+    same = sa.select(DELIVERIES.c.id).where(*(DELIVERIES.c[name] == value for name, value in values.items()))
+    if not again or connection.execute(same).first() is None:
+        more = {"host": host, "delivered": delivery.delivered, "facts": facts_text(delivery.facts)}
+        connection.execute(DELIVERIES.insert().values(**values, **more))
+
+
+def newest_number(connection: Connection, key: str) -> int:
+    """The number of a step's newest attempt, 0 where there is none."""
+    return int(connection.execute(sa.select(sa.func.max(ATTEMPTS.c.number)).where(ATTEMPTS.c.key == key)).scalar() or 0)
+
+
+def written_again(connection: Connection, attempt: Attempt) -> bool:
+    """Write an attempt's newest version once more, if it is that: so its record is as safe as this transaction."""
+    known = (ATTEMPTS.c.key == attempt.key, ATTEMPTS.c.number == attempt.number, ATTEMPTS.c.epoch == attempt.epoch)
+    mine = ATTEMPTS.update().where(*known, ATTEMPTS.c.owner == attempt.owner).values(owner=attempt.owner)
+    return connection.execute(mine).rowcount == 1
+
+
+class Later(Sequence[Attempt]):
+    """Attempts that are read only if somebody looks at them, and then once."""
+
+    def __init__(self, read: Callable[[], list[Attempt]]) -> None:
+        self._read = read
+        self._found: list[Attempt] | None = None
+
+    def _all(self) -> list[Attempt]:
+        if self._found is None:
+            self._found = self._read()
+        return self._found
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Attempt]: ...
+
+    def __getitem__(self, index: int | slice) -> Attempt | list[Attempt]:
+        return self._all()[index]
+
+
+def last_day(connection: Connection, profile: str, now: float) -> Later:
+    """A profile's paid attempts of the last 24 hours, for its limits; one admission of the profile looks at a time."""
+
+    def read() -> list[Attempt]:
+        queue_up(connection, f"profile {profile}")  # its accounts may be several
+        return paid_since(connection, profile, now - 24 * 3600.0)
+
+    return Later(read)
 
 
 def open_paid(connection: Connection, account: str) -> list[Attempt]:

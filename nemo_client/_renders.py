@@ -23,6 +23,7 @@ from ._errors import (
     ApiError,
     BadAnswer,
     ConnectionBroken,
+    JournalAway,
     LostRace,
     NemoError,
     PlanError,
@@ -46,6 +47,7 @@ from ._landing import (
 )
 from ._models import RenderJob
 from ._parts import sweep
+from ._patience import patient
 from ._polling import FAIR_SECONDS, QUICKEST, Habits, Pace
 from ._progress import Progress
 from ._results import Output
@@ -133,7 +135,8 @@ class Renderer:
 
     async def _begin(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
         """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
-        wanted = {"wanted": {"destination": destination.to_json(), "output": asdict(render.output)}}
+        there = {"destination": destination.to_json(), "host": self._desk.journal.host}
+        wanted = {"wanted": {**there, "output": asdict(render.output)}}
         if known is None:
             return await self._desk.journal.begin(
                 Attempt(
@@ -166,15 +169,27 @@ class Renderer:
     async def _once(self, attempt: Attempt, render: Render, destination: Destination, flight: Flight) -> Delivered:
         try:
             attempt, job = await self._started(attempt, render)
-            job = await self._finished(attempt.facts["render_id"], job, flight)
-            with temporary_file(destination, render.output.format) as temporary:
-                await self._fetch(job, attempt.facts["render_id"], temporary, flight)
-                flight.report(Progress("check"))
-                checked = await asyncio.to_thread(check_video, temporary)
-                path, checked = await self._finish(attempt, temporary, checked, destination, render.output.format)
+            with patient() as patience:
+                try:
+                    return await self._delivered(attempt, job, render.output.format, destination, flight)
+                except asyncio.CancelledError:
+                    patience.end()
+                    raise
         except NemoError as error:
-            await self._note_failure(attempt, error)
+            with contextlib.suppress(JournalAway):  # the first error is the one to tell
+                await self._note_failure(attempt, error)
             raise
+
+    async def _delivered(
+        self, attempt: Attempt, job: RenderJob, suffix: str, destination: Destination, flight: Flight
+    ) -> Delivered:
+        """Watch, fetch, check, land and record a render that was submitted."""
+        job = await self._finished(attempt.facts["render_id"], job, flight)
+        with temporary_file(destination, suffix) as temporary:
+            await self._fetch(job, attempt.facts["render_id"], temporary, flight)
+            flight.report(Progress("check"))
+            checked = await asyncio.to_thread(check_video, temporary)
+            path, checked = await self._finish(attempt, temporary, checked, destination, suffix)
         with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
             await self._desk.journal.move(attempt, Event.FINISH)
         return Delivered(path, attempt.facts["render_id"], checked, reused=False)

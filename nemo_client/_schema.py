@@ -11,9 +11,24 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Connection, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 METADATA: Final = MetaData()
+_Number: Final = BigInteger().with_variant(Integer, "sqlite")
+"""Rows are counted in 64 bits everywhere; SQLite's own numbers are that, if they are called INTEGER."""
 
 MIGRATED: Final = Table(
     "migrations",
@@ -36,7 +51,7 @@ OWNERS: Final = Table(
 ATTEMPTS: Final = Table(
     "attempts",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("key", String(64), nullable=False),
     Column("number", Integer, nullable=False),
     Column("state", String(16), nullable=False),
@@ -73,14 +88,14 @@ ACCOUNTS: Final = Table(
     "accounts",
     METADATA,
     Column("account", String(128), primary_key=True),
-    Column("admissions", Integer, nullable=False),
+    Column("admissions", _Number, nullable=False),
 )
 
 DELIVERIES: Final = Table(
     "deliveries",
     METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("attempt", Integer, ForeignKey("attempts.id"), nullable=False),
+    Column("id", _Number, primary_key=True),
+    Column("attempt", _Number, ForeignKey("attempts.id"), nullable=False),
     Column("host", String(128), nullable=False),
     Column("path", Text, nullable=False),
     Column("delivered", Float, nullable=False),
@@ -98,7 +113,7 @@ TIDIED: Final = Table(
 OWED: Final = Table(
     "owed",
     METADATA,
-    Column("attempt", Integer, ForeignKey("attempts.id"), primary_key=True),
+    Column("attempt", _Number, ForeignKey("attempts.id"), primary_key=True),
     Column("key", String(64), nullable=False),
     Column("account", String(128), nullable=False),
     Index("owed_key", "key"),
@@ -109,7 +124,7 @@ OWED: Final = Table(
 AT_MOST: Final = Table(
     "at_most",
     METADATA,
-    Column("attempt", Integer, ForeignKey("attempts.id"), primary_key=True),
+    Column("attempt", _Number, ForeignKey("attempts.id"), primary_key=True),
     Column("spent", Float, nullable=False),
 )
 """What attempts took at most, where it is not known exactly (`attempts.spent`): limits count it, and facts are long."""
@@ -132,8 +147,13 @@ def _lists_and_upkeep(connection: Connection) -> None:
     As text: an `Index` of the table above would be made by the first migration, too.
     """
     connection.exec_driver_sql("CREATE INDEX attempts_created ON attempts (created)")
-    connection.exec_driver_sql('CREATE INDEX attempts_profile_kind ON attempts (profile, substr("key", 1, 4))')
+    connection.exec_driver_sql(f"CREATE INDEX attempts_profile_kind ON attempts (profile, {_by_kind(connection)})")
     TIDIED.create(connection)
+
+
+def _by_kind(connection: Connection) -> str:
+    """The kind, and then the newest: in SQLite, the number of a row is part of every index."""
+    return 'substr("key", 1, 4)' if connection.dialect.name == "sqlite" else 'substr("key", 1, 4), id'
 
 
 _OWED_BY_NOW: Final = """
@@ -153,7 +173,7 @@ AND ("key", account) NOT IN (SELECT "key", account FROM shown)
 def _no_walks(connection: Connection) -> None:
     """What is owed and what was taken at most as rows of their own, and an index for charges that are known."""
     connection.exec_driver_sql(
-        'CREATE INDEX attempts_charged ON attempts (profile, substr("key", 1, 4)) WHERE spent > 0'
+        f"CREATE INDEX attempts_charged ON attempts (profile, {_by_kind(connection)}) WHERE spent > 0"
     )
     OWED.create(connection)
     AT_MOST.create(connection)
@@ -187,6 +207,10 @@ def migrate(connection: Connection, now: float) -> None:
         return
     if applied == 0:
         MIGRATED.create(connection, checkfirst=True)
+    if connection.dialect.name == "postgresql":  # whoever comes second waits here, and has nothing left to do
+        connection.exec_driver_sql("LOCK TABLE migrations IN EXCLUSIVE MODE")
+        if version(connection) > applied:
+            return
     name, change = MIGRATIONS[applied]
     change(connection)
     connection.execute(MIGRATED.insert().values(number=applied + 1, name=name, applied=now))

@@ -104,7 +104,7 @@ class Sessions:
                 known = await journal.latest(upload.key) or Attempt(
                     upload.key, 1, State.PLANNED, self._desk.profile.name, before=place.key, free=True
                 )
-                return await journal.finished(known, **where, facts=facts)
+                return await journal.finished(known, facts, **where)
             except LostRace:  # the same upload by another process; each keeps a placement of its own
                 continue
         raise SessionBusy("session-busy")
@@ -173,7 +173,7 @@ class Sessions:
         """Media that was uploaded before, from the kept bytes."""
         found = self._desk.uploads.find(fingerprint, name, mime)
         if found is None:
-            raise SessionGone(code=1002)
+            raise InputError("uploads-elsewhere", name=name)
         return found
 
     async def recorded(self, handle: SessionHandle) -> Attempt:

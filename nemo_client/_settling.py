@@ -92,6 +92,16 @@ class Settler:
         await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
         return attempt
 
+    async def not_sent(self, attempt: Attempt, why: str) -> None:
+        """Refused for certain, also where others call it unknown by now: who would have sent it knows better."""
+        try:
+            await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": why})
+        except LostRace:
+            newest = await self._desk.journal.latest(attempt.key)
+            if newest is None or newest.number != attempt.number or newest.state is not State.UNKNOWN:
+                raise
+            await self._desk.journal.move(newest, Event.REFUSE, facts={"error": why})
+
     async def found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
         """As `shown`; a state that cannot be read shows nothing."""
         try:

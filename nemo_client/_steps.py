@@ -91,7 +91,9 @@ class Event(str, Enum):
     SEND = "send"
     """Baseline stored; the row is on disk as sent before the POST goes out."""
     REFUSE = "refuse"
-    """Not one byte of the body was written, or a whole answer that is a refusal."""
+    """Not one byte of the body was written, or a whole answer that is a refusal.
+
+    Only who would have sent it can know; also when others have taken it for dead meanwhile."""
     FINISH = "finish"
     """The work was done; the evidence is stored."""
     DECLINE = "decline"
@@ -119,6 +121,7 @@ MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.SENT, Event.DECLINE): State.FAILED,
     (State.SENT, Event.BREAK): State.UNKNOWN,
     (State.SENT, Event.OWNER_DIED): State.UNKNOWN,
+    (State.UNKNOWN, Event.REFUSE): State.REFUSED,
     (State.UNKNOWN, Event.EVIDENCE): State.DONE,
     (State.UNKNOWN, Event.CLEAR): State.FAILED,
     (State.UNKNOWN, Event.EXPIRE): State.LOST,

@@ -96,7 +96,7 @@ class Studio:
         tokens: TokenSource
         if chosen.free:
             backend = await asyncio.to_thread(_open_local, place)
-            chosen = Profile(chosen.name, backend.url, backend.url, free=True)
+            chosen = Profile(chosen.name, backend.url, backend.url, free=True, machine=journal.machine)
             tokens = FixedToken(Token(Secret(backend.token), "local", "local"))
         else:
             tokens = Account(
@@ -107,7 +107,10 @@ class Studio:
                 lambda: renew_client_id(client, place),
             )
         client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
-        desk = Desk(chosen, place, client, journal, UploadStore(place), sleep, clock, wall)
+        record = journal
+        desk = Desk(
+            chosen, place, client, journal, UploadStore(place), sleep, clock, lambda: wall() + record.skew
+        )  # fmt: skip
         return cls(desk, backend, own)
 
     async def __aenter__(self) -> Studio:
@@ -310,7 +313,7 @@ class Studio:
         caller = caller or Caller()
         turned = await self._again(job, caller)
         place, output = await self._wanted(job) or (destination, output)
-        destination = replace(place, tags=destination.tags)
+        destination = replace(place or destination, tags=destination.tags)
         return await self.export(turned.session, destination, output, caller=caller)
 
     async def resend(self, job: Job, *, caller: Caller | None = None) -> Turned:
@@ -352,12 +355,14 @@ class Studio:
             raise InputError("page-none", job=job.id)
         return await self._desk.client.project_page(job.task_id, job.session_id)
 
-    async def _wanted(self, job: Job) -> tuple[Destination, Output] | None:
-        """Where an export of the job was wanted, and as what, if one was asked for."""
+    async def _wanted(self, job: Job) -> tuple[Destination | None, Output] | None:
+        """Where an export of the job was wanted (None: a folder of another machine), and as what, if one was."""
+        host = self._desk.journal.host
         for export in await self._desk.journal.exports_of(job.key):
             wanted = export.facts.get("wanted")
             if wanted:
-                return Destination.from_json(wanted["destination"]), Output(**wanted["output"])
+                here = wanted.get("host", host) == host
+                return Destination.from_json(wanted["destination"]) if here else None, Output(**wanted["output"])
         return None
 
     async def _newest(self, job: Job) -> Attempt:

@@ -33,6 +33,8 @@ UPLOADS_BYTES: Final = 5 * 1024**3
 FRESH_SECONDS: Final = 3600.0
 """Uploads this young may belong to a request that has no row in the journal yet."""
 EXPORTS_AT_ONCE: Final = 200
+_TIDY: Final = sa.text('INSERT INTO tidied ("key") VALUES (:key) ON CONFLICT DO NOTHING')
+"""Another machine of a fleet may be at it, too."""
 
 
 async def writable(journal: Journal, directory: Path, *, free: bool) -> Journal:
@@ -77,7 +79,7 @@ def _tidied(database: Database, owner: Owner, uploads: Path, now: float, limit: 
     with database.writing() as connection:
         for key, before in _old_exports(connection, horizon):
             _forget_behind(connection, before, horizon)
-            connection.execute(TIDIED.insert().values(key=key))
+            connection.execute(_TIDY, {"key": key})
     with database.writing() as connection:
         _forget_owners(connection, owner)
     _forget_uploads(database, uploads, now, limit)
@@ -141,10 +143,10 @@ def _forget_owners(connection: Connection, ours: Owner) -> None:
     """
     names = sa.select(ATTEMPTS.c.owner).where(ATTEMPTS.c.state.in_((State.PLANNED.value, State.SENT.value)))
     query = sa.select(OWNERS).where(OWNERS.c.id != ours.id, OWNERS.c.id.not_in(names))
-    now = clock(connection)
+    now = connection.execute(sa.select(clock(connection))).scalar() or 0.0
     for row in connection.execute(query).all():
         lock = Path(row.lock)
-        here = row.host == ours.host
+        here = ours.sees(row.host, lock)
         if holds(lock) if here else row.lease_until > now - DAY:
             continue
         connection.execute(OWNERS.delete().where(OWNERS.c.id == row.id))

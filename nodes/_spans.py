@@ -21,6 +21,7 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
     "edit": (0.11, 0.55),
     "chat": (0.11, 0.55),
     "settle": (0.11, 0.55),
+    "record": (0.55, 0.55),
     "render": (0.55, 0.95),
     "download": (0.95, 0.99),
     "check": (0.99, 1.0),

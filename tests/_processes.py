@@ -165,15 +165,18 @@ class Request:
 
     def start(self, *, host: str = "", **order: Any) -> Child:
         """A client that asks for it."""
-        env = {
+        clock = {"t0": self.t0, "later": self.later, "folder": str(self.folder)}
+        return self.service.nursery.start(do="animate", env=self.environment(host), **{**clock, **order})
+
+    def environment(self, host: str) -> dict[str, str]:
+        """What a client on that machine finds in its environment."""
+        return {
             "NEMO_HOME": str(self.directory / "home"),
             "NEMO_API_URL": self.service.url,
             "NEMO_WEB_URL": "https://web.test",
             "NEMO_TOKEN": self.service.token,
             **({"NEMO_HOST_ID": host} if host else {}),
         }
-        clock = {"t0": self.t0, "later": self.later}
-        return self.service.nursery.start(do="animate", env=env, folder=str(self.folder), **clock, **order)
 
     def run(self, **order: Any) -> dict[str, Any]:
         """Ask for it in a process of its own, to the end of that."""

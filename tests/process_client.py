@@ -8,6 +8,7 @@ same `t0`, so that the pauses of a settling message take a moment.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -53,7 +54,7 @@ class WatchedJournal(Journal):
     """
 
     def __init__(self, strike: dict[str, Any] | None, wall: Callable[[], float]) -> None:
-        super().__init__(home(), wall=wall)
+        super().__init__(home(), os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
         self.written: list[str] = []
         self._strike_at = strike or {}
 
@@ -188,6 +189,9 @@ def main() -> None:
     """
     for name in AT_WORK:
         importlib.import_module(name)
+    with contextlib.suppress(ImportError):  # the extra fleet
+        importlib.import_module("sqlalchemy.dialects.postgresql.psycopg")
+        importlib.import_module("psycopg")
     Image.init()
     for line in sys.stdin:
         order = json.loads(line)

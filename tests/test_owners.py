@@ -65,7 +65,7 @@ def test_an_owner_on_another_host_whose_lease_ended_before_the_commit_is_taken_o
 
 @forks
 def test_an_owner_on_another_host_that_stopped_after_the_commit_is_the_only_sender(request_: Request) -> None:
-    """The second one is told that nobody knows; continued, the first one's result counts, for both."""
+    """The second one is told that nobody knows; continued, the first knows that it sent nothing, and asks anew."""
     first = stopped(request_, "after", host="one")
     second = request_.run(host="two", lease=LEASE_SECONDS)
     assert (second["error"], second["charged"]) == ("result-unknown", "maybe")
@@ -75,7 +75,7 @@ def test_an_owner_on_another_host_that_stopped_after_the_commit_is_the_only_send
     again = request_.run(host="two")
 
     assert_paid_once(request_)
-    assert request_.states == ["done"]
+    assert request_.states == ["refused", "done"]
     assert (late["spent"], again["spent"], again["reused"]) == (100, 100, True)
     assert check_video(Path(again["video"])).sha256 == again["sha256"]
 

@@ -317,7 +317,7 @@ async def test_a_fork_without_the_kept_bytes_is_told(free: Studio) -> None:
     for path in (home() / "uploads").iterdir():
         path.unlink()
 
-    with pytest.raises(SessionGone):
+    with pytest.raises(InputError, match=r"is kept on the machine that uploaded it, or no longer at all\. Queue again"):
         await free.generate(session, Wish("pan left"))
 
 
