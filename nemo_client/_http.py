@@ -26,6 +26,7 @@ from ._accounts import TokenSource
 from ._config import SKILL, VERSION, Profile, is_loopback, platform
 from ._envelope import Answer, open_envelope
 from ._errors import ConnectError, ConnectionBroken, InputError, NemoError, RateLimited, SignInError
+from ._lanes import Lane
 from ._retry import retry_pause
 
 logger = logging.getLogger("nemo_client")
@@ -115,6 +116,7 @@ class Http:
         self.tokens = tokens
         self.host = urlsplit(profile.api_url).hostname or ""
         self.sleep = sleep
+        self.lane = Lane(profile.streams, sleep=sleep, clock=clock)
         self._platform = platform()
         self._clock = clock
         self._pooled: httpx.AsyncClient | None = None
@@ -180,6 +182,8 @@ class Http:
                     raise
                 renewed = True
             except NemoError as error:
+                if signed_in:
+                    self.lane.note(error)
                 elapsed = self._clock() - started
                 pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited)
                 if pause is None:

@@ -88,18 +88,32 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
 
 def from_file(path: Path) -> Media:
     """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it."""
+    suffix = _kind_of(path)
+    if suffix in _STILLS or suffix in _CONVERTED:
+        return _still(path, suffix)
+    digest = _file_digest(path)
+    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path)
+
+
+def look_at(path: Path) -> None:
+    """Raise what `from_file` would, as far as a file's name, its size and its first bytes tell. Decodes nothing."""
+    suffix = _kind_of(path)
+    if suffix in _STILLS or suffix in _CONVERTED:
+        heic = suffix in ("heic", "heif") or _is_heic(path)
+        (_open_heic(path) if heic else _open_image(path)).close()
+
+
+def _kind_of(path: Path) -> str:
+    """The suffix of a file that can be sent, judged by its name and size."""
     suffix = path.suffix.lower().lstrip(".")
     size = _size_of(path)
     if suffix not in _MIME and suffix not in _CONVERTED:
         raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, BMP and TIFF are converted)")
     if suffix not in _CONVERTED:
         check_size(path.name, size)
-    if suffix in _STILLS or suffix in _CONVERTED:
-        return _still(path, suffix)
-    if size == 0:
+    if size == 0 and suffix not in _STILLS | _CONVERTED:
         raise InputError("file-unreadable", name=path.name, reason="it is empty")
-    digest = _file_digest(path)
-    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path)
+    return suffix
 
 
 def from_url(url: str) -> Media:

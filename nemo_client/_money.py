@@ -88,3 +88,35 @@ def together(parts: Sequence[Money]) -> Money:
     before = next((part.before for part in parts if part.before is not None), None)
     after = next((part.after for part in reversed(parts) if part.after is not None), None)
     return Money(before, after, sum(known) if known else None, certain)
+
+
+class Tally:
+    """What many pieces of work took together, in constant memory.
+
+    Side by side each sees what the others took, too: then the balances that were seen bound the sum.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.certainty: Certainty = "exact"
+        self.most: float | None = None
+        self.left: float | None = None
+
+    def add(self, money: Money) -> None:
+        """Count another piece."""
+        self.spent += money.spent or 0.0
+        if money.spent is None or (money.certainty == "unknown"):
+            self.certainty = "unknown"
+        elif money.certainty == "at most" and self.certainty == "exact":
+            self.certainty = "at most"
+        if money.before is not None:
+            self.most = money.before if self.most is None else max(self.most, money.before)
+        if money.after is not None:
+            self.left = money.after if self.left is None else min(self.left, money.after)
+
+    @property
+    def total(self) -> float:
+        """Credits, at the most where that is not exact."""
+        if self.certainty == "exact" or self.most is None or self.left is None:
+            return self.spent
+        return min(self.spent, max(self.most - self.left, 0.0)) if self.spent else 0.0
