@@ -71,12 +71,13 @@ def _write(handle: int, data: bytes) -> None:
 def _whole(file: Any) -> int:
     """Where the last whole line ends; a torn one behind it is cut away, a whole one without its end is ended."""
     size: int = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    if file.read(1) in (b"", b"\n"):
+        return size
     start = max(size - _TAIL, 0)
     while True:
         file.seek(start)
         tail: bytes = file.read(size - start)
-        if not tail or tail.endswith(b"\n"):
-            return size
         cut = tail.rfind(b"\n") + 1
         if cut or not start:
             break

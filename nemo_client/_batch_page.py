@@ -126,7 +126,7 @@ def page(folder: Path, lines: list[Mapping[str, Any]], note: str, lang: str) -> 
     """The page's text, piece by piece."""
     title = html.escape(f"{say('page.title', lang)} · {folder.name}")
     yield f'<!doctype html>\n<html lang="{lang}"><head><meta charset="utf-8">{_MARK}\n'
-    yield f'<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
+    yield '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
     yield f'content="{_policy()}">\n'
     yield f"<title>{title}</title><style>{_STYLE}{_filters()}</style></head>\n"
     yield f"<body><header><h1>{title}</h1><p>{html.escape(note)}</p></header>\n"

@@ -106,11 +106,12 @@ class Work:
         """Carry out what is due, and tell of all."""
         run = self._run
         due, self._latest = await asyncio.to_thread(_split, self._folder, self._items, self._wanted.retry)
+        self._tell_kept(due)
         due = await self._sound(due)
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
         work = Batch(due, self._studio_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
         run.again, run.on_stop = run.screen.command, work.stop
-        board = Board(run.screen, work, self._done(), await self._usual(due))
+        board = Board(run.screen, work, self._count_kept(due), await self._usual(due))
         try:
             async with board.shown(), aclosing(work.results()) as results:
                 async for result in results:
@@ -123,6 +124,18 @@ class Work:
             await run.come_to_rest()
         self._money = await self._accounts.close()
         return await self._outcome()
+
+    def _tell_kept(self, due: Sequence[BatchItem]) -> None:
+        """What earlier runs did, and this one leaves as it is."""
+        names = {item.name for item in due}
+        kept = [self._latest[item.name]["state"] for item in self._items if item.name not in names]
+        for state, text_id in (("done", "batch.found"), ("failed", "batch.kept-failed")):
+            if count := kept.count(state):
+                self._run.screen.remark(say(text_id, self._run.screen.lang, count=count))
+
+    def _count_kept(self, due: Sequence[BatchItem]) -> int:
+        names = {item.name for item in due}
+        return sum(line.get("state") == "done" and line["item"] not in names for line in self._lines())
 
     async def _sound(self, due: list[BatchItem]) -> list[BatchItem]:
         """The items that can be made, before anything is paid; an error where there are others, unless told so."""
@@ -165,20 +178,19 @@ class Work:
         async with self._drawing:
             await asyncio.to_thread(make_thumbnail, self._folder.path, name, video)
 
-    def _done(self) -> int:
-        lines = [self._latest.get(item.name, {}) for item in self._items]
-        return sum(line.get("state") == "done" for line in lines)
+    def _lines(self) -> list[Mapping[str, Any]]:
+        """The last lines of this run's items; an empty one for each that has none."""
+        return [self._latest.get(item.name, {}) for item in self._items]
 
-    def _count(self, *states: str) -> int:
-        return sum(self._latest.get(item.name, {}).get("state") in states for item in self._items)
+    def _count(self, state: str) -> int:
+        return sum(line.get("state") == state for line in self._lines())
 
     async def _outcome(self) -> Outcome:
         """All of it in words, as data and as a page."""
         lang, total, folder = self._run.screen.lang, len(self._items), self._folder.path
         seconds = time.monotonic() - self._began
         done, failed, unknown = self._count("done"), self._count("failed"), self._count("unknown")
-        note = say("page.made", lang, done=done, total=total, time=duration_text(seconds))
-        page = await self._page(note)
+        page = await self._page(say("page.made", lang, done=done, total=total))
         every = in_all(await asyncio.to_thread(lambda: list(self._folder.runs.read())))
         told = self._failure(total, failed, unknown, total - done - failed - unknown)
         data: dict[str, object] = {
@@ -188,20 +200,20 @@ class Work:
             "credits_in_all": {"spent": every.spent, "certainty": every.certainty}, "seconds": round(seconds, 1),
         }  # fmt: skip
         remarks = [say("batch.summary", lang, done=done, total=total, folder=folder, time=duration_text(seconds))]
-        remarks.append(self._spent(every))
+        remarks += self._spent(every)
         code = self._code()
         if told is not None:
             self._run.screen.warn(f"nemo-video: {told[1]}")
             data["error"] = {"id": told[0], "message": told[1], "charged": told[2], "exit_code": code}
         return Outcome(str(page), data, tuple(remarks), exit_code=code)
 
-    def _spent(self, every: Money) -> str:
+    def _spent(self, every: Money) -> list[str]:
+        """What this run took, and all of this folder's."""
         lang, money = self._run.screen.lang, self._money
-        if money.certainty == "exact" and not money.spent and not every.spent and self._accounts.all_free:
-            return say("shell.free", lang)
-        certainty = "unknown" if money.spent is None else every.certainty if money.spent == 0 else money.certainty
-        text_id = "batch.spent.unknown" if certainty == "unknown" else f"batch.spent.{certainty}"
-        return say(text_id, lang, spent=f"{money.spent or 0:g}", all=f"{every.spent or 0:g}")
+        if self._accounts.all_free and not every.spent:
+            return [say("shell.free", lang)]
+        told = say(f"batch.spent.{money.certainty}", lang, spent=f"{money.spent or 0:g}")
+        return [told, say(f"batch.all.{every.certainty}", lang, spent=f"{every.spent or 0:g}")]
 
     def _code(self) -> int:
         """0 only if every item is done; else the code that all failures share, or that of the backend."""
@@ -215,27 +227,26 @@ class Work:
 
     def _failure(self, total: int, failed: int, unknown: int, left: int) -> tuple[str, str, str] | None:
         """What went wrong, in one line: its id, its words, and what is known of money."""
-        lang = self._run.screen.lang
+        lang, error = self._run.screen.lang, self._error
         if self._run.presses:
-            return self._worded("batch-stopped", left=left + unknown, total=total)
-        if self._error is not None:
-            error = self._error
-            what = f"{say(error.id, lang, **error.facts)} {say(f'money.{error.charged}', lang)}"
-            return self._worded("batch-left", left=left + unknown, total=total, reason=what)
+            return self._worded("batch-stopped", "stopped", "unknown", left=left + unknown, total=total)
+        if error is not None:
+            reason = say(error.id, lang, **error.facts)
+            return self._worded("batch-left", "stopped", "unknown", left=left + unknown, total=total, reason=reason)
         if failed:
-            line: Mapping[str, Any] = next(
-                found for item in self._items if (found := self._latest.get(item.name, {})).get("state") == "failed"
-            )
+            line = next(found for found in self._lines() if found.get("state") == "failed")
             first = f"{line['item']}: {line['error']}"
-            return self._worded("batch-failed", failed=failed, total=total, first=first, results=RESULTS)
+            return self._worded("batch-failed", "failed", failed=failed, total=total, first=first, results=RESULTS)
         if unknown:
-            return self._worded("batch-unknown", count=unknown)
-        return self._worded("batch-left", left=left, total=total, reason="") if left else None
+            return self._worded("batch-unknown", "unknown", count=unknown)
+        return self._worded("batch-left", "stopped", left=left, total=total, reason="") if left else None
 
-    def _worded(self, text_id: str, **facts: object) -> tuple[str, str, str]:
+    def _worded(self, text_id: str, *states: str, **facts: object) -> tuple[str, str, str]:
+        """A failure of the items in these states, with what is known of their money."""
         lang = self._run.screen.lang
-        charged = "no" if self._money.spent == 0 else "yes" if self._money.spent else "maybe"
-        text = f"{say(text_id, lang, **facts)} {say(f'money.{charged}', lang)}"
+        known = {str(line.get("charged")) for line in self._lines() if line.get("state") in states}
+        charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
+        text = f"{say(text_id, lang, **facts)} {say(f'batch-money.{charged}', lang)}"
         return text_id, " ".join(text.split()), charged
 
     async def _page(self, note: str) -> Path:

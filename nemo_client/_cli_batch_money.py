@@ -33,7 +33,8 @@ class Accounts:
             except NemoError as error:  # the items will meet it, too, and say so
                 logger.info("the balance could not be read (%s)", error.id)
                 moment, money = 0.0, Money()
-            if self._began.setdefault(name, (studio, moment, money))[1] == moment and not studio.profile.free:
+            self._began[name] = (studio, moment, money)
+            if not studio.profile.free:
                 await self._note(name, {"started": _now(), "held": money.before})
         return studio
 

@@ -264,9 +264,15 @@ _EN: Final[dict[str, str]] = {
     "batch.found": "{count} items were done before and are left as they are.",
     "batch.kept-failed": "{count} items failed before; --retry failed tries them again.",
     "batch.summary": "{done} of {total} videos are in {folder}. {time}.",
-    "batch.spent.exact": "{spent} credits spent in this run, {all} for this folder in all.",
-    "batch.spent.at most": "At most {spent} credits spent in this run, {all} for this folder in all; other work used the account, too.",
+    "batch.spent.exact": "{spent} credits were spent in this run.",
+    "batch.spent.at most": "At most {spent} credits were spent in this run; other work used the account meanwhile.",
     "batch.spent.unknown": "What this run cost could not be read.",
+    "batch.all.exact": "This folder's videos took {spent} credits in all.",
+    "batch.all.at most": "This folder's videos took at most {spent} credits in all.",
+    "batch.all.unknown": "This folder's videos took at least {spent} credits in all.",
+    "batch-money.no": "Nothing was charged for these.",
+    "batch-money.maybe": "Some of these may have been charged.",
+    "batch-money.yes": "Some of these were charged.",
     "batch.plan": "{count} of {total} items are to be made.",
     "batch.price": "{profile}: {count} items, about {credits} credits ({each} each, as seen here before).",
     "batch.price-guess": "{profile}: {count} items, about {credits} credits ({each} each is a guess: none was made here yet).",
@@ -285,7 +291,7 @@ _EN: Final[dict[str, str]] = {
     "page.duplicate": "the same as {item}",
     "page.credits": "{credits} credits",
     "page.seconds": "{seconds} s",
-    "page.made": "{done} of {total} videos, {time}",
+    "page.made": "{done} of {total} videos",
 }
 
 TEXTS: Final[dict[str, Mapping[str, str]]] = {"en": _EN}

@@ -260,9 +260,15 @@ TEXTS: Final[dict[str, str]] = {
     "batch.found": "{count} 个条目之前已完成，保持不变。",
     "batch.kept-failed": "{count} 个条目之前失败；`--retry failed` 会重试它们。",
     "batch.summary": "{folder} 中有 {done}/{total} 个视频。用时 {time}。",
-    "batch.spent.exact": "本次运行花费 {spent} 积分，此文件夹共花费 {all} 积分。",
-    "batch.spent.at most": "本次运行最多花费 {spent} 积分，此文件夹共最多 {all} 积分；账户同时被其他任务使用。",
+    "batch.spent.exact": "本次运行花费 {spent} 积分。",
+    "batch.spent.at most": "本次运行最多花费 {spent} 积分；期间账户还被其他任务使用。",
     "batch.spent.unknown": "无法读取本次运行的花费。",
+    "batch.all.exact": "此文件夹的视频共花费 {spent} 积分。",
+    "batch.all.at most": "此文件夹的视频共最多花费 {spent} 积分。",
+    "batch.all.unknown": "此文件夹的视频共至少花费 {spent} 积分。",
+    "batch-money.no": "这些条目未扣除积分。",
+    "batch-money.maybe": "其中一些可能已扣除积分。",
+    "batch-money.yes": "其中一些已扣除积分。",
     "batch.plan": "{total} 个条目中有 {count} 个待制作。",
     "batch.price": "{profile}：{count} 个条目，约 {credits} 积分（每个 {each}，依据本机历史）。",
     "batch.price-guess": "{profile}：{count} 个条目，约 {credits} 积分（每个 {each} 为估计值：本机尚无记录）。",
@@ -281,7 +287,7 @@ TEXTS: Final[dict[str, str]] = {
     "page.duplicate": "与 {item} 相同",
     "page.credits": "{credits} 积分",
     "page.seconds": "{seconds} 秒",
-    "page.made": "{done}/{total} 个视频，{time}",
+    "page.made": "{done}/{total} 个视频",
 }
 
 PHRASES: Final[dict[str, str]] = {

@@ -286,7 +286,6 @@ async def run_all(
 
 
 async def _one(profile: str, work: Work[_T], item: Item) -> _T:
-    """Carry out one piece of work in its profile's lane: bounded, and begun again where only the rate was refused."""
     studio = await network().studio(profile)
     return await studio.lane.carry_out(lambda: work(studio, item))
 
@@ -385,8 +384,13 @@ def _paid(parts: list[Money], lang: str | None) -> str:
         tally.add(part)
     known = any(part.spent is not None for part in parts)
     spent = f"{'≤ ' if tally.certainty == 'at most' else ''}{tally.total:g}" if known else "?"
-    free = tally.certainty == "exact" and tally.total == 0
-    told = "progress.free" if free else "progress.spent" if tally.left is None else "progress.spent-left"
+    told = (
+        "progress.free"
+        if (tally.certainty, tally.total) == ("exact", 0)
+        else "progress.spent"
+        if tally.left is None
+        else "progress.spent-left"
+    )
     return say(told, lang, credits=spent, left="?" if tally.left is None else f"{tally.left:g}")
 
 
