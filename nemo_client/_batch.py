@@ -125,7 +125,7 @@ class Batch:
     def end(self, errand: Errand, line: Mapping[str, Any], money: Money | None, error: NemoError | None) -> None:
         """An item has ended."""
         self.counts[line["state"]] += 1
-        if money is not None or (error is not None and error.charged != "no"):
+        if money is not None or line["charged"] != "no":
             self.tally.add(money or Money())
         self._ended.put_nowait(BatchResult(errand.item, self.folder, line, error))
 

@@ -111,7 +111,7 @@ class Work:
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
         work = Batch(due, self._studio_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
         run.again, run.on_stop = run.screen.command, work.stop
-        board = Board(run.screen, work, self._count_kept(due), await self._usual(due))
+        board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
         try:
             async with board.shown(), aclosing(work.results()) as results:
                 async for result in results:

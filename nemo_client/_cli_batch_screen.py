@@ -25,11 +25,15 @@ _LOOK_SECONDS: Final = 0.5
 
 
 class Board:
-    """What is shown of a batch: items done, running and failed, credits, time left. `kept` were done before."""
+    """What is shown of a batch: items done, running and failed, credits, time left.
 
-    def __init__(self, screen: Screen, batch: Batch, kept: int, usual: float | None) -> None:
+    Of `total` items `kept` were done before; `usual` is how many seconds one takes here, if that is known.
+    """
+
+    def __init__(self, screen: Screen, batch: Batch, total: int, kept: int, usual: float | None) -> None:
         self._screen = screen
         self._batch = batch
+        self._total = total
         self._kept = kept
         self._usual = usual
         self._began = self._said = time.monotonic()
@@ -75,27 +79,21 @@ class Board:
         elif self._failed == TOLD + 1:
             self._screen.remark(say("batch.quieter", lang, results=RESULTS))
 
-    @property
-    def total(self) -> int:
-        """How many items there are, those of earlier runs included."""
-        return len(self._batch.items) + self._kept
-
     def share(self) -> float:
-        """How much of all has ended, in 0..1."""
-        return (sum(self._batch.counts.values()) + self._kept) / max(self.total, 1)
+        """How much of what is to be done has ended, in 0..1."""
+        return sum(self._batch.counts.values()) / max(len(self._batch.items), 1)
 
     def line(self) -> str:
         """How it stands, in one line."""
         batch, lang = self._batch, self._screen.lang
         counts = batch.counts
         failed = counts["failed"] + counts["unknown"] + counts["stopped"]
-        parts = [say("batch.done", lang, done=counts["done"] + self._kept, total=self.total)]
+        parts = [say("batch.done", lang, done=counts["done"] + self._kept, total=self._total)]
         parts.append(say("batch.running", lang, count=batch.running))
         if failed:
             parts.append(say("batch.failing", lang, count=failed))
-        if batch.tally.spent or batch.tally.certainty != "exact":
-            mark = {"exact": "", "at most": "≤ ", "unknown": "≥ "}[batch.tally.certainty]
-            parts.append(say("batch.credits", lang, credits=f"{mark}{batch.tally.total:g}"))
+        if not batch.tally.free:
+            parts.append(say("batch.credits", lang, credits=batch.tally.shown))
         left = self._left()
         if left is not None and left >= 1:
             parts.append(say("batch.left", lang, time=duration_text(left)))

@@ -92,13 +92,18 @@ class Errand:
         readers: asyncio.Semaphore | None = None,
         firsts: MutableMapping[str, str] | None = None,
     ) -> None:
-        """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key."""
+        """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key.
+
+        `tries` counts how often it was begun; `paid` says that one of them paid before it failed, so that the next
+        one finds the work in the journal.
+        """
         self.item = item
         self.folder = folder
         self.tries = 0
         self.key = ""
         self.profile = item.profile
         self.paid_stage = False
+        self.paid = False
         self._readers = readers or asyncio.Semaphore()
         self._firsts = firsts if firsts is not None else {}
         self._began = time.monotonic()
@@ -116,7 +121,8 @@ class Errand:
         self.profile = studio.profile.name
         try:
             return await self._run(studio)
-        except NemoError:
+        except NemoError as error:
+            self.paid = self.paid or error.charged == "yes"
             raise
         except Exception as error:
             logger.exception("unexpected %s", type(error).__name__)
@@ -133,7 +139,7 @@ class Errand:
         video = await studio.animate(
             media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
         )
-        money = FREE if video.reused or first else video.money
+        money = FREE if first or (video.reused and not self.paid) else video.money
         line = self._line(
             "done", request=request, video=_inside(video.path, self.folder), size=video.size, sha256=video.sha256,
             credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
@@ -154,9 +160,10 @@ class Errand:
         lang = language(error.lang)
         what, hint = what_and_hint(error.id, lang, **error.facts)
         first = self._firsts.get(self.key)
+        charged = "yes" if self.paid else error.charged
         return self._line(
             state, request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
-            charged=error.charged, credits=0.0 if error.charged == "no" else None,
+            charged=charged, credits=0.0 if charged == "no" else None,
             duplicate_of=first if first != self.item.name else None,
         )  # fmt: skip
 

@@ -179,7 +179,8 @@ def _header(path: Path, line: int, row: Sequence[str]) -> list[str]:
 
 def _unknown(path: Path, line: int, name: str) -> InputError:
     """An unknown column, and which one may be meant."""
-    meant = _MEANT.get(name.lower()) or next(iter(difflib.get_close_matches(name.lower(), COLUMNS, 1)), "")
+    near = next(iter(difflib.get_close_matches(name.lower(), [*COLUMNS, *_MEANT], 1)), "")
+    meant = _MEANT.get(near, near)
     columns, column = ", ".join(COLUMNS), name[:80]
     if meant:
         return InputError("batch-column-meant", file=path.name, line=line, column=column, columns=columns, meant=meant)

@@ -379,19 +379,9 @@ def _paid(parts: list[Money], lang: str | None) -> str:
     """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
     from ..nemo_client import Tally, say
 
-    tally = Tally()
-    for part in parts:
-        tally.add(part)
-    known = any(part.spent is not None for part in parts)
-    spent = f"{'≤ ' if tally.certainty == 'at most' else ''}{tally.total:g}" if known else "?"
-    told = (
-        "progress.free"
-        if (tally.certainty, tally.total) == ("exact", 0)
-        else "progress.spent"
-        if tally.left is None
-        else "progress.spent-left"
-    )
-    return say(told, lang, credits=spent, left="?" if tally.left is None else f"{tally.left:g}")
+    tally = Tally(parts)
+    told = "progress.free" if tally.free else "progress.spent" if tally.left is None else "progress.spent-left"
+    return say(told, lang, credits=tally.shown, left="?" if tally.left is None else f"{tally.left:g}")
 
 
 def show(text: str) -> None:
