@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ._errands import Animator, Errand, state_of
 from ._errors import (
+    ApiError,
     Cancelled,
     ClientIdRefused,
     DiskError,
@@ -264,7 +265,8 @@ def worth_another(error: NemoError) -> bool:
         return error.id == "stream-failure"  # what became of it is read from the state
     if isinstance(error, RenderFailed):
         return error.id != "not-ready"
-    return isinstance(error, (TransportError, RateLimited, SessionBusy))
+    unknown_code = type(error) is ApiError
+    return unknown_code or isinstance(error, (TransportError, RateLimited, SessionBusy))
 
 
 def _by_profile(items: Iterable[BatchItem]) -> dict[str, list[BatchItem]]:
