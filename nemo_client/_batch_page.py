@@ -16,12 +16,15 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ._config import VERSION
 from ._transfers import disk_error
 from ._words import say
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 logger = logging.getLogger("nemo_client")
 
@@ -30,6 +33,8 @@ FOREIGN: Final = "index-videos.html"
 THUMBNAILS: Final = "thumbnails"
 SIDE: Final = 320
 _QUALITY: Final = 78
+_EARLY_SECONDS: Final = 1.0
+_MOST_PICTURES: Final = 60
 _MARK: Final = f'<meta name="generator" content="nemo-video {VERSION}">'
 _OURS: Final = b'<meta name="generator" content="nemo-video'
 STATES: Final = ("done", "failed", "unknown", "stopped", "open")
@@ -53,9 +58,9 @@ content-visibility:auto;contain-intrinsic-size:15rem 19rem}
 .frame{display:flex;align-items:center;justify-content:center;aspect-ratio:4/3;background:var(--soft);color:inherit;
 text-decoration:none;position:relative}
 .frame img,.frame video{width:100%;height:100%;object-fit:contain;display:block}
-a.frame::after{content:"";position:absolute;left:50%;top:50%;translate:-50% -50%;width:2.6rem;height:2.6rem;
-border-radius:50%;background:#000a center/45% no-repeat;clip-path:path("M0 20.8a20.8 20.8 0 1 0 41.6 0a20.8 20.8 0 1 0 \
--41.6 0M16 12l15 8.8l-15 8.8z");opacity:.8}
+a.frame::before,a.frame::after{content:"";position:absolute;left:50%;top:50%;translate:-50% -50%}
+a.frame::before{width:2.8rem;height:2.8rem;border-radius:50%;background:#0009;border:2px solid #fffc}
+a.frame::after{width:.9rem;height:1.1rem;margin-left:.12rem;background:#fff;clip-path:polygon(0 0,100% 50%,0 100%)}
 a.frame:focus-visible,label:focus-visible{outline:3px solid Highlight}
 .pick:focus-visible+.x{outline:2px solid}
 .text{padding:.6rem .8rem .8rem}
@@ -216,13 +221,13 @@ def thumbnail_path(folder: Path, name: str) -> Path:
 
 
 def make_thumbnail(folder: Path, name: str, video: Path) -> bool:
-    """Make the thumbnail of an item from its video's first picture; whether that worked. Blocks."""
+    """Make the thumbnail of an item from an early picture of its video; whether that worked. Blocks."""
     import av
 
     target = thumbnail_path(folder, name)
     try:
         with av.open(str(video), options={"protocol_whitelist": "file"}) as container:
-            image = next(container.decode(container.streams.video[0])).to_image()
+            image = _early_picture(container).to_image()
         image.thumbnail((SIDE, SIDE))
         out = io.BytesIO()
         image.convert("RGB").save(out, "JPEG", quality=_QUALITY)
@@ -234,3 +239,15 @@ def make_thumbnail(folder: Path, name: str, video: Path) -> bool:
         logger.debug("no thumbnail of %s (%s)", name, type(error).__name__)
         return False
     return True
+
+
+def _early_picture(container: InputContainer) -> Any:  # PyAV's frames are typed in parts only
+    """The picture after a third of the video or a second, whichever is first: many begin in the dark."""
+    until = min(_EARLY_SECONDS, (container.duration or 0) / 3_000_000)
+    frames = container.decode(container.streams.video[0])
+    picture = next(frames)
+    for _, frame in zip(range(_MOST_PICTURES), frames, strict=False):
+        if (picture.time or 0.0) >= until:
+            break
+        picture = frame
+    return picture
