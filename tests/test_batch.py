@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nemo_client import BatchItem, BatchResult, Budget, Caller, InputError, LimitError, SignInError, Studio, carry_out
+from nemo_client import (
+    BatchItem,
+    BatchResult,
+    Budget,
+    Caller,
+    DiskError,
+    InputError,
+    LimitError,
+    SignInError,
+    Studio,
+    carry_out,
+)
 from nemo_client._batch import AWAY, TRIES, Batch
 from tests._backend import Cloud, cloud, until
 
@@ -264,6 +275,38 @@ async def test_it_follows_rate_limits_and_loses_no_item(cloud: Clouds, photos: A
     assert set(states(found).values()) == {"done"}
     assert len(backend.ledger.charges) == 16
     assert any(seconds == pytest.approx(9, abs=0.5) for seconds in backend.clock.slept)
+
+
+async def test_a_rate_limit_of_a_free_call_narrows_the_lane(cloud: Clouds) -> None:
+    """Also where the call itself gets through after its pause: all that goes on here slows down."""
+    backend = cloud()
+    backend.fault("http_429", "credits", retry_after=1)
+    async with backend.studio() as studio:
+        studio.lane.running = 8
+        await studio.credits()
+        width = studio.lane.width
+        studio.lane.running = 0
+
+    assert width == 4
+
+
+async def test_a_full_disk_ends_the_batch(
+    cloud: Clouds, photos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every profile: what is paid for is kept, and nothing new is sent that could not be delivered."""
+
+    def full(*_: Any) -> bool:
+        raise DiskError("disk-full", path="there")
+
+    backend, found = cloud(), list[BatchResult]()
+    monkeypatch.setattr("nemo_client._renders.land_as", full)
+    async with backend.studio() as studio:
+        with pytest.raises(DiskError):
+            await collect(found, studio.batch(photos(6), tmp_path / "out", jobs=1))
+
+    assert [result.state for result in found] == ["stopped"]
+    assert found[0].line["charged"] == "yes"
+    assert len(backend.ledger.messages) == 1
 
 
 async def test_a_question_of_the_backend_is_an_error_with_its_words(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
