@@ -105,15 +105,21 @@ class Journal:
         return await self._do(self._move, attempt, event, changes)
 
     async def commit(
-        self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
+        self,
+        attempt: Attempt,
+        admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None],
+        *,
+        day: bool = True,
+        **changes: Any,
     ) -> Attempt:
         """Admission and SEND in one transaction.
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
         raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
-        they took (`money.spent`); a free attempt is given none.
+        they took (`money.spent`); a free attempt is given none. `day` says whether the last 24 hours are needed: to
+        read them at each of many messages takes longer with each.
         """
-        return await self._do(self._commit, attempt, admit, changes)
+        return await self._do(self._commit, attempt, admit, changes, day)
 
     async def claim(self, session_id: str, at: str, by: str) -> bool:
         """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it)."""
@@ -280,6 +286,7 @@ class Journal:
         attempt: Attempt,
         admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None],
         changes: dict[str, Any],
+        day: bool,
     ) -> Attempt:
         self._hold()
         try:
@@ -290,7 +297,8 @@ class Journal:
                     return self._moved(connection, attempt, Event.SEND, changes)
                 self._queue_up(connection, attempt.account)
                 opened = [each for each in open_paid(connection, attempt.account) if each.id != attempt.id]
-                admit(opened, paid_since(connection, attempt.profile, self._wall() - 24 * 3600.0))
+                since = self._wall() - 24 * 3600.0
+                admit(opened, paid_since(connection, attempt.profile, since) if day else ())
                 return self._moved(connection, attempt, Event.SEND, changes)
         except IntegrityError as error:  # another process met this account for the first time at the same moment
             raise LostRace from error

@@ -224,7 +224,8 @@ class Messenger:
             caller.budget.take(attempt.key, expected[attempt.kind])
 
         try:
-            return await journal.commit(attempt, admit, facts=facts, run=caller.run)
+            limited = bool(profile.run_limit or profile.day_limit)
+            return await journal.commit(attempt, admit, day=limited, facts=facts, run=caller.run)
         except NoCredits as error:
             raise await self._desk.no_credits(baseline.credits) from error
 

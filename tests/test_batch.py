@@ -172,16 +172,14 @@ async def test_max_credits_is_for_the_whole_batch(cloud: Clouds, photos: Any, tm
 async def test_an_item_that_does_not_fit_waits_for_those_before_it(
     cloud: Clouds, photos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While they are under way they count with an estimate, which can be too high: then it fits after all."""
+    """Under way they count with an estimate, which can be too high: once the price is known, the others fit."""
     monkeypatch.setattr("nemo_client._money.ESTIMATES", {"generate": 200.0, "edit": 50.0, "chat": 50.0})
-    backend = cloud()
+    backend = cloud(pace=1, generation_seconds=0.5)
     async with backend.studio() as studio:
-        found = await results(studio, photos(3), tmp_path / "out", jobs=1, max_credits=450)
-        assert set(states(found).values()) == {"done"}
-        found = await results(studio, photos(5)[3:], tmp_path / "out", max_credits=200)
+        found = await results(studio, photos(3), tmp_path / "out", jobs=3, max_credits=300)
 
     assert set(states(found).values()) == {"done"}
-    assert len(backend.ledger.messages) == 5
+    assert len(backend.ledger.messages) == 3
 
 
 async def test_without_credits_nothing_new_begins(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
