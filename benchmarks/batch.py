@@ -12,7 +12,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -76,6 +75,8 @@ def work(photos: str, folder: str) -> None:
 
 def _most() -> float:
     """MiB that this process had in memory at the most."""
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

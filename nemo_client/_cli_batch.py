@@ -54,7 +54,7 @@ class Wanted:
             if first.suffix.lower() in MANIFESTS:
                 return Path(f"{first.stem}-videos")
             if first.is_dir():
-                return Path(f"{first.absolute().name or 'all'}-videos")
+                return Path(f"{first.resolve().name or 'all'}-videos")
         return Path("videos")
 
 
@@ -120,7 +120,7 @@ class Work:
         except NemoError as error:
             self._error = error
             self._codes.add(error.exit_code)
-        if run.presses:  # a message may have gone out in the last moment
+        if run.presses or self._error is not None:  # a message may be out of which nobody waits for the end
             await run.come_to_rest()
         self._money = await self._accounts.close()
         return await self._outcome()

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ._batch_files import RESULTS
+from ._batch_page import THUMBNAILS
 from ._errors import InputError, NemoError
 from ._items import BatchItem, is_picture
 
@@ -56,10 +58,16 @@ def _items(source: str, defaults: Mapping[str, Any]) -> Iterable[BatchItem]:
 
 
 def _pictures(source: str, paths: Iterable[Path], defaults: Mapping[str, Any]) -> list[BatchItem]:
-    found = sorted((each for each in paths if each.is_file()), key=lambda each: natural(str(each)))
+    mine = (each for each in paths if each.is_file() and not _is_thumbnail(each))
+    found = sorted(mine, key=lambda each: natural(str(each)))
     if not found:
         raise InputError("batch-no-pictures", name=source)
     return [_item({"image": (str(each.absolute()),)}, defaults) for each in found]
+
+
+def _is_thumbnail(path: Path) -> bool:
+    """Whether it belongs to the page of an earlier batch."""
+    return any(folder.name == THUMBNAILS and (folder.parent / RESULTS).exists() for folder in path.parents)
 
 
 def natural(text: str) -> list[tuple[bool, int, str]]:

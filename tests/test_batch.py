@@ -335,15 +335,18 @@ async def test_an_unknown_result_is_not_called_failed(cloud: Clouds, photos: Any
 
 
 async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
-    """The first Ctrl-C: paid items come to their end, others leave no line and no charge."""
+    """The first Ctrl-C: items whose message is out come to their end, even before a word of the answer came; others
+    leave no line and no charge, whether they wait or are on their way."""
     backend, items = cloud(pace=1, generation_seconds=0.6), photos(6)
+    backend.fault("stall", "message", count=None, seconds=0.8, at="headers")
+    backend.fault("stall", "upload", nth=3, seconds=6.0, at="request")
     found: list[BatchResult] = []
     async with backend.studio() as studio:
 
         async def mine(_: str) -> Studio:
             return studio
 
-        work = Batch(items, mine, tmp_path / "out", jobs=2, caller=Caller(budget=Budget()))
+        work = Batch(items, mine, tmp_path / "out", jobs=3, caller=Caller(budget=Budget()))
 
         collecting = asyncio.ensure_future(collect(found, work.results()))
         await until(lambda: len(backend.ledger.messages) == 2)
@@ -352,7 +355,7 @@ async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds
 
     assert going_on == 2
     assert list(states(found).values()) == ["done", "done"]
-    assert len(backend.ledger.charges) == 2
+    assert len(backend.ledger.messages) == len(backend.ledger.charges) == 2
 
 
 async def test_who_stops_listening_stops_the_work(cloud: Clouds, photos: Any, tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_a_glob_is_expanded_here_too(photos: Path) -> None:
         items(f"{photos}/*.webp")
 
 
+def test_thumbnails_of_an_earlier_batch_are_no_items(photos: Path) -> None:
+    """A glob that goes into folders meets them where the videos lie beside the pictures."""
+    thumbnails = photos / "photos-videos" / "thumbnails"
+    thumbnails.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(thumbnails / "small.png")
+    (thumbnails.parent / "results.jsonl").touch()
+
+    assert "small.png" not in names(items(f"{photos}/**/*.png"))
+
+
 def test_pictures_and_addresses_are_items_themselves(photos: Path) -> None:
     """What a shell's own glob leaves; the picture is found whatever the current folder becomes."""
     found = items(photos / "shot2.png", "https://example.test/a%20cat.png?x=1")
