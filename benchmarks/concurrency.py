@@ -63,14 +63,14 @@ class Crowded:
 
 
 @contextlib.contextmanager
-def serving(generation: float) -> Iterator[dict[str, str]]:
-    """A backend in a process of its own; what its clients' environment needs.
+def serving(generation: float, pace: float = HEARTBEATS) -> Iterator[dict[str, str]]:
+    """A backend in a process of its own; what its clients' environment needs. `pace` 0: it waits for nothing.
 
     Its files are in memory where there is room: the cloud's disk is not ours, and the client's journal waits for it.
     """
     memory = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory, ignore_cleanup_errors=True) as folder:
-        order = {"directory": folder, "generation": generation, "pace": HEARTBEATS}
+        order = {"directory": folder, "generation": generation, "pace": pace}
         with _started("serve", order, os.environ.copy()) as backend:
             assert backend.stdout is not None  # noqa: S101 - asked for below
             found = json.loads(backend.stdout.readline())

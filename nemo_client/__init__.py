@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._accounts import account_text
+    from ._batch import BatchResult
     from ._choices import FORMATS, LANGUAGES, QUALITIES, RATIOS, RESOLUTIONS, WHEN_CHANGED
     from ._client import NemoClient
     from ._config import CLOUD, LOCAL, VERSION, Profile, home, profile, profiles, redact, traceback_of
+    from ._errands import carry_out
     from ._errors import (
         ApiError,
         BadAnswer,
@@ -42,13 +44,14 @@ if TYPE_CHECKING:
     )
     from ._handles import AuthHandle, SessionHandle
     from ._intents import route, translate
+    from ._items import BatchItem
     from ._jobs import LATEST, Job, list_jobs, pick_job
     from ._journal import Journal
     from ._kept import forget_job, pictures_of, thumbnail
     from ._landing import Destination, last_frame
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
     from ._models import Credits
-    from ._money import FREE, Money, together
+    from ._money import FREE, Money, Tally, together
     from ._profiles import (
         Described,
         check_given_up,
@@ -70,9 +73,11 @@ if TYPE_CHECKING:
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "_accounts": ("account_text",),
+    "_batch": ("BatchResult",),
     "_choices": ("FORMATS", "LANGUAGES", "QUALITIES", "RATIOS", "RESOLUTIONS", "WHEN_CHANGED"),
     "_client": ("NemoClient",),
     "_config": ("CLOUD", "LOCAL", "Profile", "VERSION", "home", "profile", "profiles", "redact", "traceback_of"),
+    "_errands": ("carry_out",),
     "_errors": (
         "ApiError",
         "BadAnswer",
@@ -103,13 +108,14 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "_handles": ("AuthHandle", "SessionHandle"),
     "_intents": ("route", "translate"),
+    "_items": ("BatchItem",),
     "_jobs": ("Job", "LATEST", "list_jobs", "pick_job"),
     "_journal": ("Journal",),
     "_kept": ("forget_job", "pictures_of", "thumbnail"),
     "_landing": ("Destination", "last_frame"),
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
     "_models": ("Credits",),
-    "_money": ("FREE", "Money", "together"),
+    "_money": ("FREE", "Money", "Tally", "together"),
     "_profiles": (
         "Described",
         "check_given_up",
@@ -146,6 +152,8 @@ __all__ = [
     "ApiError",
     "AuthHandle",
     "BadAnswer",
+    "BatchItem",
+    "BatchResult",
     "Budget",
     "Caller",
     "Cancelled",
@@ -183,6 +191,7 @@ __all__ = [
     "SessionHandle",
     "SignInError",
     "Studio",
+    "Tally",
     "TimelineView",
     "TransportError",
     "Turned",
@@ -190,6 +199,7 @@ __all__ = [
     "Video",
     "Wish",
     "account_text",
+    "carry_out",
     "check_given_up",
     "default_profile",
     "delete_profile",

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from . import _intents
 from ._choices import FORMATS, LANGUAGES
@@ -18,6 +15,7 @@ from ._cli_run import Run
 from ._cli_screen import Outcome
 from ._errors import InputError
 from ._handles import SessionHandle
+from ._items import stem_of
 from ._landing import Destination, temporary_file
 from ._media import Media, from_file, from_url
 from ._models import Credits
@@ -26,9 +24,6 @@ from ._progress import Progress
 from ._results import Output, Turned, Video, Wish, one_of
 from ._transfers import disk_error
 from ._words import say
-
-DEFAULT_STEM: Final = "video"
-_DEVICE: Final = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)  # no files on Windows
 
 
 @dataclass(frozen=True)
@@ -140,17 +135,6 @@ def as_data(
         "credits": money.to_json(),
         "reused": reused,
     }
-
-
-def stem_of(images: Sequence[str]) -> str:
-    """What a video is called where nobody said so: like its first picture."""
-    if not images:
-        return DEFAULT_STEM
-    if "://" not in images[0]:
-        return Path(images[0]).stem or DEFAULT_STEM
-    name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
-    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
-    return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
 
 
 async def planned(delivery: Delivery, images: Sequence[str]) -> tuple[Output, Destination]:

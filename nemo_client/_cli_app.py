@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
@@ -43,6 +44,15 @@ _Output = Annotated[
         "--output", "-o", metavar="FILE", help="Where the video goes. Never replaces a file: it is numbered then."
     ),
 ]
+_Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="A folder, a glob, a manifest (.csv, .tsv, .jsonl), or pictures."),
+]
+_Folder = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Where the videos go; else a folder named after SOURCE."),
+]
+_BatchFormat = Annotated[str, typer.Option("--format", metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif.")]
 _Duration = Annotated[float, typer.Option(metavar="SECONDS", help="Length of the video; 0 leaves it to the backend.")]
 _Ratio = Annotated[str, typer.Option(metavar="RATIO", help="auto, 9:16, 16:9, 1:1, 4:5, 3:4, 4:3 or 21:9.")]
 _Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Another seed makes another video.")]
@@ -80,7 +90,7 @@ app.add_typer(jobs)
 
 def run(argv: Sequence[str]) -> int:
     """Carry out `argv`; the exit code."""
-    screen = Screen(as_json="--json" in argv)
+    screen = Screen(as_json="--json" in argv, command=shlex.join([_PROGRAM, *argv]))
     with _logging(screen):
         try:
             result = get_command(app).main(list(argv), prog_name=_PROGRAM, standalone_mode=False, obj=screen)
@@ -175,6 +185,47 @@ def animate(
     return _carry_out(
         _screen(context, quiet, as_json), profile, local, lambda run: run.do(work.animate(run, asked)), max_credits
     )
+
+
+@app.command()
+def batch(
+    context: typer.Context,
+    sources: _Sources,
+    prompt: _Prompt = _DEFAULT_PROMPT,
+    output: _Folder = "",
+    duration: _Duration = 0,
+    ratio: _Ratio = "auto",
+    seed: _Seed = 0,
+    format: _BatchFormat = "mp4",
+    quality: _Quality = "high",
+    resolution: _Resolution = "auto",
+    language: _Language = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="So many at once; 0: as the profile allows.")
+    ] = 0,
+    max_credits: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Do not spend more than this on all together; 0 is no limit.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the price and the problems; send nothing.")] = False,
+    retry: Annotated[str, typer.Option(metavar="failed", help="Also try again the items that failed.")] = "",
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without items whose pictures cannot be used.")
+    ] = False,
+    profile: _Profile = "",
+    local: _Local = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> int:
+    """Turn many pictures into a video each; the same command again goes on where it stood."""
+    from . import _cli_batch as work
+
+    defaults = {
+        "prompt": prompt, "duration": duration, "ratio": ratio, "seed": seed, "format": format.lower().lstrip("."),
+        "quality": quality.lower(), "resolution": resolution.lower(), "language": language,
+    }  # fmt: skip
+    asked = work.Wanted(sources, output, defaults, jobs, max_credits, dry_run, retry, skip_broken)
+    screen = _screen(context, quiet, as_json)
+    return _carry_out(screen, profile, local, lambda run: run.do(work.batch(run, asked)), max_credits)
 
 
 @app.command()

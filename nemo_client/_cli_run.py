@@ -49,10 +49,13 @@ class Run:
         self.presses = 0
         self.session_id = ""
         self.job_id = ""
+        self.again = ""  # the command that goes on, where that is not one of `jobs`
+        self.on_stop: Callable[[], int] | None = None
         self._charged: Charged = "no"
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[Any] | None = None
         self._opening: asyncio.Task[ShellStudio] | None = None
+        self._others: dict[str, asyncio.Task[ShellStudio]] = {}
 
     def close(self) -> None:
         """Close the Studio and the loop. What goes wrong here changes nothing about what was told."""
@@ -69,6 +72,15 @@ class Run:
         if self._opening is None:
             self._opening = asyncio.ensure_future(ShellStudio.start(self.profile))
         return await asyncio.shield(self._opening)
+
+    async def studio_of(self, name: str) -> ShellStudio:
+        """The Studio of another profile, beside this command's own; they share its journal."""
+        own = await self.studio()
+        if name in ("", self.profile):
+            return own
+        if name not in self._others:
+            self._others[name] = asyncio.ensure_future(own.beside(name))
+        return await asyncio.shield(self._others[name])
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""
@@ -98,7 +110,7 @@ class Run:
 
     def job_command(self, verb: str = "resume") -> str:
         """The command that does `verb` with this command's job, to be typed as it stands."""
-        return shlex.join(["nemo-video", "jobs", verb, *filter(None, [self.job_id])])
+        return self.again or shlex.join(["nemo-video", "jobs", verb, *filter(None, [self.job_id])])
 
     def failure(self, error: NemoError) -> Failure:
         """What a failed command is told as: also what its earlier steps cost, and how to get at their result."""
@@ -130,13 +142,15 @@ class Run:
 
     @property
     def _studio(self) -> ShellStudio | None:
-        if self._opening is None or not self._opening.done() or self._opening.cancelled():
-            return None
-        return None if self._opening.exception() else self._opening.result()
+        return _opened(self._opening)
+
+    @property
+    def _studios(self) -> list[ShellStudio]:
+        return [studio for each in (self._opening, *self._others.values()) if (studio := _opened(each)) is not None]
 
     @property
     def _committed(self) -> bool:
-        return self._studio is not None and self._studio.committed > 0
+        return any(studio.committed for studio in self._studios)
 
     def _go_on(self, value: _T) -> _T:
         if self.presses:
@@ -151,20 +165,21 @@ class Run:
         except asyncio.CancelledError:
             if self.presses != 1:
                 raise
-            await self._come_to_rest()
+            await self.come_to_rest()
             raise Cancelled("cancelled") from None
         finally:
             self._task = None
 
-    async def _come_to_rest(self) -> None:
+    async def come_to_rest(self) -> None:
         """Wait for what goes on: a paid message that went out in the last moment, the cancel of a render."""
-        if self._studio is not None and self._committed:
+        if self._committed:
             self.screen.warn(say("shell.stop-paid", self.screen.lang))
-            await self._studio.drain()
+            for studio in self._studios:
+                await studio.drain()
             self._charged = "maybe"
-        if self._studio is not None:
+        for studio in self._studios:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._studio.drain(only_committed=False), REST_SECONDS)
+                await asyncio.wait_for(studio.drain(only_committed=False), REST_SECONDS)
 
     def _pressed(self) -> None:
         self.presses += 1
@@ -172,6 +187,10 @@ class Run:
             os._exit(INTERRUPTED)
         elif self.presses == 2:
             self._leave()
+        elif self.on_stop is not None:
+            going_on = self.on_stop()
+            text_id = "batch.stop-paid" if going_on else "shell.stop"
+            self.screen.warn(say(text_id, self.screen.lang, count=going_on))
         elif self._committed:
             self.screen.warn(say("shell.stop-paid", self.screen.lang))
         elif self._task is not None:
@@ -195,8 +214,10 @@ class Run:
     async def _close(self) -> None:
         if self._opening is not None:
             await asyncio.wait({self._opening})
-        if self._studio is not None:
-            await self._studio.aclose()
+        if self._others:
+            await asyncio.wait(set(self._others.values()))
+        for studio in reversed(self._studios):
+            await studio.aclose()
         await self._loop.shutdown_asyncgens()
 
     def _complete(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -221,6 +242,12 @@ class Run:
             before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._pressed))
             return lambda: signal.signal(number, before)
         return lambda: self._loop.remove_signal_handler(number)
+
+
+def _opened(opening: asyncio.Task[ShellStudio] | None) -> ShellStudio | None:
+    if opening is None or not opening.done() or opening.cancelled():
+        return None
+    return None if opening.exception() else opening.result()
 
 
 def _reason(error: ResultUnknown, lang: str) -> str:
@@ -250,6 +277,7 @@ def _told(run: Run, body: Callable[[Run], Outcome | None]) -> int:
         outcome = body(run)
         if outcome is not None:
             screen.show(outcome)
+            return outcome.exit_code
     except NemoError as error:
         return screen.fail(run.failure(error))
     except Exception as error:  # the last line of defence: nobody shall see a traceback

@@ -35,13 +35,14 @@ _PROGRAM: Final = "nemo-video"
 class Outcome:
     """What a command came to: `text` for stdout, `data` for `--json`, remarks and notes for people on stderr.
 
-    Remarks stand before the text, notes after it.
+    Remarks stand before the text, notes after it. A batch whose items failed has an exit code of theirs.
     """
 
     text: str
     data: Mapping[str, object]
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Screen:
     quiet: bool = False
     clock: Callable[[], float] = time.monotonic
     lang: str = field(default_factory=_words.language)
+    command: str = _PROGRAM
 
     def __post_init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar: _Bar | None = None
         self._stage: Stage | None = None
         self._said = 0.0
@@ -74,9 +76,9 @@ class Screen:
         """Show how a step stands."""
         if self.quiet:
             return
-        if self._console.is_terminal:
+        if self.console.is_terminal:
             if self._bar is None:
-                self._bar = _Bar(self._console, self.clock, self.lang)
+                self._bar = _Bar(self.console, self.clock, self.lang)
                 self._bar.start()
             self._bar.show(progress)
         elif progress.stage != self._stage or self.clock() - self._said >= SPARSE_SECONDS:
@@ -102,7 +104,7 @@ class Screen:
     def ask(self, text: str) -> None:
         """A question on stderr, to be answered on its line."""
         self.rest()
-        self._console.print(plain(text), soft_wrap=True, end="")
+        self.console.print(plain(text), soft_wrap=True, end="")
 
     def show(self, outcome: Outcome) -> None:
         """The result of a command."""
@@ -143,7 +145,7 @@ class Screen:
             raise disk_error(error, Path("stdout")) from error
 
     def _line(self, text: str) -> None:
-        self._console.print(plain(text), soft_wrap=True)
+        self.console.print(plain(text), soft_wrap=True)
 
 
 class _Bar(Bars):

@@ -11,7 +11,7 @@ from ._handles import SessionHandle
 from ._jobs import EVERY, Job
 from ._landing import Destination
 from ._models import State as SessionState
-from ._money import FREE
+from ._money import FREE, Money
 from ._progress import Caller
 from ._results import Output, Turned
 from ._steps import Event, State, plain_text, step_key
@@ -25,6 +25,29 @@ class ShellStudio(Studio):
     async def start(cls, profile: str) -> ShellStudio:
         """Open one for `profile`, as `Studio.open` does."""
         return cast(ShellStudio, await cls.open(profile))
+
+    async def beside(self, profile: str) -> ShellStudio:
+        """Another one, for another profile, with the same journal."""
+        return cast(ShellStudio, await self.open(profile, journal=self._desk.journal))
+
+    async def usual_seconds(self) -> float | None:
+        """How long a generation and its export take here; None where none was seen."""
+        kinds = ("generate", "export")
+        seen = [await self._desk.journal.usual_seconds(self.profile.name, kind) for kind in kinds]
+        return sum(each or 0.0 for each in seen) if any(seen) else None
+
+    async def began(self) -> tuple[float, Money]:
+        """Now, by this Studio's clock, and the balance, as money of which nothing is spent yet."""
+        return self._desk.wall(), FREE if self.profile.free else Money((await self.credits()).held)
+
+    async def spent_since(self, moment: float, start: Money, run: str) -> Money:
+        """What the account took since `began`: exactly, where only messages of this run went out meanwhile."""
+        if self.profile.free:
+            return FREE
+        balance = await self.credits()
+        others = [each for each in await self._desk.journal.paid_since(self.profile.name, moment) if each.run != run]
+        spent = None if start.before is None else start.before - balance.held
+        return Money(start.before, balance.held, spent, "at most" if others else "exact")
 
     async def go_on(self, job: Job, caller: Caller) -> Turned:
         """What a job's message came to: found, settled, waited for, or sent now if it never was."""

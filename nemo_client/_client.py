@@ -113,6 +113,7 @@ class NemoClient:
             error.facts["profile"] = self.http.profile.name
             return error
         except NemoError as error:
+            self.http.lane.note(error)
             return error
         return self._wrong("the message", "no event stream")
 

@@ -36,6 +36,7 @@ from ._errors import (
     SignInError,
     TooLate,
 )
+from ._lanes import Lane
 from ._network import Road, Transport
 from ._retry import retry_pause
 from ._secret import scrub_data
@@ -118,6 +119,7 @@ class Http:
         self.tokens = tokens
         self.host = urlsplit(profile.api_url).hostname or ""
         self.sleep = sleep
+        self.lane = Lane(profile.streams, sleep=sleep, clock=clock)
         self._platform = platform()
         self._clock = clock
         self._pooled: httpx.AsyncClient | None = None
@@ -187,6 +189,8 @@ class Http:
                     raise
                 renewed = True
             except NemoError as error:
+                if signed_in:
+                    self.lane.note(error)
                 elapsed = self._clock() - started
                 pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited)
                 if pause is None:

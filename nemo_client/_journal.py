@@ -168,8 +168,7 @@ class Journal(Worker):
 
     async def owner_pid(self, attempt: Attempt) -> int:
         """The process id of the attempt's owner, 0 if it is not known."""
-        query = sa.select(OWNERS.c.pid).where(OWNERS.c.id == attempt.owner)
-        return await self._read(lambda connection: int(connection.execute(query).scalar() or 0))
+        return await self._read(lambda connection: _queries.owner_pid(connection, attempt.owner))
 
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
@@ -265,14 +264,14 @@ class Journal(Worker):
         try:
             with self._database.writing() as connection:
                 self._renew(connection)
-                if (confirmed := self._confirmed(connection)) is not None:
+                if confirmed := self._confirmed(connection):
                     return confirmed
                 if attempt.id:
                     begun = self._moved(connection, attempt, Event.ASK_AGAIN, dict(where))
                 else:
                     begun = self._begun(connection, replace(attempt, **where))
-                sent = self._moved(connection, begun, Event.SEND, {})
-                return self._moved(connection, sent, Event.FINISH, {"facts": facts})
+                begun = self._moved(connection, begun, Event.SEND, {})
+                return self._moved(connection, begun, Event.FINISH, {"facts": facts})
         except IntegrityError as error:
             raise LostRace from error
 

@@ -107,19 +107,34 @@ def from_file(path: Path, inside: Path | None = None) -> Media:
         return _from_opened(file, path)
 
 
+def look_at(path: Path) -> None:
+    """Raise what `from_file` would, as far as a file's name, its size and its first bytes tell. Decodes nothing."""
+    with _opened_file(path, None) as file:
+        suffix = _kind_of(file, path)
+        if suffix in _STILLS or suffix in _CONVERTED:
+            heic = suffix in ("heic", "heif") or _is_heic(file)
+            (_open_heic(file, path) if heic else _open_image(file, path)).close()
+
+
 def _from_opened(file: BinaryIO, path: Path) -> Media:
+    suffix = _kind_of(file, path)
+    if suffix in _STILLS or suffix in _CONVERTED:
+        return _still(file, path, suffix)
+    digest = _digest(file, path)
+    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path, sha256=digest)
+
+
+def _kind_of(file: BinaryIO, path: Path) -> str:
+    """The suffix of a file that can be sent, judged by its name and size."""
     suffix = path.suffix.lower().lstrip(".")
     size = os.fstat(file.fileno()).st_size
     if suffix not in _MIME and suffix not in _CONVERTED:
         raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, BMP and TIFF are converted)")
     if suffix not in _CONVERTED:
         check_size(path.name, size)
-    if suffix in _STILLS or suffix in _CONVERTED:
-        return _still(file, path, suffix)
-    if size == 0:
+    if size == 0 and suffix not in _STILLS | _CONVERTED:
         raise InputError("file-unreadable", name=path.name, reason="it is empty")
-    digest = _digest(file, path)
-    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path, sha256=digest)
+    return suffix
 
 
 def from_url(url: str) -> Media:

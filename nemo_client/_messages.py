@@ -348,6 +348,7 @@ class Messenger:
         """Read the stream to its end; every byte is a sign of life."""
         clock, stage = self._desk.clock, _stage(message.kind)
         started = heard = clock()
+        flight.report(_progress(turn, stage, flight, 0.0))  # from now on it is paid for
         ticker = asyncio.ensure_future(self._tick(lambda: (started, heard), turn, stage, flight))
         try:
             may_go = partial(self._desk.journal.keeps, flight.recorded)

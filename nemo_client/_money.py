@@ -6,7 +6,7 @@ reservation by running work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal
@@ -88,3 +88,51 @@ def together(parts: Sequence[Money]) -> Money:
     before = next((part.before for part in parts if part.before is not None), None)
     after = next((part.after for part in reversed(parts) if part.after is not None), None)
     return Money(before, after, sum(known) if known else None, certain)
+
+
+class Tally:
+    """What many pieces of work took together, in constant memory.
+
+    Side by side each sees what the others took, too: then the balances that were seen bound the sum.
+    """
+
+    def __init__(self, parts: Iterable[Money] = ()) -> None:
+        self.spent = 0.0
+        self.certainty: Certainty = "exact"
+        self.most: float | None = None
+        self.left: float | None = None
+        self._known = False
+        for part in parts:
+            self.add(part)
+
+    def add(self, money: Money) -> None:
+        """Count another piece."""
+        self._known = self._known or money.spent is not None
+        self.spent += money.spent or 0.0
+        if money.spent is None or money.certainty == "unknown":
+            self.certainty = "unknown"
+        elif money.certainty == "at most" and self.certainty == "exact":
+            self.certainty = "at most"
+        if money.before is not None:
+            self.most = money.before if self.most is None else max(self.most, money.before)
+        if money.after is not None:
+            self.left = money.after if self.left is None else min(self.left, money.after)
+
+    @property
+    def total(self) -> float:
+        """Credits; no more than what the balances lost, where not each piece is known exactly."""
+        if self.certainty == "exact" or self.most is None or self.left is None:
+            return self.spent
+        return min(self.spent, max(self.most - self.left, 0.0))
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing was taken, for sure."""
+        return self.certainty == "exact" and self.spent == 0
+
+    @property
+    def shown(self) -> str:
+        """The credits for people, with a mark where they are a bound; `?` where nothing is known."""
+        if not self._known:
+            return "?"
+        return {"exact": "", "at most": "≤ ", "unknown": "≥ "}[self.certainty] + f"{self.total:g}"

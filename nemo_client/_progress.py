@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -75,23 +76,31 @@ class Budget:
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit
         self._taken: dict[str, float] = {}
+        self._sum = 0.0
+        self._lock = threading.Lock()  # a message is admitted on the journal's thread
 
     def without(self, key: str) -> float:
         """What all messages but the step `key` count for."""
-        return sum(credits for step, credits in list(self._taken.items()) if step != key)
+        with self._lock:
+            return self._sum - self._taken.get(key, 0.0)
 
     def take(self, key: str, credits: float) -> None:
         """Count the step `key` with so many credits."""
-        self._taken[key] = credits
+        with self._lock:
+            self._sum += credits - self._taken.get(key, 0.0)
+            self._taken[key] = credits
 
     def correct(self, key: str, credits: float) -> None:
         """What the step `key` took in truth, if it was counted here."""
-        if key in self._taken:
-            self._taken[key] = credits
+        with self._lock:
+            if key in self._taken:
+                self._sum += credits - self._taken[key]
+                self._taken[key] = credits
 
     def release(self, key: str) -> None:
         """The step `key` was not sent."""
-        self._taken.pop(key, None)
+        with self._lock:
+            self._sum -= self._taken.pop(key, 0.0)
 
 
 @dataclass(eq=False)

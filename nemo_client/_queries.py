@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
-from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED, SESSIONS
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED, OWNERS, SESSIONS
 from ._steps import PAID, State, kind_of
 
 _AT_ONCE: Final = 500
@@ -89,6 +89,11 @@ def deliver(connection: Connection, attempt: Attempt, host: str, delivery: Deliv
     if not again or connection.execute(same).first() is None:
         more = {"host": host, "delivered": delivery.delivered, "facts": facts_text(delivery.facts)}
         connection.execute(DELIVERIES.insert().values(**values, **more))
+
+
+def owner_pid(connection: Connection, owner: str) -> int:
+    """The process id of an owner, 0 if it is not known."""
+    return int(connection.execute(sa.select(OWNERS.c.pid).where(OWNERS.c.id == owner)).scalar() or 0)
 
 
 def newest_number(connection: Connection, key: str) -> int:

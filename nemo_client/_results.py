@@ -10,6 +10,7 @@ from ._choices import FORMATS, QUALITIES, RATIOS, RESOLUTIONS
 from ._errors import InputError
 from ._handles import SessionHandle
 from ._money import FREE, Money
+from ._steps import plain_text
 
 MAX_DURATION: Final = 600
 
@@ -63,6 +64,17 @@ class Wish:
                 value=self.duration,
                 expected=f"0 to {MAX_DURATION} seconds (0 = automatic)",
             )
+
+    @property
+    def inputs(self) -> dict[str, object]:
+        """What the step's key counts of it."""
+        return {
+            "prompt": plain_text(self.prompt),
+            "aspect_ratio": self.aspect_ratio,
+            "duration": self.duration,
+            "seed": self.seed,
+            "ends": self.ends,
+        }
 
 
 @dataclass(frozen=True)

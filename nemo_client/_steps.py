@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, Literal
 
@@ -47,6 +47,11 @@ def step_key(profile_id: str, before: str, kind: Kind, inputs: Mapping[str, obje
         allow_nan=False,
     )
     return f"{kind}-{hashlib.sha256(canonical.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
+
+
+def upload_key(profile_id: str, before: str, fingerprints: Sequence[str], language: str) -> str:
+    """The key of an upload of media with these fingerprints."""
+    return step_key(profile_id, before, "upload", {"media": list(fingerprints), "language": language})
 
 
 def kind_of(key: str) -> str:

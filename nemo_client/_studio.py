@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _drafts, _prompts
+from . import _batch, _drafts, _prompts
 from ._accounts import Account, FixedToken, Token, TokenSource, registration_link
 from ._attempts import Attempt
 from ._choices import LANGUAGES, WHEN_CHANGED
@@ -29,6 +29,7 @@ from ._http import Http, Sleep
 from ._jobs import Job
 from ._journal import Journal
 from ._landing import Destination
+from ._lanes import Lane
 from ._media import Media, UploadStore
 from ._messages import Messenger
 from ._models import Credits
@@ -41,7 +42,7 @@ from ._results import Output, Turned, Video, Wish, one_of
 from ._secret import Secret
 from ._sessions import Sessions, Upload, handle_of
 from ._settling import HORIZON_SECONDS
-from ._steps import Event, Kind, State, plain_text, step_key
+from ._steps import Event, Kind, State, plain_text, step_key, upload_key
 from ._upkeep import upkeep, writable
 from ._views import TimelineView, timeline_words, view_of
 
@@ -137,6 +138,11 @@ class Studio:
         return self._desk.profile
 
     @property
+    def lane(self) -> Lane:
+        """How many pieces of work go on here side by side: batches and lists begin theirs through it."""
+        return self._desk.client.http.lane
+
+    @property
     def committed(self) -> int:
         """How many paid messages are out and being read."""
         return self._desk.flights.committed
@@ -177,8 +183,7 @@ class Studio:
             one_of("language", language, LANGUAGES)
         before = _usable(onto).key if onto else ""
         language = onto.language if onto else language
-        inputs: dict[str, object] = {"media": [each.fingerprint for each in media], "language": language}
-        key = step_key(self._desk.profile.id, before, "upload", inputs)
+        key = upload_key(self._desk.profile.id, before, [each.fingerprint for each in media], language)
         spoken = language if language != "auto" else _prompts.language_of(prompt)
 
         wanted = Upload(key, tuple(media), language, spoken, onto)
@@ -191,16 +196,10 @@ class Studio:
 
     async def generate(self, session: SessionHandle, wish: Wish, *, caller: Caller | None = None) -> Turned:
         """Generate a video in a session. Paid; sent at most once for the same request."""
-        prompt = plain_text(wish.prompt)
-        inputs: dict[str, object] = {
-            "prompt": prompt,
-            "aspect_ratio": wish.aspect_ratio,
-            "duration": wish.duration,
-            "seed": wish.seed,
-            "ends": wish.ends,
-        }
-        text = _prompts.compose_prompt(prompt, duration=wish.duration, aspect_ratio=wish.aspect_ratio, ends=wish.ends)
-        return await self._say("generate", session, inputs, text, caller)
+        text = _prompts.compose_prompt(
+            plain_text(wish.prompt), duration=wish.duration, aspect_ratio=wish.aspect_ratio, ends=wish.ends
+        )
+        return await self._say("generate", session, wish.inputs, text, caller)
 
     async def edit(
         self,
@@ -297,6 +296,8 @@ class Studio:
                 error.charged = "yes"
             raise
         return replace(video, reused=turned.reused)
+
+    batch = _batch.batch
 
     async def collect(
         self,

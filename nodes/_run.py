@@ -288,7 +288,7 @@ async def run_all(
 
 async def _one(profile: str, work: Work[_T], item: Item) -> _T:
     studio = await network().studio(profile)
-    return await work(studio, item)
+    return await studio.lane.carry_out(lambda: work(studio, item))
 
 
 async def _watched(
@@ -378,16 +378,11 @@ def _error(future: Future[Any], language: str) -> Exception | None:
 
 def _paid(parts: list[Money], lang: str | None) -> str:
     """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
-    from ..nemo_client import say, together
+    from ..nemo_client import Tally, say
 
-    money = together(parts)
-    before = [each.before for each in parts if each.before is not None]
-    left = [each.after for each in parts if each.after is not None]
-    spent = "?" if money.spent is None else f"{money.spent:g}"
-    if money.certainty == "at most" and money.spent is not None and before and left:
-        spent = f"≤ {min(money.spent, max(before) - min(left)):g}"
-    told = "progress.free" if money.sure == 0 else "progress.spent-left" if left else "progress.spent"
-    return say(told, lang, credits=spent, left=f"{min(left):g}" if left else "?")
+    tally = Tally(parts)
+    told = "progress.free" if tally.free else "progress.spent" if tally.left is None else "progress.spent-left"
+    return say(told, lang, credits=tally.shown, left="?" if tally.left is None else f"{tally.left:g}")
 
 
 def show(text: str) -> None:

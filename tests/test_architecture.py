@@ -32,17 +32,17 @@ _words
 _errors
 _config _proxies _handles _phrases _steps _owners _patience _postgres _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database _tunnels
-_money _envelope _accounts _flights _turn _queries _network
+_money _envelope _accounts _flights _turn _queries _network _lanes
 _trials
 _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
-_tags _sound _kept
-_desk
+_tags _sound _kept _items _batch_files _batch_page
+_manifest _errands _desk
 _settling
 _messages _renders _sessions
-_edits _views
+_edits _views _batch
 _studio
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}

@@ -23,9 +23,9 @@ CHINESE = _words.table("zh")
 # Names that are the same in every language: ours, those of formats and protocols, and what people type or look up.
 SAME = """
 NemoVideo ComfyUI MP Hz JSON HTTP Host Content Type application profiles json TLS DNS SOCKS HEIC MB NaN ID Ctrl C y N x
-HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE HOST PORT socks XX
+HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE HOST PORT socks XX
 NEMO_TOKEN NEMO_HOME NEMO_CLIENT_ID NEMO_API_URL NEMO_ALLOWED_DIRS
-http https client_id when_changed pip install nemo video format output session image yes
+http https client_id when_changed pip install nemo video format output session image yes CSV UTF
 """
 NAMES = set(SAME.split())
 CALLERS = ("call", "stream", "_model", "_wrong")

@@ -1,0 +1,189 @@
+"""One item of a batch, from plain data to a plain result line: `carry_out` is what any scheduler may call.
+
+Whatever runs it, in whichever process: the journal sees to it that a repeated call finds what an earlier one made, so
+that nothing is paid twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from ._config import Profile, redact
+from ._errors import NemoError, ResultUnknown
+from ._items import BatchItem, item_of
+from ._landing import Destination
+from ._lanes import Lane
+from ._media import Media, from_file, from_url
+from ._money import FREE, Money
+from ._progress import Caller, Progress
+from ._results import Output, Video, Wish
+from ._steps import step_key, upload_key
+from ._words import language, what_and_hint
+
+logger = logging.getLogger("nemo_client")
+
+ItemState = Literal["done", "failed", "unknown", "stopped"]
+"""How a line says that an item ended.
+
+`unknown`: its message is out, and no result was seen yet. `stopped`: for a reason that is not the item's own (limits,
+credits, sign-in, the disk). The next run takes up both by itself.
+"""
+_PAID_STAGES: Final = frozenset({"generate", "settle", "render", "download", "check", "done"})
+
+
+class Animator(Protocol):
+    """What an item needs of a Studio."""
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def lane(self) -> Lane: ...
+
+    async def animate(
+        self,
+        media: Sequence[Media],
+        wish: Wish,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        language: str = "auto",
+        caller: Caller | None = None,
+    ) -> Video: ...
+
+
+async def carry_out(
+    studio: Animator, data: BatchItem | Mapping[str, Any], folder: Path, *, caller: Caller | None = None
+) -> dict[str, Any]:
+    """Carry out one item, given as plain data (`BatchItem.to_json`), and give its result line, plain data as well.
+
+    The video goes into `folder`. An item that fails is a line, too; only an item that is none raises `InputError`.
+    """
+    errand = Errand(item_of(data), folder, caller or Caller())
+    try:
+        line, _ = await studio.lane.carry_out(lambda: errand.run(studio))
+    except NemoError as error:
+        line = errand.failed(error, state_of(error))
+    return line
+
+
+def state_of(error: NemoError) -> ItemState:
+    """How an item that ended with `error` stands."""
+    return "unknown" if isinstance(error, ResultUnknown) and error.id != "result-lost" else "failed"
+
+
+class Errand:
+    """An item under way: what it reached, and the line that it ends with."""
+
+    def __init__(
+        self,
+        item: BatchItem,
+        folder: Path,
+        caller: Caller,
+        *,
+        readers: asyncio.Semaphore | None = None,
+        firsts: MutableMapping[str, str] | None = None,
+    ) -> None:
+        """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key.
+
+        `tries` counts how often it was begun; `paid` says that one of them paid before it failed, so that the next
+        one finds the work in the journal.
+        """
+        self.item = item
+        self.folder = folder
+        self.tries = 0
+        self.key = ""
+        self.profile = item.profile
+        self.paid_stage = False
+        self.paid = False
+        self._readers = readers or asyncio.Semaphore()
+        self._firsts = firsts if firsts is not None else {}
+        self._began = time.monotonic()
+        self._progress = caller.on_progress
+        self.caller = replace(caller, on_progress=self._take)
+
+    def _take(self, progress: Progress) -> None:
+        self.paid_stage = self.paid_stage or progress.stage in _PAID_STAGES
+        self._progress(progress)
+
+    async def run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        self._began = time.monotonic()
+        self.tries += 1
+        self.profile = studio.profile.name
+        try:
+            return await self._run(studio)
+        except NemoError as error:
+            self.paid = self.paid or error.charged == "yes"
+            raise
+        except Exception as error:
+            logger.exception("unexpected %s", type(error).__name__)
+            kind, reason = type(error).__name__, redact(str(error))[:300] or "?"
+            raise NemoError("unexpected", charged="maybe", kind=kind, reason=reason) from error
+
+    async def _run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+        item = self.item
+        request = await asyncio.to_thread(lambda: item.request)
+        async with self._readers:
+            media = [await asyncio.to_thread(_medium, each) for each in item.image]
+        first = self._first(studio, media)
+        output = item.export
+        video = await studio.animate(
+            media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
+        )
+        money = FREE if first or (video.reused and not self.paid) else video.money
+        line = self._line(
+            "done", request=request, video=_inside(video.path, self.folder), size=video.size, sha256=video.sha256,
+            credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
+            duplicate_of=first or None,
+        )  # fmt: skip
+        return line, money
+
+    def _first(self, studio: Animator, media: Sequence[Media]) -> str:
+        """The name of the item that asked for the very same before; empty where this one is the first."""
+        profile, wish = studio.profile.id, self.item.wish
+        uploaded = upload_key(profile, "", [each.fingerprint for each in media], self.item.language)
+        self.key = step_key(profile, uploaded, "generate", wish.inputs)
+        first = self._firsts.setdefault(self.key, self.item.name)
+        return "" if first == self.item.name else first
+
+    def failed(self, error: NemoError, state: ItemState) -> dict[str, Any]:
+        """The line of an item that ended with an error."""
+        lang = language(error.lang)
+        what, hint = what_and_hint(error.id, lang, **error.facts)
+        first = self._firsts.get(self.key)
+        charged = "yes" if self.paid else error.charged
+        return self._line(
+            state, request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
+            charged=charged, credits=0.0 if charged == "no" else None,
+            duplicate_of=first if first != self.item.name else None,
+        )  # fmt: skip
+
+    def _line(self, state: ItemState, **facts: Any) -> dict[str, Any]:
+        """A result line: every key is always there."""
+        item = self.item
+        empty: dict[str, Any] = {
+            "item": item.name, "state": state, "video": None, "seconds": round(time.monotonic() - self._began, 2),
+            "credits": None, "charged": "no", "error": None, "what_to_do": None, "error_id": None,
+            "duplicate_of": None, "reused": False, "profile": self.profile, "image": list(item.image),
+            "prompt": item.prompt, "size": None, "sha256": None, "key": self.key, "request": "",
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        return {**empty, **facts}
+
+
+def _medium(text: str) -> Media:
+    return from_url(text) if "://" in text else from_file(Path(text).expanduser())
+
+
+def _inside(path: Path, folder: Path) -> str:
+    """A path as the folder's own lines name it: from the folder, with slashes."""
+    return Path(os.path.relpath(path, folder.absolute())).as_posix()

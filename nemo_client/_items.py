@@ -1,0 +1,180 @@
+"""The items of a batch: what one video is asked for, as plain data, and the names of their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from ._choices import FORMATS, LANGUAGES
+from ._errors import InputError
+from ._landing import Destination
+from ._media import from_url, look_at
+from ._results import Output, Wish, one_of
+
+DEFAULT_STEM: Final = "video"
+_DEVICE: Final = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)  # no files on Windows
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_ODD: Final = re.compile(r"[\\/:\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One video of a batch: its pictures (files or http(s) addresses) and what shall come of them.
+
+    `output` is the name of its file in the batch's folder, with or without its format's suffix; where nobody gives one
+    it is named after its first picture. `profile` is empty for the batch's own. `line` says where a manifest has it.
+    Raises `InputError` for what can be seen to be wrong without looking at files.
+    """
+
+    image: tuple[str, ...]
+    prompt: str
+    duration: float = 0
+    ratio: str = "auto"
+    seed: int = 0
+    output: str = ""
+    profile: str = ""
+    format: str = "mp4"
+    quality: str = "high"
+    resolution: str = "auto"
+    language: str = "auto"
+    line: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        given = (self.image,) if isinstance(self.image, (str, os.PathLike)) else self.image
+        object.__setattr__(self, "image", tuple(os.fspath(each) for each in given))
+        if not self.image:
+            raise InputError("batch-no-image")
+        _ = self.wish, self.export
+        one_of("language", self.language, LANGUAGES)
+        if not 0 <= self.seed < 2**31:
+            raise InputError("value", name="seed", value=self.seed, expected=f"0 to {2**31 - 1}")
+        if self.output:
+            _check_name(self.output)
+
+    @property
+    def wish(self) -> Wish:
+        """What the generation is asked for."""
+        seconds = int(self.duration) if self.duration == self.duration // 1 else self.duration
+        return Wish(self.prompt, self.ratio, seconds, self.seed)
+
+    @property
+    def export(self) -> Output:
+        """How the video is exported; a suffix of `output` decides."""
+        suffix = PurePosixPath(self.output).suffix.lower().lstrip(".")
+        return Output(suffix if suffix in FORMATS else self.format, self.quality, self.resolution)
+
+    @property
+    def name(self) -> str:
+        """What the item is called in results: its file's name without the suffix."""
+        path = PurePosixPath(self.output or _ODD.sub("_", stem_of(self.image)))
+        return str(path.with_suffix("") if path.suffix.lower().lstrip(".") in FORMATS else path)
+
+    def destination(self, folder: Path) -> Destination:
+        """Where its video goes."""
+        path = folder.absolute() / self.name
+        return Destination(path.parent, path.name, numbering="on collision")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {**asdict(self), "image": list(self.image)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BatchItem:
+        """The item that `to_json` wrote, or that a manifest's line means; an `InputError` for an unknown name."""
+        known = {each.name for each in fields(cls)}
+        for name in data:
+            if name not in known:
+                raise InputError("value", name="item", value=name, expected=", ".join(sorted(known - {"line"})))
+        given = data.get("image", ())
+        image = (given,) if isinstance(given, (str, os.PathLike)) else tuple(given)
+        return cls(**{**data, "image": image, "prompt": data.get("prompt", "")})
+
+    @property
+    def request(self) -> str:
+        """A hash of what is asked for and of how its files look from outside: another one means to look again."""
+        seen: list[object] = [{**self.to_json(), "line": 0, "output": self.name}]
+        for each in self.image:
+            if "://" not in each:
+                try:
+                    info = os.stat(os.path.expanduser(each))
+                    seen.append([info.st_size, info.st_mtime_ns])
+                except (OSError, ValueError):
+                    seen.append(None)
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]
+
+    def check_files(self) -> None:
+        """Raise what can be seen to be wrong with its pictures without decoding them. Blocks."""
+        for each in self.image:
+            if "://" in each:
+                from_url(each)
+            else:
+                look_at(Path(each).expanduser())
+
+
+def stem_of(images: Sequence[str]) -> str:
+    """What a video is called where nobody said so: like its first picture."""
+    if not images:
+        return DEFAULT_STEM
+    if "://" not in images[0]:
+        return Path(images[0]).stem or DEFAULT_STEM
+    name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
+    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
+    return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
+
+
+def named(items: Iterable[BatchItem]) -> list[BatchItem]:
+    """The items, each with a name of its own: of two with one name the second gets `_2`.
+
+    An `InputError` where two were given the same one.
+    """
+    items = list(items)
+    given: dict[str, BatchItem] = {}
+    for item in items:
+        if item.output and (other := given.setdefault(_folded(item.name), item)) is not item:
+            raise InputError("batch-same-name", name=item.name, first=other.line or "?", line=item.line or "?")
+    taken = set(given)
+    return [item if item.output else replace(item, output=_free_name(item.name, taken)) for item in items]
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    number, name = 1, stem
+    while _folded(name) in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(_folded(name))
+    return name
+
+
+def _folded(name: str) -> str:
+    """As file systems that ignore case compare names."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _check_name(name: str) -> None:
+    """`InputError` for a name that leads out of the batch's folder, or is none."""
+    path = PurePosixPath(name)
+    odd = any(unicodedata.category(char) == "Cc" for char in name) or "\\" in name or _DRIVE.match(name)
+    if odd or path.is_absolute() or ".." in path.parts or not path.name or name.endswith("/"):
+        expected = "a file name inside the batch's folder"
+        raise InputError("value", name="output", value=name[:120], expected=expected)
+
+
+def item_of(data: BatchItem | Mapping[str, Any]) -> BatchItem:
+    """An item given as such, or as plain data."""
+    return data if isinstance(data, BatchItem) else BatchItem.from_json(data)
+
+
+PICTURES: Final = ("jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "bmp", "tif", "tiff")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is called like a picture."""
+    return path.suffix.lower().lstrip(".") in PICTURES and not path.name.startswith(".")

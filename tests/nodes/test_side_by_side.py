@@ -1,0 +1,69 @@
+"""Lists go through their profile's lane, as the items of a batch do: bounded, and slower where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nemo_client import home, local
+from nemo_client._lanes import Lane
+
+from ._arrays import picture
+from ._host import Host
+from .test_items import ANIMATE, Nodes
+
+STREAMS = 2
+COUNT = 5
+
+
+@pytest.fixture
+def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
+    """A backend that charges, as a profile that takes two messages at once."""
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    home().mkdir(parents=True, exist_ok=True)
+    (home() / "profiles.json").write_text(json.dumps({"profiles": {"nemo": {"streams": STREAMS}}}))
+    with local.open(tmp_path / "backend", credits=1000, pace=0) as opened:
+        monkeypatch.setenv("NEMO_API_URL", opened.url)
+        monkeypatch.setenv("NEMO_TOKEN", opened.token)
+        yield opened
+
+
+@pytest.fixture
+def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pieces of work were under way each time that one began."""
+    seen: list[int] = []
+    real = Lane.turn
+
+    def turn(lane: Lane) -> Any:
+        seen.append(lane.running)
+        return real(lane)
+
+    monkeypatch.setattr(Lane, "turn", turn)
+    return seen
+
+
+def test_a_list_is_as_wide_as_its_profile(
+    nodes: Nodes, host: Host, backend: local.LocalBackend, widths: list[int]
+) -> None:
+    """No more items than the profile allows are under way; all of them are made, each paid for once."""
+    images = picture(48, 32, batch=COUNT)
+    answer = host.run(nodes["NemoImageToVideo"], image=images, **{**ANIMATE, "profile": "nemo"})
+
+    assert all(Path(path).is_file() for path in answer["result"][1])
+    assert len(widths) == COUNT
+    assert max(widths) <= STREAMS
+    assert len(local.read_ledger(backend.directory).charges) == COUNT
+
+
+def test_an_item_that_met_a_rate_limit_is_begun_again(nodes: Nodes, host: Host, backend: local.LocalBackend) -> None:
+    """The refusal proves that nothing was worked on: the list loses no item, and none is paid twice."""
+    backend.faults.add(local.Fault("http_429", "message", nth=2, retry_after=1))
+    images = picture(48, 32, batch=3)
+    answer = host.run(nodes["NemoImageToVideo"], image=images, **{**ANIMATE, "profile": "nemo"})
+
+    assert all(Path(path).is_file() for path in answer["result"][1])
+    assert len(local.read_ledger(backend.directory).charges) == 3
