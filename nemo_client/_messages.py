@@ -52,7 +52,6 @@ RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
-
 Place = Callable[[Message], Awaitable[SessionHandle]]
 
 
