@@ -19,7 +19,7 @@ OPTIONAL = TABLE["optional-dependencies"]
 OWN = {"nemo_client", "nodes", "tools", "benchmarks", "tests"}
 HOST = {"torch", "comfy", "comfy_api", "comfy_execution", "folder_paths", "server"}  # whatever ComfyUI brings
 RENAMED = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy", "pillow-heif": "pillow_heif", "httpx-sse": "httpx_sse"}
-FOUNDATIONS = {"aiohttp": {"yarl"}, "typer": {"click"}}  # what these are made of, and hand out themselves
+FOUNDATIONS = {"aiohttp": {"yarl"}, "httpx": {"httpcore"}, "typer": {"click"}}  # what these are made of, and hand out themselves
 SHELL = re.compile(r"_cli(_\w+)?\.py")
 
 

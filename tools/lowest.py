@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cli", "heic", "socks")
+EXTRAS = ("cli", "fleet", "heic", "socks")
 TESTING = ("hypothesis", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist")
 _BOUND = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[\w,-]+\])?>=(?P<version>[\w.]+)")
 
