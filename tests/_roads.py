@@ -52,6 +52,15 @@ class Names:
         ]
 
 
+def has_ipv6() -> bool:
+    """Whether this machine can listen on ::1; containers often cannot."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def served(certificate: trustme.LeafCert) -> ssl.SSLContext:
     """What a server shows with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

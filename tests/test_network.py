@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from nemo_client import ConnectError, NemoClient, NemoError, RenderFailed
 from nemo_client._network import Road
 from nemo_client._transfers import Download
 from tests._backend import TOKEN, Asked, Clock, RawServer, always, answer, bytes_of, client_of, serving
-from tests._roads import Names, ProxyServer, http_proxy, listening, served, socks_proxy, trusted
+from tests._roads import Names, ProxyServer, has_ipv6, http_proxy, listening, served, socks_proxy, trusted
 
 GOOD = answer({"code": 0, "data": {"available": 7}})
 FILM = answer(b"film")
@@ -101,6 +102,7 @@ async def move(_: Asked, writer: asyncio.StreamWriter, location: str) -> None:
     writer.write(answer(b"", 302, location=location))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 async def test_the_address_that_was_judged_is_the_one_connected_to(names: Names, tls: Any, tmp_path: Path) -> None:
     """A name that is answered differently the second time (DNS rebinding) is asked for once only."""
     names.set("api.test", ["127.0.0.1"])
@@ -579,6 +581,8 @@ async def test_a_profile_on_this_machine_never_uses_a_proxy(
     host: str, no_proxy: str, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be given the token. Whatever the environment says, broken or not, and however the machine is named."""
+    if "::" in host and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
     async with http_proxy() as proxy:
         for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(variable, proxy.url)

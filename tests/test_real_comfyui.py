@@ -77,6 +77,17 @@ def test_the_workflow_makes_a_playable_file(comfyui: ComfyUI) -> None:
     assert comfyui.get(f"/view?filename={name}&subfolder=video&type=output") == path.read_bytes()
 
 
+def test_a_forged_handle_is_one_clear_error(comfyui: ComfyUI) -> None:
+    """ComfyUI hands on whatever stands in the place of a link; the node says what is wrong with it."""
+    forged = {"profile": "nemo", "language": "en", "api_url": "https://evil.test"}
+    for value in (forged, "nemo", {"__value__": forged}):
+        run = comfyui.run({"1": {"class_type": "NemoCredits", "inputs": {"auth": value}}})
+
+        (error,) = run.of_type("execution_error")
+        assert error["exception_type"] == "nemo_client.InputError"
+        assert error["exception_message"].startswith("auth holds something that no NemoVideo node made.")
+
+
 def test_the_second_run_is_the_cache_s_or_the_journal_s(comfyui: ComfyUI) -> None:
     """Queued again nothing runs; from another workflow in between, the same file is found again."""
     first = comfyui.run(short(n4={"prompt": "pan left"}))
