@@ -135,7 +135,7 @@ class ComfyUI:
 
     def post(self, path: str, data: dict[str, Any]) -> Any:
         """POST JSON."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "X-NemoVideo": "1"}
         body = json.dumps(data).encode()
         return self._ask(urllib.request.Request(self.url + path, body, headers))  # noqa: S310 - our own server
 
