@@ -49,10 +49,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subproc
 
 
 @LINUX
+@pytest.mark.timeout(300)  # twenty seconds where nothing else runs
 @pytest.mark.parametrize("name", RUNS)
 def test_each_job_is_paid_once_and_nothing_is_left(runs: dict[str, subprocess.Popen[str]], name: str) -> None:
     """A video or an error of ours, one charge at the most, the ledger's; no file, thread, task or memory stays."""
-    out, errors = runs[name].communicate(timeout=100)
+    out, errors = runs[name].communicate(timeout=280)
     report: dict[str, Any] = json.loads(out or "{}")
 
     assert report.get("broken") == [], errors
