@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -56,7 +55,9 @@ def _as_nobody() -> tuple[list[str], int, int]:
     return ["setpriv", *ids], user.pw_uid, user.pw_gid
 
 
-def _user(name: str) -> pwd.struct_passwd | None:
+def _user(name: str) -> Any:
+    import pwd  # not on Windows
+
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(name)
     return None

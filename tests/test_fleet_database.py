@@ -210,6 +210,8 @@ def test_twenty_processes_may_open_a_journal_at_once(tmp_path: Path, postgres: S
     assert [each.communicate(timeout=60)[0].strip() for each in others] == ["good"] * 4
     applied = postgres.say("SELECT number FROM migrations ORDER BY number", name)
     assert applied == [(number,) for number in range(1, len(schema.MIGRATIONS) + 1)]
+    deadlocks = postgres.say(f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{name}'")  # noqa: S608
+    assert deadlocks == [(0,)]  # they wait for each other in one place
     database.close()
 
 
