@@ -62,7 +62,8 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
     """Carry out all that is not done yet."""
     if wanted.retry not in ("", "failed"):
         raise InputError("value", name="--retry", value=wanted.retry, expected="failed")
-    items = named(await asyncio.to_thread(items_of, wanted.sources, wanted.defaults))
+    defaults = {**wanted.defaults, "profile": run.profile}
+    items = named(await asyncio.to_thread(items_of, wanted.sources, defaults))
     folder = BatchFolder(wanted.folder)
     if wanted.dry_run:
         return await planned(run, Plan(items, *_split(folder, items, wanted.retry)), wanted.max_credits)
@@ -98,7 +99,6 @@ class Work:
         self._thumbnails: set[asyncio.Task[None]] = set()
         self._drawing = asyncio.Semaphore(_THUMBNAILS_AT_ONCE)
         self._error: NemoError | None = None
-        self._first_failure: BatchResult | None = None
         self._codes: set[int] = set()
         self._money = Money()
 
@@ -107,9 +107,11 @@ class Work:
         run = self._run
         due, self._latest = await asyncio.to_thread(_split, self._folder, self._items, self._wanted.retry)
         self._tell_kept(due)
+        self._forget_outdated(due)
         due = await self._sound(due)
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
         work = Batch(due, self._studio_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
+        work.firsts.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
         run.again, run.on_stop = run.screen.command, work.stop
         board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
         try:
@@ -132,6 +134,13 @@ class Work:
         for state, text_id in (("done", "batch.found"), ("failed", "batch.kept-failed")):
             if count := kept.count(state):
                 self._run.screen.remark(say(text_id, self._run.screen.lang, count=count))
+
+    def _forget_outdated(self, due: Sequence[BatchItem]) -> None:
+        """A line of another request, or of a video that is gone, says nothing of the item any more."""
+        for item in due:
+            line = self._latest.get(item.name)
+            if line is not None and (line["state"] == "done" or line.get("request") != item.request):
+                del self._latest[item.name]
 
     def _count_kept(self, due: Sequence[BatchItem]) -> int:
         names = {item.name for item in due}
@@ -166,7 +175,6 @@ class Work:
         await asyncio.to_thread(self._folder.results.append, line)
         self._latest[result.item.name] = line
         if result.state != "done":
-            self._first_failure = self._first_failure or result
             if result.error is not None:
                 self._codes.add(result.error.exit_code)
         elif result.video is not None:
@@ -264,6 +272,11 @@ class Work:
         name = str(line["item"])
         if self._folder.is_there(line) and not thumbnail_path(self._folder.path, name).exists():
             await self._thumbnail(name, self._folder.path / str(line["video"]))
+
+
+def _is_first(line: Mapping[str, Any]) -> bool:
+    """Whether others that ask for the same are its duplicates."""
+    return line.get("state") == "done" and bool(line.get("key")) and not line.get("duplicate_of")
 
 
 def _open_line(item: BatchItem) -> dict[str, Any]:

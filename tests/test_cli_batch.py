@@ -136,6 +136,40 @@ def test_a_changed_request_is_made_anew_beside_the_old_video(shell: Shell, photo
     assert Path("photos-videos/shot0.mp4").is_file()
 
 
+def test_what_was_previewed_is_made_for_real_in_the_same_folder(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """Another profile is another request: planning for free first must not look like being done."""
+    backend = cloud()
+    fill(photos, 1)
+    shell("batch", photos, "--duration", 1, "--local")
+    ran = shell("batch", photos, "--duration", 1)
+
+    assert ran.code == 0
+    assert (lines()["shot0"]["profile"], lines()["shot0"]["video"]) == ("nemo", "shot0-2.mp4")
+    assert len(local.read_ledger(backend.directory).charges) == 1
+
+
+def test_a_line_of_another_request_is_not_called_done(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """Where the run ends before its item was begun, the item is left, not done."""
+    cloud()
+    fill(photos, 3)
+    shell("batch", photos, "--duration", 1)
+    ran = shell("batch", photos, "--duration", 1, "--prompt", "rain", "--max-credits", 150, "--json")
+
+    assert (ran.code, ran.data["done"], ran.data["left"]) == (4, 1, 2)
+
+
+def test_a_duplicate_is_told_in_a_later_run_too(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """A copy of a picture whose video is there: its own file, no charge, and whose it is."""
+    backend = cloud()
+    fill(photos, 1)
+    shell("batch", photos, "--duration", 1)
+    (photos / "twin.png").write_bytes((photos / "shot0.png").read_bytes())
+    shell("batch", photos, "--duration", 1)
+
+    assert (lines()["twin"]["duplicate_of"], lines()["twin"]["video"]) == ("shot0", "twin.mp4")
+    assert len(local.read_ledger(backend.directory).charges) == 1
+
+
 def test_a_manifest_says_each_item_s_own(shell: Shell, photos: Path, cloud: Opened) -> None:
     """Prompt, output name with a folder and a format, and profile; options fill what it leaves open."""
     cloud()
