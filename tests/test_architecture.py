@@ -136,7 +136,7 @@ def _declared() -> set[str]:
     renamed = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy", "pillow-heif": "pillow_heif"}
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     names = re.findall(r'"([A-Za-z][\w-]*)(?:\[\w+\])?[>=]', text)
-    foundations = {"click", "httpcore", "yarl"}  # of typer, httpx and aiohttp
+    foundations = {"click", "yarl"}  # of typer and aiohttp
     return {renamed.get(name, name) for name in names} | foundations
 
 

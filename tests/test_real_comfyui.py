@@ -85,7 +85,7 @@ def test_a_forged_handle_is_one_clear_error(comfyui: ComfyUI) -> None:
 
         (error,) = run.of_type("execution_error")
         assert error["exception_type"] == "nemo_client.InputError"
-        assert error["exception_message"].startswith("auth holds something that no NemoVideo node made.")
+        assert error["exception_message"].startswith("The input auth is a ")
 
 
 def test_the_second_run_is_the_cache_s_or_the_journal_s(comfyui: ComfyUI) -> None:

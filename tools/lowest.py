@@ -3,7 +3,7 @@
     python tools/lowest.py                       print them, one `name==version` a line
     python tools/lowest.py FOLDER [--python P]   make FOLDER an environment of the interpreter P with them
 
-The environment has the extras of its users (cli, heic, socks), the package itself, editable, and pytest with what our
+The environment has the extras of its users (cli, fleet, heic), the package itself, editable, and pytest with what our
 tests need of its plugins, in any version. A bound that cannot be installed ends this with pip's own words.
 """
 
@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cli", "fleet", "heic", "socks")
+EXTRAS = ("cli", "fleet", "heic")
 TESTING = ("hypothesis", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist")
 _BOUND = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[\w,-]+\])?>=(?P<version>[\w.]+)")
 
