@@ -18,6 +18,7 @@ FINAL: Final = frozenset({"connect-tls", "connect-proxy", "proxy-setting", "cert
 
 _FIRST_PAUSE: Final = 0.5
 _SERVER_TROUBLE: Final = frozenset({408, 500, 502, 503, 504})
+_CUT: Final = "answer-not-json"  # something on the way ended it early, most often
 
 
 def retry_pause(
@@ -38,7 +39,7 @@ def retry_pause(
     if not repeatable:
         return None
     if isinstance(error, BadAnswer):
-        if error.status not in _SERVER_TROUBLE:
+        if error.status not in _SERVER_TROUBLE and error.id != _CUT:
             return None
         return min(error.retry_after, LONGEST_PAUSE) if error.retry_after is not None else _backoff(tries)
     return _backoff(tries) if isinstance(error, ConnectionBroken) else None

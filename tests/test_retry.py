@@ -61,6 +61,14 @@ def test_a_server_in_trouble_is_asked_again(status: int, pause: float | None) ->
     assert retry_pause(BadAnswer("answer-html", status=status), 1, 0, repeatable=False) is None
 
 
+def test_an_answer_that_was_cut_is_asked_for_again() -> None:
+    """HTTP 200 with half of its JSON comes from something on the way that ended it early."""
+    cut = BadAnswer("answer-not-json", status=200)
+
+    assert retry_pause(cut, 1, 0, repeatable=True) == 0.5
+    assert retry_pause(cut, 1, 0, repeatable=False) is None
+
+
 def test_a_servers_own_pause_counts() -> None:
     """`Retry-After` is honoured, with a cap."""
     assert retry_pause(BadAnswer("api-server", status=503, retry_after=4.0), 1, 0, repeatable=True) == 4.0
