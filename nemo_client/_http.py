@@ -181,7 +181,7 @@ class Http:
             try:
                 request = self._request(method, path, token, json, body, headers)
                 line = self._uploads if body else self._calls
-                return open_envelope(await self._exchange(name, request, line), whole=whole)
+                return open_envelope(await self._in_turn(line, name, request), whole=whole)
             except SignInError as error:
                 error.facts["profile"] = self.profile.name
                 if token is None or renewed or await self.tokens.renew(token) is None:
@@ -218,12 +218,12 @@ class Http:
             self._pooled = new_client(self.profile.api_url)
         return self._pooled
 
-    async def _exchange(self, name: str, request: httpx.Request, line: asyncio.Semaphore) -> Answer:
-        """Send when it is this one's turn, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
+    async def _in_turn(self, line: asyncio.Semaphore, name: str, request: httpx.Request) -> Answer:
         async with line:
-            return await self._answered(name, request)
+            return await self._exchange(name, request)
 
-    async def _answered(self, name: str, request: httpx.Request) -> Answer:
+    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
+        """Send, and read the whole answer, no more than MAX_ANSWER_BYTES of it."""
         with quietly():
             try:
                 response = await sent(self._client(), request)
