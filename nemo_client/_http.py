@@ -182,7 +182,7 @@ class Http:
             try:
                 request = self._request(method, path, token, json, body, headers)
                 line = self._uploads if body else self._calls
-                return open_envelope(await self._exchange(name, request, line), whole=whole)
+                return open_envelope(await self._in_turn(line, name, request), whole=whole)
             except SignInError as error:
                 error.facts["profile"] = self.profile.name
                 if token is None or renewed or await self.tokens.renew(token) is None:
@@ -221,17 +221,20 @@ class Http:
             self._pooled = new_client(self.profile.api_url)
         return self._pooled
 
-    async def _exchange(self, name: str, request: httpx.Request, line: asyncio.Semaphore) -> Answer:
-        """Send when it is this one's turn, and read the whole answer: MAX_ANSWER_BYTES at the most, in bounded time."""
-        seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
+    async def _in_turn(self, line: asyncio.Semaphore, name: str, request: httpx.Request) -> Answer:
         async with line:
-            with quietly():
-                try:
-                    return await within(seconds, self._answered(name, request))
-                except asyncio.TimeoutError as error:
-                    raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
-                except httpx.HTTPError as error:
-                    raise transport_error(error, name, self.host, body_started=True) from error
+            return await self._exchange(name, request)
+
+    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
+        """Send, and read the whole answer: MAX_ANSWER_BYTES of it at the most, and for a bounded time."""
+        seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
+        with quietly():
+            try:
+                return await within(seconds, self._answered(name, request))
+            except asyncio.TimeoutError as error:
+                raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
+            except httpx.HTTPError as error:
+                raise transport_error(error, name, self.host, body_started=True) from error
 
     async def _answered(self, name: str, request: httpx.Request) -> Answer:
         response = await sent(self._client(), request)

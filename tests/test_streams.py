@@ -135,18 +135,18 @@ async def test_many_requests_wait_their_turn_before_the_pool(cloud: Clouds) -> N
     backend = cloud()
     async with backend.studio() as studio:
         http, most, out = studio._desk.client.http, 0, 0
-        answered = http._answered
+        exchange = http._exchange
 
         async def watched(*args: Any) -> Any:
             nonlocal most, out
             out += 1
             most = max(most, out)
             try:
-                return await answered(*args)
+                return await exchange(*args)
             finally:
                 out -= 1
 
-        http._answered = watched  # type: ignore[method-assign]
+        http._exchange = watched  # type: ignore[method-assign]
         await asyncio.gather(*(studio.credits() for _ in range(5 * CALLS_AT_ONCE)))
 
     assert most == CALLS_AT_ONCE

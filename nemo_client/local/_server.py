@@ -120,6 +120,7 @@ class LocalBackend:
     """A running backend: `url`, `token`, `close()`; also a context manager."""
 
     def __init__(self, settings: Settings, port: int) -> None:
+        self.url = ""
         listener = _listen(settings.host, port)
         self.url = _url(settings.host, listener)
         self.token = settings.token
