@@ -27,7 +27,8 @@ MAX_URL = 4096
 # Some networks answer every name with an address of this range and route it themselves.
 _FAKE_IP = ipaddress.ip_network("198.18.0.0/15")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_IPV4_COMPATIBLE = ipaddress.ip_network("::/96")  # long given up, and ::127.0.0.1 counts as global
+# What the standard library, or an older one, counts as global: long given up, and a network's own translation.
+_NOT_GLOBAL = tuple(ipaddress.ip_network(each) for each in ("::/96", "64:ff9b:1::/48"))
 
 
 def is_public(address: str) -> bool:
@@ -42,7 +43,7 @@ def is_public(address: str) -> bool:
         embedded = ip.ipv4_mapped or ip.sixtofour
         if embedded is not None:
             return is_public(str(embedded))
-        if ip.is_site_local or ip in _IPV4_COMPATIBLE:
+        if ip.is_site_local or any(ip in network for network in _NOT_GLOBAL):
             return False
     elif ip in _FAKE_IP:
         return True
