@@ -148,7 +148,7 @@ def stem_of(images: Sequence[str]) -> str:
         return DEFAULT_STEM
     if "://" not in images[0]:
         return Path(images[0]).stem or DEFAULT_STEM
-    name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
+    name = unquote(urlsplit(images[0]).path).rsplit("/", 1)[-1].rsplit(".", 1)[0]
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
     return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
 
