@@ -281,6 +281,12 @@ def test_an_address_of_any_other_kind_is_not_fetched(api, url):
     assert list((api.backend.directory / "incoming").iterdir()) == []
 
 
+@pytest.mark.parametrize("address", ["::127.0.0.1", "::10.0.0.1", "fec0::1", "64:ff9b:1::1", "2001:db8::1", "fc00::1"])
+def test_an_address_of_no_public_range_is_private(address):
+    """Those that the standard library counts as global, too."""
+    assert not _fetch.is_public(address)
+
+
 @pytest.fixture
 def listener():
     """A web server that gives a picture; the headers it was asked with."""

@@ -169,6 +169,22 @@ def test_names_that_windows_takes_for_something_else(spelling: str, odd: bool, p
     assert importlib.import_module(".nodes._paths", pack.__name__).means_no_file(spelling) is odd
 
 
+def test_a_file_address_of_another_machine_is_no_path_here(footage: Path, nodes: Nodes, host: Host) -> None:
+    """Its path may be that of a file of ours all the same."""
+    with pytest.raises(InputError):
+        upload(nodes, host, footage.resolve().as_uri().replace("file://", "file://evil.test"))
+
+
+def test_a_name_is_shown_in_one_line_as_its_letters_stand(pack: Any) -> None:
+    """Whatever is in it, and no folder's name."""
+    shown = importlib.import_module(".nodes._paths", pack.__name__).shown
+
+    assert shown("/home/me/a\nb\u202e4pm.exe") == "a?b?4pm.exe"
+    assert shown("..\\secret\\x\x00\ud800") == "x??"
+    assert shown("") == "?"
+    assert len(shown("x" * 5000)) == 120
+
+
 def test_on_windows_such_names_are_not_looked_at(
     footage: Path, nodes: Nodes, host: Host, pack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
