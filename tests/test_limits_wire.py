@@ -132,7 +132,7 @@ def test_a_turn_keeps_a_bounded_part_of_an_endless_answer() -> None:
     turn = Turn()
     with at_most(40):
         for number in range(MAX_CALLS + 100):
-            turn.add(Text("x" * 10_000, partial=number % 2 == 0))
+            turn.add(Text("x" * 100_000 + str(number), partial=number % 2 == 0))
             turn.add(Text("", partial=True))
             turn.add(ToolCall(str(number), "n" * 5000, {"prompt": "y" * 50_000 + str(number)}))
         reply = turn.reply
