@@ -339,7 +339,7 @@ async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds
     leave no line and no charge, whether they wait or are on their way."""
     backend, items = cloud(pace=1, generation_seconds=0.6), photos(6)
     backend.fault("stall", "message", count=None, seconds=0.8, at="headers")
-    backend.fault("stall", "upload", nth=3, seconds=3.0, at="request")
+    backend.fault("stall", "upload", nth=3, seconds=1.5, at="request")
     found: list[BatchResult] = []
     async with backend.studio() as studio:
 
