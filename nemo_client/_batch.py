@@ -16,26 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ._errands import Animator, Errand, state_of
+from ._errands import Animator, Errand, ends_all
 from ._errors import (
     ApiError,
     Cancelled,
-    ClientIdRefused,
     DiskError,
     InputError,
     LimitError,
     NemoError,
     NoCredits,
-    PlanError,
     RateLimited,
     RenderFailed,
     ResultUnknown,
     SessionBusy,
-    SignInError,
     TransportError,
 )
 from ._items import BatchItem, item_of, named
-from ._lanes import asks_for_pause
 from ._money import Money, Tally
 from ._progress import Budget, Caller
 
@@ -205,14 +201,14 @@ class _Group:
         self._streak = self._streak + 1 if isinstance(error, TransportError) else 0
         over = self._batch.stopping or self.error is not None
         if ends_all(error):
-            self._batch.end(errand, errand.failed(error, "stopped"), None, error)
+            self._batch.end(errand, errand.failed(error), None, error)
             self._stop(error)
             if isinstance(error, DiskError):
                 self._batch.halt()
         elif worth_another(error) and errand.tries < TRIES and not over:
             self.queue.append(errand)
         else:
-            self._batch.end(errand, errand.failed(error, state_of(error)), None, error)
+            self._batch.end(errand, errand.failed(error), None, error)
         if self._streak >= max(AWAY, 2 * len(self._workers)):
             self._stop(error)
 
@@ -250,13 +246,6 @@ class _Group:
                 errand.caller.gave_up = True
                 worker.cancel()
         return going_on
-
-
-def ends_all(error: NemoError) -> bool:
-    """Whether what an item failed with would meet every other one, too."""
-    limited = isinstance(error, RateLimited) and not asks_for_pause(error)
-    fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError)
-    return limited or isinstance(error, fatal)
 
 
 def worth_another(error: NemoError) -> bool:

@@ -42,7 +42,7 @@ class Problem:
 
     def result(self, folder: Path) -> BatchResult:
         """The result of an item that is left out for it."""
-        line = Errand(self.item, folder, Caller()).failed(self.error, "failed")
+        line = Errand(self.item, folder, Caller()).failed(self.error)
         return BatchResult(self.item, folder, line, self.error)
 
 

@@ -17,10 +17,20 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from ._config import Profile, redact
-from ._errors import NemoError, ResultUnknown
+from ._errors import (
+    ClientIdRefused,
+    DiskError,
+    LimitError,
+    NemoError,
+    NoCredits,
+    PlanError,
+    RateLimited,
+    ResultUnknown,
+    SignInError,
+)
 from ._items import BatchItem, item_of
 from ._landing import Destination
-from ._lanes import Lane
+from ._lanes import Lane, asks_for_pause
 from ._media import Media, from_file, from_url
 from ._money import FREE, Money
 from ._progress import Caller, Progress
@@ -71,12 +81,21 @@ async def carry_out(
     try:
         line, _ = await studio.lane.carry_out(lambda: errand.run(studio))
     except NemoError as error:
-        line = errand.failed(error, state_of(error))
+        line = errand.failed(error)
     return line
+
+
+def ends_all(error: NemoError) -> bool:
+    """Whether what an item failed with would meet every other one, too."""
+    limited = isinstance(error, RateLimited) and not asks_for_pause(error)
+    fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError)
+    return limited or isinstance(error, fatal)
 
 
 def state_of(error: NemoError) -> ItemState:
     """How an item that ended with `error` stands."""
+    if ends_all(error):
+        return "stopped"
     return "unknown" if isinstance(error, ResultUnknown) and error.id != "result-lost" else "failed"
 
 
@@ -155,14 +174,14 @@ class Errand:
         first = self._firsts.setdefault(self.key, self.item.name)
         return "" if first == self.item.name else first
 
-    def failed(self, error: NemoError, state: ItemState) -> dict[str, Any]:
+    def failed(self, error: NemoError) -> dict[str, Any]:
         """The line of an item that ended with an error."""
         lang = language(error.lang)
         what, hint = what_and_hint(error.id, lang, **error.facts)
         first = self._firsts.get(self.key)
         charged = "yes" if self.paid else error.charged
         return self._line(
-            state, request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
+            state_of(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
             charged=charged, credits=0.0 if charged == "no" else None,
             duplicate_of=first if first != self.item.name else None,
         )  # fmt: skip

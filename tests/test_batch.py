@@ -339,7 +339,7 @@ async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds
     leave no line and no charge, whether they wait or are on their way."""
     backend, items = cloud(pace=1, generation_seconds=0.6), photos(6)
     backend.fault("stall", "message", count=None, seconds=0.8, at="headers")
-    backend.fault("stall", "upload", nth=3, seconds=6.0, at="request")
+    backend.fault("stall", "upload", nth=3, seconds=1.5, at="request")
     found: list[BatchResult] = []
     async with backend.studio() as studio:
 
@@ -391,3 +391,12 @@ async def test_one_item_is_carried_out_from_plain_data(cloud: Clouds, photos: An
     assert (line["state"], line["video"]) == ("done", "shot0.mp4")
     assert (broken["state"], broken["error_id"]) == ("failed", "file-missing")
     assert json.loads(json.dumps([line, broken])) == [line, broken]
+
+
+async def test_a_line_says_whether_the_others_would_meet_the_same(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
+    """`stopped` tells a scheduler to begin no more, and that the item is none of the failed ones."""
+    backend, (item,) = cloud(credits=0), photos(1)
+    async with backend.studio() as studio:
+        line = await carry_out(studio, item.to_json(), tmp_path / "out")
+
+    assert (line["state"], line["error_id"], line["charged"]) == ("stopped", "no-credits", "no")
