@@ -315,6 +315,14 @@ def login(
     return _carry_out(_screen(context, quiet, as_json), profile, False, lambda run: work.login(run, asked))
 
 
+@app.command("open")
+def open_(context: typer.Context, job: _Job = "", as_json: _Json = False, quiet: _Quiet = False) -> int:
+    """Print the link that opens a job's project in a browser. Whoever has it can open the project: do not share it."""
+    from . import _cli_jobs as work
+
+    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.page(run, job)))
+
+
 @jobs.command("list")
 def list_(
     context: typer.Context,

@@ -150,6 +150,13 @@ async def cancel(run: Run, wanted: str) -> Outcome:
     return Outcome(text, {"job": job.id, "state": job.state, "stopped": stopped})
 
 
+async def page(run: Run, wanted: str) -> Outcome:
+    """The address of a job's project page, made now and printed once. No program is given it: others see arguments."""
+    job = await found(wanted)
+    address = await (await _at(run, job)).project_page(job)
+    return Outcome(address, {"job": job.id, "url": address}, notes=(say("jobs.page", run.screen.lang),))
+
+
 async def forget(run: Run, wanted: str) -> Outcome:
     """Take a job off the list; what was uploaded for it alone goes, unless its message is still out."""
     job = await found(wanted)

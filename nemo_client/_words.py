@@ -207,6 +207,7 @@ _EN: Final[dict[str, str]] = {
     "jobs.out": "The message of job {job} is out: it cannot be called back, goes on at the backend, and is charged. `{command}` collects the video.",
     "jobs.idle": "Nothing of job {job} is running.",
     "jobs.idle-kept": "Nothing of job {job} is running. What was made is kept: `{command}` delivers it.",
+    "jobs.page": "Open it in a browser soon. Whoever has this link can open the project.",
     "jobs.hidden": "Job {job} is no longer listed. It stays known, so that the same request is not paid again.",
     "jobs.hidden-open": "Job {job} is no longer listed. It is not finished and may yet be charged; `{command}` still collects it.",
     "jobs.uploads": "{count} kept uploads were deleted.",

@@ -203,6 +203,7 @@ TEXTS: Final[dict[str, str]] = {
     "jobs.out": "任务 {job} 的消息已发出，无法撤回；后端会继续处理并扣费。`{command}` 可取回视频。",
     "jobs.idle": "任务 {job} 没有正在运行的工作。",
     "jobs.idle-kept": "任务 {job} 没有正在运行的工作。已生成的内容已保留：`{command}` 可取得视频。",
+    "jobs.page": "请尽快在浏览器中打开。任何持有此链接的人都能打开该项目。",
     "jobs.hidden": "任务 {job} 不再列出，但仍有记录，因此同一请求不会再次付费。",
     "jobs.hidden-open": "任务 {job} 不再列出。它尚未结束，仍可能扣费；`{command}` 仍可取回结果。",
     "jobs.uploads": "已删除 {count} 个保留的上传文件。",

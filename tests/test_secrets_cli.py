@@ -173,11 +173,32 @@ def test_no_command_shows_the_token_when_all_goes_well(shell: Shell, tmp_path: P
     assert shell("jobs", "cancel", job)[0] == 0
     assert shell("jobs", "resend", job, "--yes")[0] == 2
     assert shell("jobs", "forget", job)[0] == 0
+    assert shell("batch", "harbour.png", "--duration", "1", "--output", "videos")[0] == 0
+    assert shell("open", job)[0] == 0
     assert shell("login", "--new-anonymous")[0] == 2
     assert shell("serve", until="NEMO_API_URL=")[0] in (0, 130)
 
     assert shell.ran == commands()
     shell.judge(tmp_path)
+
+
+def test_the_link_to_a_project_is_in_the_answer_to_who_asked_for_it_alone(shell: Shell, tmp_path: Path) -> None:
+    """A claim token opens the project: it is made by `open`, and is in no log, file, journal or later answer."""
+    assert shell("login", stdin=f"{MARK}\n")[0] == 0
+    shell("chat", "what can you do?")
+    job = shell.job()
+    assert "claim-token" not in [call["endpoint"] for call in shell.backend.calls]
+
+    code, out = shell("open", job)
+    claim = out.strip().partition("?ct=")[2]
+    shell("jobs", "list", "--json")
+
+    assert code == 0
+    assert len(claim) > 8
+    places = shell.said | files(tmp_path / "here", tmp_path / "temporary", home())
+    assert [place for place, said in places.items() if claim in str(said)] == [
+        place for place, said in shell.said.items() if place.endswith(" open stdout")
+    ]
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
