@@ -239,7 +239,8 @@ async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as browser:
+    own = {"X-NemoVideo": "1"}
+    async with httpx.AsyncClient(base_url=url, headers=own, trust_env=False, timeout=60) as browser:
         yield Site(browser, modules, kept)
     await runner.cleanup()
 
