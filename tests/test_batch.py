@@ -352,6 +352,7 @@ async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds
         await until(lambda: len(backend.ledger.messages) == 2)
         going_on = work.stop()
         await collecting
+        await asyncio.sleep(0.5)  # the stalled request ends, and is not followed by a message
 
     assert going_on == 2
     assert list(states(found).values()) == ["done", "done"]
