@@ -254,7 +254,7 @@ def test_failed_items_are_tried_again_only_when_that_is_asked_for(shell: Shell, 
     """What the backend declined would be declined again; a request that was paid for is never paid again."""
     backend = cloud()
     fill(photos, 1)
-    backend.faults.add(local.Fault("http_500", "session", count=None))
+    backend.faults.add(local.Fault("answer", "session", count=None, status=403, code=403, message="no"))
     failed = shell("batch", photos, "--duration", 1)
     backend.faults.clear()
     left = shell("batch", photos, "--duration", 1)

@@ -213,7 +213,7 @@ def rounds(jobs: int, rounds: int, share: float, pauses: float, seed: int) -> Re
         work = Rounds(backend, folder / "videos", jobs, share, pauses)
         asyncio.run(work.run(rounds))
         work.report.judge_left()
-        work.report.judge_growth(objects=max(200.0, jobs * 0.5), memory=max(2.0, jobs * 0.005))
+        work.report.judge_growth(objects=max(500.0, jobs * 0.5), memory=max(2.0, jobs * 0.005))
         return work.report
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nemo_client import local
+from nemo_client import NemoError, local
 
 from ._arrays import HAS_TORCH, torch_module
 from ._host import Host, load_pack
@@ -19,6 +21,31 @@ from ._host import Host, load_pack
 def pack() -> Any:
     """The pack, loaded once as ComfyUI loads it."""
     return load_pack()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _network_rests(pack: Any) -> Iterator[None]:
+    """Between the files of tests the pack's thread holds nothing, and looks for no jobs in whatever home comes next."""
+    run = sys.modules[f"{pack.__name__}.nodes._run"]
+    if run._network is not None:
+        run._network.submit(_watching(run._network)).result(30)
+    yield
+    if run._network is not None:
+        run._network.submit(_resting(run._network)).result(60)
+
+
+async def _watching(network: Any) -> None:
+    network._watching = asyncio.ensure_future(network._watch())
+
+
+async def _resting(network: Any) -> None:
+    network._watching.cancel()
+    await asyncio.gather(*network._retiring)
+    for each in (*(studio.aclose for studio in network.opened()), *(j.close for j in network._journals.values())):
+        with contextlib.suppress(NemoError):  # its home directory has gone
+            await each()
+    network._studios.clear()
+    network._journals.clear()
 
 
 @pytest.fixture(autouse=True)
