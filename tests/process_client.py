@@ -42,7 +42,7 @@ from tests import process_backend
 
 SPEED = 100
 EPOCH = 1_800_000_000.0
-AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite", "socksio")
+AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite")
 WRITES = ("_begin", "_move", "_finished", "_commit", "_claim", "_yield_claim", "_deliver")
 
 
