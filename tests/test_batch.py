@@ -25,7 +25,8 @@ from nemo_client import (
     carry_out,
 )
 from nemo_client._batch import AWAY, TRIES, Batch
-from tests._backend import Cloud, cloud, until
+from tests._backend import Cloud, cloud, until, write_video
+from tests._disks import small_disk
 
 __all__ = ["cloud"]
 Clouds = Callable[..., Cloud]
@@ -288,20 +289,20 @@ async def test_a_rate_limit_of_a_free_call_narrows_the_lane(cloud: Clouds) -> No
     assert width == 4
 
 
-async def test_a_full_disk_ends_the_batch(
-    cloud: Clouds, photos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_ends_the_batch(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
     """For every profile: what is paid for is kept, and nothing new is sent that could not be delivered."""
 
-    def full(*_: Any) -> bool:
-        raise DiskError("disk-full", path="there")
+    def draw_much(draft: Any, assets: Any, target: Path, *, format: str, **_: Any) -> None:
+        with write_video(target, format).open("ab") as file:
+            file.write((100_008).to_bytes(4, "big") + b"free" + bytes(100_000))
 
-    backend, found = cloud(), list[BatchResult]()
-    monkeypatch.setattr("nemo_client._renders.land_as", full)
-    async with backend.studio() as studio:
-        with pytest.raises(DiskError):
-            await collect(found, studio.batch(photos(6), tmp_path / "out", jobs=1))
+    backend, found = cloud(renderer=draw_much), list[BatchResult]()
+    with small_disk(tmp_path / "out", "8k") as out:
+        async with backend.studio() as studio:
+            with pytest.raises(DiskError) as caught:
+                await collect(found, studio.batch(photos(6), out, jobs=1))
 
+    assert caught.value.id == "disk-full"
     assert [result.state for result in found] == ["stopped"]
     assert found[0].line["charged"] == "yes"
     assert len(backend.ledger.messages) == 1
