@@ -45,7 +45,10 @@ class Tensor:
     """What stands for a tensor where torch is not installed."""
 
     def __init__(self, values: Any) -> None:
-        self.values = values
+        self.values, self.dtype, self.shape, self.ndim = values, values.dtype, values.shape, values.ndim
+
+    def is_floating_point(self) -> bool:
+        return True
 
     def detach(self) -> Tensor:
         return self
