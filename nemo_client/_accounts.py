@@ -333,6 +333,12 @@ def known_token(profile: Profile) -> Token | None:
     return Token(value, "user") if value else None
 
 
+def known_account(profile: Profile, directory: Path) -> str:
+    """The account of a profile as far as this machine knows it, without signing up; empty where there is none."""
+    token = known_token(profile) or CredentialStore(directory).read(profile)
+    return token.account if token is not None else ""
+
+
 def account_text(profile: Profile, language: str = "auto", directory: Path | None = None) -> str:
     """What is known of a profile's account without the network: profile, kind, and when its token expires."""
     lang = _words.language(None if language == "auto" else language)

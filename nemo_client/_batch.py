@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from ._config import Profile
 from ._errands import Animator, Errand, ends_all
 from ._errors import (
     ApiError,
@@ -32,6 +33,7 @@ from ._errors import (
     TransportError,
 )
 from ._items import BatchItem, item_of, named
+from ._lanes import Lane
 from ._money import Money, Tally
 from ._progress import Budget, Caller
 
@@ -40,8 +42,44 @@ AGAIN_SECONDS: Final = (0.0, 2.0, 10.0)
 AWAY: Final = 8
 """A backend is taken for away after so many broken connections in a row, or two a worker, without a video between."""
 
-StudioOf = Callable[[str], Awaitable[Animator]]
-"""The Studio of a profile's name; the empty name is the batch's own."""
+
+class Place(Protocol):
+    """Where the items of a profile are carried out: a Studio of this process, or workers elsewhere."""
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def lane(self) -> Lane: ...
+
+    async def carry_out(self, errand: Errand) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """A Studio of this process, as a place."""
+
+    studio: Animator
+
+    @property
+    def profile(self) -> Profile:
+        """Whose items go there."""
+        return self.studio.profile
+
+    @property
+    def lane(self) -> Lane:
+        """How many of them at once."""
+        return self.studio.lane
+
+    async def carry_out(self, errand: Errand) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        return await errand.run(self.studio)
+
+
+PlaceOf = Callable[[str], Awaitable[Place]]
+"""The place of a profile's name; the empty name is the batch's own."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +106,14 @@ class Batch:
     """Items at work. Iterate over `results()` once; `stop` begins nothing new."""
 
     def __init__(
-        self, items: Iterable[BatchItem], studio_of: StudioOf, folder: Path, *, jobs: int = 0, caller: Caller
+        self, items: Iterable[BatchItem], place_of: PlaceOf, folder: Path, *, jobs: int = 0, caller: Caller
     ) -> None:
         """`jobs` at once for each profile (0: as many as it allows); all messages go out on the word of `caller`."""
         self.items = list(items)
         self.folder = folder.expanduser().absolute()
         self.jobs = jobs
         self.caller = caller
-        self.studio_of = studio_of
+        self.place_of = place_of
         self.stopping = False
         self.tally = Tally()
         self.counts = {"done": 0, "failed": 0, "unknown": 0, "stopped": 0}
@@ -147,15 +185,15 @@ class _Group:
     async def work(self) -> None:
         """Carry out all items."""
         try:
-            studio = await self._batch.studio_of(self._profile)
+            place = await self._batch.place_of(self._profile)
         except NemoError as error:
             self._stop(error)
             return
-        self._free = studio.profile.free
-        lane = studio.lane
+        self._free = place.profile.free
+        lane = place.lane
         lane.widen(self._batch.jobs)
         many = min(self._batch.jobs or lane.most, len(self.queue))
-        self._workers = [asyncio.ensure_future(self._worker(studio)) for _ in range(many)]
+        self._workers = [asyncio.ensure_future(self._worker(place)) for _ in range(many)]
         try:
             for ended in await asyncio.gather(*self._workers, return_exceptions=True):
                 if isinstance(ended, Exception):
@@ -165,12 +203,12 @@ class _Group:
                 each.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def _worker(self, studio: Animator) -> None:
+    async def _worker(self, place: Place) -> None:
         while self.queue:
             errand = self.queue.popleft()
             self.out[errand], ends = asyncio.current_task(), self._ends
             try:
-                error = await self._tried(studio, errand)
+                error = await self._tried(place, errand)
             finally:
                 del self.out[errand]
             if isinstance(error, (LimitError, NoCredits)) and error.charged == "no":
@@ -182,12 +220,12 @@ class _Group:
             async with self._tight:
                 self._tight.notify()
 
-    async def _tried(self, studio: Animator, errand: Errand) -> NemoError | None:
+    async def _tried(self, place: Place, errand: Errand) -> NemoError | None:
         """Carry an item out; what it failed with, if it did."""
-        lane = studio.lane
+        lane = place.lane
         await lane.pause(AGAIN_SECONDS[min(errand.tries, len(AGAIN_SECONDS) - 1)])
         try:
-            line, money = await lane.carry_out(lambda: errand.run(studio))
+            line, money = await lane.carry_out(lambda: place.carry_out(errand))
         except NemoError as error:
             if isinstance(error, Cancelled) and self._batch.stopping:
                 raise asyncio.CancelledError from error
@@ -280,8 +318,8 @@ async def batch(
     """
     name = self.profile.name
 
-    async def mine(asked: str) -> Animator:
-        return self
+    async def mine(asked: str) -> Place:
+        return Here(self)
 
     wanted = named(map(item_of, items))
     for item in wanted:

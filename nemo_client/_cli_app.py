@@ -211,6 +211,9 @@ def batch(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without items whose pictures cannot be used.")
     ] = False,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Spread the items over a Dask cluster: tcp://HOST:8786.")
+    ] = "",
     profile: _Profile = "",
     local: _Local = False,
     as_json: _Json = False,
@@ -223,7 +226,7 @@ def batch(
         "prompt": prompt, "duration": duration, "ratio": ratio, "seed": seed, "format": format.lower().lstrip("."),
         "quality": quality.lower(), "resolution": resolution.lower(), "language": language,
     }  # fmt: skip
-    asked = work.Wanted(sources, output, defaults, jobs, max_credits, dry_run, retry, skip_broken)
+    asked = work.Wanted(sources, output, defaults, jobs, max_credits, dry_run, retry, skip_broken, scheduler)
     screen = _screen(context, quiet, as_json)
     return _carry_out(screen, profile, local, lambda run: run.do(work.batch(run, asked)), max_credits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ._batch import Batch, BatchResult
+from ._batch import Batch, BatchResult, Here, Place
 from ._batch_files import RESULTS, BatchFolder
 from ._batch_page import make_thumbnail, thumbnail_path, write_page
 from ._cli_animate import probe
@@ -19,7 +20,7 @@ from ._cli_batch_plan import Plan, planned, problems_of
 from ._cli_batch_screen import Board, duration_text
 from ._cli_run import Run
 from ._cli_screen import INTERRUPTED, Outcome
-from ._cli_studio import ShellStudio
+from ._cluster import Cluster
 from ._errors import InputError, NemoError
 from ._items import BatchItem, named
 from ._manifest import MANIFESTS, items_of
@@ -43,6 +44,7 @@ class Wanted:
     dry_run: bool = False
     retry: str = ""
     skip_broken: bool = False
+    scheduler: str = ""
 
     @property
     def folder(self) -> Path:
@@ -66,7 +68,12 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
     items = named(await asyncio.to_thread(items_of, wanted.sources, defaults))
     folder = BatchFolder(wanted.folder)
     if wanted.dry_run:
-        return await planned(run, Plan(items, *_split(folder, items, wanted.retry)), wanted.max_credits)
+        due, latest = _split(folder, items, wanted.retry)
+        if wanted.scheduler and due:
+            async with Cluster(wanted.scheduler, folder.path, run.caller.run) as cluster:
+                await cluster.muster(due, dry=True)
+                run.screen.remark(_mustered(cluster, run))
+        return await planned(run, Plan(items, due, latest), wanted.max_credits)
     with folder:
         return await Work(run, wanted, folder, items).carry_out()
 
@@ -98,6 +105,8 @@ class Work:
         self._accounts = Accounts(folder, run.caller.run)
         self._thumbnails: set[asyncio.Task[None]] = set()
         self._drawing = asyncio.Semaphore(_THUMBNAILS_AT_ONCE)
+        self._cluster: Cluster | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._error: NemoError | None = None
         self._codes: set[int] = set()
         self._money = Money()
@@ -109,10 +118,25 @@ class Work:
         self._tell_kept(due)
         self._forget_outdated(due)
         due = await self._sound(due)
+        async with contextlib.AsyncExitStack() as stack:
+            if self._wanted.scheduler and due:
+                self._cluster = await stack.enter_async_context(self._opened())
+                await self._cluster.muster(due)
+                run.screen.remark(_mustered(self._cluster, run))
+            await self._work(due)
+        self._money = await self._accounts.close()
+        return await self._outcome()
+
+    def _opened(self) -> Cluster:
+        return Cluster(self._wanted.scheduler, self._folder.path, self._run.caller.run, self._wanted.max_credits)
+
+    async def _work(self, due: Sequence[BatchItem]) -> None:
+        """Carry out what is due, with a line for each item that ends."""
+        run = self._run
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
-        work = Batch(due, self._studio_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
+        work = Batch(due, self._place_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
         work.firsts.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
-        run.again, run.on_stop = run.screen.command, work.stop
+        run.again, run.on_stop = run.screen.command, lambda: self._stop(work)
         board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
         try:
             async with board.shown(), aclosing(work.results()) as results:
@@ -124,8 +148,14 @@ class Work:
             self._codes.add(error.exit_code)
         if run.presses or self._error is not None:  # a message may be out of which nobody waits for the end
             await run.come_to_rest()
-        self._money = await self._accounts.close()
-        return await self._outcome()
+        if self._stopping is not None:
+            await self._stopping
+
+    def _stop(self, work: Batch) -> int:
+        """Begin nothing new, here and on the workers; how many items go on."""
+        if self._cluster is not None:
+            self._stopping = asyncio.ensure_future(self._cluster.rest())
+        return work.stop()
 
     def _tell_kept(self, due: Sequence[BatchItem]) -> None:
         """What earlier runs did, and this one leaves as it is."""
@@ -160,8 +190,9 @@ class Work:
             await asyncio.to_thread(probe, item.destination(self._folder.path), item.export.format)
         return sound
 
-    async def _studio_of(self, name: str) -> ShellStudio:
-        return await self._accounts.open(await self._run.studio_of(name))
+    async def _place_of(self, name: str) -> Place:
+        studio = await self._accounts.open(await self._run.studio_of(name))
+        return Here(studio) if self._cluster is None else self._cluster.place(studio.profile, studio.usual_price)
 
     async def _usual(self, due: Sequence[BatchItem]) -> float | None:
         """How many seconds an item takes here, as far as is known."""
@@ -272,6 +303,10 @@ class Work:
         name = str(line["item"])
         if self._folder.is_there(line) and not thumbnail_path(self._folder.path, name).exists():
             await self._thumbnail(name, self._folder.path / str(line["video"]))
+
+
+def _mustered(cluster: Cluster, run: Run) -> str:
+    return say("batch.cluster", run.screen.lang, workers=cluster.workers, threads=cluster.threads)
 
 
 def _is_first(line: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from ._handles import SessionHandle
 from ._jobs import EVERY, Job
 from ._landing import Destination
 from ._models import State as SessionState
-from ._money import FREE, Money
+from ._money import FREE, Money, estimate
 from ._progress import Caller
 from ._results import Output, Turned
 from ._steps import Event, State, plain_text, step_key
@@ -35,6 +35,10 @@ class ShellStudio(Studio):
         kinds = ("generate", "export")
         seen = [await self._desk.journal.usual_seconds(self.profile.name, kind) for kind in kinds]
         return sum(each or 0.0 for each in seen) if any(seen) else None
+
+    async def usual_price(self) -> float:
+        """Credits that a generation is expected to take, by what was seen here."""
+        return estimate("generate", await self._desk.journal.charges(self.profile.name, "generate"))
 
     async def began(self) -> tuple[float, Money]:
         """Now, by this Studio's clock, and the balance, as money of which nothing is spent yet."""

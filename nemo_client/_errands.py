@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Protocol
 from ._config import Profile, redact
 from ._errors import (
     ClientIdRefused,
+    ClusterError,
     DiskError,
     LimitError,
     NemoError,
@@ -88,7 +89,7 @@ async def carry_out(
 def ends_all(error: NemoError) -> bool:
     """Whether what an item failed with would meet every other one, too."""
     limited = isinstance(error, RateLimited) and not asks_for_pause(error)
-    fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError)
+    fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError, ClusterError)
     return limited or isinstance(error, fatal)
 
 
@@ -133,11 +134,15 @@ class Errand:
         self.paid_stage = self.paid_stage or progress.stage in _PAID_STAGES
         self._progress(progress)
 
-    async def run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
-        """Its line, and what it took now; raises what it failed with."""
+    def begin(self, profile: Profile) -> None:
+        """Count another try, in this profile."""
         self._began = time.monotonic()
         self.tries += 1
-        self.profile = studio.profile.name
+        self.profile = profile.name
+
+    async def run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        self.begin(studio.profile)
         try:
             return await self._run(studio)
         except NemoError as error:
@@ -153,7 +158,7 @@ class Errand:
         request = await asyncio.to_thread(lambda: item.request)
         async with self._readers:
             media = [await asyncio.to_thread(_medium, each) for each in item.image]
-        first = self._first(studio, media)
+        first = self.known_as(self._key(studio, media))
         output = item.export
         video = await studio.animate(
             media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
@@ -166,12 +171,15 @@ class Errand:
         )  # fmt: skip
         return line, money
 
-    def _first(self, studio: Animator, media: Sequence[Media]) -> str:
-        """The name of the item that asked for the very same before; empty where this one is the first."""
+    def _key(self, studio: Animator, media: Sequence[Media]) -> str:
         profile, wish = studio.profile.id, self.item.wish
         uploaded = upload_key(profile, "", [each.fingerprint for each in media], self.item.language)
-        self.key = step_key(profile, uploaded, "generate", wish.inputs)
-        first = self._firsts.setdefault(self.key, self.item.name)
+        return step_key(profile, uploaded, "generate", wish.inputs)
+
+    def known_as(self, key: str) -> str:
+        """Note its step's key; the name of the item that asked for the very same before, empty where there is none."""
+        self.key = key
+        first = self._firsts.setdefault(key, self.item.name)
         return "" if first == self.item.name else first
 
     def failed(self, error: NemoError) -> dict[str, Any]:

@@ -25,8 +25,9 @@
     └── LocalError             nothing was sent
         ├── InputError         wrong input
         ├── LimitError         a limit on credits, set here
-        └── DiskError          the local disk or the home directory
-            └── JournalAway    the journal's database cannot be reached at the moment
+        ├── DiskError          the local disk or the home directory
+        │   └── JournalAway    the journal's database cannot be reached at the moment
+        └── ClusterError       the workers that a batch shall run on cannot be used
 
 An exception carries an id and facts; its words come from `_words`. `charged` is what is known about money.
 """
@@ -232,6 +233,12 @@ class JournalAway(DiskError):
     def __init__(self, text_id: str = "journal-away", /, *, unsure: bool = False, **facts: Any) -> None:
         super().__init__(text_id, **facts)
         self.unsure = unsure
+
+
+class ClusterError(LocalError):
+    """The scheduler or the workers that a batch shall run on cannot be used, or do not agree with each other."""
+
+    exit_code = 5
 
 
 for _each in list(globals().values()):  # ComfyUI shows people the full type of an exception, so it is a short one

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
-from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, KIND_CODE, OWED, OWNERS, SESSIONS
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, KIND_CODE, OWED, OWNERS, SESSIONS
 from ._steps import PAID, State, kind_of
 
 _AT_ONCE: Final = 500
@@ -47,6 +47,11 @@ _QUEUE: Final = (
     ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
 )
 _FIRST: Final = sa.text("INSERT INTO accounts (account, admissions) VALUES (:known, 0) ON CONFLICT DO NOTHING")
+
+
+def identity(connection: Connection) -> str:
+    """What tells this journal from every other one."""
+    return str(connection.execute(sa.select(IDENTITY.c.id)).scalar_one())
 
 
 def queue_up(connection: Connection, name: str) -> None:

@@ -7,6 +7,7 @@ migration is never changed; the tests keep a journal of every schema there was.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -129,6 +130,9 @@ AT_MOST: Final = Table(
 )
 """What attempts took at most, where it is not known exactly (`attempts.spent`): limits count it, and facts are long."""
 
+IDENTITY: Final = Table("identity", METADATA, Column("id", String(32), primary_key=True))
+"""One row: what tells this journal from every other one, so that machines can see whether they share it."""
+
 KIND_CODE: Final = sa.literal_column('substr("key", 1, 4)', String)
 """The beginning of an attempt's kind, written as the index has it, else the index is not used."""
 
@@ -185,10 +189,17 @@ def _no_walks(connection: Connection) -> None:
             connection.execute(AT_MOST.insert().values(attempt=row.id, spent=money["spent"]))
 
 
+def _its_own_name(connection: Connection) -> None:
+    """A name that no other journal has."""
+    IDENTITY.create(connection)
+    connection.execute(IDENTITY.insert().values(id=uuid.uuid4().hex))
+
+
 MIGRATIONS: Final[Sequence[Migration]] = (
     ("owners, attempts, sessions, accounts, deliveries", _first),
     ("indices for lists, upkeep", _lists_and_upkeep),
     ("what is owed, what was taken at most", _no_walks),
+    ("what tells it from other journals", _its_own_name),
 )
 
 

@@ -44,6 +44,8 @@ _settling
 _messages _renders _sessions
 _edits _views _batch
 _studio
+_crew
+_cluster
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
 # Only the program of the shell, and what keeps the journal on disk, stand beside these layers.

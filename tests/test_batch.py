@@ -24,7 +24,7 @@ from nemo_client import (
     Studio,
     carry_out,
 )
-from nemo_client._batch import AWAY, TRIES, Batch
+from nemo_client._batch import AWAY, TRIES, Batch, Here
 from tests._backend import Cloud, cloud, until, write_video
 from tests._disks import small_disk
 
@@ -344,8 +344,8 @@ async def test_stopping_gives_up_what_is_not_paid_and_ends_what_is(cloud: Clouds
     found: list[BatchResult] = []
     async with backend.studio() as studio:
 
-        async def mine(_: str) -> Studio:
-            return studio
+        async def mine(_: str) -> Here:
+            return Here(studio)
 
         work = Batch(items, mine, tmp_path / "out", jobs=3, caller=Caller(budget=Budget()))
 

@@ -1,0 +1,285 @@
+"""A batch's items on the workers of a Dask cluster, which does the scheduling, retries and dashboards.
+
+An item that is begun again, since its worker died in the middle, meets the journal, so nothing is paid twice. What
+passes through the scheduler is plain data: items (with their prompts), paths, result lines. Tokens, addresses of
+backends and profiles never do: each worker has its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import CancelledError as Dropped
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ._config import Profile
+from ._crew import crew, differs, heard, looked_at, terms_of
+from ._errands import Errand
+from ._errors import ClusterError, NemoError, ResultUnknown
+from ._items import BatchItem
+from ._lanes import Lane
+from ._money import FREE, Money
+from ._progress import Budget
+from ._secret import scrub
+from ._transfers import disk_error
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger("nemo_client")
+
+CONNECT_SECONDS: Final = 15.0
+WORKER_SECONDS: Final = 60.0
+"""How long to wait for a first worker."""
+LOOK_SECONDS: Final = 60.0
+REST_SECONDS: Final = 12.0
+RETRIES: Final = 2
+"""How often Dask may try an item elsewhere that could not even be begun; a worker's death counts by its own rule."""
+AHEAD: Final = 1.1
+"""Items out for each thread of the workers, as Dask's own rule: the next one is at hand when one ends."""
+
+Expected = Callable[[], Awaitable[float]]
+"""Credits that an item is expected to take."""
+
+
+async def work(order: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker does with an order: see `Crew.carry_out`."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    name = str(order["item"]["output"])
+    return await crew().carry_out(order, worker.address, lambda: worker.log_event(_topic(order["terms"]["run"]), name))
+
+
+async def look(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker finds by a batch's terms."""
+    return await looked_at(asked)
+
+
+async def give_up(run: str) -> None:
+    """Let a worker give up what is not paid for."""
+    crew().give_up(run)
+
+
+async def release(run: str) -> None:
+    """Let a worker give back what a batch needed."""
+    await crew().release(run)
+
+
+class Cluster:
+    """The workers behind one scheduler, for one batch. Use it as an async context manager."""
+
+    def __init__(self, address: str, folder: Path, run: str, limit: int = 0) -> None:
+        """`folder` is the batch's; `run` names it; `limit` is what all of its items may cost, in credits (0 = any)."""
+        self.address = address
+        self.folder = folder
+        self.run = run
+        self.threads = 0
+        self.workers = 0
+        self.terms: Mapping[str, Any] = {}
+        self.out: dict[str, Errand] = {}
+        self.budget = Budget(limit)
+        self._numbers = itertools.count(1)
+        self._client: Client | None = None
+        self._mark: Path | None = None
+
+    async def __aenter__(self) -> Cluster:
+        self._client = await _connected(self.address)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._mark is not None:
+            await asyncio.to_thread(self._mark.unlink, missing_ok=True)
+        with suppress(Exception):  # all is done and told; a worker that cannot be asked gives all back by itself
+            await asyncio.wait_for(self.client.run(release, self.run, on_error="ignore"), REST_SECONDS)
+        with suppress(Exception):
+            await asyncio.wait_for(self.client.close(), REST_SECONDS)
+
+    @property
+    def client(self) -> Client:
+        """Dask's client, while this is open."""
+        assert self._client is not None  # noqa: S101 - used as a context manager
+        return self._client
+
+    async def muster(self, items: Sequence[BatchItem], *, dry: bool = False) -> None:
+        """Let every worker look at itself, before anything is paid; a `ClusterError` where one differs.
+
+        `dry` leaves the folder alone, and what only it could show unseen.
+        """
+        try:
+            await self.client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise ClusterError("cluster-empty", address=self.address, seconds=f"{WORKER_SECONDS:g}") from error
+        pictures = (each for item in items for each in item.image if "://" not in each)
+        asked = {
+            "mark": "" if dry else str(await asyncio.to_thread(self._marked)),
+            "picture": _absolute(next(pictures, "")),
+            "names": sorted({item.profile for item in items}),
+        }
+        self.terms = terms_of(await looked_at(asked), asked, self.run)
+        reports = await self._asked(asked)
+        for worker, report in reports.items():
+            if isinstance(report, BaseException):
+                raise ClusterError("cluster-worker", worker=worker, reason=_reason(report)) from report
+            if (difference := differs(self.terms, report, worker)) is not None:
+                raise difference
+        threads = await self.client.nthreads()
+        self.workers, self.threads = len(threads), sum(threads.values())
+        self.client.subscribe_topic(_topic(self.run), self._paid)
+
+    def _marked(self) -> Path:
+        """A file that every worker has to see in the batch's folder."""
+        mark = self.folder / f".nemo-batch-{self.run}.mark"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        except OSError as error:
+            raise disk_error(error, mark) from error
+        self._mark = mark
+        return mark
+
+    async def _asked(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            reports = await asyncio.wait_for(self.client.run(look, asked, on_error="return"), LOOK_SECONDS)
+        except Exception as error:
+            raise ClusterError("cluster-away", address=self.address, reason=_reason(error)) from error
+        return dict(reports)
+
+    def _paid(self, event: tuple[float, Any]) -> None:
+        """A worker tells that an item is paid for from now on."""
+        errand = self.out.get(str(event[1]))
+        if errand is not None:
+            errand.paid_stage = True
+
+    def place(self, profile: Profile, expected: Expected) -> There:
+        """Where the items of a profile are carried out."""
+        return There(self, profile, Lane(max(1, math.ceil(self.threads * AHEAD))), expected)
+
+    async def rest(self) -> None:
+        """The batch is stopped: let the workers give up what is not paid for. What they send meanwhile is lost here."""
+        with suppress(Exception):
+            await asyncio.wait_for(self.client.run(give_up, self.run, on_error="ignore"), REST_SECONDS)
+
+    async def ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """An order, carried out by a worker of Dask's choice; its answer. Raises what kept it from one."""
+        from distributed import KilledWorker
+
+        key = f"nemo-video-{self.run[:8]}-{next(self._numbers)}"
+        future = self.client.submit(work, {**order, "terms": self.terms}, key=key, pure=False, retries=RETRIES)
+        try:
+            return dict(await future)
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await asyncio.wait_for(future.cancel(), REST_SECONDS)
+            raise
+        except KilledWorker as error:
+            raise ResultUnknown("worker-lost") from error
+        except Dropped as error:
+            raise _maybe(ClusterError("cluster-lost", address=self.address)) from error
+        except Exception as error:
+            raise _maybe(ClusterError("cluster-failed", address=self.address, reason=_reason(error))) from error
+
+
+@dataclass(frozen=True)
+class There:
+    """The workers of a cluster, as the place of one profile's items."""
+
+    cluster: Cluster
+    profile: Profile
+    lane: Lane
+    expected: Expected
+
+    async def carry_out(self, errand: Errand) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        item, cluster = errand.item, self.cluster
+        errand.begin(self.profile)
+        request = await asyncio.to_thread(lambda: item.request)
+        gone = await self._reserved(item.name)
+        sent = replace(item, image=tuple(map(_absolute, item.image)), profile=self.profile.name)
+        order = {"item": sent.to_json(), "folder": str(errand.folder), "limit": cluster.budget.limit, "gone": gone}
+        cluster.out[item.name] = errand
+        try:
+            answer = await cluster.ask(order)
+        finally:
+            del cluster.out[item.name]
+        if "error" in answer:
+            raise self._failed(errand, answer)
+        line, money = dict(answer["line"]), Money.from_json(answer["money"])
+        if first := errand.known_as(line["key"]):
+            line |= {"duplicate_of": first, "credits": 0.0, "charged": "no"}
+            money = FREE
+        self._settle(item.name, line["charged"], money)
+        return {**line, "item": item.name, "image": list(item.image), "request": request}, money
+
+    def _failed(self, errand: Errand, answer: Mapping[str, Any]) -> NemoError:
+        error = heard(answer["error"])
+        errand.paid = errand.paid or bool(answer["paid"])
+        if answer["key"]:
+            errand.known_as(answer["key"])
+        self._settle(errand.item.name, "yes" if errand.paid else error.charged, Money())
+        return error
+
+    async def _reserved(self, name: str) -> float:
+        """Count the item with what it is expected to take; what all others count for."""
+        budget = self.cluster.budget
+        if not budget.limit:
+            return 0.0
+        expected = 0.0 if self.profile.free else await self.expected()
+        gone = budget.without(name)
+        budget.take(name, expected)
+        return gone
+
+    def _settle(self, name: str, charged: str, money: Money) -> None:
+        """Count the item with what it took, as far as that is known."""
+        if charged == "no":
+            self.cluster.budget.release(name)
+        elif money.sure is not None:
+            self.cluster.budget.correct(name, money.sure)
+
+
+async def _connected(address: str) -> Client:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ClusterError("cluster-extra") from error
+    if os.environ.get("NEMO_DEBUG", "") in ("", "0"):
+        for name in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in a line
+    client = None
+    try:
+        client = distributed.Client(
+            address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name=f"nemo-{uuid.uuid4().hex}"
+        )
+        return await client
+    except Exception as error:
+        if client is not None:
+            with suppress(Exception):
+                await client.close(timeout=1)
+        raise ClusterError("cluster-away", address=address, reason=_reason(error)) from error
+
+
+def _topic(run: str) -> str:
+    return f"nemo-video-{run}"
+
+
+def _absolute(image: str) -> str:
+    """A picture as other machines find it; an address stays as it is."""
+    return image if not image or "://" in image else os.path.abspath(os.path.expanduser(image))
+
+
+def _reason(error: BaseException) -> str:
+    text = scrub(str(error)).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+def _maybe(error: ClusterError) -> ClusterError:
+    error.charged = "maybe"
+    return error
