@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._config import Profile
 from ._crew import crew, differs, heard, looked_at, terms_of
 from ._errands import Errand
-from ._errors import ClusterError, NemoError, ResultUnknown
+from ._errors import ClusterError, LimitError, NemoError, ResultUnknown
 from ._items import BatchItem
 from ._lanes import Lane
 from ._money import FREE, Money
@@ -136,10 +136,12 @@ class Cluster:
         self.client.subscribe_topic(_topic(self.run), self._paid)
 
     def _marked(self) -> Path:
-        """A file that every worker has to see in the batch's folder."""
+        """A file that every worker has to see in the batch's folder, which this batch holds."""
         mark = self.folder / f".nemo-batch-{self.run}.mark"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.glob(".nemo-batch-*.mark"):  # by one that was killed
+                left.unlink(missing_ok=True)
             mark.touch()
         except OSError as error:
             raise disk_error(error, mark) from error
@@ -202,12 +204,11 @@ class There:
         item, cluster = errand.item, self.cluster
         errand.begin(self.profile)
         request = await asyncio.to_thread(lambda: item.request)
-        gone = await self._reserved(item.name)
         sent = replace(item, image=tuple(map(_absolute, item.image)), profile=self.profile.name)
-        order = {"item": sent.to_json(), "folder": str(errand.folder), "limit": cluster.budget.limit, "gone": gone}
+        order = {"item": sent.to_json(), "folder": str(errand.folder), "limit": cluster.budget.limit}
         cluster.out[item.name] = errand
         try:
-            answer = await cluster.ask(order)
+            answer = await self._fitted(item.name, order)
         finally:
             del cluster.out[item.name]
         if "error" in answer:
@@ -218,6 +219,15 @@ class There:
             money = FREE
         self._settle(item.name, line["charged"], money)
         return {**line, "item": item.name, "image": list(item.image), "request": request}, money
+
+    async def _fitted(self, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer; asked once more where it did not fit beside others that have given their share back."""
+        while True:
+            gone = await self._reserved(name)
+            answer = await self.cluster.ask({**order, "gone": gone})
+            did_not_fit = answer.get("error", {}).get("type") == LimitError.__name__
+            if not did_not_fit or self.cluster.budget.without(name) >= gone:
+                return answer
 
     def _failed(self, errand: Errand, answer: Mapping[str, Any]) -> NemoError:
         error = heard(answer["error"])

@@ -24,7 +24,7 @@ from . import _queries
 from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, JournalAway, LostRace
-from ._owners import LEASE_SECONDS, RENEW_SECONDS, Mark, Owner, holds, mark, passed
+from ._owners import LEASE_SECONDS, NOBODY, RENEW_SECONDS, Mark, Owner, holds, mark, passed
 from ._schema import ATTEMPTS, OWNERS, SESSIONS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 from ._trials import Worker
@@ -131,7 +131,7 @@ class Journal(Worker):
         """Advance by the table if `attempt` is still the record's newest version, else `LostRace`.
 
         `changes` are fields of the attempt; `facts` are merged into those it has. An event that begins another
-        attempt gives that one, with these facts alone. Whoever moves an attempt owns it.
+        attempt gives that one, with these facts alone. Whoever moves an attempt owns it; one let go is nobody's.
         """
         return await self._do(self._move, attempt, event, changes)
 
@@ -316,8 +316,8 @@ class Journal(Worker):
             return self._insert(connection, replace(again, **changes))
         sent = {"sent": now} if event is Event.SEND else {}
         moved = replace(
-            attempt, state=state, epoch=attempt.epoch + 1, changed=now, owner=self._owner.id,
-            facts={**attempt.facts, **added}, **{**sent, **changes},
+            attempt, state=state, epoch=attempt.epoch + 1, changed=now, facts={**attempt.facts, **added},
+            owner=NOBODY if event is Event.RELEASE else self._owner.id, **{**sent, **changes},
         )  # fmt: skip
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:

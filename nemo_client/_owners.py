@@ -24,6 +24,9 @@ from ._private import private_folder
 LEASE_SECONDS: Final = 60.0
 RENEW_SECONDS: Final = 15.0
 
+NOBODY: Final = ""
+"""Owns what was let go: any process may take it over at once, also while the one that planned it lives."""
+
 Mark = tuple[float, float]
 
 

@@ -71,3 +71,17 @@ async def test_another_node_s_limit_is_not_mine(cloud: Clouds) -> None:
     assert isinstance(small.exception(), LimitError)
     assert free.result().money.spent == 100
     assert len(backend.ledger.messages) == 1
+
+
+async def test_what_one_process_left_another_may_do_at_once(cloud: Clouds) -> None:
+    """A message that was planned and did not fit is nobody's, also while the process that planned it lives."""
+    backend = cloud()
+    async with backend.studio() as first, backend.studio() as second:  # each with a journal of its own, as processes
+        session = await first.upload([picture()])
+        with pytest.raises(LimitError):
+            await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
+        turned = await asyncio.wait_for(second.generate(session, WISH), 10)
+        again = await asyncio.wait_for(first.generate(session, WISH), 10)
+
+    assert (turned.money.spent, turned.reused, again.reused) == (100, False, True)
+    assert len(backend.ledger.messages) == 1

@@ -1,0 +1,272 @@
+"""A worker of a cluster by itself: what it finds, when it takes no part, and how errors travel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from nemo_client import BatchItem, ClusterError, LimitError, NemoError, RateLimited, _crew, _errors
+from nemo_client._crew import Crew, differs, fingerprint, heard, looked_at, terms_of, told
+from nemo_client._errors import JournalAway
+from tests._backend import Cloud, cloud
+from tests._dask import needs_dask
+from tests.test_cli import Shell, shell, start
+
+__all__ = ["cloud", "shell", "start"]
+Clouds = Callable[..., Cloud]
+TERMS = {
+    "version": "1", "host": "one", "mark": "/videos/.mark", "picture": "/a.png", "folder": True, "names": ["nemo"],
+    "profiles": {"nemo": "nemo https://a:443"}, "accounts": {"nemo": "abc"}, "journal": "j", "shared": True, "run": "r",
+}  # fmt: skip
+FOUND = {
+    "version": "1", "host": "two", "folder": True, "picture": True, "profiles": {"nemo": "nemo https://a:443"},
+    "accounts": {"nemo": "abc"}, "journal": "j", "shared": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("terms", "found", "text_id"),
+    [
+        ({}, {}, ""),
+        ({}, {"version": "2"}, "cluster-version"),
+        ({}, {"error": told(JournalAway(path="NEMO_JOURNAL_URL", reason="refused"))}, "cluster-worker"),
+        ({}, {"folder": False}, "cluster-folder"),
+        ({}, {"picture": False}, "cluster-folder"),
+        ({}, {"profiles": {}}, "cluster-profile"),
+        ({}, {"profiles": {"nemo": "nemo https://b:443"}}, "cluster-profile"),
+        ({}, {"accounts": {"nemo": ""}}, "cluster-worker-account"),
+        ({}, {"accounts": {"nemo": "xyz"}}, "cluster-other-account"),
+        ({}, {"journal": "k"}, "cluster-journal"),
+        ({}, {"shared": False}, "cluster-file-journal"),
+        ({"shared": False}, {"shared": False}, "cluster-file-journal"),
+        ({"shared": False}, {"shared": False, "host": "one"}, ""),
+        ({"profiles": {}}, {"profiles": {}, "journal": "k", "shared": False}, ""),
+    ],
+)
+def test_who_differs_takes_no_part(terms: dict[str, Any], found: dict[str, Any], text_id: str) -> None:
+    """By another program, folder, profile, account or journal; a journal that is a file is for one machine. What is
+    free needs no journal in common."""
+    error = differs({**TERMS, **terms}, {**FOUND, **found}, "tcp://worker:1")
+
+    assert (error.id if error else "") == text_id
+    if error is not None:
+        assert isinstance(error, ClusterError)
+        assert "tcp://worker:1" in error.text("en")
+        assert error.charged == "no"
+
+
+async def test_a_machine_finds_itself_as_it_is(cloud: Clouds, tmp_path: Path) -> None:
+    """The journal by a name of its own, the account by a fingerprint that is neither the account nor its token."""
+    cloud()
+    mark = tmp_path / "mark"
+    mark.touch()
+    asked = {"mark": str(mark), "picture": str(tmp_path / "none.png"), "names": ["nemo", "local preview"]}
+    found = await looked_at(asked)
+    again = await looked_at(asked)
+
+    assert (found["folder"], found["picture"], found["shared"]) == (True, False, False)
+    assert list(found["profiles"]) == ["nemo"]
+    assert found["journal"] == again["journal"] != ""
+    assert found["accounts"] == again["accounts"]
+    assert len(found["accounts"]["nemo"]) == 16
+    assert differs(terms_of(found, asked, "run"), {**found, "picture": True}, "w") is None
+
+
+async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a token says so; a free account is not opened for it."""
+    backend = cloud(anonymous=True)
+    monkeypatch.delenv("NEMO_TOKEN", raising=False)
+    asked = {"mark": "", "picture": "", "names": ["nemo"]}
+    found = await looked_at(asked)
+
+    with pytest.raises(ClusterError, match="no token for the profile 'nemo'"):
+        terms_of(found, asked, "run")
+    assert not backend.backend.calls
+
+
+async def test_what_keeps_a_machine_from_looking_is_its_finding() -> None:
+    """An unknown profile is told as the reason, not raised in the worker."""
+    found = await looked_at({"mark": "", "picture": "", "names": ["nowhere"]})
+    error = differs(TERMS, {**found, "version": "1"}, "tcp://worker:1")
+
+    assert error is not None
+    assert "'nowhere'" in error.text("en")
+    with pytest.raises(NemoError, match="nowhere"):
+        terms_of(found, {}, "run")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RateLimited(code=429, status=429, retry_after=7.0),
+        LimitError("limit", estimate="100", limit=50, limit_name="max_credits", spent="0"),
+        JournalAway(path=Path("/home/x"), reason="gone", unsure=True),
+        _errors.BadAnswer("bad-answer", status=502, retry_after=3.0, reason="HTML"),
+        _errors.ResultUnknown(),
+        _errors.Cancelled("cancelled", charged="maybe"),
+        _errors.TooLate(),
+    ],
+)
+def test_errors_travel_as_plain_data(error: NemoError) -> None:
+    """Kind, words, money and a wish for a pause come through; a kind that is made inside comes as its root."""
+    back = heard(told(error))
+
+    assert isinstance(error, type(back))
+    assert (back.text("en"), back.charged) == (error.text("en"), error.charged)
+    assert getattr(back, "retry_after", None) == getattr(error, "retry_after", None)
+
+
+def test_no_secret_travels_with_an_error() -> None:
+    """Also not in a fact that quotes a server, and never what is no error of ours."""
+    error = NemoError("unexpected", kind="X", reason="Bearer nmv_usr_secret1")
+
+    assert "nmv_usr_secret1" not in str(told(error))
+    assert type(heard({**told(error), "type": "redact"})) is NemoError
+    assert fingerprint("") == ""
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Makes the order of an item, as `_cluster` sends it."""
+
+    def make(number: int = 0, run: str = "run", limit: int = 0, gone: float = 0.0, **found: Any) -> dict[str, Any]:
+        path = tmp_path / f"shot{number}.png"
+        Image.new("RGB", (32, 24), (number, 80, 90)).save(path)
+        item = BatchItem((str(path),), "push-in", duration=1, output=f"shot{number}", profile="nemo")
+        asked = {"mark": "", "picture": "", "names": ["nemo"]}
+        terms = {**found, **asked, "run": run}
+        return {
+            "item": item.to_json(), "folder": str(tmp_path / "videos"), "limit": limit, "gone": gone, "terms": terms
+        }  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+async def found(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What this machine finds of itself."""
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    cloud()
+    return await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+
+
+@contextlib.asynccontextmanager
+async def at_work() -> Any:
+    crew = Crew()
+    try:
+        yield crew
+    finally:
+        await crew.close()
+
+
+def nothing() -> None:
+    return None
+
+
+async def test_what_this_batch_paid_for_is_told_as_paid_by_whoever_finds_it(order: Any, found: Any) -> None:
+    """An item whose worker died is begun again: its price is the batch's. What an older one paid for costs nothing."""
+    async with at_work() as crew:
+        paid = await crew.carry_out(order(**found), "w", nothing)
+        again = await crew.carry_out(order(**found), "w", nothing)
+        later = await crew.carry_out(order(run="later", **found), "w", nothing)
+
+    assert [each["line"]["charged"] for each in (paid, again, later)] == ["yes", "yes", "no"]
+    assert [each["money"]["spent"] for each in (paid, again, later)] == [100, 100, 0]
+
+
+async def test_the_share_of_all_others_counts(order: Any, found: Any) -> None:
+    """What the batch's other items take elsewhere counts against its limit here."""
+    async with at_work() as crew:
+        refused = await crew.carry_out(order(limit=350, gone=300.0, **found), "w", nothing)
+        fits = await crew.carry_out(order(limit=350, gone=200.0, **found), "w", nothing)
+
+    assert (refused["error"]["type"], refused["error"]["charged"]) == ("LimitError", "no")
+    assert fits["line"]["state"] == "done"
+
+
+async def test_it_says_once_when_an_item_is_paid_for(order: Any, found: Any) -> None:
+    """So that a Ctrl-C elsewhere knows what goes on."""
+    told_of: list[int] = []
+    async with at_work() as crew:
+        await crew.carry_out(order(**found), "w", lambda: told_of.append(1))
+
+    assert told_of == [1]
+
+
+async def test_a_batch_that_was_given_up_begins_nothing_more(order: Any, found: Any) -> None:
+    """Others go on."""
+    async with at_work() as crew:
+        crew.give_up("run")
+        stopped = await crew.carry_out(order(**found), "w", nothing)
+        other = await crew.carry_out(order(run="other", **found), "w", nothing)
+
+    assert (stopped["error"]["id"], stopped["error"]["charged"]) == ("cancelled", "no")
+    assert other["line"]["state"] == "done"
+
+
+async def test_a_worker_without_work_gives_its_connections_back(
+    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself after a while, at once when its batch has ended, and it opens them anew for the next item."""
+    monkeypatch.setattr(_crew, "IDLE_SECONDS", 0.05)
+    async with at_work() as crew:
+        await crew.carry_out(order(**found), "w", nothing)
+        assert crew._studios
+        await asyncio.sleep(0.3)
+        assert (crew._studios, crew._journal) == ({}, None)
+
+        monkeypatch.setattr(_crew, "IDLE_SECONDS", 60.0)
+        await crew.carry_out(order(1, **found), "w", nothing)
+        await crew.release("run")
+        assert (crew._studios, crew._journal) == ({}, None)
+
+
+async def test_what_is_no_error_of_ours_travels_without_its_traceback(
+    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames can hold what must not leave a machine."""
+
+    def broken(*_: object) -> Iterator[None]:
+        raise RuntimeError("token nmv_usr_secret1")
+
+    monkeypatch.setattr(_crew, "profile", broken)
+    async with at_work() as crew:
+        answer = await crew.carry_out(order(**found), "w", nothing)
+
+    assert answer["error"]["id"] == "unexpected"
+    assert "nmv_usr_secret1" not in str(answer)
+
+
+def test_without_dask_the_command_says_what_to_install(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else works without it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    Image.new("RGB", (32, 24)).save(tmp_path / "shot.png")
+    ran = shell("batch", tmp_path / "shot.png", "--local", "--scheduler", "tcp://127.0.0.1:1")
+
+    assert (ran.code, ran.out) == (5, "")
+    assert "pip install 'nemo-video[fleet]'" in ran.err
+
+
+@needs_dask
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense://here", "tls://127.0.0.1:1"])
+def test_a_scheduler_that_does_not_answer_is_named(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """In one line, and nothing is begun or left."""
+    monkeypatch.setattr("nemo_client._cluster.CONNECT_SECONDS", 0.5)
+    Image.new("RGB", (32, 24)).save(tmp_path / "shot.png")
+    ran = shell("batch", tmp_path / "shot.png", "--local", "--output", tmp_path / "out", "--scheduler", address)
+
+    assert ran.code == 5
+    assert f"The scheduler at {address} does not answer" in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".nemo-batch.lock"}
