@@ -295,7 +295,7 @@ TEXTS: Final[dict[str, str]] = {
     "cluster-worker-account": "工作进程 {worker} 没有配置 {profile!r} 的令牌。请在启动该工作进程的环境中设置它。",
     "cluster-other-account": "工作进程 {worker} 的配置 {profile!r} 使用的账户与本机不同。请让所有机器使用相同的令牌。",
     "cluster-journal": "工作进程 {worker} 的任务日志与本机不同，同一请求可能被重复付费。请在各处设置相同的 `NEMO_JOURNAL_URL`。",
-    "cluster-file-journal": "工作进程 {worker} 在另一台机器上，而文件形式的任务日志无法安全共享。请在各处把 `NEMO_JOURNAL_URL` 设为同一个 PostgreSQL 数据库（见 `docs/fleet.md`）。",
+    "cluster-file-journal": "工作进程 {worker} 在另一台机器上，而文件形式的任务日志无法安全共享。请在各处把 `NEMO_JOURNAL_URL` 设为同一个 `PostgreSQL` 数据库（见 `docs/fleet.md`）。",
     "worker-lost": "处理它的工作进程相继终止。它们已开始的工作都在任务日志中，下次运行会找到它们。",
     "batch.plan": "{total} 个条目中有 {count} 个待制作。",
     "batch.price": "{profile}：{count} 个条目，约 {credits} 积分（每个 {each}，依据本机历史）。",
