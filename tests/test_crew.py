@@ -15,7 +15,7 @@ from PIL import Image
 from nemo_client import BatchItem, ClusterError, LimitError, NemoError, RateLimited, _crew, _errors
 from nemo_client._crew import Crew, differs, fingerprint, heard, looked_at, terms_of, told
 from nemo_client._errors import JournalAway
-from tests._backend import Cloud, cloud
+from tests._backend import Cloud, cloud, until
 from tests._dask import needs_dask
 from tests.test_cli import Shell, shell, start
 
@@ -209,6 +209,25 @@ async def test_a_batch_that_was_given_up_begins_nothing_more(order: Any, found: 
 
     assert (stopped["error"]["id"], stopped["error"]["charged"]) == ("cancelled", "no")
     assert other["line"]["state"] == "done"
+
+
+@pytest.mark.parametrize(("endpoint", "ends"), [("upload", "cancelled"), ("message", "done")])
+async def test_giving_up_ends_what_is_not_paid_for_alone(
+    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch, endpoint: str, ends: str
+) -> None:
+    """A message that is out comes to its end, and so does its item; before that nothing is sent any more."""
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    backend = cloud()
+    backend.fault("stall", endpoint, seconds=0.7, at="request" if endpoint == "upload" else "headers")
+    mine = await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+    async with at_work() as crew:
+        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+        await until(lambda: backend.ledger.messages if endpoint == "message" else backend.sent("upload"))
+        crew.give_up("run")
+        answer = await working
+
+    assert (answer["error"]["id"] if "error" in answer else answer["line"]["state"]) == ends
+    assert len(backend.ledger.messages) == (endpoint == "message")
 
 
 async def test_a_worker_without_work_gives_its_connections_back(
