@@ -12,9 +12,23 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nemo_client import BatchItem, ClusterError, LimitError, NemoError, RateLimited, _crew, _errors
+from nemo_client import (
+    BatchItem,
+    Budget,
+    Caller,
+    ClusterError,
+    LimitError,
+    NemoError,
+    Profile,
+    RateLimited,
+    _crew,
+    _errors,
+)
+from nemo_client._cluster import There
 from nemo_client._crew import Crew, differs, fingerprint, heard, looked_at, terms_of, told
+from nemo_client._errands import Errand
 from nemo_client._errors import JournalAway
+from nemo_client._lanes import Lane
 from tests._backend import Cloud, cloud, until
 from tests._dask import needs_dask
 from tests.test_cli import Shell, shell, start
@@ -130,6 +144,40 @@ def test_no_secret_travels_with_an_error() -> None:
     assert "nmv_usr_secret1" not in str(told(error))
     assert type(heard({**told(error), "type": "redact"})) is NemoError
     assert fingerprint("") == ""
+
+
+async def test_lines_are_those_of_the_machine_that_asks(tmp_path: Path) -> None:
+    """Names, pictures and the hash of the request as they are here; of two identical items one took something."""
+
+    class Answers:
+        """In the place of a cluster: each item is made, and paid for."""
+
+        def __init__(self) -> None:
+            self.budget, self.out = Budget(), {}
+            self.orders: list[Any] = []
+
+        async def ask(self, order: Any) -> dict[str, Any]:
+            self.orders.append(order)
+            money = {"before": 500, "after": 400, "spent": 100, "certainty": "exact"}
+            mine = {"item": "elsewhere", "state": "done", "key": "generate-1", "image": order["item"]["image"]}
+            return {"line": {**mine, "request": "theirs", "charged": "yes", "credits": 100}, "money": money}
+
+    async def expected() -> float:
+        return 100.0
+
+    answers: Any = Answers()
+    there = There(answers, Profile("nemo", "https://a"), Lane(2), expected)
+    firsts: dict[str, str] = {}
+    found = []
+    for name in ("one", "two"):
+        item = BatchItem(("~/photo.png",), "push-in", output=name, profile="nemo")
+        found.append(await there.carry_out(Errand(item, tmp_path, Caller(), firsts=firsts)))
+        assert (found[-1][0]["request"], found[-1][0]["item"]) == (item.request, name)
+
+    assert [line["image"] for line, _ in found] == [["~/photo.png"]] * 2
+    assert [line.get("duplicate_of") for line, _ in found] == [None, "one"]
+    assert [(line["charged"], money.spent) for line, money in found] == [("yes", 100), ("no", 0)]
+    assert all(Path(each["item"]["image"][0]).is_absolute() for each in answers.orders)
 
 
 @pytest.fixture
