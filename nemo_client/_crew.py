@@ -35,6 +35,8 @@ logger = logging.getLogger("nemo_client")
 
 IDLE_SECONDS: Final = 300.0
 """A worker that got no item for so long gives its connections back; the next item opens them anew."""
+CLOSING_SECONDS: Final = 25.0
+"""So long a worker that is asked to close reads paid streams on; Kubernetes gives it 30."""
 OTHERS: Final = "others"
 
 Tell = Callable[[], None]
@@ -209,8 +211,9 @@ class Crew:
         try:
             line, money = await task
         except asyncio.CancelledError:
-            if not errand.caller.gave_up:  # this worker is being closed
-                task.cancel()
+            if not errand.caller.gave_up:  # this worker is being closed: hanging up would not undo a charge
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(studio.drain(), CLOSING_SECONDS)
                 raise
             raise Cancelled("cancelled", charged="maybe" if errand.paid_stage and not work.free else "no") from None
         return await self._of_this_run(line, money, work.run)

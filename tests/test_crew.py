@@ -29,6 +29,7 @@ from nemo_client._crew import Crew, differs, fingerprint, heard, looked_at, term
 from nemo_client._errands import Errand
 from nemo_client._errors import JournalAway
 from nemo_client._lanes import Lane
+from nemo_client._steps import State
 from tests._backend import Cloud, cloud, until
 from tests._dask import needs_dask
 from tests.test_cli import Shell, shell, start
@@ -276,6 +277,29 @@ async def test_giving_up_ends_what_is_not_paid_for_alone(
 
     assert (answer["error"]["id"] if "error" in answer else answer["line"]["state"]) == ends
     assert len(backend.ledger.messages) == (endpoint == "message")
+
+
+async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
+    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask cancels its items then. Another worker finds the result at once."""
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    backend = cloud()
+    backend.fault("stall", "message", seconds=0.7, at="headers")
+    mine = await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+    async with at_work() as crew, at_work() as other:
+        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+        await until(lambda: backend.ledger.messages)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert crew._journal is not None
+        states = [each.state for each in await crew._journal.recent() if each.paid]
+        answer = await other.carry_out(order(**mine), "w", nothing)
+
+    assert states == [State.DONE]
+    assert (answer["line"]["state"], answer["line"]["charged"]) == ("done", "yes")
+    assert len(backend.ledger.messages) == 1
 
 
 async def test_a_worker_without_work_gives_its_connections_back(
