@@ -135,6 +135,7 @@ class Crew:
     _out: list[_Work] = field(default_factory=list)
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
     _idle: asyncio.TimerHandle | None = None
+    _closing: asyncio.Task[None] | None = None
 
     async def carry_out(self, order: Mapping[str, Any], worker: str, tell: Tell) -> dict[str, Any]:
         """Carry out an item, given as an order of `_cluster`: its line and what it took, or the error it ended with."""
@@ -175,8 +176,12 @@ class Crew:
     def _let_go(self, work: _Work) -> None:
         self._out.remove(work)
         if not self._out:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(IDLE_SECONDS, lambda: loop.create_task(self.close()))
+            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        """There was no item for a while; one may just have come."""
+        if not self._out:
+            self._closing = asyncio.ensure_future(_closed(*self._handed_over()))
 
     async def _agree(self, terms: Mapping[str, Any], worker: str) -> None:
         """Look once for each batch, also where this worker came after it had begun."""
@@ -244,15 +249,23 @@ class Crew:
 
     async def close(self) -> None:
         """Give connections and leases back. What comes later opens them anew."""
-        studios, self._studios = self._studios, {}
+        await _closed(*self._handed_over())
+
+    def _handed_over(self) -> tuple[list[asyncio.Task[Studio]], Journal | None]:
+        """All that is open, taken out of here in one go, so that no item that comes now gets any of it."""
+        studios, self._studios = list(self._studios.values()), {}
         journal, self._journal = self._journal, None
         if self._idle is not None:
             self._idle.cancel()
-        for opening in studios.values():
-            with suppress(NemoError):
-                await (await opening).aclose()
-        if journal is not None:
-            await journal.close()
+        return studios, journal
+
+
+async def _closed(studios: Iterable[asyncio.Task[Studio]], journal: Journal | None) -> None:
+    for opening in studios:
+        with suppress(NemoError):
+            await (await opening).aclose()
+    if journal is not None:
+        await journal.close()
 
 
 _CREWS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Crew]] = WeakKeyDictionary()

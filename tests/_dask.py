@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.test_cli import Ran
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 needs_dask = pytest.mark.skipif(
@@ -28,20 +30,6 @@ QUIET = {
     "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False",
     "OPENBLAS_NUM_THREADS": "1",
 }
-
-
-@dataclass
-class Ran:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 @dataclass
