@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import uuid
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError as Dropped
 from contextlib import suppress
@@ -128,7 +129,7 @@ class Cluster:
         reports = await self._asked(asked)
         for worker, report in reports.items():
             if isinstance(report, BaseException):
-                raise ClusterError("cluster-worker", worker=worker, reason=_reason(report)) from report
+                raise ClusterError("cluster-missing", worker=worker, reason=_reason(report)) from report
             if (difference := differs(self.terms, report, worker)) is not None:
                 raise difference
         threads = await self.client.nthreads()
@@ -265,10 +266,13 @@ async def _connected(address: str) -> Client:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in a line
     client = None
     try:
-        client = distributed.Client(
-            address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False, name=f"nemo-{uuid.uuid4().hex}"
-        )
-        return await client
+        with warnings.catch_warnings():  # of other versions of packages there, of which only ours matters here
+            warnings.simplefilter("ignore")
+            client = distributed.Client(
+                address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False,
+                name=f"nemo-{uuid.uuid4().hex}",
+            )  # fmt: skip
+            return await client
     except Exception as error:
         if client is not None:
             with suppress(Exception):

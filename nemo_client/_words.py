@@ -292,6 +292,7 @@ _EN: Final[dict[str, str]] = {
     "cluster-lost": "The scheduler at {address} went away in the middle. What its workers had begun is in the journal, and is found by the next run.",
     "cluster-failed": "A worker of {address} could not carry an item out ({reason}). Install the same nemo-video on each worker, then try again.",
     "cluster-worker": "The worker {worker} cannot take part: {reason} Nothing was begun.",
+    "cluster-missing": "On the worker {worker} nemo-video cannot be loaded ({reason}). Install it there: pip install 'nemo-video[fleet]'.",
     "cluster-version": "The worker {worker} has nemo-video {theirs}, and this machine has {ours}. Install the same on all.",
     "cluster-folder": "The worker {worker} does not see {folder}. It has to be there under the same path, on a file system that all machines share.",
     "cluster-profile": "On the worker {worker} the profile {profile!r} leads somewhere else, or does not exist. Give all machines the same NEMO_API_URL and profiles.json.",

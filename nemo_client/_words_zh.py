@@ -288,6 +288,7 @@ TEXTS: Final[dict[str, str]] = {
     "cluster-lost": "调度器 {address} 中途断开。工作进程已开始的工作都在任务日志中，下次运行会找到它们。",
     "cluster-failed": "{address} 的某个工作进程无法执行条目（{reason}）。请在每个工作进程上安装相同的 nemo-video，然后重试。",
     "cluster-worker": "工作进程 {worker} 无法参与：{reason}什么都没有开始。",
+    "cluster-missing": "工作进程 {worker} 无法加载 nemo-video（{reason}）。请在那里安装：`pip install 'nemo-video[fleet]'`。",
     "cluster-version": "工作进程 {worker} 的 nemo-video 是 {theirs}，而本机是 {ours}。请在所有机器上安装相同版本。",
     "cluster-folder": "工作进程 {worker} 看不到 {folder}。它必须以相同路径位于所有机器共享的文件系统上。",
     "cluster-profile": "在工作进程 {worker} 上，配置 {profile!r} 指向别处或不存在。请让所有机器使用相同的 `NEMO_API_URL` 和 `profiles.json`。",
