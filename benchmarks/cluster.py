@@ -36,13 +36,19 @@ TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 @dataclass(frozen=True)
 class Ran:
-    """One batch: seconds of wall, and of CPU in the workers, in the scheduler and in the command."""
+    """One batch: seconds of wall, of these between its first and its last video, and of CPU in each process."""
 
     items: int
     wall: float
+    rendering: float
     workers: float
     scheduler: float
     command: float
+
+    @property
+    def speed(self) -> float:
+        """Videos a second, once there is one: without what begins and ends the command."""
+        return (self.items - 1) / max(self.rendering, 1e-3)
 
     @property
     def cpu(self) -> float:
@@ -54,7 +60,7 @@ def run(smoke: bool) -> list[Figure]:
     """Two workers beside one, and one beside the command without a cluster; they take turns."""
     if importlib.util.find_spec("distributed") is None:
         return [Figure("workers of a cluster", 0.0, None, "", "", None, "dask.distributed is not installed")]
-    crews, items, size, runs = ((1,), 2, (160, 120), 1) if smoke else ((0, 1, 2), 16, (1600, 1200), RUNS)
+    crews, items, size, runs = ((1,), 2, (160, 120), 1) if smoke else ((0, 1, 2), 24, (1600, 1200), RUNS)
     found: dict[int, list[Ran]] = {workers: [] for workers in crews}
     for turn in range(runs):
         for workers in sorted(found, reverse=bool(turn % 2)):
@@ -69,10 +75,12 @@ def run(smoke: bool) -> list[Figure]:
 def figures(workers: int, ran: Ran, before: Ran | None) -> list[Figure]:
     """How fast so many workers are, beside one less, and where the time of the processors went."""
     name = f"local preview, {f'{workers} worker(s)' if workers else 'no cluster'}"
+    speed, other = ran.speed, before and before.speed
     spent = f"seconds of CPU: workers {ran.workers:.1f}, scheduler {ran.scheduler:.1f}, command {ran.command:.1f}"
     busy = ran.cpu / (ran.wall * (os.cpu_count() or 1))
     return [
         Figure(f"{name}: items", ran.items / ran.wall, before and before.items / before.wall, "1/s", "", None, spent),
+        Figure(f"{name}: from the first video on", speed, other, "1/s", "", None),
         Figure(f"{name}: CPU an item", ran.cpu / ran.items, before and before.cpu / before.items, "s", "", None),
         Figure(f"{name}: processors busy", busy, None, "of all", "", None),
     ]
@@ -93,8 +101,9 @@ def ran(workers: int, items: int, size: tuple[int, int]) -> Ran:
             batch(first, folder / "first videos", environment, more)
             before = [_seconds(each) for each in processes]
             wall, command = batch(photos, folder / "videos", environment, more)
+            made = sorted(path.stat().st_mtime for path in (folder / "videos").glob("*.mp4"))
             spent = [_seconds(each) - was for each, was in zip(processes, before, strict=True)]
-        return Ran(items, wall, sum(spent[1:]), spent[0] if spent else 0.0, command)
+        return Ran(items, wall, made[-1] - made[0], sum(spent[1:]), spent[0] if spent else 0.0, command)
 
 
 def batch(photos: Path, videos: Path, environment: dict[str, str], more: Sequence[str]) -> tuple[float, float]:
