@@ -65,11 +65,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file that was delivered on this host; `facts` holds its checksum and what it was seen to be."""
+    """A file that was delivered on `host`; `facts` holds its checksum and what it was seen to be."""
 
     path: Path
     delivered: float
     facts: Mapping[str, Any]
+    host: str
 
 
 def columns(attempt: Attempt) -> dict[str, Any]:

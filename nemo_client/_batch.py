@@ -56,6 +56,10 @@ class Place(Protocol):
         """Its line, and what it took now; raises what it failed with."""
         ...
 
+    def give_up(self, out: Mapping[Errand, asyncio.Task[Any] | None]) -> int:
+        """Give up what is under way and not paid for; how many go on."""
+        ...
+
 
 @dataclass(frozen=True)
 class Here:
@@ -76,6 +80,17 @@ class Here:
     async def carry_out(self, errand: Errand) -> tuple[dict[str, Any], Money]:
         """Its line, and what it took now; raises what it failed with."""
         return await errand.run(self.studio)
+
+    def give_up(self, out: Mapping[Errand, asyncio.Task[Any] | None]) -> int:
+        """Give up what is under way and not paid for; how many go on."""
+        going_on = 0
+        for errand, task in list(out.items()):
+            if errand.paid_stage and not self.profile.free:
+                going_on += 1
+            elif task is not None:
+                errand.caller.gave_up = True
+                task.cancel()
+        return going_on
 
 
 PlaceOf = Callable[[str], Awaitable[Place]]
@@ -176,7 +191,7 @@ class _Group:
         )
         self.out: dict[Errand, asyncio.Task[Any] | None] = {}
         self.error: NemoError | None = None
-        self._free = False
+        self._place: Place | None = None
         self._tight = asyncio.Condition()
         self._ends = 0
         self._streak = 0
@@ -189,7 +204,7 @@ class _Group:
         except NemoError as error:
             self._stop(error)
             return
-        self._free = place.profile.free
+        self._place = place
         lane = place.lane
         lane.widen(self._batch.jobs)
         many = min(self._batch.jobs or lane.most, len(self.queue))
@@ -276,14 +291,7 @@ class _Group:
     def give_up(self) -> int:
         """Begin nothing new, and give up what is not paid for; how many items go on."""
         self.queue.clear()
-        going_on = 0
-        for errand, worker in list(self.out.items()):
-            if errand.paid_stage and not self._free:
-                going_on += 1
-            elif worker is not None:
-                errand.caller.gave_up = True
-                worker.cancel()
-        return going_on
+        return self._place.give_up(self.out) if self._place is not None else 0
 
 
 def worth_another(error: NemoError) -> bool:

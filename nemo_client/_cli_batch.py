@@ -106,7 +106,6 @@ class Work:
         self._thumbnails: set[asyncio.Task[None]] = set()
         self._drawing = asyncio.Semaphore(_THUMBNAILS_AT_ONCE)
         self._cluster: Cluster | None = None
-        self._stopping: asyncio.Task[None] | None = None
         self._error: NemoError | None = None
         self._codes: set[int] = set()
         self._money = Money()
@@ -136,7 +135,8 @@ class Work:
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
         work = Batch(due, self._place_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
         work.firsts.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
-        run.again, run.on_stop = run.screen.command, lambda: self._stop(work)
+        run.again, run.on_stop = run.screen.command, work.stop
+        run.elsewhere = (lambda: work.running) if self._cluster is not None else run.elsewhere
         board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
         try:
             async with board.shown(), aclosing(work.results()) as results:
@@ -148,14 +148,6 @@ class Work:
             self._codes.add(error.exit_code)
         if run.presses or self._error is not None:  # a message may be out of which nobody waits for the end
             await run.come_to_rest()
-        if self._stopping is not None:
-            await self._stopping
-
-    def _stop(self, work: Batch) -> int:
-        """Begin nothing new, here and on the workers; how many items go on."""
-        if self._cluster is not None:
-            self._stopping = asyncio.ensure_future(self._cluster.rest())
-        return work.stop()
 
     def _tell_kept(self, due: Sequence[BatchItem]) -> None:
         """What earlier runs did, and this one leaves as it is."""

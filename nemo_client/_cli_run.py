@@ -51,6 +51,7 @@ class Run:
         self.job_id = ""
         self.again = ""  # the command that goes on, where that is not one of `jobs`
         self.on_stop: Callable[[], int] | None = None
+        self.elsewhere: Callable[[], int] = lambda: 0  # how many items other machines are at
         self._charged: Charged = "no"
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[Any] | None = None
@@ -201,7 +202,7 @@ class Run:
     def _leave(self) -> None:
         """Say how things stand, tidy up for a moment, and be gone whether that worked or not."""
         error = Cancelled("cancelled")
-        if self._committed:
+        if self._committed or self.elsewhere():
             error = Cancelled("shell.left", charged="maybe", command=self.job_command())
         self.screen.fail(self.failure(error))
         self.screen.quiet = True  # no bar comes back

@@ -1,8 +1,8 @@
 """A batch's items on the workers of a Dask cluster, which does the scheduling, retries and dashboards.
 
 An item that is begun again, since its worker died in the middle, meets the journal, so nothing is paid twice. What
-passes through the scheduler is plain data: items (with their prompts), paths, result lines. Tokens, addresses of
-backends and profiles never do: each worker has its own.
+passes through the scheduler is plain data: items (with their prompts and the names of profiles), paths, result lines.
+Tokens and addresses of backends never do: each worker has its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ._config import Profile
-from ._crew import crew, differs, heard, looked_at, terms_of
-from ._errands import Errand
-from ._errors import ClusterError, LimitError, NemoError, ResultUnknown
+from ._crew import crew, differs, heard, looked_at, own_journal, terms_of
+from ._errands import Errand, worst
+from ._errors import Cancelled, ClusterError, LimitError, NemoError, ResultUnknown
 from ._items import BatchItem
+from ._journal import Journal
 from ._lanes import Lane
 from ._money import FREE, Money
 from ._progress import Budget
@@ -42,10 +43,17 @@ WORKER_SECONDS: Final = 60.0
 """How long to wait for a first worker."""
 LOOK_SECONDS: Final = 60.0
 REST_SECONDS: Final = 12.0
+WATCH_SECONDS: Final = 2.0
+DESERTED_SECONDS: Final = 120.0
+"""A cluster without any worker for so long is given up; within a few seconds where the batch is being stopped."""
+STOPPING_SECONDS: Final = 6.0
 RETRIES: Final = 2
 """How often Dask may try an item elsewhere that could not even be begun; a worker's death counts by its own rule."""
 AHEAD: Final = 1.1
 """Items out for each thread of the workers, as Dask's own rule: the next one is at hand when one ends."""
+
+TOPIC: Final = "nemo-video"
+"""Of the events by which workers tell that an item is paid for: run, item, worker."""
 
 Expected = Callable[[], Awaitable[float]]
 """Credits that an item is expected to take."""
@@ -56,17 +64,18 @@ async def work(order: Mapping[str, Any]) -> dict[str, Any]:
     from distributed import get_worker
 
     worker = get_worker()
-    name = str(order["item"]["output"])
-    return await crew().carry_out(order, worker.address, lambda: worker.log_event(_topic(order["terms"]["run"]), name))
+    paid = [order["terms"]["run"], order["item"]["output"], worker.address]
+    answer = await crew().carry_out(order, worker.address, lambda: worker.log_event(TOPIC, paid))
+    return {**answer, "worker": worker.address}
 
 
 async def look(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker finds by a batch's terms."""
-    return await looked_at(asked)
+    return await crew().look(asked)
 
 
 async def give_up(run: str) -> None:
-    """Let a worker give up what is not paid for."""
+    """Let a worker give up what is not paid for, and begin nothing more."""
     crew().give_up(run)
 
 
@@ -79,7 +88,10 @@ class Cluster:
     """The workers behind one scheduler, for one batch. Use it as an async context manager."""
 
     def __init__(self, address: str, folder: Path, run: str, limit: int = 0) -> None:
-        """`folder` is the batch's; `run` names it; `limit` is what all of its items may cost, in credits (0 = any)."""
+        """`folder` is the batch's; `run` names it; `limit` is what all of its items may cost, in credits (0 = any).
+
+        `out` are the items that are with the cluster, `paying` the workers that told of a message for one of them.
+        """
         self.address = address
         self.folder = folder
         self.run = run
@@ -87,7 +99,11 @@ class Cluster:
         self.workers = 0
         self.terms: Mapping[str, Any] = {}
         self.out: dict[str, Errand] = {}
+        self.paying: dict[str, str] = {}
         self.budget = Budget(limit)
+        self._stopping = False
+        self._deserted = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self._client: Client | None = None
         self._mark: Path | None = None
@@ -97,8 +113,11 @@ class Cluster:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
         if self._mark is not None:
-            await asyncio.to_thread(self._mark.unlink, missing_ok=True)
+            with suppress(OSError):
+                await asyncio.to_thread(self._mark.unlink, missing_ok=True)
         with suppress(Exception):  # all is done and told; a worker that cannot be asked gives all back by itself
             await asyncio.wait_for(self.client.run(release, self.run, on_error="ignore"), REST_SECONDS)
         with suppress(Exception):
@@ -125,7 +144,7 @@ class Cluster:
             "picture": _absolute(next(pictures, "")),
             "names": sorted({item.profile for item in items}),
         }
-        self.terms = terms_of(await looked_at(asked), asked, self.run)
+        self.terms = terms_of(await _own(asked), asked, self.run)
         reports = await self._asked(asked)
         for worker, report in reports.items():
             if isinstance(report, BaseException):
@@ -134,7 +153,8 @@ class Cluster:
                 raise difference
         threads = await self.client.nthreads()
         self.workers, self.threads = len(threads), sum(threads.values())
-        self.client.subscribe_topic(_topic(self.run), self._paid)
+        self.client.subscribe_topic(TOPIC, self._paid)
+        self._watch = asyncio.ensure_future(self._watched())
 
     def _marked(self) -> Path:
         """A file that every worker has to see in the batch's folder, which this batch holds."""
@@ -158,30 +178,53 @@ class Cluster:
 
     def _paid(self, event: tuple[float, Any]) -> None:
         """A worker tells that an item is paid for from now on."""
-        errand = self.out.get(str(event[1]))
-        if errand is not None:
-            errand.paid_stage = True
+        run, name, worker = event[1]
+        if run == self.run and name in self.out:
+            self.out[name].paid_stage = True
+            self.paying[name] = worker
 
     def place(self, profile: Profile, expected: Expected) -> There:
         """Where the items of a profile are carried out."""
         return There(self, profile, Lane(max(1, math.ceil(self.threads * AHEAD))), expected)
 
-    async def rest(self) -> None:
-        """The batch is stopped: let the workers give up what is not paid for. What they send meanwhile is lost here."""
-        with suppress(Exception):
-            await asyncio.wait_for(self.client.run(give_up, self.run, on_error="ignore"), REST_SECONDS)
+    def stop(self) -> None:
+        """Let the workers give up what is not paid for, those that come later as well; each item is answered."""
+        self._stopping = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = asyncio.ensure_future(self._watched())
+
+    async def _watched(self) -> None:
+        """See to it that every worker knows of a stop, and that nobody waits for workers that do not come."""
+        empty = 0.0
+        while True:
+            if self._stopping:
+                with suppress(Exception):
+                    await asyncio.wait_for(self.client.run(give_up, self.run, on_error="ignore"), REST_SECONDS)
+            await asyncio.sleep(WATCH_SECONDS)
+            there = {}
+            with suppress(Exception):
+                there = await asyncio.wait_for(self.client.nthreads(), REST_SECONDS)
+            if not there and not empty:
+                logger.warning("no worker is left at %s; waiting for one", self.address)
+            empty = 0.0 if there else empty + WATCH_SECONDS
+            if empty >= (STOPPING_SECONDS if self._stopping else DESERTED_SECONDS):
+                self._deserted.set()
 
     async def ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """An order, carried out by a worker of Dask's choice; its answer. Raises what kept it from one."""
         from distributed import KilledWorker
 
-        key = f"nemo-video-{self.run[:8]}-{next(self._numbers)}"
-        future = self.client.submit(work, {**order, "terms": self.terms}, key=key, pure=False, retries=RETRIES)
+        key, future = f"nemo-video-{self.run[:8]}-{next(self._numbers)}", None
         try:
-            return dict(await future)
+            future = self.client.submit(work, {**order, "terms": self.terms}, key=key, pure=False, retries=RETRIES)
+            return await self._answer(future)
         except asyncio.CancelledError:
-            with suppress(Exception):
-                await asyncio.wait_for(future.cancel(), REST_SECONDS)
+            if future is not None:
+                with suppress(Exception):
+                    await asyncio.wait_for(future.cancel(), REST_SECONDS)
+            raise
+        except NemoError:
             raise
         except KilledWorker as error:
             raise ResultUnknown("worker-lost") from error
@@ -189,6 +232,19 @@ class Cluster:
             raise _maybe(ClusterError("cluster-lost", address=self.address)) from error
         except Exception as error:
             raise _maybe(ClusterError("cluster-failed", address=self.address, reason=_reason(error))) from error
+
+    async def _answer(self, future: Any) -> dict[str, Any]:
+        """What the worker answers, unless all of them have gone for good."""
+        waiting = {asyncio.ensure_future(future.result()), asyncio.ensure_future(self._deserted.wait())}
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                if isinstance(answer := each.result(), Mapping):
+                    return dict(answer)
+            raise _maybe(ClusterError("cluster-deserted", address=self.address))
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 @dataclass(frozen=True)
@@ -210,10 +266,15 @@ class There:
         cluster.out[item.name] = errand
         try:
             answer = await self._fitted(item.name, order)
+            if "error" in answer:
+                raise self._failed(errand, answer)
+        except NemoError as error:
+            error.charged = "no" if self.profile.free else error.charged
+            errand.note(error)
+            raise
         finally:
             del cluster.out[item.name]
-        if "error" in answer:
-            raise self._failed(errand, answer)
+            cluster.paying.pop(item.name, None)
         line, money = dict(answer["line"]), Money.from_json(answer["money"])
         if first := errand.known_as(line["key"]):
             line |= {"duplicate_of": first, "credits": 0.0, "charged": "no"}
@@ -231,12 +292,21 @@ class There:
                 return answer
 
     def _failed(self, errand: Errand, answer: Mapping[str, Any]) -> NemoError:
-        error = heard(answer["error"])
-        errand.paid = errand.paid or bool(answer["paid"])
-        if answer["key"]:
+        error, name = heard(answer["error"]), errand.item.name
+        charged = worst(answer["charged"], error.charged)
+        if charged == "no" and self.cluster.paying.get(name, answer["worker"]) != answer["worker"]:
+            charged = "maybe"  # another worker had sent its message, and died
+            error = ResultUnknown("worker-lost") if isinstance(error, Cancelled) else error
+        error.charged = charged
+        if charged != "no" and answer["key"]:
             errand.known_as(answer["key"])
-        self._settle(errand.item.name, "yes" if errand.paid else error.charged, Money())
+        self._settle(name, worst(errand.charged, charged), Money())
         return error
+
+    def give_up(self, out: Mapping[Errand, asyncio.Task[Any] | None]) -> int:
+        """Give up what is under way and not paid for, on whichever worker; how many go on, as far as is known yet."""
+        self.cluster.stop()
+        return 0 if self.profile.free else sum(errand.paid_stage for errand in out)
 
     async def _reserved(self, name: str) -> float:
         """Count the item with what it is expected to take; what all others count for."""
@@ -262,8 +332,9 @@ async def _connected(address: str) -> Client:
     except ImportError as error:
         raise ClusterError("cluster-extra") from error
     if os.environ.get("NEMO_DEBUG", "") in ("", "0"):
-        for name in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in a line
+        for name in ("asyncio", *logging.root.manager.loggerDict):
+            if name.split(".")[0] in ("asyncio", "distributed", "tornado"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in a line
     client = None
     try:
         with warnings.catch_warnings():  # of other versions of packages there, of which only ours matters here
@@ -272,16 +343,30 @@ async def _connected(address: str) -> Client:
                 address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False,
                 name=f"nemo-{uuid.uuid4().hex}",
             )  # fmt: skip
-            return await client
-    except Exception as error:
+            return await asyncio.wait_for(client, CONNECT_SECONDS + 1)
+    except BaseException as error:
         if client is not None:
             with suppress(Exception):
-                await client.close(timeout=1)
+                await asyncio.wait_for(client.close(timeout=1), 3)
+        if not isinstance(error, Exception):
+            raise
         raise ClusterError("cluster-away", address=address, reason=_reason(error)) from error
 
 
-def _topic(run: str) -> str:
-    return f"nemo-video-{run}"
+async def _own(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What this machine finds by its own terms."""
+    journals: list[Journal] = []
+
+    def journal() -> Journal:
+        if not journals:
+            journals.append(own_journal())
+        return journals[0]
+
+    try:
+        return await looked_at(asked, journal)
+    finally:
+        for each in journals:
+            await each.close()
 
 
 def _absolute(image: str) -> str:

@@ -25,7 +25,7 @@ from ._errands import Errand
 from ._errors import Cancelled, ClusterError, NemoError
 from ._items import BatchItem
 from ._journal import Journal
-from ._money import Money
+from ._money import FREE, Money
 from ._owners import this_host
 from ._progress import Budget, Caller, Progress
 from ._secret import scrub
@@ -43,35 +43,34 @@ Tell = Callable[[], None]
 """Told once, as soon as an item is paid for."""
 
 
-async def looked_at(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """How this process stands to a batch's terms: the same names, as they are here, or the `error` of looking."""
-    found: dict[str, Any] = {"version": VERSION, "host": this_host(), "pid": os.getpid()}
+async def looked_at(asked: Mapping[str, Any], journal: Callable[[], Journal]) -> dict[str, Any]:
+    """How this process stands to a batch's terms: the same names, as they are here, or the `error` of looking.
+
+    `journal` gives the one that paid work is recorded in; it is not asked for where all is free.
+    """
+    found: dict[str, Any] = {"version": VERSION, "host": this_host()}
     try:
         found["folder"] = await asyncio.to_thread(_is_file, asked["mark"])
         found["picture"] = await asyncio.to_thread(_is_file, asked["picture"])
-        await _add_accounts(found, asked["names"])
+        await _add_accounts(found, asked["names"], journal)
     except NemoError as error:
         found["error"] = told(error)
     return found
 
 
-async def _add_accounts(found: dict[str, Any], names: Iterable[str]) -> None:
+async def _add_accounts(found: dict[str, Any], names: Iterable[str], journal: Callable[[], Journal]) -> None:
     """What the paid profiles of these names are here, and the journal that keeps them from paying twice."""
     place = home()
     known = [await asyncio.to_thread(profile, name, place) for name in names]
     paid = [each for each in known if not each.free]
-    found["profiles"] = {each.name: each.id for each in paid}
+    found["profiles"] = {each.name: fingerprint(each.id) for each in paid}
     accounts = {each.name: await asyncio.to_thread(known_account, each, place) for each in paid}
     found["accounts"] = {name: fingerprint(account) for name, account in accounts.items()}
     found["journal"], found["shared"] = "", True
     if paid:
-        journal = _own_journal()
-        try:
-            await journal.check()
-            found["journal"] = await _identity(journal)
-            found["shared"] = bool(journal.machine)
-        finally:
-            await journal.close()
+        await journal().check()
+        found["journal"] = await _identity(journal())
+        found["shared"] = bool(journal().machine)
 
 
 def terms_of(found: Mapping[str, Any], asked: Mapping[str, Any], run: str) -> dict[str, Any]:
@@ -109,9 +108,9 @@ def differs(terms: Mapping[str, Any], found: Mapping[str, Any], worker: str) -> 
     return ClusterError("cluster-journal", worker=worker) if found["journal"] != terms["journal"] else None
 
 
-def fingerprint(account: str) -> str:
-    """A name for an account that tells nothing of it; empty where there is none."""
-    return hashlib.sha256(f"nemo-video crew {account}".encode()).hexdigest()[:16] if account else ""
+def fingerprint(text: str) -> str:
+    """A name for an account, or for where a profile leads, by which two can be compared; empty for none."""
+    return hashlib.sha256(f"nemo-video crew {text}".encode()).hexdigest()[:16] if text else ""
 
 
 @dataclass(eq=False)
@@ -134,6 +133,7 @@ class Crew:
     _stopped: set[str] = field(default_factory=set)
     _out: list[_Work] = field(default_factory=list)
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _idle: asyncio.TimerHandle | None = None
     _closing: asyncio.Task[None] | None = None
 
@@ -152,7 +152,7 @@ class Crew:
             ended = NemoError("unexpected", charged="maybe", **facts)
         finally:
             self._let_go(work)
-        return {"error": told(ended), "key": errand.key, "profile": errand.profile, "paid": errand.paid}
+        return {"error": told(ended), "key": errand.key, "profile": errand.profile, "charged": errand.charged}
 
     def _taken_on(self, order: Mapping[str, Any], tell: Tell) -> _Work:
         told_of = False
@@ -185,22 +185,30 @@ class Crew:
 
     async def _agree(self, terms: Mapping[str, Any], worker: str) -> None:
         """Look once for each batch, also where this worker came after it had begun."""
-        if terms["run"] in self._stopped:
-            raise Cancelled("cancelled")
-        if terms["run"] not in self._agreed:
-            if (error := differs(terms, await looked_at(terms), worker)) is not None:
-                raise error
-            self._agreed.add(str(terms["run"]))
+        async with self._looking:
+            if terms["run"] in self._stopped:
+                raise Cancelled("cancelled")
+            if terms["run"] not in self._agreed:
+                if (error := differs(terms, await self.look(terms), worker)) is not None:
+                    raise error
+                self._agreed.add(str(terms["run"]))
+
+    async def look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """How this process stands to a batch's terms."""
+        return await looked_at(asked, self._own_journal)
+
+    def _own_journal(self) -> Journal:
+        if self._journal is None:
+            self._journal = own_journal()
+        return self._journal
 
     async def _studio(self, name: str) -> Studio:
         if name not in self._studios:
-            if self._journal is None:
-                self._journal = _own_journal()
-            self._studios[name] = asyncio.ensure_future(Studio.open(name, journal=self._journal))
+            self._studios[name] = asyncio.ensure_future(Studio.open(name, journal=self._own_journal()))
         opening = self._studios[name]
         try:
             return await asyncio.shield(opening)
-        except NemoError:
+        except Exception:
             if self._studios.get(name) is opening:  # the next item tries again
                 del self._studios[name]
             raise
@@ -216,22 +224,22 @@ class Crew:
         try:
             line, money = await task
         except asyncio.CancelledError:
-            if not errand.caller.gave_up:  # this worker is being closed: hanging up would not undo a charge
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(studio.drain(), CLOSING_SECONDS)
-                raise
-            raise Cancelled("cancelled", charged="maybe" if errand.paid_stage and not work.free else "no") from None
+            if errand.caller.gave_up:
+                raise Cancelled("cancelled") from None
+            with suppress(asyncio.TimeoutError):  # this worker is being closed: hanging up would not undo a charge
+                await asyncio.wait_for(studio.drain(), CLOSING_SECONDS)
+            raise
         return await self._of_this_run(line, money, work.run)
 
     async def _of_this_run(self, line: dict[str, Any], money: Money, run: str) -> tuple[dict[str, Any], Money]:
-        """What was found in the journal and was paid by this very batch: by a worker that died, for one."""
-        if not line["reused"] or self._journal is None:
+        """What this very batch paid for it, by whichever worker: one that died may have sent the message."""
+        step = await self._own_journal().latest(line["key"])
+        if step is None or step.free:
             return line, money
-        step = await self._journal.latest(line["key"])
-        if step is None or step.run != run or step.free:
-            return line, money
-        money = Money.from_json(step.facts.get("money"))
-        return {**line, "credits": money.sure, "charged": "no" if money.sure == 0 else "yes"}, money
+        mine = step.run == run
+        money = Money.from_json(step.facts.get("money")) if mine else FREE
+        charged = "no" if money.sure == 0 else "yes"
+        return {**line, "credits": money.sure, "charged": charged, "reused": line["reused"] or not mine}, money
 
     def give_up(self, run: str) -> None:
         """Give up what is not paid for of a batch, and begin nothing of it any more."""
@@ -242,8 +250,10 @@ class Crew:
                 work.task.cancel()
 
     async def release(self, run: str) -> None:
-        """A batch has ended: give back what nobody else needs."""
+        """A batch has ended: give up what is left of it, and give back what nobody else needs."""
+        self.give_up(run)
         self._agreed.discard(run)
+        self._stopped.discard(run)
         if not self._out:
             await self.close()
 
@@ -262,8 +272,10 @@ class Crew:
 
 async def _closed(studios: Iterable[asyncio.Task[Studio]], journal: Journal | None) -> None:
     for opening in studios:
-        with suppress(NemoError):
-            await (await opening).aclose()
+        with suppress(NemoError, OSError):
+            studio = await opening
+            await studio.drain()  # a stream that is hung up may end the work that is paid for
+            await studio.aclose()
     if journal is not None:
         await journal.close()
 
@@ -299,14 +311,19 @@ def heard(data: Mapping[str, Any]) -> NemoError:
     return error
 
 
-def _own_journal() -> Journal:
+def own_journal() -> Journal:
+    """The journal of this process's environment."""
     return Journal(ensure_home(home()), os.environ.get("NEMO_JOURNAL_URL") or None)
 
 
 async def _identity(journal: Journal) -> str:
     def read(database: Any, _: object) -> str:
         with database.reading() as connection:
-            return _queries.identity(connection)
+            known = _queries.identity(connection)
+        if database.path is None:
+            return known
+        file = database.path.stat()  # a copy of it has the same id
+        return f"{known} {file.st_dev} {file.st_ino}"
 
     return await journal.work(read)
 

@@ -18,12 +18,14 @@ from typing import Any, Final, Literal, Protocol
 
 from ._config import Profile, redact
 from ._errors import (
+    Charged,
     ClientIdRefused,
     ClusterError,
     DiskError,
     LimitError,
     NemoError,
     NoCredits,
+    NothingMade,
     PlanError,
     RateLimited,
     ResultUnknown,
@@ -114,8 +116,8 @@ class Errand:
     ) -> None:
         """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key.
 
-        `tries` counts how often it was begun; `paid` says that one of them paid before it failed, so that the next
-        one finds the work in the journal.
+        `tries` counts how often it was begun; `charged` is the worst that is known of those that failed: the next one
+        finds in the journal what they paid for.
         """
         self.item = item
         self.folder = folder
@@ -123,7 +125,7 @@ class Errand:
         self.key = ""
         self.profile = item.profile
         self.paid_stage = False
-        self.paid = False
+        self.charged: Charged = "no"
         self._readers = readers or asyncio.Semaphore()
         self._firsts = firsts if firsts is not None else {}
         self._began = time.monotonic()
@@ -145,13 +147,28 @@ class Errand:
         self.begin(studio.profile)
         try:
             return await self._run(studio)
+        except asyncio.CancelledError:
+            if self.caller.goes_on:  # its message is out, and nobody waits for it any more
+                self.charged = worst(self.charged, "maybe")
+                raise ResultUnknown() from None
+            raise
         except NemoError as error:
-            self.paid = self.paid or error.charged == "yes"
+            self.note(error)
             raise
         except Exception as error:
             logger.exception("unexpected %s", type(error).__name__)
             kind, reason = type(error).__name__, redact(str(error))[:300] or "?"
             raise NemoError("unexpected", charged="maybe", kind=kind, reason=reason) from error
+
+    @property
+    def paid(self) -> bool:
+        """Whether a try that failed had paid, for sure."""
+        return self.charged == "yes"
+
+    def note(self, error: NemoError) -> None:
+        """Remember what is known of the money of a try that failed; what became of a message is the last word on it."""
+        verdict = isinstance(error, NothingMade) and not self.paid
+        self.charged = error.charged if verdict else worst(self.charged, error.charged)
 
     async def _run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
         item = self.item
@@ -187,7 +204,7 @@ class Errand:
         lang = language(error.lang)
         what, hint = what_and_hint(error.id, lang, **error.facts)
         first = self._firsts.get(self.key)
-        charged = "yes" if self.paid else error.charged
+        charged = worst(self.charged, error.charged)
         return self._line(
             state_of(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
             charged=charged, credits=0.0 if charged == "no" else None,
@@ -205,6 +222,11 @@ class Errand:
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }  # fmt: skip
         return {**empty, **facts}
+
+
+def worst(*known: Charged) -> Charged:
+    """The worst that is known of the money of one piece of work."""
+    return max(known, key=("no", "maybe", "yes").index)
 
 
 def _medium(text: str) -> Media:

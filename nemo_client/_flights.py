@@ -97,6 +97,7 @@ class Flights:
             raise
         finally:
             flight.callers.remove(caller)
+            caller.goes_on = caller.gave_up and flight.committed
             if caller.gave_up and not flight.callers and not flight.committed:
                 flight.give_up()
 

@@ -25,7 +25,7 @@ from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, JournalAway, LostRace
 from ._owners import LEASE_SECONDS, NOBODY, RENEW_SECONDS, Mark, Owner, holds, mark, passed
-from ._schema import ATTEMPTS, OWNERS, SESSIONS
+from ._schema import ATTEMPTS, OWNERS
 from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
 from ._trials import Worker
 
@@ -196,8 +196,8 @@ class Journal(Worker):
         await self._do(self._deliver, attempt, path, facts)
 
     async def deliveries(self, key: str) -> list[Delivery]:
-        """What was delivered of a step on this host, newest first."""
-        return await self._read(lambda connection: _queries.deliveries(connection, key, self._owner.host))
+        """What was delivered of a step, newest first; on other hosts, too."""
+        return await self._read(lambda connection: _queries.deliveries(connection, key))
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
@@ -322,6 +322,8 @@ class Journal(Worker):
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:
             raise LostRace
+        if event is Event.RELEASE:  # in one transaction: whoever takes it over next makes a claim of his own
+            _queries.yield_claim(connection, moved.session_id, moved.before, moved.key)
         _queries.note_end(connection, moved)
         self._trial.written = moved
         return moved
@@ -356,15 +358,14 @@ class Journal(Worker):
             with self._database.writing() as connection:
                 return _queries.claimed(connection, session_id, at, by)
 
-    def _yield_claim(self, session_id: str, at: str, by: str) -> None:
-        mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
+    def _yield_claim(self, *claim: str) -> None:
         with self._database.writing() as connection:
-            connection.execute(SESSIONS.update().where(*mine).values(head=at))
+            _queries.yield_claim(connection, *claim)
 
     def _deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
-        delivery = Delivery(path, self._wall(), facts)
+        delivery = Delivery(path, self._wall(), facts, self.host)
         with self._database.writing() as connection:
-            _queries.deliver(connection, attempt, self._owner.host, delivery, again=self._trial.tries > 1)
+            _queries.deliver(connection, attempt, delivery, again=self._trial.tries > 1)
 
     def _hide(self, key: str) -> None:
         with self._database.writing() as connection:
@@ -421,9 +422,7 @@ class Journal(Worker):
             return "dead"
         if not self._owner.sees(row.host, Path(row.lock)):
             return "alive" if row.leased else "dead"
-        if not holds(Path(row.lock)):
-            return "dead"
-        return "alive" if row.leased else "stuck"
+        return ("alive" if row.leased else "stuck") if holds(Path(row.lock)) else "dead"
 
     def _close(self) -> None:
         try:

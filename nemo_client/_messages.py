@@ -37,7 +37,7 @@ from ._flights import Flight
 from ._handles import SessionHandle
 from ._money import ESTIMATES, Money, admits, cost, estimate
 from ._outcomes import Baseline, Message, ended, refused
-from ._owners import NOBODY, mark
+from ._owners import mark
 from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
 from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
@@ -123,7 +123,7 @@ class Messenger:
     async def _give_back(self, session_id: str, message: Message) -> None:
         """Undo the claim of a message that was not sent, unless another Studio or machine has it in hand by now."""
         newest = await self._desk.journal.latest(message.key)
-        foreign = newest is not None and newest.owner not in (NOBODY, self._desk.journal.owner_id)
+        foreign = newest is not None and newest.owner != self._desk.journal.owner_id
         in_hand = (State.SENT, State.UNKNOWN, *((State.PLANNED, State.DONE) if foreign else ()))
         if newest is None or newest.state not in in_hand:
             await self._yield(session_id, message)

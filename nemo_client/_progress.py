@@ -109,14 +109,15 @@ class Caller:
 
     `run` names the ComfyUI prompt, shell command or batch that the profile's limit counts for; `budget` is what this
     caller may spend, alone or together with others. Set `gave_up` before cancelling the task that waits: a user's
-    cancel of the last waiter also stops the render, anything else only detaches. `later` are seconds of work that
-    will follow the step waited for.
+    cancel of the last waiter also stops the render, anything else only detaches. `goes_on` is set where a paid message
+    was out by then. `later` are seconds of work that will follow the step waited for.
     """
 
     on_progress: OnProgress = _ignore
     budget: Budget = field(default_factory=Budget)
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     gave_up: bool = False
+    goes_on: bool = False
     later: float = 0.0
 
     def take(self, progress: Progress) -> None:

@@ -76,23 +76,30 @@ def head_of(connection: Connection, session_id: str) -> str:
     return str(connection.execute(sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)).scalar() or "")
 
 
-def deliveries(connection: Connection, key: str, host: str) -> list[Delivery]:
-    """What was delivered of a step on `host`, newest first."""
+def yield_claim(connection: Connection, session_id: str, at: str, by: str) -> None:
+    """Set the session's head back to `at` if it is `by`."""
+    mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
+    connection.execute(SESSIONS.update().where(*mine).values(head=at))
+
+
+def deliveries(connection: Connection, key: str) -> list[Delivery]:
+    """What was delivered of a step on any host, newest first."""
     query = (
         sa.select(DELIVERIES)
         .join(ATTEMPTS, ATTEMPTS.c.id == DELIVERIES.c.attempt)
-        .where(ATTEMPTS.c.key == key, DELIVERIES.c.host == host)
+        .where(ATTEMPTS.c.key == key)
         .order_by(DELIVERIES.c.id.desc())
     )
-    return [Delivery(Path(row.path), row.delivered, facts_of(row.facts)) for row in connection.execute(query)]
+    rows = connection.execute(query)
+    return [Delivery(Path(row.path), row.delivered, facts_of(row.facts), row.host) for row in rows]
 
 
-def deliver(connection: Connection, attempt: Attempt, host: str, delivery: Delivery, *, again: bool) -> None:
+def deliver(connection: Connection, attempt: Attempt, delivery: Delivery, *, again: bool) -> None:
     """Record a delivery; `again` where an earlier transaction may have done so, without an answer."""
     values = {"attempt": attempt.id, "path": str(delivery.path)}
     same = sa.select(DELIVERIES.c.id).where(*(DELIVERIES.c[name] == value for name, value in values.items()))
     if not again or connection.execute(same).first() is None:
-        more = {"host": host, "delivered": delivery.delivered, "facts": facts_text(delivery.facts)}
+        more = {"host": delivery.host, "delivered": delivery.delivered, "facts": facts_text(delivery.facts)}
         connection.execute(DELIVERIES.insert().values(**values, **more))
 
 

@@ -223,7 +223,7 @@ class Renderer:
     async def _still_there(self, known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
         """A delivered file of this render whose content is unchanged: itself if its name fits, else a copy."""
         intact: list[Delivered] = []
-        for each in await self._desk.journal.deliveries(known.key):
+        for each in await self._desk.journal.deliveries(known.key):  # of other hosts, too: a folder may be shared
             checked = Checked(**each.facts)
             if await asyncio.to_thread(_is_intact, each.path, checked):
                 found = Delivered(each.path, known.facts.get("render_id", ""), checked, reused=True)

@@ -60,7 +60,7 @@ async def _delivered(desk: Desk, key: str) -> Path | None:
     for export in await desk.journal.exports_of(key):
         if export.state is State.DONE:
             for each in await desk.journal.deliveries(export.key):
-                if each.path.is_file():
+                if each.host == desk.journal.host and each.path.is_file():
                     return each.path
     return None
 

@@ -290,6 +290,7 @@ _EN: Final[dict[str, str]] = {
     "cluster-away": "The scheduler at {address} does not answer ({reason}). Look whether it runs there (`dask scheduler`), and whether the address begins with tcp:// or tls:// as it does.",
     "cluster-empty": "No worker came to the scheduler at {address} within {seconds} seconds. Start some: dask worker {address} --nthreads 32.",
     "cluster-lost": "The scheduler at {address} went away in the middle. What its workers had begun is in the journal, and is found by the next run.",
+    "cluster-deserted": "No worker is left at {address}. What they had begun is in the journal, and is found by the next run.",
     "cluster-failed": "A worker of {address} could not carry an item out ({reason}). Install the same nemo-video on each worker, then try again.",
     "cluster-worker": "The worker {worker} cannot take part: {reason} Nothing was begun.",
     "cluster-missing": "On the worker {worker} nemo-video cannot be loaded ({reason}). Install it there: pip install 'nemo-video[fleet]'.",

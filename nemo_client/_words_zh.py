@@ -286,6 +286,7 @@ TEXTS: Final[dict[str, str]] = {
     "cluster-away": "位于 {address} 的调度器没有应答（{reason}）。请检查那里是否运行着 `dask scheduler`，以及地址开头的 `tcp://` 或 `tls://` 是否与它一致。",
     "cluster-empty": "{seconds} 秒内没有工作进程连接到调度器 {address}。请启动一些：`dask worker {address} --nthreads 32`。",
     "cluster-lost": "调度器 {address} 中途断开。工作进程已开始的工作都在任务日志中，下次运行会找到它们。",
+    "cluster-deserted": "{address} 已没有任何工作进程。它们已开始的工作都在任务日志中，下次运行会找到它们。",
     "cluster-failed": "{address} 的某个工作进程无法执行条目（{reason}）。请在每个工作进程上安装相同的 nemo-video，然后重试。",
     "cluster-worker": "工作进程 {worker} 无法参与：{reason}什么都没有开始。",
     "cluster-missing": "工作进程 {worker} 无法加载 nemo-video（{reason}）。请在那里安装：`pip install 'nemo-video[fleet]'`。",

@@ -61,10 +61,18 @@ class Dask:
         return process
 
     def worker(
-        self, address: str = "", *, threads: int = 4, environment: Mapping[str, str] | None = None
+        self, address: str = "", *, threads: int = 4, nanny: bool = False, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """A worker without a nanny, so that one process is what is killed; it may take a while to join."""
-        arguments = ("--no-nanny", "--nthreads", str(threads), "--host", "127.0.0.1", "--preload", "tests._hasty")
+        """A worker, by itself unless told otherwise, so that one process is what is killed; it joins a little later."""
+        arguments = (
+            "--nanny" if nanny else "--no-nanny",
+            "--nthreads",
+            str(threads),
+            "--host",
+            "127.0.0.1",
+            "--preload",
+            "tests._hasty",
+        )
         scratch = ("--local-directory", str(self.directory / "scratch"))
         return self.start("worker", address or self.address, *arguments, *scratch, environment=environment)
 

@@ -85,3 +85,19 @@ async def test_what_one_process_left_another_may_do_at_once(cloud: Clouds) -> No
 
     assert (turned.money.spent, turned.reused, again.reused) == (100, False, True)
     assert len(backend.ledger.messages) == 1
+
+
+async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one transaction: a claim that another process makes in between would be undone, and two would send there."""
+
+    async def too_late(*_: str) -> None:
+        raise AssertionError("a claim is undone by itself")
+
+    backend = cloud()
+    async with backend.studio() as first:
+        session = await first.upload([picture()])
+        monkeypatch.setattr(first._desk.journal, "yield_claim", too_late)
+        with pytest.raises(LimitError):
+            await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
+
+        assert await first._desk.journal.head(session.session_id) == session.key

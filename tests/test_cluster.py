@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,18 +145,18 @@ def test_workers_make_the_videos_and_identical_items_are_one_job(site: Site) -> 
 
 def test_a_worker_killed_in_the_middle_costs_no_second_charge(site: Site) -> None:
     """Dask gives its items to the other worker, where they meet the journal."""
-    site.fill(8)
+    site.fill(12)
     site.service.fault("stall", "message", count=None, parameters={"seconds": 1.0, "at": "headers"})
     victim = site.dask.newcomer(threads=6)
     batch = site.begin()
-    until(lambda: len(site.ledger.messages) >= 6)
+    until(lambda: len(site.ledger.messages) >= 9)  # the other two have eight threads
     victim.send_signal(signal.SIGKILL)
     victim.wait(10)
     ran = ended(batch)
 
-    assert (ran.code, site.states()) == (0, {"done": 8}), ran.err
-    site.paid_once(8)
-    assert ran.data["credits"]["spent"] == 800
+    assert (ran.code, site.states()) == (0, {"done": 12}), ran.err
+    site.paid_once(12)
+    assert ran.data["credits"]["spent"] == 1200
 
 
 def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
@@ -167,11 +168,13 @@ def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     batch.send_signal(signal.SIGINT)
     ran = ended(batch)
     sent = len({each["session"] for each in site.ledger.messages})
+    told = site.lines()
     site.service.clear()
     again = site.batch()
 
     assert ran.code == 130, ran.err
     assert 4 <= sent < 16
+    assert sum(line["charged"] != "no" for line in told.values()) == sent  # every one that is paid for has its line
     assert site.states() == {"done": 16}, again.err
     site.paid_once(16)
 
@@ -235,10 +238,73 @@ def test_no_token_passes_the_scheduler(site: Site) -> None:
 
     assert ran.code == 0, ran.err
     assert b"a lighthouse at dusk" in said
-    assert b"cluster-worker" not in said
+    assert b"register-worker" in said  # the worker talks through it, too
     assert token.encode() not in said
     assert PASSWORD.encode() not in said
     assert token not in site.dask.said()
+
+
+def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
+    """A first Ctrl-C ends it soon, and what had been sent is told as perhaps paid; the next run finds it."""
+    site.fill(3)
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 1.0, "at": "headers"})
+    with cluster(site.directory / "dask", site.dask.environment) as dask:
+        dask.scheduler()
+        worker = dask.newcomer(threads=3)
+        batch = dask.begin(site.photos, "--output", site.videos, "--duration", 1)
+        until(lambda: len(site.ledger.messages) >= 3)
+        worker.kill()
+        batch.send_signal(signal.SIGINT)
+        ran = ended(batch)
+    told = {(line["error_id"], line["state"], line["charged"]) for line in site.lines().values()}
+    site.service.clear()
+    again = site.batch()
+
+    assert ran.code == 130, ran.err
+    assert told == {("cluster-deserted", "stopped", "maybe")}
+    assert "may have been charged" in ran.data["error"]["message"]
+    assert (again.code, site.states()) == (0, {"done": 3}), again.err
+    site.paid_once(3)
+
+
+def test_a_second_ctrl_c_does_not_call_free_what_is_out(site: Site) -> None:
+    """It leaves at once; the workers read on."""
+    site.fill(3)
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 2.0, "at": "headers"})
+    batch = site.begin()
+    until(lambda: len(site.ledger.messages) >= 3)
+    batch.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    batch.send_signal(signal.SIGINT)
+    ran = ended(batch)
+    again = site.batch()
+
+    assert (ran.code, ran.data["error"]["charged"]) == (130, "maybe"), ran.err
+    assert "Exception" not in ran.err
+    assert again.code == 0, again.err
+    site.paid_once(3)
+
+
+def test_a_worker_that_is_asked_to_close_reads_paid_streams_first(site: Site) -> None:
+    """Its nanny lets it for ten seconds; hanging up may end what is paid for."""
+    site.fill(2)
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 1.5, "at": "headers"})
+    with cluster(site.directory / "dask", site.dask.environment) as dask:
+        dask.scheduler()
+        worker = dask.newcomer(threads=2, nanny=True)
+        batch = dask.begin(site.photos, "--output", site.videos, "--duration", 1)
+        until(lambda: len(site.ledger.messages) >= 2)
+        asked = time.monotonic()
+        worker.terminate()
+        worker.wait(20)
+        took = time.monotonic() - asked
+        batch.kill()
+    site.service.clear()
+    again = site.batch()
+
+    assert took > 1.0
+    assert again.code == 0, again.err
+    site.paid_once(2)
 
 
 def test_workers_and_a_scheduler_that_go_away_are_told_and_the_next_run_goes_on(site: Site) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,15 +19,18 @@ from nemo_client import (
     Budget,
     Caller,
     ClusterError,
+    Journal,
     LimitError,
     NemoError,
     Profile,
     RateLimited,
     _crew,
     _errors,
+    home,
 )
 from nemo_client._cluster import There
-from nemo_client._crew import Crew, differs, fingerprint, heard, looked_at, terms_of, told
+from nemo_client._cluster import _own as looked
+from nemo_client._crew import Crew, differs, fingerprint, heard, own_journal, terms_of, told
 from nemo_client._errands import Errand
 from nemo_client._errors import JournalAway
 from nemo_client._lanes import Lane
@@ -83,8 +88,8 @@ async def test_a_machine_finds_itself_as_it_is(cloud: Clouds, tmp_path: Path) ->
     mark = tmp_path / "mark"
     mark.touch()
     asked = {"mark": str(mark), "picture": str(tmp_path / "none.png"), "names": ["nemo", "local preview"]}
-    found = await looked_at(asked)
-    again = await looked_at(asked)
+    found = await looked(asked)
+    again = await looked(asked)
 
     assert (found["folder"], found["picture"], found["shared"]) == (True, False, False)
     assert list(found["profiles"]) == ["nemo"]
@@ -99,7 +104,7 @@ async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.Mo
     backend = cloud(anonymous=True)
     monkeypatch.delenv("NEMO_TOKEN", raising=False)
     asked = {"mark": "", "picture": "", "names": ["nemo"]}
-    found = await looked_at(asked)
+    found = await looked(asked)
 
     with pytest.raises(ClusterError, match="no token for the profile 'nemo'"):
         terms_of(found, asked, "run")
@@ -108,7 +113,7 @@ async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.Mo
 
 async def test_what_keeps_a_machine_from_looking_is_its_finding() -> None:
     """An unknown profile is told as the reason, not raised in the worker."""
-    found = await looked_at({"mark": "", "picture": "", "names": ["nowhere"]})
+    found = await looked({"mark": "", "picture": "", "names": ["nowhere"]})
     error = differs(TERMS, {**found, "version": "1"}, "tcp://worker:1")
 
     assert error is not None
@@ -133,7 +138,7 @@ def test_errors_travel_as_plain_data(error: NemoError) -> None:
     """Kind, words, money and a wish for a pause come through; a kind that is made inside comes as its root."""
     back = heard(told(error))
 
-    assert isinstance(error, type(back))
+    assert type(back) is (NemoError if isinstance(error, _errors.TooLate) else type(error))
     assert (back.text("en"), back.charged) == (error.text("en"), error.charged)
     assert getattr(back, "retry_after", None) == getattr(error, "retry_after", None)
 
@@ -147,38 +152,96 @@ def test_no_secret_travels_with_an_error() -> None:
     assert fingerprint("") == ""
 
 
+class Answers:
+    """In the place of a cluster: answers in their order, whatever is asked."""
+
+    def __init__(self, *answers: dict[str, Any], limit: int = 0) -> None:
+        self.budget, self.out, self.paying = Budget(limit), {}, {}
+        self.orders: list[Any] = []
+        self._answers = list(answers)
+
+    async def ask(self, order: Any) -> dict[str, Any]:
+        self.orders.append(order)
+        return self._answers.pop(0)
+
+    def there(self) -> There:
+        async def expected() -> float:
+            return 100.0
+
+        return There(self, Profile("nemo", "https://a"), Lane(4), expected)  # type: ignore[arg-type]
+
+
+def made(key: str = "generate-1", **line: Any) -> dict[str, Any]:
+    """A worker's answer: a video that took 100 credits."""
+    money = {"before": 500, "after": 400, "spent": 100, "certainty": "exact"}
+    mine = {"item": "elsewhere", "state": "done", "key": key, "image": ["/elsewhere.png"], "request": "theirs"}
+    return {"line": {**mine, "charged": "yes", "credits": 100, **line}, "money": money, "worker": "w"}
+
+
+def failed(error: NemoError, key: str = "generate-1", worker: str = "w") -> dict[str, Any]:
+    """A worker's answer: what an item failed with."""
+    return {"error": told(error), "key": key, "profile": "nemo", "charged": error.charged, "worker": worker}
+
+
+def errand_of(name: str, folder: Path, firsts: dict[str, str] | None = None) -> Errand:
+    item = BatchItem(("~/photo.png",), "push-in", output=name, profile="nemo")
+    return Errand(item, folder, Caller(), firsts={} if firsts is None else firsts)
+
+
+LIMIT = LimitError("limit", estimate="100", limit=150, limit_name="max_credits", spent="100")
+
+
 async def test_lines_are_those_of_the_machine_that_asks(tmp_path: Path) -> None:
     """Names, pictures and the hash of the request as they are here; of two identical items one took something."""
-
-    class Answers:
-        """In the place of a cluster: each item is made, and paid for."""
-
-        def __init__(self) -> None:
-            self.budget, self.out = Budget(), {}
-            self.orders: list[Any] = []
-
-        async def ask(self, order: Any) -> dict[str, Any]:
-            self.orders.append(order)
-            money = {"before": 500, "after": 400, "spent": 100, "certainty": "exact"}
-            mine = {"item": "elsewhere", "state": "done", "key": "generate-1", "image": order["item"]["image"]}
-            return {"line": {**mine, "request": "theirs", "charged": "yes", "credits": 100}, "money": money}
-
-    async def expected() -> float:
-        return 100.0
-
-    answers: Any = Answers()
-    there = There(answers, Profile("nemo", "https://a"), Lane(2), expected)
-    firsts: dict[str, str] = {}
+    answers, firsts = Answers(made(), made()), {}
     found = []
     for name in ("one", "two"):
-        item = BatchItem(("~/photo.png",), "push-in", output=name, profile="nemo")
-        found.append(await there.carry_out(Errand(item, tmp_path, Caller(), firsts=firsts)))
-        assert (found[-1][0]["request"], found[-1][0]["item"]) == (item.request, name)
+        errand = errand_of(name, tmp_path, firsts)
+        found.append(await answers.there().carry_out(errand))
+        assert (found[-1][0]["request"], found[-1][0]["item"]) == (errand.item.request, name)
 
     assert [line["image"] for line, _ in found] == [["~/photo.png"]] * 2
     assert [line.get("duplicate_of") for line, _ in found] == [None, "one"]
     assert [(line["charged"], money.spent) for line, money in found] == [("yes", 100), ("no", 0)]
     assert all(Path(each["item"]["image"][0]).is_absolute() for each in answers.orders)
+
+
+async def test_a_twin_that_was_refused_is_not_the_first(tmp_path: Path) -> None:
+    """What the other one pays for counts against the limit."""
+    answers, firsts = Answers(failed(LIMIT), made(), limit=150), {}
+    answers.budget.take("other", 100)
+    with pytest.raises(LimitError):
+        await answers.there().carry_out(errand_of("twin", tmp_path, firsts))
+    line, money = await answers.there().carry_out(errand_of("one", tmp_path, firsts))
+
+    assert (line["charged"], money.spent, line.get("duplicate_of")) == ("yes", 100, None)
+    assert answers.budget.without("other") == 100
+
+
+async def test_what_was_perhaps_paid_for_stays_so(tmp_path: Path) -> None:
+    """A later try that fails before it looks into the journal knows nothing of it; its share is kept, too."""
+    broken = _errors.ResultUnknown("stream-failure", reason="x")
+    away = _errors.ConnectError("connect-failed", host="h", reason="r")
+    answers, errand = Answers(failed(broken), failed(away), limit=150), errand_of("one", tmp_path)
+    for kind in (_errors.ResultUnknown, _errors.ConnectError):
+        with pytest.raises(kind) as caught:
+            await answers.there().carry_out(errand)
+
+    assert errand.failed(caught.value)["charged"] == "maybe"
+    assert errand.failed(caught.value)["credits"] is None
+    assert answers.budget.without("") == 100
+
+
+@pytest.mark.parametrize(("error", "ends"), [(_errors.Cancelled("cancelled"), "unknown"), (LIMIT, "stopped")])
+async def test_what_a_dead_worker_had_sent_is_not_told_as_free(tmp_path: Path, error: NemoError, ends: str) -> None:
+    """It told of a message; the one that took the item over failed before it could look."""
+    answers, errand = Answers(failed(error, key="", worker="second")), errand_of("one", tmp_path)
+    answers.paying["one"] = "first"
+    with pytest.raises(NemoError) as caught:
+        await answers.there().carry_out(errand)
+    line = errand.failed(caught.value)
+
+    assert (line["state"], line["charged"]) == (ends, "maybe")
 
 
 @pytest.fixture
@@ -203,7 +266,7 @@ async def found(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     """What this machine finds of itself."""
     monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
     cloud()
-    return await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+    return await looked({"mark": "", "picture": "", "names": ["nemo"]})
 
 
 @contextlib.asynccontextmanager
@@ -268,7 +331,7 @@ async def test_giving_up_ends_what_is_not_paid_for_alone(
     monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
     backend = cloud()
     backend.fault("stall", endpoint, seconds=0.7, at="request" if endpoint == "upload" else "headers")
-    mine = await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
     async with at_work() as crew:
         working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
         await until(lambda: backend.ledger.messages if endpoint == "message" else backend.sent("upload"))
@@ -286,7 +349,7 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
     monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
     backend = cloud()
     backend.fault("stall", "message", seconds=0.7, at="headers")
-    mine = await looked_at({"mark": "", "picture": "", "names": ["nemo"]})
+    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
     async with at_work() as crew, at_work() as other:
         working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
         await until(lambda: backend.ledger.messages)
@@ -300,6 +363,86 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
     assert states == [State.DONE]
     assert (answer["line"]["state"], answer["line"]["charged"]) == ("done", "yes")
     assert len(backend.ledger.messages) == 1
+
+
+async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
+    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on record, and nobody can call it back: told as perhaps paid, and not hung up when the batch ends."""
+    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    backend = cloud()
+    recorded, go_on, commit = asyncio.Event(), asyncio.Event(), Journal.commit
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        attempt = await commit(*arguments, **more)
+        recorded.set()
+        await go_on.wait()
+        return attempt
+
+    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
+    async with at_work() as crew:
+        monkeypatch.setattr(Journal, "commit", slow)
+        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+        await recorded.wait()
+        crew.give_up("run")
+        answer = await working
+        go_on.set()
+        await crew.release("run")
+    journal = own_journal()
+    states = [each.state for each in await journal.recent() if each.paid]
+    await journal.close()
+
+    assert (answer["error"]["id"], answer["error"]["charged"]) == ("result-unknown", "maybe")
+    assert (states, len(backend.ledger.charges)) == ([State.DONE], 1)
+
+
+async def test_items_that_begin_at_once_look_once(order: Any, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one connection to the journal: a database lets a hundred in, or fewer."""
+    opened: list[Journal] = []
+
+    def counted() -> Journal:
+        opened.append(own_journal())
+        return opened[-1]
+
+    monkeypatch.setattr(_crew, "own_journal", counted)
+    async with at_work() as crew:
+        await asyncio.gather(*(crew.carry_out(order(number, **found), "w", nothing) for number in range(6)))
+
+    assert len(opened) == 1
+
+
+async def test_a_video_that_another_host_delivered_into_the_folder_is_found(
+    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A worker that died after it had delivered, and one elsewhere that takes the item over: one file."""
+    videos = []
+    for host in ("one", "two"):
+        monkeypatch.setenv("NEMO_HOST_ID", host)
+        async with at_work() as crew:
+            mine = await crew.look({"mark": "", "picture": "", "names": ["nemo"]})
+            videos.append((await crew.carry_out(order(**mine), "w", nothing))["line"]["video"])
+
+    assert videos == ["shot0.mp4"] * 2
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["shot0.mp4"]
+
+
+async def test_no_address_travels(found: Any) -> None:
+    """Of a backend: two profiles are compared by what cannot be turned back."""
+    assert "127.0.0.1" not in str(found)
+    assert "http" not in str(found)
+
+
+async def test_a_copied_home_directory_is_another_journal(
+    found: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a file, the id is copied with it; two such files would pay twice."""
+    shutil.copytree(home(), tmp_path / "copy")
+    monkeypatch.setenv("NEMO_HOME", str(tmp_path / "copy"))
+    asked = {"mark": "", "picture": "", "names": ["nemo"]}
+    error = differs(terms_of(found, asked, "run"), await looked(asked), "w")
+
+    assert error is not None
+    assert error.id == "cluster-journal"
 
 
 async def test_a_worker_without_work_gives_its_connections_back(
@@ -345,6 +488,21 @@ def test_without_dask_the_command_says_what_to_install(
 
     assert (ran.code, ran.out) == (5, "")
     assert "pip install 'nemo-video[fleet]'" in ran.err
+
+
+@needs_dask
+def test_a_server_that_says_nothing_is_no_scheduler(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection stands, and no answer comes: that has an end, too."""
+    monkeypatch.setattr("nemo_client._cluster.CONNECT_SECONDS", 0.5)
+    Image.new("RGB", (32, 24)).save(tmp_path / "shot.png")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        ran = shell("batch", tmp_path / "shot.png", "--local", "--scheduler", address)
+
+    assert ran.code == 5
+    assert f"The scheduler at {address} does not answer" in ran.err
 
 
 @needs_dask
