@@ -133,7 +133,6 @@ class Crew:
     _stopped: set[str] = field(default_factory=set)
     _out: list[_Work] = field(default_factory=list)
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
-    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _idle: asyncio.TimerHandle | None = None
     _closing: asyncio.Task[None] | None = None
 
@@ -185,13 +184,12 @@ class Crew:
 
     async def _agree(self, terms: Mapping[str, Any], worker: str) -> None:
         """Look once for each batch, also where this worker came after it had begun."""
-        async with self._looking:
-            if terms["run"] in self._stopped:
-                raise Cancelled("cancelled")
-            if terms["run"] not in self._agreed:
-                if (error := differs(terms, await self.look(terms), worker)) is not None:
-                    raise error
-                self._agreed.add(str(terms["run"]))
+        if terms["run"] in self._stopped:
+            raise Cancelled("cancelled")
+        if terms["run"] not in self._agreed:
+            if (error := differs(terms, await self.look(terms), worker)) is not None:
+                raise error
+            self._agreed.add(str(terms["run"]))
 
     async def look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """How this process stands to a batch's terms."""

@@ -173,7 +173,7 @@ def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     again = site.batch()
 
     assert ran.code == 130, ran.err
-    assert 4 <= sent < 16
+    assert 4 <= sent <= 8  # the ninth was with the cluster, and had not begun
     assert sum(line["charged"] != "no" for line in told.values()) == sent  # every one that is paid for has its line
     assert site.states() == {"done": 16}, again.err
     site.paid_once(16)

@@ -396,8 +396,10 @@ async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
     assert (states, len(backend.ledger.charges)) == ([State.DONE], 1)
 
 
-async def test_items_that_begin_at_once_look_once(order: Any, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one connection to the journal: a database lets a hundred in, or fewer."""
+async def test_items_that_begin_at_once_share_one_journal(
+    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One connection to the database, which lets a hundred in, or fewer."""
     opened: list[Journal] = []
 
     def counted() -> Journal:
