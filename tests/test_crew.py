@@ -368,7 +368,7 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
 async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
     cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is on record, and nobody can call it back: told as perhaps paid, and not hung up when the batch ends."""
+    """It is on record, and nobody can call it back: told as perhaps paid, and read on when the batch ends."""
     monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
     backend = cloud()
     recorded, go_on, commit = asyncio.Event(), asyncio.Event(), Journal.commit
