@@ -48,6 +48,13 @@ SELECT 'generate-' || substr(md5('{name}' || n) || md5('-' || n), 1, 40), 1, '{s
     || md5('a' || n) || md5('b' || n) || md5('c' || n) || md5('d' || n) || repeat('x', 600) || '"}}'
 FROM generate_series(1, {rows}) n
 """
+_DELIVERED = """
+INSERT INTO deliveries (attempt, host, path, delivered, facts)
+SELECT id, 'host', '/videos/' || id || '.mp4', {now} - CASE WHEN id % {late} = 0 THEN 91 ELSE 1 END * 86400.0, '{{}}'
+FROM attempts
+"""
+FORGOTTEN = 50
+"""One of so many deliveries is 90 days old."""
 
 
 @dataclass(frozen=True)
@@ -335,6 +342,7 @@ def among_rows(bench: Bench, rows: int, count: int) -> list[Figure]:
     fill(server, database, rows, state="done", account="another", at="1700000000 + n")
     server.say("CHECKPOINT")
     seen = bench.steps([f"account {each}" for each in range(count)], database)
+    server.say(_DELIVERED.format(now=time.time(), late=FORGOTTEN), database)
     name = f"PostgreSQL, {_processes(count)}, among {rows:,} rows"
     log, words = seen.wal / len(seen.taken) / 1024, "most of it whole pages, after a checkpoint"
     return [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nemo_client import Journal
-from tests import test_journal, test_messages, test_steps, test_studio
+from tests import test_journal, test_messages, test_steps, test_studio, test_upkeep
 from tests._backend import cloud
 from tests._postgres import Server, needs_postgres, postgres, url
 
@@ -25,6 +25,7 @@ free, place, kept = test_studio.free, test_studio.place, test_journal.kept
 LEFT_OUT = ("memory", "hundred_thousand", "often_asked", "handle_from_elsewhere", "between_hosts")
 WANTED = {
     test_journal: "",
+    test_upkeep: "async",
     test_steps: "async",
     test_messages: "async",
     test_studio: "async",
