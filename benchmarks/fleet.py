@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import _postgres
 from benchmarks._figures import Figure, main
 from benchmarks._paying import PROFILE, planned
-from benchmarks._walks import silence, walks
+from benchmarks._walks import upkeep_of, walks
 from benchmarks.concurrency import STREAMS, serving, waiting_crowd
 from nemo_client import Journal
 from nemo_client._attempts import Attempt
@@ -49,12 +49,17 @@ SELECT 'generate-' || substr(md5('{name}' || n) || md5('-' || n), 1, 40), 1, '{s
 FROM generate_series(1, {rows}) n
 """
 _DELIVERED = """
+INSERT INTO attempts ("key", number, state, epoch, owner, profile, "before", account, session_id, task_id, run, free,
+    hidden, created, changed, sent, facts)
+SELECT 'export-' || substr("key", 10), 1, state, 2, owner, profile, "key", account, session_id, task_id, run, true,
+    false, created, changed, sent, '{{}}'
+FROM attempts WHERE id % {late} = 0 AND state = 'done';
 INSERT INTO deliveries (attempt, host, path, delivered, facts)
-SELECT id, 'host', '/videos/' || id || '.mp4', {now} - CASE WHEN id % {late} = 0 THEN 91 ELSE 1 END * 86400.0, '{{}}'
-FROM attempts
+SELECT id, 'host', '/videos/' || id || '.mp4', {now} - CASE WHEN free THEN 91 ELSE 1 END * 86400.0, '{{}}'
+FROM attempts WHERE free OR id % {late} > 0
 """
 FORGOTTEN = 50
-"""One of so many deliveries is 90 days old."""
+"""One of so many was delivered 90 days ago."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +353,7 @@ def among_rows(bench: Bench, rows: int, count: int) -> list[Figure]:
     return [
         _steps(seen, f"among {rows:,} rows"),
         Figure(f"{name}: log", log, None, "KiB/step", "", None, words),
-        silence(server.url(database), bench.folder, rows),
+        *upkeep_of(server.url(database), bench.folder, rows, rows // FORGOTTEN),
     ]
 
 

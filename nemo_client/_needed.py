@@ -104,20 +104,12 @@ def exports_due(database: Database, horizon: float) -> Iterator[list[tuple[str, 
 
 def needed(connection: Connection, keys: Iterable[str], horizon: float) -> set[str]:
     """Those of these steps that are open or were delivered after the horizon, or one after them."""
-    found: set[str] = set()
     wanted = sa.or_(ATTEMPTS.c.state.in_(OPEN), DELIVERIES.c.delivered >= horizon)
-    for some in portions(sorted(set(keys))):
+    keys, found = set(keys), set[str]()
+    for some in portions(sorted(keys)):
         own = sa.select(ATTEMPTS.c.key).outerjoin(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
         found.update(connection.execute(own.where(ATTEMPTS.c.key.in_(some), wanted)).scalars())
-        below = _below(some)
-        query = (
-            sa.select(below.c.root)
-            .distinct()
-            .join(ATTEMPTS, ATTEMPTS.c.key == below.c.step)
-            .outerjoin(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-        )
-        found.update(connection.execute(query.where(wanted)).scalars())
-    return found
+    return found | _before_any(connection, keys - found, wanted)
 
 
 def names_behind(connection: Connection, keys: Iterable[str]) -> set[str]:
@@ -149,23 +141,32 @@ def _steps_back(connection: Connection, keys: Iterable[str], *more: sa.ColumnEle
         ahead = further
 
 
-def _unshown(connection: Connection, keys: Iterable[str]) -> set[str]:
+def _unshown(connection: Connection, keys: set[str]) -> set[str]:
     """Those of these steps that no finished export shows, directly or through a later step."""
-    left = set(keys)
-    for some in portions(sorted(left)):
-        below = _below(some)
-        query = sa.select(below.c.root).distinct().join(ATTEMPTS, ATTEMPTS.c.key == below.c.step)
-        left.difference_update(
-            connection.execute(query.where(kinds("export"), ATTEMPTS.c.state == State.DONE.value)).scalars()
-        )
-    return left
+    return keys - _before_any(connection, keys, sa.and_(kinds("export"), ATTEMPTS.c.state == State.DONE.value))
 
 
-def _below(keys: Sequence[str]) -> sa.CTE:
-    """Each step after these (`step`), beside the one of them that it comes after (`root`)."""
-    first = sa.select(ATTEMPTS.c.before.label("root"), ATTEMPTS.c.key.label("step")).where(ATTEMPTS.c.before.in_(keys))
-    below = first.cte("below", recursive=True)
-    return below.union(sa.select(below.c.root, ATTEMPTS.c.key).where(ATTEMPTS.c.before == below.c.step))
+def _before_any(connection: Connection, keys: Iterable[str], wanted: sa.ColumnElement[bool]) -> set[str]:
+    """Those of these steps that some wanted attempt, or delivery, comes after.
+
+    One generation after the other, all side by side: to a recursive query PostgreSQL reads the whole table.
+    """
+    found: set[str] = set()
+    seen: dict[str, set[str]] = {}
+    ahead = {key: {key} for key in keys}  # a step, and which of them it comes after
+    while ahead:
+        after: dict[str, set[str]] = {}
+        for some in portions(sorted(ahead)):
+            query = sa.select(ATTEMPTS.c.before, ATTEMPTS.c.key, sa.func.coalesce(wanted, sa.false()).label("wanted"))
+            query = query.outerjoin(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
+            for row in connection.execute(query.where(ATTEMPTS.c.before.in_(some))):
+                after.setdefault(row.key, set()).update(ahead[row.before])
+                if row.wanted:
+                    found |= ahead[row.before]
+        ahead = {key: new for key, these in after.items() if (new := these - found - seen.get(key, set()))}
+        for key, new in ahead.items():
+            seen.setdefault(key, set()).update(new)
+    return found
 
 
 def _walk(

@@ -19,7 +19,7 @@ from tests._postgres import Server, needs_postgres, postgres, url
 __all__ = ["cloud", "postgres", "url"]
 pytestmark = [needs_postgres, pytest.mark.timeout(240)]
 
-free, place, kept = test_studio.free, test_studio.place, test_journal.kept
+free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_upkeep.small
 
 # Of SQLite alone, of what is not the journal's, or of loads that are measured elsewhere.
 LEFT_OUT = ("memory", "hundred_thousand", "often_asked", "handle_from_elsewhere", "between_hosts")
