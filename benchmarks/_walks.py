@@ -58,8 +58,8 @@ def _forgotten(folder: Path, jobs: int) -> list[Figure]:
     ]
 
 
-def upkeep_of(url: str, folder: Path, rows: int, old: int) -> list[Figure]:
-    """What a whole upkeep takes in PostgreSQL, with so many `old` videos to forget.
+def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
+    """What a whole upkeep takes in PostgreSQL, with some old videos to forget.
 
     And the longest time that it leaves the database without a word: above 30 s it would be given up.
     """
@@ -73,9 +73,12 @@ def upkeep_of(url: str, folder: Path, rows: int, old: int) -> list[Figure]:
         pass  # connected
     sa.event.listen(sa.Engine, "before_cursor_execute", heard)
     try:
+        found = sum(map(len, exports_due(database, horizon)))
+        heard()
+        looked = asked[-1] - asked[0]
         _forget_exports(database, horizon, float("inf"))
         heard()
-        forgotten = asked[-1] - asked[0]
+        forgotten = asked[-1] - asked[0] - 2 * looked  # it looks, too
         _forget_owners(database, Owner(folder))
         before = opened(database)
         for _ in names_needed(database, horizon):
@@ -86,13 +89,14 @@ def upkeep_of(url: str, folder: Path, rows: int, old: int) -> list[Figure]:
         sa.event.remove(sa.Engine, "before_cursor_execute", heard)
         database.close()
     longest = max(after - before for before, after in itertools.pairwise(asked)) * 1000
-    reading = (asked[-1] - asked[0] - forgotten) / rows * 1e6
+    reading = (asked[-1] - asked[0] - forgotten - 2 * looked) / rows * 1e6
     note = f"among {rows:,} rows and as many deliveries"
     return [
         Figure("upkeep, longest silence of PostgreSQL", longest, None, "ms", "30 s", longest < 30_000, note),
         Figure(
-            "upkeep, a video is forgotten, PostgreSQL", forgotten / max(old, 1) * 1000, None, "ms/job", "", None, note
+            "upkeep, a video is forgotten, PostgreSQL", forgotten / max(found, 1) * 1000, None, "ms/job", "", None, note
         ),
+        Figure("walk, deliveries, PostgreSQL", looked / rows * 1e6, None, "µs/delivery", "", None, note),
         Figure("walk, uploads in use, PostgreSQL", reading, None, "µs/job", "", None, note),
     ]
 

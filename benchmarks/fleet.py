@@ -353,7 +353,7 @@ def among_rows(bench: Bench, rows: int, count: int) -> list[Figure]:
     return [
         _steps(seen, f"among {rows:,} rows"),
         Figure(f"{name}: log", log, None, "KiB/step", "", None, words),
-        *upkeep_of(server.url(database), bench.folder, rows, rows // FORGOTTEN),
+        *upkeep_of(server.url(database), bench.folder, rows),
     ]
 
 

@@ -101,20 +101,20 @@ async def test_a_job_that_is_delivered_while_upkeep_reads_is_seen(kept: Kept) ->
 async def test_a_step_that_begins_while_upkeep_reads_keeps_its_upload(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is still open at the end, or done already."""
-    for name in ("a", "open", "done"):
+    """Whether it is still open at the end, or done already; or its number was given before, and it came late."""
+    for name in ("a", "open", "done", "late"):
         await uploaded(kept, name)
 
     def begun(kept: Kept) -> None:
         with kept.journal._database.writing() as connection:
-            for key, state in (("open", "sent"), ("done", "done")):
-                values = {**_columns(planned(f"generate-{key}", before=f"upload-{key}")), "state": state}
+            for key, state, number in (("open", "sent", 101), ("done", "done", 102), ("late", "sent", -1)):
+                values = {**_columns(planned(f"generate-{key}", before=f"upload-{key}")), "state": state, "id": number}
                 connection.execute(ATTEMPTS.insert().values(**values))
 
     meanwhile(monkeypatch, "names_needed", begun, kept)
     await kept.upkeep()
 
-    assert kept.files == ["done.jpg", "open.jpg"]
+    assert kept.files == ["done.jpg", "late.jpg", "open.jpg"]
 
 
 def _columns(attempt: Attempt) -> dict[str, Any]:
@@ -128,11 +128,18 @@ async def test_an_upload_that_is_taken_up_while_upkeep_reads_stays(kept: Kept, m
     for name in ("a", "b"):
         await uploaded(kept, name)
     path = kept.directory / "uploads" / "b.jpg"
+    moved, rename = [], Path.replace
 
+    def moving(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", moving)
     meanwhile(monkeypatch, "names_needed", lambda _: os.utime(path, (NOW, NOW)), kept)
     await kept.upkeep()
 
     assert kept.files == ["b.jpg"]
+    assert "b.jpg" not in moved
 
 
 async def test_an_upload_that_is_taken_up_at_the_last_moment_stays(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
