@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 import tracemalloc
@@ -17,8 +16,10 @@ from benchmarks._rows import fill
 from nemo_client import Journal, list_jobs
 from nemo_client._database import Database
 from nemo_client._jobs import EVERY
+from nemo_client._needed import begun_since, exports_due, names_needed, opened
+from nemo_client._owners import Owner
 from nemo_client._parts import sweep
-from nemo_client._upkeep import DAY, KEEP_DAYS, _names_in_use
+from nemo_client._upkeep import DAY, KEEP_DAYS, _forget_exports, _forget_owners
 
 
 def walks(folder: Path, jobs: int, files: int) -> list[Figure]:
@@ -32,37 +33,72 @@ def walks(folder: Path, jobs: int, files: int) -> list[Figure]:
     return [
         *_walk("uploads in use", made, "job", lambda: _in_use(kept), "by upkeep, once a day and home; SQLite"),
         *_walk("list of all jobs", made, "job", lambda: asyncio.run(_every(kept)), "by jobs resume, forget; SQLite"),
+        *_forgotten(kept, made),
         *_walk("sweep of a folder", files, "file", lambda: sweep(videos), "at each delivery"),
     ]
 
 
-class _Enough(Exception):
-    """What follows was measured elsewhere."""
+def _forgotten(folder: Path, jobs: int) -> list[Figure]:
+    """What upkeep takes to forget what lies behind a delivered video, and to find that it has done so."""
+    database, later = Database(None, folder), time.time() + DAY
+    try:
+        begin = time.perf_counter()
+        _forget_exports(database, later, float("inf"))
+        taken = (time.perf_counter() - begin) / jobs * 1000
+        begin = time.perf_counter()
+        assert sum(map(len, exports_due(database, later))) == 0  # noqa: S101 - all are done
+        again = (time.perf_counter() - begin) / jobs * 1e6
+    finally:
+        database.close()
+    return [
+        Figure(
+            "upkeep, a video is forgotten, SQLite", taken, None, "ms/job", "", None, "once, 90 days after its delivery"
+        ),
+        Figure("walk, videos that were forgotten", again, None, "µs/job", "", None, "by upkeep, once a day and home"),
+    ]
 
 
-def silence(url: str, folder: Path, rows: int) -> Figure:
-    """How long upkeep leaves the database without a word for each row: longer than 30 s, and it is given up.
+def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
+    """What a whole upkeep takes in PostgreSQL, with some old videos to forget.
 
-    It is stopped where it begins to ask for single uploads.
+    And the longest time that it leaves the database without a word: above 30 s it would be given up.
     """
-    database, asked = Database(url, folder), []
+    database, asked = Database(url, folder), [time.perf_counter()]
+    horizon = time.time() - KEEP_DAYS * DAY
 
     def heard(*_: object) -> None:
         asked.append(time.perf_counter())
-        if len(asked) == 3:
-            raise _Enough
 
     with database.reading():
         pass  # connected
     sa.event.listen(sa.Engine, "before_cursor_execute", heard)
     try:
-        with contextlib.suppress(_Enough):
-            _names_in_use(database, time.time() - KEEP_DAYS * DAY)
+        found = sum(map(len, exports_due(database, horizon)))
+        heard()
+        looked = asked[-1] - asked[0]
+        _forget_exports(database, horizon, float("inf"))
+        heard()
+        forgotten = asked[-1] - asked[0] - 2 * looked  # it looks, too
+        _forget_owners(database, Owner(folder))
+        before = opened(database)
+        for _ in names_needed(database, horizon):
+            pass
+        begun_since(database, before)
+        heard()
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", heard)
         database.close()
-    longest = max(after - before for before, after in itertools.pairwise(asked)) / rows * 1e6
-    return Figure("walk, silence of PostgreSQL", longest, None, "µs/row", "", None, f"{rows:,} rows; in upkeep")
+    longest = max(after - before for before, after in itertools.pairwise(asked)) * 1000
+    reading = (asked[-1] - asked[0] - forgotten - 2 * looked) / rows * 1e6
+    note = f"among {rows:,} rows and as many deliveries"
+    return [
+        Figure("upkeep, longest silence of PostgreSQL", longest, None, "ms", "30 s", longest < 30_000, note),
+        Figure(
+            "upkeep, a video is forgotten, PostgreSQL", forgotten / max(found, 1) * 1000, None, "ms/job", "", None, note
+        ),
+        Figure("walk, deliveries, PostgreSQL", looked / rows * 1e6, None, "µs/delivery", "", None, note),
+        Figure("walk, uploads in use, PostgreSQL", reading, None, "µs/job", "", None, note),
+    ]
 
 
 def _walk(name: str, count: int, thing: str, work: Callable[[], object], when: str) -> list[Figure]:
@@ -85,7 +121,10 @@ def _walk(name: str, count: int, thing: str, work: Callable[[], object], when: s
 def _in_use(folder: Path) -> None:
     database = Database(None, folder)
     try:
-        _names_in_use(database, time.time() - KEEP_DAYS * DAY)
+        before = opened(database)
+        for _ in names_needed(database, time.time() - KEEP_DAYS * DAY):
+            pass
+        begun_since(database, before)
     finally:
         database.close()
 

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import _postgres
 from benchmarks._figures import Figure, main
 from benchmarks._paying import PROFILE, planned
-from benchmarks._walks import silence, walks
+from benchmarks._walks import upkeep_of, walks
 from benchmarks.concurrency import STREAMS, serving, waiting_crowd
 from nemo_client import Journal
 from nemo_client._attempts import Attempt
@@ -48,6 +48,18 @@ SELECT 'generate-' || substr(md5('{name}' || n) || md5('-' || n), 1, 40), 1, '{s
     || md5('a' || n) || md5('b' || n) || md5('c' || n) || md5('d' || n) || repeat('x', 600) || '"}}'
 FROM generate_series(1, {rows}) n
 """
+_DELIVERED = """
+INSERT INTO attempts ("key", number, state, epoch, owner, profile, "before", account, session_id, task_id, run, free,
+    hidden, created, changed, sent, facts)
+SELECT 'export-' || substr("key", 10), 1, state, 2, owner, profile, "key", account, session_id, task_id, run, true,
+    false, created, changed, sent, '{{}}'
+FROM attempts WHERE id % {late} = 0 AND state = 'done';
+INSERT INTO deliveries (attempt, host, path, delivered, facts)
+SELECT id, 'host', '/videos/' || id || '.mp4', {now} - CASE WHEN free THEN 91 ELSE 1 END * 86400.0, '{{}}'
+FROM attempts WHERE free OR id % {late} > 0
+"""
+FORGOTTEN = 50
+"""One of so many was delivered 90 days ago."""
 
 
 @dataclass(frozen=True)
@@ -335,12 +347,13 @@ def among_rows(bench: Bench, rows: int, count: int) -> list[Figure]:
     fill(server, database, rows, state="done", account="another", at="1700000000 + n")
     server.say("CHECKPOINT")
     seen = bench.steps([f"account {each}" for each in range(count)], database)
+    server.say(_DELIVERED.format(now=time.time(), late=FORGOTTEN), database)
     name = f"PostgreSQL, {_processes(count)}, among {rows:,} rows"
     log, words = seen.wal / len(seen.taken) / 1024, "most of it whole pages, after a checkpoint"
     return [
         _steps(seen, f"among {rows:,} rows"),
         Figure(f"{name}: log", log, None, "KiB/step", "", None, words),
-        silence(server.url(database), bench.folder, rows),
+        *upkeep_of(server.url(database), bench.folder, rows),
     ]
 
 

@@ -355,9 +355,9 @@ class UploadStore:
         target = self._directory / media.name
         try:
             private_folder(self._directory)
-            if target.exists():
+            try:
                 os.utime(target)  # in use again: upkeep goes by age
-            else:
+            except FileNotFoundError:
                 self._write(media, target)
         except OSError as error:
             raise disk_error(error, target) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final, TypeVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
 from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, KIND_CODE, OWED, OWNERS, SESSIONS
 from ._steps import PAID, State, kind_of
+
+_T = TypeVar("_T")
 
 _AT_ONCE: Final = 500
 _NOTHING: Final = sa.literal_column("0", sa.Float)
@@ -238,7 +240,7 @@ def steps_behind(keys: Iterable[str], before: Mapping[str, str]) -> set[str]:
 def exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[Attempt]]:
     """The exports behind each of these steps, newest first."""
     found: dict[str, list[Attempt]] = {key: [] for key in keys}
-    for some in _portions(keys):
+    for some in portions(keys):
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before.in_(some), kinds("export"))
         for export in map(attempt_of, connection.execute(query.order_by(ATTEMPTS.c.changed.desc()))):
             found[export.before].append(export)
@@ -248,7 +250,7 @@ def exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, lis
 def newest_files(connection: Connection, keys: Sequence[str], host: str) -> dict[str, str]:
     """Where the newest file that was delivered on `host` of each of these exports lies, as far as there is one."""
     found: dict[str, str] = {}
-    for some in _portions(keys):
+    for some in portions(keys):
         query = (
             sa.select(ATTEMPTS.c.key, DELIVERIES.c.path)
             .join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
@@ -267,12 +269,12 @@ def media_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[
     before: dict[str, str] = {}
     ahead = set(keys)
     while ahead:
-        for some in _portions(sorted(ahead)):
+        for some in portions(sorted(ahead)):
             query = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.before).where(ATTEMPTS.c.key.in_(some))
             before.update((row.key, row.before) for row in connection.execute(query.order_by(ATTEMPTS.c.number)))
         ahead = {before[key] for key in ahead if before.get(key)} - before.keys()
     media: dict[str, Any] = {}
-    for some in _portions([key for key in before if kind_of(key) == "upload"]):
+    for some in portions([key for key in before if kind_of(key) == "upload"]):
         query = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.facts).where(ATTEMPTS.c.key.in_(some))
         rows = connection.execute(query.order_by(ATTEMPTS.c.number))
         media.update((row.key, facts_of(row.facts).get("media", [])) for row in rows)
@@ -287,6 +289,6 @@ def _back(key: str, before: Mapping[str, str]) -> Iterator[str]:
         key = before.get(key, "")
 
 
-def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(things: Sequence[_T], size: int = _AT_ONCE) -> Iterator[Sequence[_T]]:
     """As many at once as a query may name."""
-    return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+    return (things[start : start + size] for start in range(0, len(things), size))

@@ -7,7 +7,8 @@ evidence and uploads go KEEP_DAYS after delivery, never while a step that needs 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +16,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from ._attempts import OPEN, facts_of, facts_text
+from ._attempts import facts_of, facts_text
 from ._config import write_private
 from ._database import Database, clock
 from ._errors import DiskError
 from ._journal import Journal
+from ._needed import before_each, begun_since, exports_due, names_needed, needed, open_steps, opened
 from ._owners import Owner, holds
-from ._queries import kinds, steps_behind
-from ._schema import ATTEMPTS, DELIVERIES, OWNERS, TIDIED
+from ._queries import kinds, portions, steps_behind
+from ._schema import ATTEMPTS, DELIVERIES, OWNERS
 from ._steps import PAID, State, kind_of
 
 logger = logging.getLogger("nemo_client")
@@ -33,8 +35,16 @@ UPLOADS_BYTES: Final = 5 * 1024**3
 FRESH_SECONDS: Final = 3600.0
 """Uploads this young may belong to a request that has no row in the journal yet."""
 EXPORTS_AT_ONCE: Final = 200
+"""In one transaction, so that nobody waits long for it."""
+WRITING_SECONDS: Final = 20.0
+"""What a day's upkeep may take with forgetting what is in rows; at a millisecond or so each, for some ten thousand."""
 _TIDY: Final = sa.text('INSERT INTO tidied ("key") VALUES (:key) ON CONFLICT DO NOTHING')
 """Another machine of a fleet may be at it, too."""
+_FORGET: Final = (
+    ATTEMPTS.update()
+    .where(ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch"))
+    .values(facts=sa.bindparam("kept"))
+)
 
 
 async def writable(journal: Journal, directory: Path, *, free: bool) -> Journal:
@@ -53,14 +63,17 @@ async def writable(journal: Journal, directory: Path, *, free: bool) -> Journal:
     return journal
 
 
-async def upkeep(journal: Journal, directory: Path, now: float, *, limit: int = UPLOADS_BYTES) -> None:
+async def upkeep(
+    journal: Journal, directory: Path, now: float, *, limit: int = UPLOADS_BYTES, seconds: float = WRITING_SECONDS
+) -> None:
     """Forget what may be forgotten, unless that was done less than a day ago. Never fails."""
     stamp = directory / "upkeep"
     try:
         if 0 <= now - _read(stamp) < DAY:
             return
         write_private(stamp, f"{now:.0f}\n")
-        await journal.work(lambda database, owner: _tidied(database, owner, directory / "uploads", now, limit))
+        uploads = directory / "uploads"
+        await journal.work(lambda database, owner: _tidied(database, owner, uploads, now, limit, seconds))
     except (DiskError, OSError) as error:
         logger.info("no upkeep today (%s)", error.id if isinstance(error, DiskError) else error.strerror)
 
@@ -72,86 +85,82 @@ def _read(stamp: Path) -> float:
         return float("-inf")
 
 
-def _tidied(database: Database, owner: Owner, uploads: Path, now: float, limit: int) -> None:
+def _tidied(database: Database, owner: Owner, uploads: Path, now: float, limit: int, seconds: float) -> None:
     if database.too_new:
         return
-    horizon = now - KEEP_DAYS * DAY
-    with database.writing() as connection:
-        for key, before in _old_exports(connection, horizon):
-            _forget_behind(connection, before, horizon)
-            connection.execute(_TIDY, {"key": key})
-    with database.writing() as connection:
-        _forget_owners(connection, owner)
+    _forget_exports(database, now - KEEP_DAYS * DAY, seconds)
+    _forget_owners(database, owner)
     _forget_uploads(database, uploads, now, limit)
 
 
-def _old_exports(connection: Connection, horizon: float) -> list[tuple[str, str]]:
-    """Exports that were last delivered before the horizon, oldest first, with the step they show."""
-    query = (
-        sa.select(ATTEMPTS.c.key, ATTEMPTS.c.before)
-        .join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-        .where(ATTEMPTS.c.key.not_in(sa.select(TIDIED.c.key)))
-        .group_by(ATTEMPTS.c.key, ATTEMPTS.c.before)
-        .having(sa.func.max(DELIVERIES.c.delivered) < horizon)
-        .order_by(sa.func.max(DELIVERIES.c.delivered))
-        .limit(EXPORTS_AT_ONCE)
-    )
-    rows = connection.execute(query).all()
-    return [(row.key, row.before) for row in rows if not _needed(connection, row.before, horizon)]
+def _forget_exports(database: Database, horizon: float, seconds: float) -> None:
+    """Forget what lies behind the exports that are due, until so many seconds were spent with writing.
+
+    Those that are needed are sorted out where nobody waits: they take nothing of that time from the others.
+    """
+    left = seconds
+    for due in exports_due(database, horizon):
+        for some in portions(due, EXPORTS_AT_ONCE):
+            begin = time.monotonic()
+            with database.writing() as connection:
+                _forget_behind(connection, some, horizon)
+            left -= time.monotonic() - begin
+            if left <= 0:
+                logger.info("upkeep goes on tomorrow: there is more to forget than fits into %.0f s", seconds)
+                return
 
 
-def _needed(connection: Connection, key: str, horizon: float) -> bool:
-    """Whether the step or one after it is open, or was delivered after the horizon."""
-    below = sa.select(sa.literal(key, sa.String).label("key")).cte("below", recursive=True)
-    below = below.union(sa.select(ATTEMPTS.c.key).where(ATTEMPTS.c.before == below.c.key))
-    query = (
-        sa.select(ATTEMPTS.c.id)
-        .join(below, ATTEMPTS.c.key == below.c.key)
-        .outerjoin(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-        .where(sa.or_(ATTEMPTS.c.state.in_(OPEN), DELIVERIES.c.delivered >= horizon))
-    )
-    return connection.execute(query.limit(1)).first() is not None
+def _forget_behind(connection: Connection, exports: Sequence[tuple[str, str]], horizon: float) -> None:
+    """Take evidence, replies and drafts that no delivered export shows from the steps behind these exports."""
+    before = before_each(connection, (step for _, step in exports))
+    paid = (step for step in before if kind_of(step) in PAID)
+    kept = needed(connection, [*paid, *(step for _, step in exports)], horizon)  # one may have been begun just now
+    ready = {key: step for key, step in exports if step not in kept}
+    behind = steps_behind(ready.values(), before)
+    _forget_facts(connection, [key for key in behind if kind_of(key) in PAID and key not in kept])
+    if ready:
+        connection.execute(_TIDY, [{"key": key} for key in sorted(ready)])
 
 
-def _forget_behind(connection: Connection, key: str, horizon: float) -> None:
-    """Take evidence, replies and drafts that no delivered export shows from a step and those before it."""
-    walked: set[str] = set()
-    while key and key not in walked:
-        walked.add(key)
-        if kind_of(key) in PAID and (len(walked) == 1 or not _needed(connection, key, horizon)):
-            _forget_facts(connection, key)
-        key = str(connection.execute(sa.select(ATTEMPTS.c.before).where(ATTEMPTS.c.key == key)).scalar() or "")
+def _forget_facts(connection: Connection, keys: Sequence[str]) -> None:
+    """In the order of their numbers: of two machines that are at it, one waits for the other, never both."""
+    shown: set[str] = set()
+    numbers: list[int] = []
+    for some in portions(keys):
+        delivered = sa.select(ATTEMPTS.c.before).join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
+        shown.update(connection.execute(delivered.where(ATTEMPTS.c.before.in_(some), kinds("export"))).scalars())
+        numbers += connection.execute(sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.key.in_(some))).scalars()
+    for few in portions(sorted(numbers), EXPORTS_AT_ONCE):
+        query = sa.select(ATTEMPTS.c.id, ATTEMPTS.c.key, ATTEMPTS.c.epoch, ATTEMPTS.c.facts)
+        changed = []
+        for row in connection.execute(query.where(ATTEMPTS.c.id.in_(few)).order_by(ATTEMPTS.c.id)):
+            facts: dict[str, Any] = facts_of(row.facts)
+            gone = {"baseline", "reply"} if row.key in shown else {"baseline", "reply", "draft"}
+            kept = {name: value for name, value in facts.items() if name not in gone}
+            if kept != facts:
+                changed.append({"known_id": row.id, "known_epoch": row.epoch, "kept": facts_text(kept)})
+        if changed:
+            connection.execute(_FORGET, changed)
 
 
-def _forget_facts(connection: Connection, key: str) -> None:
-    shown = sa.select(ATTEMPTS.c.id).join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-    shown = shown.where(ATTEMPTS.c.before == key, kinds("export")).limit(1)
-    gone = {"baseline", "reply"} if connection.execute(shown).first() else {"baseline", "reply", "draft"}
-    rows = connection.execute(sa.select(ATTEMPTS.c.id, ATTEMPTS.c.facts).where(ATTEMPTS.c.key == key)).all()
-    for row in rows:
-        facts: dict[str, Any] = facts_of(row.facts)
-        kept = {name: value for name, value in facts.items() if name not in gone}
-        if kept != facts:
-            text = facts_text(kept)
-            connection.execute(ATTEMPTS.update().where(ATTEMPTS.c.id == row.id).values(facts=text))
-
-
-def _forget_owners(connection: Connection, ours: Owner) -> None:
+def _forget_owners(database: Database, ours: Owner) -> None:
     """Rows of owners that are dead and that no attempt in planned or sent still names.
 
-    Another host's owner is dead a day after its lease, since a machine that slept comes back.
+    Another host's owner is dead a day after its lease, since a machine that slept comes back. One without a row counts
+    as dead, too: it does no harm that a dead one's last attempt may be missed.
     """
-    names = sa.select(ATTEMPTS.c.owner).where(ATTEMPTS.c.state.in_((State.PLANNED.value, State.SENT.value)))
-    query = sa.select(OWNERS).where(OWNERS.c.id != ours.id, OWNERS.c.id.not_in(names))
-    now = connection.execute(sa.select(clock(connection))).scalar() or 0.0
-    for row in connection.execute(query).all():
-        lock = Path(row.lock)
-        here = ours.sees(row.host, lock)
-        if holds(lock) if here else row.lease_until > now - DAY:
-            continue
-        connection.execute(OWNERS.delete().where(OWNERS.c.id == row.id))
-        if here:
-            lock.unlink(missing_ok=True)
+    with database.reading() as connection:
+        names = {row.owner for row in open_steps(connection) if row.state != State.UNKNOWN.value}
+    with database.writing() as connection:
+        now = connection.execute(sa.select(clock(connection))).scalar() or 0.0
+        for row in connection.execute(sa.select(OWNERS).where(OWNERS.c.id != ours.id)).all():
+            lock = Path(row.lock)
+            here = ours.sees(row.host, lock)
+            if row.id in names or (holds(lock) if here else row.lease_until > now - DAY):
+                continue
+            connection.execute(OWNERS.delete().where(OWNERS.c.id == row.id))
+            if here:
+                lock.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -162,20 +171,51 @@ class _Kept:
 
 
 def _forget_uploads(database: Database, folder: Path, now: float, limit: int) -> None:
-    """Remove kept uploads that are delivered and old, and the oldest of too many; never those of open jobs."""
+    """Remove the oldest of too many kept uploads, and those that are delivered and old; never those of open jobs.
+
+    What is owed and what was delivered lately is looked through only where old ones are left.
+    """
     files = sorted(_kept_files(folder, now), key=lambda each: each.since)
-    old = [each for each in files if each.since < now - KEEP_DAYS * DAY]
+    horizon = now - KEEP_DAYS * DAY
     total = sum(each.size for each in files)
-    if not old and total <= limit:
+    if not files or (files[0].since >= horizon and total <= limit):
         return
-    opened, owed = _names_in_use(database, now - KEEP_DAYS * DAY)
+    before = opened(database)
+    old: dict[str, _Kept] = {}
     for each in files:
-        name = each.path.name
-        aged = each in old and name not in owed
-        excess = total > limit and each.since < now - FRESH_SECONDS
-        if name not in opened and (aged or excess):
-            each.path.unlink(missing_ok=True)
-            total -= each.size
+        if each.path.name in before.names:
+            continue
+        if total > limit and each.since < now - FRESH_SECONDS:
+            total -= each.size if _removed(each) else 0
+        elif each.since < horizon:
+            old[each.path.name] = each
+    for names in names_needed(database, horizon) if old else ():
+        for name in names & old.keys():
+            del old[name]
+        if not old:
+            return
+    later = begun_since(database, before) if old else set()
+    for name in old.keys() - later:
+        _removed(old[name])
+
+
+def _removed(kept: _Kept) -> bool:
+    """Remove a file, unless it was taken up again since it was listed.
+
+    Under another name first: who takes it up at this very moment is seen, or finds it gone and keeps it anew.
+    """
+    aside = kept.path.with_name(f".{kept.path.name}.gone")
+    try:
+        if kept.path.stat().st_mtime > kept.since:
+            return False
+        kept.path.replace(aside)
+        if aside.stat().st_mtime > kept.since:
+            aside.replace(kept.path)
+            return False
+        aside.unlink()
+    except FileNotFoundError:  # another process removes it, too
+        return False
+    return True
 
 
 def _kept_files(folder: Path, now: float) -> Iterator[_Kept]:
@@ -191,33 +231,3 @@ def _kept_files(folder: Path, now: float) -> Iterator[_Kept]:
                 path.unlink(missing_ok=True)
         elif path.is_file():
             yield _Kept(path, info.st_size, info.st_mtime)
-
-
-def _names_in_use(database: Database, horizon: float) -> tuple[set[str], set[str]]:
-    """The names of uploads behind open steps; and behind all that is not delivered, or was after the horizon."""
-    light = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.before, ATTEMPTS.c.state, ATTEMPTS.c.free)
-    recent = (
-        sa.select(ATTEMPTS.c.key)
-        .join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-        .where(DELIVERIES.c.delivered >= horizon)
-    )
-    with database.reading() as connection:
-        rows = connection.execute(light).all()
-        fresh = set(connection.execute(recent).scalars())
-        before = {row.key: row.before for row in rows}
-        done = [row for row in rows if row.state == State.DONE.value]
-        shown = steps_behind((row.key for row in done if kind_of(row.key) == "export"), before)
-        unshown = [row.key for row in done if kind_of(row.key) in PAID and row.key not in shown]
-        opened = steps_behind((row.key for row in rows if row.state in OPEN), before)
-        owed = opened | steps_behind([*unshown, *fresh], before)
-        return _names(connection, opened), _names(connection, owed)
-
-
-def _names(connection: Connection, keys: set[str]) -> set[str]:
-    """The names of the files that these uploads sent."""
-    found: set[str] = set()
-    for key in keys:
-        if kind_of(key) == "upload":
-            for facts in connection.execute(sa.select(ATTEMPTS.c.facts).where(ATTEMPTS.c.key == key)).scalars():
-                found.update(str(entry[1]) for entry in facts_of(facts).get("media", []))
-    return found

@@ -12,19 +12,20 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nemo_client import Journal
-from tests import test_journal, test_messages, test_steps, test_studio
+from tests import test_journal, test_messages, test_steps, test_studio, test_upkeep
 from tests._backend import cloud
 from tests._postgres import Server, needs_postgres, postgres, url
 
 __all__ = ["cloud", "postgres", "url"]
 pytestmark = [needs_postgres, pytest.mark.timeout(240)]
 
-free, place, kept = test_studio.free, test_studio.place, test_journal.kept
+free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_upkeep.small
 
 # Of SQLite alone, of what is not the journal's, or of loads that are measured elsewhere.
 LEFT_OUT = ("memory", "hundred_thousand", "often_asked", "handle_from_elsewhere", "between_hosts")
 WANTED = {
     test_journal: "",
+    test_upkeep: "async",
     test_steps: "async",
     test_messages: "async",
     test_studio: "async",

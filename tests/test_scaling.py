@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.__main__ import names
 from nemo_client._config import STREAMS
-from nemo_client._postgres import SILENT_SECONDS
+from nemo_client._upkeep import WRITING_SECONDS
 from tools import scaling
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def test_the_commands_are_there() -> None:
 def test_what_is_reckoned_with_is_what_the_client_does() -> None:
     """The constants are the client's own."""
     assert scaling.STREAMS == STREAMS
-    assert scaling.SILENT == SILENT_SECONDS
+    assert scaling.WRITING == WRITING_SECONDS
 
 
 @pytest.mark.parametrize("seconds", [1.0, 90.0, 600.0])

@@ -24,8 +24,7 @@ YEAR = 365
 GIB = 2.0**30
 
 STREAMS = 64  # `streams` of a profile, where nothing else is set
-SILENT = 30.0  # seconds in which upkeep must have read every row, else the database counts as away
-ATTEMPTS = 3  # of ROWS
+WRITING = 20.0  # seconds a day in which upkeep forgets what lies behind old videos, for each home directory
 CORES = 8  # of a machine, and of a database server: an example
 PROCESS = 0.12 * GIB  # measured: benchmarks.batch, 64 items at once
 LOOKS = 9.0  # measured: benchmarks.waiting, at renders of 5 to 90 s
@@ -36,7 +35,7 @@ ROWS = 6  # measured: benchmarks.fleet, "a video: tables and indexes"
 
 @dataclass(frozen=True)
 class Costs:
-    """What a video costs: milliseconds, transactions, bytes; a `row` is microseconds, `seconds` the time in flight."""
+    """What a video costs: milliseconds, transactions, bytes; `seconds` is the time in flight."""
 
     seconds: float
     client: float
@@ -51,7 +50,7 @@ class Costs:
     among: float
     counted: float
     sqlite: float
-    row: float
+    forgotten: float
 
     @property
     def of_process(self) -> float:
@@ -100,7 +99,7 @@ def costs(figures: Mapping[str, float], seconds: float) -> Costs:
         among=(figures[f"admission, {crowd:,} out on its account"] - alone) / crowd,
         counted=(figures[f"admission, a day of {crowd:,} counted"] - alone) / crowd,
         sqlite=3 * min(figures["SQLite, 1 process"], figures["SQLite, 8 processes"]),
-        row=figures["walk, silence of PostgreSQL"],
+        forgotten=max(figures[f"upkeep, a video is forgotten, {each}"] for each in ("SQLite", "PostgreSQL")),
     )
 
 
@@ -114,9 +113,7 @@ def limits(cost: Costs) -> list[Limit]:
         Limit("admissions with run_limit or day_limit", lambda v: cost.admitting(v, limits=True), code=True),
         Limit("writes of one SQLite file", lambda v: v / DAY * cost.writes / cost.sqlite),
         Limit(f"{CORES} cores of PostgreSQL", lambda v: v / DAY * cost.server / 1000 / CORES),
-        Limit(
-            "upkeep of a year's rows in PostgreSQL", lambda v: v * YEAR * ATTEMPTS * cost.row / 1e6 / SILENT, code=True
-        ),
+        Limit("videos that upkeep forgets, one home directory", lambda v: v * cost.forgotten / 1000 / WRITING),
     ]
     return sorted(found, key=lambda each: each.most)
 
