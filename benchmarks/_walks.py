@@ -78,7 +78,7 @@ def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
         looked = asked[-1] - asked[0]
         _forget_exports(database, horizon, float("inf"))
         heard()
-        forgotten = asked[-1] - asked[0] - 2 * looked  # it looks, too
+        forgotten = max(asked[-1] - asked[0] - 2 * looked, 0.0)  # it looks, too
         _forget_owners(database, Owner(folder))
         before = opened(database)
         for _ in names_needed(database, horizon):
@@ -89,7 +89,7 @@ def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
         sa.event.remove(sa.Engine, "before_cursor_execute", heard)
         database.close()
     longest = max(after - before for before, after in itertools.pairwise(asked)) * 1000
-    reading = (asked[-1] - asked[0] - forgotten - 2 * looked) / rows * 1e6
+    reading = max(asked[-1] - asked[0] - forgotten - 2 * looked, 0.0) / rows * 1e6
     note = f"among {rows:,} rows and as many deliveries"
     return [
         Figure("upkeep, longest silence of PostgreSQL", longest, None, "ms", "30 s", longest < 30_000, note),
