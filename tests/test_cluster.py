@@ -162,7 +162,7 @@ def test_a_worker_killed_in_the_middle_costs_no_second_charge(site: Site) -> Non
 def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     """Here and on the workers; the same command goes on, and pays for what was never sent."""
     site.fill(16)
-    site.service.fault("stall", "message", count=None, parameters={"seconds": 1.0, "at": "headers"})
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 3.0, "at": "headers"})
     batch = site.begin()
     until(lambda: len(site.ledger.messages) >= 4)
     batch.send_signal(signal.SIGINT)
@@ -270,7 +270,7 @@ def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
 def test_a_second_ctrl_c_does_not_call_free_what_is_out(site: Site) -> None:
     """It leaves at once; the workers read on."""
     site.fill(3)
-    site.service.fault("stall", "message", count=None, parameters={"seconds": 2.0, "at": "headers"})
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 4.0, "at": "headers"})
     batch = site.begin()
     until(lambda: len(site.ledger.messages) >= 3)
     batch.send_signal(signal.SIGINT)
@@ -288,7 +288,7 @@ def test_a_second_ctrl_c_does_not_call_free_what_is_out(site: Site) -> None:
 def test_a_worker_that_is_asked_to_close_reads_paid_streams_first(site: Site) -> None:
     """Its nanny lets it for ten seconds; hanging up may end what is paid for."""
     site.fill(2)
-    site.service.fault("stall", "message", count=None, parameters={"seconds": 1.5, "at": "headers"})
+    site.service.fault("stall", "message", count=None, parameters={"seconds": 3.0, "at": "headers"})
     with cluster(site.directory / "dask", site.dask.environment) as dask:
         dask.scheduler()
         worker = dask.newcomer(threads=2, nanny=True)
