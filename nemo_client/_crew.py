@@ -22,7 +22,7 @@ from . import _errors, _queries
 from ._accounts import known_account
 from ._config import VERSION, ensure_home, home, profile, redact
 from ._errands import Errand
-from ._errors import Cancelled, ClusterError, NemoError
+from ._errors import Cancelled, ClusterError, DiskError, NemoError
 from ._items import BatchItem
 from ._journal import Journal
 from ._money import FREE, Money
@@ -230,8 +230,14 @@ class Crew:
         return await self._of_this_run(line, money, work.run)
 
     async def _of_this_run(self, line: dict[str, Any], money: Money, run: str) -> tuple[dict[str, Any], Money]:
-        """What this very batch paid for it, by whichever worker: one that died may have sent the message."""
-        step = await self._own_journal().latest(line["key"])
+        """What this very batch paid for it, by whichever worker: one that died may have sent the message.
+
+        The video is there: a journal that cannot be read now changes nothing about that.
+        """
+        try:
+            step = await self._own_journal().latest(line["key"])
+        except DiskError:
+            return line, money
         if step is None or step.free:
             return line, money
         mine = step.run == run

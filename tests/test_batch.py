@@ -170,17 +170,17 @@ async def test_max_credits_is_for_the_whole_batch(cloud: Clouds, photos: Any, tm
     assert len(backend.ledger.messages) == 5
 
 
-async def test_an_item_that_does_not_fit_waits_for_those_before_it(
-    cloud: Clouds, photos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_item_that_does_not_fit_waits_for_those_before_it(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
     """Under way they count with an estimate, which can be too high: once the price is known, the others fit."""
-    monkeypatch.setattr("nemo_client._money.ESTIMATES", {"generate": 200.0, "edit": 50.0, "chat": 50.0})
-    backend = cloud(pace=1, generation_seconds=0.5)
+    backend, items = cloud(pace=1, generation_seconds=0.5), photos(4)
+    backend.fault("other_spender", "message", amount=100)  # so that the first one seems to take twice its price
     async with backend.studio() as studio:
-        found = await results(studio, photos(3), tmp_path / "out", jobs=3, max_credits=300)
+        (dear,) = await results(studio, items[:1], tmp_path / "out")
+        found = await results(studio, items[1:], tmp_path / "out", jobs=3, max_credits=300)
 
+    assert dear.line["credits"] == 200
     assert set(states(found).values()) == {"done"}
-    assert len(backend.ledger.messages) == 3
+    assert len(backend.ledger.messages) == 4
 
 
 async def test_without_credits_nothing_new_begins(cloud: Clouds, photos: Any, tmp_path: Path) -> None:

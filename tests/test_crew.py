@@ -293,6 +293,28 @@ async def test_what_this_batch_paid_for_is_told_as_paid_by_whoever_finds_it(orde
     assert [each["money"]["spent"] for each in (paid, again, later)] == [100, 100, 0]
 
 
+async def test_a_video_that_is_there_is_told_also_where_the_journal_is_away_by_then(
+    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was paid for just now would be called free, and its share given away."""
+
+    async def away(*_: object) -> None:
+        raise JournalAway(path="NEMO_JOURNAL_URL", reason="gone")
+
+    run = Errand.run
+
+    async def then_away(self: Errand, studio: Any) -> Any:
+        ended = await run(self, studio)
+        monkeypatch.setattr(Journal, "latest", away)
+        return ended
+
+    monkeypatch.setattr(Errand, "run", then_away)
+    async with at_work() as crew:
+        answer = await crew.carry_out(order(**found), "w", nothing)
+
+    assert (answer["line"]["state"], answer["line"]["charged"], answer["money"]["spent"]) == ("done", "yes", 100)
+
+
 async def test_the_share_of_all_others_counts(order: Any, found: Any) -> None:
     """What the batch's other items take elsewhere counts against its limit here."""
     async with at_work() as crew:
