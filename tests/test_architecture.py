@@ -236,10 +236,3 @@ def test_every_default_text_of_an_exception_exists() -> None:
         default = getattr(getattr(nemo_client, name), "default_id", None)
 
         assert default is None or default in _words.TEXTS["en"]
-
-
-def test_modules_stay_small() -> None:
-    """One concern a module: about 400 lines at the most."""
-    long = {path.name: size for path in MODULES if (size := len(path.read_text(encoding="utf-8").splitlines())) > 440}
-
-    assert set(long) <= {"_events.py", "_intents.py", "_phrases.py", "_drafts.py"}, long
