@@ -1,0 +1,1 @@
+"""What users, workflows and programs hold on to, as data: it must come out the same whatever is rebuilt inside."""
