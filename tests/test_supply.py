@@ -18,10 +18,17 @@ TABLE = project()
 OPTIONAL = TABLE["optional-dependencies"]
 OWN = {"nemo_client", "nodes", "tools", "benchmarks", "tests"}
 HOST = {"torch", "comfy", "comfy_api", "comfy_execution", "folder_paths", "server"}  # whatever ComfyUI brings
-RENAMED = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy", "pillow-heif": "pillow_heif", "httpx-sse": "httpx_sse"}
+RENAMED = {
+    "Pillow": "PIL",
+    "SQLAlchemy": "sqlalchemy",
+    "pillow-heif": "pillow_heif",
+    "httpx-sse": "httpx_sse",
+    "google-adk": "google",
+}
 FOUNDATIONS = {
     "aiohttp": {"multidict", "yarl"},
     "typer": {"click"},
+    "google-adk": {"fastapi", "uvicorn"},
 }  # what these are made of, and hand out themselves
 ELSEWHERE = {"torch", "atheris"}  # comes with ComfyUI or from `.ci/run`; runs where it can be built
 SHELL = re.compile(r"_cli(_\w+)?\.py")
@@ -35,7 +42,7 @@ def packages(*requirements: str) -> set[str]:
 
 NEEDED = packages(*TABLE["dependencies"])
 OF_USERS = packages(*for_users(TABLE)) - NEEDED
-OF_WORK = packages(*(each for extra in ("dev", "benchmarks", "browser") for each in OPTIONAL[extra]))
+OF_WORK = packages(*(each for extra in ("dev", "benchmarks", "browser", "agent-server") for each in OPTIONAL[extra]))
 
 
 def imported(path: Path) -> Iterator[tuple[str, bool]]:
@@ -115,7 +122,7 @@ def test_the_lowest_versions_are_the_bounds() -> None:
 
 def test_the_extras_of_users_are_known() -> None:
     """A new extra is either one of users, and tested at its lowest version, or one for work on this repository."""
-    assert set(OPTIONAL) == {*EXTRAS, "benchmarks", "browser", "dev"}
+    assert set(OPTIONAL) == {*EXTRAS, "agent-server", "benchmarks", "browser", "dev"}
 
 
 def test_requirements_txt_is_pyproject_s_list() -> None:

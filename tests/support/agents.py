@@ -1,0 +1,82 @@
+"""The fixture `agent_server`, and the client's side of it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nemo_client import Studio
+from tests._backend import TOKEN, Clock
+from tests.support.script import Step
+
+ROOT = Path(__file__).parents[2]
+MISSING = "no google-adk here: pip install -e '.[agent-server]'"
+
+
+class AgentServer:
+    """A running agent server: its address, its script, and what it has seen."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = Clock(real=0.005)
+
+    def script(self, *turns: list[Step]) -> None:
+        """What the agent does in the turns to come; see `tests.support.script`."""
+        httpx.post(f"{self.url}/_agent/scripts", json=turns, trust_env=False).raise_for_status()
+
+    def go(self) -> None:
+        """Let the tools that are held go on."""
+        httpx.post(f"{self.url}/_agent/go", trust_env=False).raise_for_status()
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """`messages`, `charges`, `available`, `stopped` (tools whose client hung up), `ended` (turns), `reads` …"""
+        answer: dict[str, Any] = httpx.get(f"{self.url}/_agent/seen", trust_env=False).json()
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def studio(self, **options: Any) -> AsyncIterator[Studio]:
+        """A Studio at this server, in virtual time; `sleep`, `clock` and `wall` may be given for real time."""
+        clock = self.clock
+        given = {"sleep": clock.sleep, "clock": clock.time, "wall": clock.time, **options}
+        async with await Studio.open("nemo", **given) as opened:
+            yield opened
+
+
+@contextlib.contextmanager
+def running(credits: float = 1000) -> Iterator[AgentServer]:
+    """An agent server of its own, for as long as this is open; skips where it is not installed."""
+    if importlib.util.find_spec("google") is None or importlib.util.find_spec("google.adk") is None:
+        pytest.skip(MISSING)
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.agent_server", str(credits)],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, "the agent server did not start"
+            yield AgentServer(json.loads(line)["url"])
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def agent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentServer]:
+    """A fresh agent server with 1000 credits, as the profile `nemo` sees it."""
+    with running() as server:
+        monkeypatch.setenv("NEMO_API_URL", server.url)
+        monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
+        monkeypatch.setenv("NEMO_TOKEN", TOKEN)
+        yield server
