@@ -25,7 +25,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from . import _words
-from ._config import LOCK_SECONDS, Profile, home, lock_failed, lock_of, write_private
+from ._config import LOCK_SECONDS, Profile, clean_setting, home, lock_failed, lock_of, write_private
 from ._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
 from ._json import parse
 from ._models import AnonymousToken
@@ -329,7 +329,7 @@ class Account:
 
 def known_token(profile: Profile) -> Token | None:
     """The token that the environment gives for this profile, if any."""
-    value = Secret(os.environ.get(profile.token_env, "").strip() if profile.token_env else "")
+    value = Secret(clean_setting(os.environ.get(profile.token_env, "")) if profile.token_env else "")
     return Token(value, "user") if value else None
 
 

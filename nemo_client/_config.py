@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import tempfile
 import traceback
 import uuid
@@ -34,6 +35,9 @@ WEB_URL: Final = "https://nemovideo.com"
 SKILL: Final = "image-to-video-model-ai"
 
 PROFILES_FILE: Final = "profiles.json"
+JOURNAL_FILE: Final = "journal.sqlite3"
+_DEFAULT_HOME: Final = "~/.config/nemovideo"
+_AROUND_SETTINGS: Final = " \t\r\n\v\f\xa0\ufeff\u200b\"'“”‘’"
 
 CLOUD: Final = "nemo"
 LOCAL: Final = "local preview"
@@ -49,11 +53,69 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 def home(directory: str | os.PathLike[str] | None = None) -> Path:
-    """The home directory (`directory`, else `NEMO_HOME`, else `~/.config/nemovideo`); not created here."""
-    chosen = directory or os.environ.get("NEMO_HOME")
-    if chosen:
-        return Path(os.path.expanduser(chosen)).absolute()
-    return Path(os.path.expanduser("~/.config/nemovideo"))  # Path.expanduser fails for a user without a home
+    """The home directory (`directory`, else `NEMO_HOME`, else `~/.config/nemovideo`); not created here.
+
+    A `DiskError` where the system knows no home of this user (a container's user that no table lists): a folder called
+    `~` below the working directory would be another one from each place, and the same request be paid again there.
+    """
+    if directory:
+        return _expand_home(os.fspath(directory))
+    place = _expand_home(clean_setting(os.environ.get("NEMO_HOME", "")) or _DEFAULT_HOME)
+    _check_former_home(place)
+    return place
+
+
+def clean_setting(text: str) -> str:
+    """The value of an environment variable without what env files leave around it: quotes, blanks, line ends."""
+    return text.strip(_AROUND_SETTINGS)
+
+
+def _expand_home(text: str) -> Path:
+    """`text` as an absolute path, with the user's home in the place of `~`; a `DiskError` where there is none."""
+    expanded = os.path.expanduser(text)
+    if not text.startswith("~") or os.path.isabs(expanded):
+        return Path(expanded).absolute()
+    left = Path(expanded).absolute()
+    if (left / JOURNAL_FILE).is_file():
+        raise DiskError("home-none-journal", path=text, old=left)
+    raise DiskError("home-none", path=text)
+
+
+def _check_former_home(place: Path) -> None:
+    """A `DiskError` where earlier versions read the same settings as another folder, and the journal is there.
+
+    They took quotes and line ends as part of `NEMO_HOME`, and `~` as a folder's name for a user without a home. An
+    empty journal beside that one would pay for the same requests again.
+    """
+    former = {Path(os.path.expanduser(os.environ.get("NEMO_HOME") or _DEFAULT_HOME)).absolute()}
+    if not os.path.isabs(os.path.expanduser("~")) or not os.environ.get("NEMO_HOME"):
+        former.add(Path(_DEFAULT_HOME).absolute())
+    for old in sorted(former - {place}):
+        if (old / JOURNAL_FILE).is_file() and not (place / JOURNAL_FILE).exists():
+            raise DiskError("home-moved", path=place, old=old, command=_moving_command(old, place))
+
+
+def _moving_command(old: Path, new: Path) -> str:
+    """The shell's command that moves what lies in one folder into another."""
+    if os.name == "nt":
+        return f'move "{old}" "{new}"' if not new.exists() else f'robocopy "{old}" "{new}" /E /MOVE /XC /XN /XO'
+    if new.exists():  # then `mv` would put the folder itself into it
+        return f"mv -n {_quote_for_shell(old)}/* {_quote_for_shell(new)}/"
+    return f"mkdir -p {_quote_for_shell(new.parent)} && mv {_quote_for_shell(old)} {_quote_for_shell(new)}"
+
+
+def _quote_for_shell(path: Path) -> str:
+    """A path as a shell reads it, also one with a line end in it, which would not survive being copied."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_quote_letter, text)) + "'"
+
+
+def _quote_letter(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    return letter if letter.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
 
 
 def ensure_home(path: Path) -> Path:
@@ -184,8 +246,8 @@ def profile_of(name: str, entry: Mapping[str, object]) -> Profile:
 
 
 def _cloud() -> Profile:
-    api = os.environ.get("NEMO_API_URL", "").strip().rstrip("/") or API_URL
-    web = os.environ.get("NEMO_WEB_URL", "").strip().rstrip("/") or WEB_URL
+    api = clean_setting(os.environ.get("NEMO_API_URL", "")).rstrip("/") or API_URL
+    web = clean_setting(os.environ.get("NEMO_WEB_URL", "")).rstrip("/") or WEB_URL
     return Profile(CLOUD, api, web, token_env="NEMO_TOKEN")  # noqa: S106 - the variable's name, not a token
 
 
@@ -259,7 +321,7 @@ def _is_safe(url: str) -> bool:
 
 def client_id(directory: Path, *, renew: bool = False) -> str:
     """This installation's id: `NEMO_CLIENT_ID`, else the kept one, else a new UUID that is kept. Not a secret."""
-    given = os.environ.get("NEMO_CLIENT_ID", "").strip()
+    given = clean_setting(os.environ.get("NEMO_CLIENT_ID", ""))
     if given:
         if not _CLIENT_ID.fullmatch(given):
             raise InputError(

@@ -131,7 +131,7 @@ def default_profile(directory: Path | None = None) -> str:
         place = home(directory)
         chosen = profiles_file(place / PROFILES_FILE).get("default")
         return chosen if isinstance(chosen, str) and chosen in profiles(place) else LOCAL
-    except InputError:
+    except NemoError:
         return LOCAL
 
 
@@ -230,7 +230,7 @@ def _store_token(place: Path, name: str, which: Profile | None, token: Token | N
 def tokenless_environment(directory: Path | None = None) -> dict[str, str]:
     """This process's environment for a program of somebody else: without tokens, and without the journal's password."""
     secret = {built_in()[CLOUD].token_env, "NEMO_JOURNAL_URL"}
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(NemoError):
         entries = profiles_file(home(directory) / PROFILES_FILE)["profiles"].values()
         secret |= {str(entry.get("token_env")) for entry in entries if isinstance(entry, dict)}
     return {name: value for name, value in os.environ.items() if name not in secret and "nmv_" not in value}

@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from nemo_client import AuthHandle, DiskError, InputError, Profile, SessionHandle, home, profile, profiles, redact
+from nemo_client import (
+    AuthHandle,
+    DiskError,
+    InputError,
+    Profile,
+    SessionHandle,
+    default_profile,
+    home,
+    profile,
+    profiles,
+    redact,
+)
+from nemo_client._accounts import known_token
 from nemo_client._addresses import is_loopback
 from nemo_client._config import client_id, ensure_home, lock_of, origin_of, platform, write_private
 
@@ -40,13 +52,51 @@ def test_the_home_directory_is_the_vendors_unless_moved(monkeypatch: pytest.Monk
     assert home() == tmp_path / ".config" / "nemovideo"
 
 
-def test_a_user_without_a_home_gets_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Containers run as users that no table knows; the platform can still be told."""
     monkeypatch.delenv("NEMO_HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
 
-    assert home() == Path("~/.config/nemovideo")
+    with pytest.raises(DiskError, match="NEMO_HOME"):
+        home()
+    assert default_profile() == "local preview"
     assert platform() == "unknown"
+
+
+@pytest.mark.parametrize(
+    "around",
+    ['"{}"', "'{}'", "{}\r", '"{}"\r\n', " {} ", "\ufeff{}", "\t'{}' ", "“{}”", '"{}'],
+    ids=ascii,
+)
+def test_what_env_files_leave_around_a_setting_is_cleaned(
+    around: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Docker's env files keep quotes as they stand, and those saved on Windows a carriage return."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "NEMO_HOME": str(tmp_path / "my home"),
+        "NEMO_API_URL": "https://api.test",
+        "NEMO_WEB_URL": "https://web.test/",
+        "NEMO_CLIENT_ID": "me-1",
+        "NEMO_TOKEN": "nmv_usr_test",
+    }.items():
+        monkeypatch.setenv(name, around.format(value))
+    token = known_token(profile("nemo"))
+
+    assert home() == tmp_path / "my home"
+    assert (profile("nemo").api_url, profile("nemo").web_url) == ("https://api.test", "https://web.test")
+    assert client_id(home()) == "me-1"
+    assert token is not None
+    assert token.value == "nmv_usr_test"
+
+
+@pytest.mark.parametrize("empty", ["", '""', "''\r", " "], ids=ascii)
+def test_an_empty_home_setting_counts_as_none(empty: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`NEMO_HOME=""` in an env file is two quotes, not a folder called so."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NEMO_HOME", empty)
+
+    assert home() == tmp_path / ".config" / "nemovideo"
 
 
 def test_the_home_directory_is_private(tmp_path: Path) -> None:

@@ -243,6 +243,111 @@ async def test_free_work_goes_on_where_only_the_journal_cannot_be_written(
     assert len(made.ledger.messages) == 0
 
 
+# --- Where it is ------------------------------------------------------------------------------------------------------
+
+
+def journal_in(folder: Path) -> Path:
+    """A folder with a journal in it."""
+    folder.mkdir(parents=True)
+    (folder / "journal.sqlite3").write_bytes(b"paid")
+    (folder / "uploads").mkdir()
+    return folder
+
+
+ASK = """
+import os, sys
+from nemo_client import NemoError, home
+from nemo_client._errors import DiskError  # loads the words while they can be read
+user = int(sys.argv[1])
+if user:
+    os.setgid(user), os.setuid(user)
+try:
+    print(home())
+except NemoError as error:
+    sys.exit(error.text("en"))
+"""
+
+
+def ask_home(cwd: Path, user: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `home()` says in a process whose environment has nothing but this."""
+    given = {"PYTHONPATH": str(PROGRAM.parent.parent), "PATH": os.environ["PATH"], **environment}
+    command = [sys.executable, "-c", ASK, str(user)]
+    return subprocess.run(command, env=given, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@as_root
+@pytest.mark.parametrize("setting", [None, "~/videos", "~nobody-here/videos"])
+def test_a_user_whom_no_table_knows_is_told_to_set_nemo_home(setting: str | None, base: Path) -> None:
+    """As `docker run --user 54321`, where HOME is unset: never a folder called `~` in the working directory."""
+    os.chown(base, 54321, 54321)
+
+    done = ask_home(base, 54321, **({"NEMO_HOME": setting} if setting else {}))
+
+    assert done.returncode == 1
+    assert "NEMO_HOME" in done.stderr
+    assert "Nothing was charged" in done.stderr
+    assert list(base.iterdir()) == []
+
+
+@as_root
+def test_the_journal_of_a_user_without_a_home_is_named_wherever_it_matters(base: Path) -> None:
+    """It was begun below the working directory by earlier versions; who sets NEMO_HOME now is told to move it."""
+    old = journal_in(base / "~" / ".config" / "nemovideo")
+    for each in (base, *base.rglob("*")):
+        os.chown(each, 54321, 54321)
+
+    unset = ask_home(base, 54321)
+    moved = ask_home(base, 54321, NEMO_HOME=str(base / "data"))
+    command = moved.stderr.splitlines()[-1].split("try again: ")[1].split(" Nothing was charged")[0]
+    subprocess.run(["bash", "-c", command], check=True)  # noqa: S607
+    after = ask_home(base, 54321, NEMO_HOME=str(base / "data"))
+
+    assert str(old) in unset.stderr
+    assert str(old) in moved.stderr
+    assert str(base / "data") in moved.stderr
+    assert after.stdout.strip() == str(base / "data")
+    assert (base / "data" / "journal.sqlite3").read_bytes() == b"paid"
+
+
+@posix
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there already"])
+@pytest.mark.parametrize("setting", ['"{}"', "'{}'", "{}\r", " {}", "{} \r\n", '"{}/it\'s"'], ids=ascii)
+def test_an_empty_journal_is_never_begun_beside_one_of_the_old_reading(
+    setting: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names both folders, and its command, as it stands, moves what is there."""
+    monkeypatch.chdir(tmp_path)
+    given = setting.format(tmp_path / "my data")
+    clean = Path(given.strip(" \r\n\"'"))
+    old = journal_in(Path(given).absolute())
+    if there:
+        clean.mkdir(parents=True)
+        (clean / "profiles.json").write_text("{}")
+    monkeypatch.setenv("NEMO_HOME", given)
+
+    with pytest.raises(DiskError) as caught:
+        home()
+    facts = caught.value.facts
+    subprocess.run(["bash", "-c", str(facts["command"])], check=True)  # noqa: S607
+
+    assert (caught.value.id, caught.value.charged, facts["path"], facts["old"]) == ("home-moved", "no", clean, old)
+    assert str(facts["command"]).isprintable()
+    assert home() == clean
+    assert (clean / "journal.sqlite3").read_bytes() == b"paid"
+    assert (clean / "uploads").is_dir()
+    assert (clean / "profiles.json").exists() == there
+
+
+def test_where_both_have_a_journal_the_new_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing empty is begun then, and nothing would be gained by stopping."""
+    monkeypatch.chdir(tmp_path)
+    journal_in(Path(f'"{tmp_path}/new"').absolute())
+    journal_in(tmp_path / "new")
+    monkeypatch.setenv("NEMO_HOME", f'"{tmp_path}/new"')
+
+    assert home() == tmp_path / "new"
+
+
 # --- On a disk of another machine -------------------------------------------------------------------------------------
 
 MOUNTS = """\
