@@ -58,9 +58,18 @@ class Attempt:
         return self.kind in PAID and not self.free
 
     @property
+    def money_text(self) -> str:
+        """What its facts say of money, as JSON; empty where they say nothing."""
+        money = self.facts.get("money")
+        return facts_text(money) if money else ""
+
+    @property
     def open(self) -> bool:
         """Whether its outcome is still owed."""
         return self.state.value in OPEN
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Attempt))
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,12 @@ class Delivery:
 
 def columns(attempt: Attempt) -> dict[str, Any]:
     """The values of an attempt's row, without its id."""
-    values = {each.name: getattr(attempt, each.name) for each in fields(attempt) if each.name != "id"}
+    values = {name: getattr(attempt, name) for name in _FIELDS if name != "id"}
     return {
         **values,
+        "kind": attempt.kind,
         "state": attempt.state.value,
+        "money_text": attempt.money_text,
         "facts": facts_text(attempt.facts),
     }
 
@@ -102,6 +113,6 @@ def facts_of(text: str) -> dict[str, Any]:
 
 
 def attempt_of(row: Row[Any]) -> Attempt:
-    """The attempt that a row holds."""
-    values = dict(row._mapping)
+    """The attempt that a row holds; its other columns repeat what the key and the facts say."""
+    values = {name: row._mapping[name] for name in _FIELDS}
     return Attempt(**{**values, "state": State(values["state"]), "facts": facts_of(values["facts"])})

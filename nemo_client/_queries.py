@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
-from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, KIND_CODE, OWED, OWNERS, SESSIONS
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS
 from ._steps import PAID, State, kind_of
 
 _T = TypeVar("_T")
@@ -21,8 +21,8 @@ _NOTHING: Final = sa.literal_column("0", sa.Float)
 
 
 def kinds(*names: str) -> sa.ColumnElement[bool]:
-    """Attempts of these kinds, in the form that the index knows."""
-    return KIND_CODE.in_(sorted(name[:4] for name in names))
+    """Attempts of these kinds."""
+    return ATTEMPTS.c.kind.in_(sorted(names))
 
 
 _LIGHT: Final = (

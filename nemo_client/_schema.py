@@ -1,14 +1,16 @@
 """The journal's tables, and how older journals become this one.
 
 Migrations are append-only: each is applied once, in order, together with its record, in one transaction. A landed
-migration is never changed; the tests keep a journal of every schema there was.
+migration is never changed; the tests keep a journal of every schema there was. So a migration is written as SQL of its
+own and never names the tables below: they are those of today, and a column that is added to them later must not be
+made by an older migration, too.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -19,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Float,
     ForeignKey,
-    Index,
     Integer,
     MetaData,
     String,
@@ -54,6 +55,7 @@ ATTEMPTS: Final = Table(
     METADATA,
     Column("id", _Number, primary_key=True),
     Column("key", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
     Column("number", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -70,20 +72,23 @@ ATTEMPTS: Final = Table(
     Column("changed", Float, nullable=False),
     Column("sent", Float),
     Column("spent", Float),
+    Column("money_text", Text, nullable=False),
     Column("facts", Text, nullable=False),
-    Index("attempts_key_number", "key", "number", unique=True),
-    Index("attempts_account_state", "account", "state"),
-    Index("attempts_profile_sent", "profile", "sent"),
-    Index("attempts_before", "before"),
-    Index("attempts_changed", "changed"),
 )
+"""`money_text` is what `facts` say of money, as JSON; empty where they say nothing: facts are long."""
 
 SESSIONS: Final = Table(
     "sessions",
     METADATA,
     Column("session_id", String(512), primary_key=True),
     Column("head", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("point", String(64), nullable=False),
 )
+"""Where a session stands: the step that claimed it last (`head`), who claimed it, and the step it stood at before.
+
+`owner` and `point` are empty where a program claimed it that did not record them yet.
+"""
 
 ACCOUNTS: Final = Table(
     "accounts",
@@ -101,7 +106,6 @@ DELIVERIES: Final = Table(
     Column("path", Text, nullable=False),
     Column("delivered", Float, nullable=False),
     Column("facts", Text, nullable=False),
-    Index("deliveries_attempt", "attempt"),
 )
 
 TIDIED: Final = Table(
@@ -117,8 +121,6 @@ OWED: Final = Table(
     Column("attempt", _Number, ForeignKey("attempts.id"), primary_key=True),
     Column("key", String(64), nullable=False),
     Column("account", String(128), nullable=False),
-    Index("owed_key", "key"),
-    Index("owed_account", "account"),
 )
 """Finished paid attempts that no delivered export shows yet; found here, not by walking all steps there ever were."""
 
@@ -130,34 +132,114 @@ AT_MOST: Final = Table(
 )
 """What attempts took at most, where it is not known exactly (`attempts.spent`): limits count it, and facts are long."""
 
+UNCHARGED: Final = Table(
+    "uncharged",
+    METADATA,
+    Column("attempt", _Number, primary_key=True, autoincrement=False),
+    Column("account", String(128), nullable=False),
+    Column("held", Float, nullable=False),
+    Column("sent", Float, nullable=False),
+    Column("alone", Boolean, nullable=False),
+)
+"""Ended paid attempts whose charge was not seen yet: the balance before (`held`), and when they were sent."""
+
 IDENTITY: Final = Table("identity", METADATA, Column("id", String(32), primary_key=True))
 """One row: what tells this journal from every other one, so that machines can see whether they share it."""
-
-KIND_CODE: Final = sa.literal_column('substr("key", 1, 4)', String)
-"""The beginning of an attempt's kind, written as the index has it, else the index is not used."""
 
 Migration = tuple[str, Callable[[Connection], None]]
 
 
+def _run(connection: Connection, *statements: str) -> None:
+    """Carry out statements; `{big}` and `{serial}` stand for 64-bit numbers and for row numbers of that size."""
+    sqlite = connection.dialect.name == "sqlite"
+    names = {"big": "INTEGER", "serial": "INTEGER"} if sqlite else {"big": "BIGINT", "serial": "BIGSERIAL"}
+    for statement in statements:
+        connection.exec_driver_sql(statement.format(**names))
+
+
+def _table(name: str, *parts: str) -> str:
+    """The statement that creates a table, letter by letter as the first journals have it."""
+    return f"CREATE TABLE {name} (\n\t" + ", \n\t".join(parts) + "\n)"
+
+
+_OF_ATTEMPTS: Final = "FOREIGN KEY(attempt) REFERENCES attempts (id)"
+
+_FIRST: Final = (
+    _table(
+        "owners",
+        "id VARCHAR(64) NOT NULL",
+        "host VARCHAR(128) NOT NULL",
+        "pid INTEGER NOT NULL",
+        "lock TEXT NOT NULL",
+        "lease_until FLOAT NOT NULL",
+        "PRIMARY KEY (id)",
+    ),
+    _table(
+        "attempts",
+        "id {serial} NOT NULL",
+        '"key" VARCHAR(64) NOT NULL',
+        "number INTEGER NOT NULL",
+        "state VARCHAR(16) NOT NULL",
+        "epoch INTEGER NOT NULL",
+        "owner VARCHAR(64) NOT NULL",
+        "profile VARCHAR(80) NOT NULL",
+        '"before" VARCHAR(64) NOT NULL',
+        "account VARCHAR(128) NOT NULL",
+        "session_id VARCHAR(512) NOT NULL",
+        "task_id VARCHAR(512) NOT NULL",
+        "run VARCHAR(128) NOT NULL",
+        "free BOOLEAN NOT NULL",
+        "hidden BOOLEAN NOT NULL",
+        "created FLOAT NOT NULL",
+        "changed FLOAT NOT NULL",
+        "sent FLOAT",
+        "spent FLOAT",
+        "facts TEXT NOT NULL",
+        "PRIMARY KEY (id)",
+    ),
+    'CREATE UNIQUE INDEX attempts_key_number ON attempts ("key", number)',
+    "CREATE INDEX attempts_account_state ON attempts (account, state)",
+    "CREATE INDEX attempts_profile_sent ON attempts (profile, sent)",
+    'CREATE INDEX attempts_before ON attempts ("before")',
+    "CREATE INDEX attempts_changed ON attempts (changed)",
+    _table("sessions", "session_id VARCHAR(512) NOT NULL", "head VARCHAR(64) NOT NULL", "PRIMARY KEY (session_id)"),
+    _table("accounts", "account VARCHAR(128) NOT NULL", "admissions {big} NOT NULL", "PRIMARY KEY (account)"),
+    _table(
+        "deliveries",
+        "id {serial} NOT NULL",
+        "attempt {big} NOT NULL",
+        "host VARCHAR(128) NOT NULL",
+        "path TEXT NOT NULL",
+        "delivered FLOAT NOT NULL",
+        "facts TEXT NOT NULL",
+        "PRIMARY KEY (id)",
+        _OF_ATTEMPTS,
+    ),
+    "CREATE INDEX deliveries_attempt ON deliveries (attempt)",
+)
+
+
 def _first(connection: Connection) -> None:
     """Everything there was at the beginning."""
-    for table in (OWNERS, ATTEMPTS, SESSIONS, ACCOUNTS, DELIVERIES):
-        table.create(connection)
+    _run(connection, *_FIRST)
 
 
 def _lists_and_upkeep(connection: Connection) -> None:
-    """Indices for the lists of jobs and charges, and what upkeep remembers.
+    """Indices for the lists of jobs and charges, and what upkeep remembers."""
+    _run(
+        connection,
+        "CREATE INDEX attempts_created ON attempts (created)",
+        f"CREATE INDEX attempts_profile_kind ON attempts (profile, {_newest_of(connection, _CODE)})",
+        _table("tidied", '"key" VARCHAR(64) NOT NULL', 'PRIMARY KEY ("key")'),
+    )
 
-    As text: an `Index` of the table above would be made by the first migration, too.
-    """
-    connection.exec_driver_sql("CREATE INDEX attempts_created ON attempts (created)")
-    connection.exec_driver_sql(f"CREATE INDEX attempts_profile_kind ON attempts (profile, {_by_kind(connection)})")
-    TIDIED.create(connection)
+
+_CODE: Final = 'substr("key", 1, 4)'
 
 
-def _by_kind(connection: Connection) -> str:
+def _newest_of(connection: Connection, kind: str) -> str:
     """The kind, and then the newest: in SQLite, the number of a row is part of every index."""
-    return 'substr("key", 1, 4)' if connection.dialect.name == "sqlite" else 'substr("key", 1, 4), id'
+    return kind if connection.dialect.name == "sqlite" else f"{kind}, id"
 
 
 _OWED_BY_NOW: Final = """
@@ -172,27 +254,110 @@ SELECT id, "key", account FROM attempts
 WHERE state = 'done' AND NOT free AND substr("key", 1, 4) IN ('gene', 'edit', 'chat')
 AND ("key", account) NOT IN (SELECT "key", account FROM shown)
 """
+_UNSURE: Final = """
+SELECT id, facts FROM attempts WHERE spent IS NULL AND NOT free AND sent IS NOT NULL AND state <> 'sent'
+"""
 
 
 def _no_walks(connection: Connection) -> None:
     """What is owed and what was taken at most as rows of their own, and an index for charges that are known."""
-    connection.exec_driver_sql(
-        f"CREATE INDEX attempts_charged ON attempts (profile, {_by_kind(connection)}) WHERE spent > 0"
+    _run(
+        connection,
+        f"CREATE INDEX attempts_charged ON attempts (profile, {_newest_of(connection, _CODE)}) WHERE spent > 0",
+        _table(
+            "owed",
+            "attempt {big} NOT NULL",
+            '"key" VARCHAR(64) NOT NULL',
+            "account VARCHAR(128) NOT NULL",
+            "PRIMARY KEY (attempt)",
+            _OF_ATTEMPTS,
+        ),
+        'CREATE INDEX owed_key ON owed ("key")',
+        "CREATE INDEX owed_account ON owed (account)",
+        _table("at_most", "attempt {big} NOT NULL", "spent FLOAT NOT NULL", "PRIMARY KEY (attempt)", _OF_ATTEMPTS),
+        _OWED_BY_NOW,
     )
-    OWED.create(connection)
-    AT_MOST.create(connection)
-    connection.exec_driver_sql(_OWED_BY_NOW)
-    unsure = sa.select(ATTEMPTS.c.id, ATTEMPTS.c.facts).where(ATTEMPTS.c.spent.is_(None), ATTEMPTS.c.free.is_(False))
-    for row in connection.execute(unsure.where(ATTEMPTS.c.sent.is_not(None), ATTEMPTS.c.state != "sent")).all():
+    for row in connection.exec_driver_sql(_UNSURE).all():
         money = json.loads(row.facts).get("money") or {}
         if money.get("spent") is not None:
-            connection.execute(AT_MOST.insert().values(attempt=row.id, spent=money["spent"]))
+            values = {"attempt": row.id, "spent": money["spent"]}
+            connection.execute(sa.text("INSERT INTO at_most (attempt, spent) VALUES (:attempt, :spent)"), values)
 
 
 def _its_own_name(connection: Connection) -> None:
     """A name that no other journal has."""
-    IDENTITY.create(connection)
-    connection.execute(IDENTITY.insert().values(id=uuid.uuid4().hex))
+    _run(connection, _table("identity", "id VARCHAR(32) NOT NULL", "PRIMARY KEY (id)"))
+    connection.execute(sa.text("INSERT INTO identity (id) VALUES (:id)"), {"id": uuid.uuid4().hex})
+
+
+_NAME_KIND: Final[Mapping[str, Sequence[str]]] = {
+    "sqlite": (
+        "UPDATE attempts SET kind = substr(\"key\", 1, instr(\"key\" || '-', '-') - 1)",
+        "CREATE TRIGGER attempts_kind AFTER INSERT ON attempts WHEN new.kind = '' BEGIN UPDATE attempts"
+        " SET kind = substr(\"key\", 1, instr(\"key\" || '-', '-') - 1) WHERE id = new.id; END",
+    ),
+    "postgresql": (
+        "UPDATE attempts SET kind = split_part(\"key\", '-', 1)",
+        "CREATE OR REPLACE FUNCTION attempts_kind() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.kind = '' THEN"
+        " new.kind := split_part(new.\"key\", '-', 1); END IF; RETURN new; END $$",
+        "CREATE TRIGGER attempts_kind BEFORE INSERT ON attempts FOR EACH ROW EXECUTE PROCEDURE attempts_kind()",
+    ),
+}
+"""Whole names in the rows there are, and in those that an older program, still at work beside this one, will add."""
+
+_SOME_PAID: Final = """
+SELECT id, facts FROM attempts
+WHERE id > :last AND sent IS NOT NULL AND kind IN ('generate', 'edit', 'chat') ORDER BY id LIMIT 500
+"""
+
+
+def _whole_kinds_and_owned_claims(connection: Connection) -> None:
+    """Kinds as whole names, money as a column, claims with their owner and point, charges that come late."""
+    _run(
+        connection,
+        "DROP INDEX attempts_profile_kind",
+        "DROP INDEX attempts_charged",
+        "ALTER TABLE attempts ADD COLUMN kind VARCHAR(16) NOT NULL DEFAULT ''",
+        "ALTER TABLE attempts ADD COLUMN money_text TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE sessions ADD COLUMN owner VARCHAR(64) NOT NULL DEFAULT ''",
+        "ALTER TABLE sessions ADD COLUMN point VARCHAR(64) NOT NULL DEFAULT ''",
+        *_NAME_KIND[connection.dialect.name],
+        f"CREATE INDEX attempts_profile_kind ON attempts (profile, {_newest_of(connection, 'kind')})",
+        f"CREATE INDEX attempts_charged ON attempts (profile, {_newest_of(connection, 'kind')}) WHERE spent > 0",
+        "CREATE INDEX attempts_run ON attempts (run)",
+        "CREATE INDEX sessions_head ON sessions (head)",
+        _table(
+            "uncharged",
+            "attempt {big} NOT NULL",
+            "account VARCHAR(128) NOT NULL",
+            "held FLOAT NOT NULL",
+            "sent FLOAT NOT NULL",
+            "alone BOOLEAN NOT NULL",
+            "PRIMARY KEY (attempt)",
+        ),
+        "CREATE INDEX uncharged_account ON uncharged (account)",
+    )
+    _copy_money(connection)
+
+
+def _copy_money(connection: Connection) -> None:
+    """What facts say of money into its column; some rows at a time, since facts are long."""
+    last = 0
+    while rows := connection.execute(sa.text(_SOME_PAID), {"last": last}).all():
+        known = [{"id": row.id, "money": money} for row in rows if (money := _money_in(row.facts))]
+        if known:
+            connection.execute(sa.text("UPDATE attempts SET money_text = :money WHERE id = :id"), known)
+        last = rows[-1].id
+
+
+def _money_in(facts: str) -> str:
+    """What facts say of money, as JSON; empty where they say nothing, or are damaged: that is told when it is read."""
+    try:
+        told = json.loads(facts)
+    except ValueError:
+        return ""
+    money = told.get("money") if isinstance(told, dict) else None
+    return json.dumps(money) if money else ""
 
 
 MIGRATIONS: Final[Sequence[Migration]] = (
@@ -200,6 +365,7 @@ MIGRATIONS: Final[Sequence[Migration]] = (
     ("indices for lists, upkeep", _lists_and_upkeep),
     ("what is owed, what was taken at most", _no_walks),
     ("what tells it from other journals", _its_own_name),
+    ("whole kinds, money, owners of claims, late charges", _whole_kinds_and_owned_claims),
 )
 
 

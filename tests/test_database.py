@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sqlite3
 import stat
@@ -116,6 +117,72 @@ def test_an_old_journal_becomes_what_a_new_one_is(tmp_path: Path) -> None:
         database.close()
 
     assert asked(old, definitions) == asked(tmp_path / "new" / "journal.sqlite3", definitions)
+
+
+@pytest.mark.parametrize("number", range(1, len(schema.MIGRATIONS)))
+async def test_kinds_are_whole_names_and_money_is_a_column_in_every_older_journal(tmp_path: Path, number: int) -> None:
+    """`edit` and `edition` begin alike, and are two kinds; a program without the column still names its rows' kind."""
+    path = old_journal(tmp_path / "old", number)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        row = (
+            "SELECT 'edition-1', number, state, epoch, owner, profile, before, account, session_id, task_id, run, free,"
+        )
+        connection.execute(
+            "INSERT INTO attempts (key, number, state, epoch, owner, profile, before, account, session_id, task_id,"
+            " run, free, hidden, created, changed, sent, spent, facts)"
+            f" {row} hidden, created, changed, sent, 10.0, '{{' FROM attempts WHERE key = 'edit-1'"
+        )
+        connection.commit()
+    journal = Journal(tmp_path / "old")
+
+    assert await journal.charges("nemo", "edit") == []
+    assert [each.key for each in await journal.recent()] == ["edit-2", "edit-1", "generate-1"]
+    await journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:  # as a program of that schema does
+        connection.execute(
+            "INSERT INTO attempts (key, number, state, epoch, owner, profile, before, account, session_id, task_id,"
+            " run, free, hidden, created, changed, facts)"
+            " VALUES ('export-9', 1, 'done', 2, 'o', 'nemo', 'edit-1', 'user-1', 's-1', 't', '', 1, 0, 1.0, 2.0, '{}')"
+        )
+        connection.commit()
+    assert asked(path, "SELECT key, kind FROM attempts ORDER BY key") == [
+        ("edit-1", "edit"), ("edit-2", "edit"), ("edition-1", "edition"), ("export-1", "export"),
+        ("export-9", "export"), ("generate-1", "generate"), ("upload-1", "upload"),
+    ]  # fmt: skip
+    ((money,),) = asked(path, "SELECT money_text FROM attempts WHERE key = 'generate-1'")
+    assert json.loads(money) == {"before": 300.0, "after": 220.0, "spent": 80.0, "certainty": "exact"}
+
+
+@pytest.mark.parametrize("number", range(len(schema.MIGRATIONS)))
+def test_a_column_that_is_added_the_obvious_way_works_for_new_and_for_old_journals(tmp_path: Path, number: int) -> None:
+    """One more column in the table and one more migration: no older migration may have made it already."""
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "import sqlalchemy as sa\n"
+        "from nemo_client import _database, _schema\n"
+        "from nemo_client._attempts import Attempt\n"
+        "from nemo_client._journal import Journal\n"
+        "from nemo_client._steps import State\n"
+        "for table in (_schema.ATTEMPTS, _schema.SESSIONS, _schema.OWED, _schema.DELIVERIES, _schema.OWNERS):\n"
+        "    table.append_column(sa.Column('mood', sa.String(8), nullable=False, server_default='calm'))\n"
+        "def mood(connection):\n"
+        "    for name in ('attempts', 'sessions', 'owed', 'deliveries', 'owners'):\n"
+        "        connection.exec_driver_sql(\n"
+        "            f\"ALTER TABLE {name} ADD COLUMN mood VARCHAR(8) NOT NULL DEFAULT 'calm'\"\n"
+        "        )\n"
+        "_schema.MIGRATIONS = _database.MIGRATIONS = (*_schema.MIGRATIONS, ('moods', mood))\n"
+        "async def main():\n"
+        "    journal = Journal(Path(sys.argv[1]))\n"
+        "    begun = await journal.begin(Attempt('generate-9', 1, State.PLANNED, 'nemo', account='me'))\n"
+        "    assert await journal.latest('generate-9') == begun\n"
+        "    await journal.close()\n"
+        "asyncio.run(main())\n"
+    )
+    path = old_journal(tmp_path / "home", number) if number else tmp_path / "home" / "journal.sqlite3"
+
+    subprocess.run([sys.executable, "-c", code, str(path.parent)], check=True, timeout=60)
+    assert asked(path, "SELECT DISTINCT mood FROM attempts") == [("calm",)]
 
 
 def test_migrations_are_recorded_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
