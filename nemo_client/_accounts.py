@@ -323,7 +323,9 @@ class Account:
             if error.code != 400:
                 raise
             if not await self._new_client_id():
-                raise ClientIdRefused(code=400, status=error.status, home=self._directory) from error
+                raise ClientIdRefused(
+                    "client-id-refused", code=400, status=error.status, home=self._directory
+                ) from error
         return await self._sign_up()
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ._bounded import Decoder, Undecodable
 from ._config import client_id
 from ._envelope import open_envelope
-from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError, SignInError
+from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError
 from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
 from ._http import Http, segment
 from ._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
@@ -49,7 +49,9 @@ class NemoClient:
         """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
         payload = {"task_name": "project", "language": language}
         data = await self.http.call("a new session", "POST", f"/api/tasks/me/with-session/{AGENT}", json=payload)
-        return self._model(Session, data, "a new session")
+        session = self._model(Session, data, "a new session")
+        self.http.note_user(await self.http.tokens.token(), session.user_id)
+        return session
 
     async def claim_token(self, task_id: str, session_id: str) -> Claim:
         """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
@@ -109,12 +111,9 @@ class NemoClient:
             return self._wrong("the message", f"HTTP {response.status_code}")
         try:
             open_envelope(await self.http.read_whole("the message", response), strict=True)
-        except SignInError as error:
-            error.facts["profile"] = self.http.profile.name
-            return error
         except NemoError as error:
             self.http.lane.note(error)
-            return error
+            return self.http.explained(error, await self.http.tokens.token())
         return self._wrong("the message", "no event stream")
 
     async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._accounts import Token, registration_link
+from ._accounts import Token
 from ._client import NemoClient
 from ._config import Profile
 from ._errors import NoCredits
@@ -42,7 +42,7 @@ class Desk:
         """The error for too few credits, with the numbers and the way to get more (API description: 2001)."""
         token = await self.token()
         available = "?" if balance is None else f"{balance.available:g}"
-        if token.kind == "anonymous":
-            link = registration_link(self.profile, token.user_id)
+        link = self.client.http.registration_link(token)
+        if link:
             return NoCredits("no-credits-anonymous", code=2001, available=available, link=link)
         return NoCredits(code=2001, available=available)

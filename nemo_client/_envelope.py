@@ -1,7 +1,8 @@
 """An HTTP answer -> its data, or the typed exception that its code means. Pure.
 
 The backend wraps answers as `{"code", "message", "data"}`, render answers as `{"success", "data", "error"}`, and
-some come bare. Codes arrive in the envelope with HTTP 200, or as the HTTP status, or both.
+some come bare. Codes arrive in the envelope with HTTP 200, or as the HTTP status, or both. A code outside of the error
+table counts as its HTTP status does.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ._config import SENTENCE_CHARACTERS, shown
-from ._errors import CODES, ApiError, BadAnswer, FileTooLarge, NemoError
+from ._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
 from ._json import BadJson, parse
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
+RENDERS: Final = frozenset({"the render", "the cancel", "the download"})
+"""Calls that the account's plan has to allow: 403 means there what 402 does."""
+_SIGN_IN: Final = frozenset({1010, 1011})
+"""What the vendor's own client takes for 1001; unlike that, they prove nothing about a message."""
+_ELSEWHERE: Final = frozenset({"the message", "the upload", "a new session", "the state", "the balance"})
+_OWN_CODES: Final = 1000  # smaller ones are HTTP statuses
+_NOT_NOW: Final = frozenset({408, 425})
+"""Refusals that say nothing about the request itself, so that they count as a server in trouble."""
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _DIGITS: Final = re.compile(r"-?[0-9]{1,11}")
 _WELL: Final = frozenset({"", "ok", "success"})
 _NO: Final = (False, "false", "False")  # 0, too
+_NAMES_NOTHING: Final = re.compile(r"\bnot (?:be )?found\b|\bdoes not exist\b|\bno such\b|不存在|找不到", re.IGNORECASE)
 _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 
@@ -67,11 +77,13 @@ def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
             return _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
             return _refusal(answer, code, body)
-        if body.get("success") in _NO:
-            refused = answer.status if answer.status >= 400 else _code(body.get("error_code")) or 0
-            return _refusal(answer, refused, body)
+        if body.get("success") in _NO and not (whole and answer.status < 300 and _tells_a_status(body)):
+            return _refusal(answer, _code_inside(body) or 0, body)
+        if code is None and "success" not in body and _is_status(body.get("status")):
+            return _refusal(answer, _code_inside(body) or 0, body)
     if answer.status >= 400:
-        return _refusal(answer, answer.status, body if isinstance(body, Mapping) else {})
+        inside = _code_inside(body) if isinstance(body, Mapping) else None
+        return _refusal(answer, inside or answer.status, body if isinstance(body, Mapping) else {})
     if answer.status >= 300:
         return _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
     if whole or not isinstance(body, Mapping) or "data" not in body or not ({"code", "success"} & body.keys()):
@@ -97,20 +109,66 @@ def _is_page(answer: Answer) -> bool:
     return "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
 
 
-def _refusal(answer: Answer, code: int, body: Mapping[str, Any]) -> NemoError:
-    reason = _reason(body)
-    if 500 <= code < 600:
+def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
+    code = _meant(said, answer.status)
+    if 500 <= code < 600 or code in _NOT_NOW:
         return _bad("api-server", answer, status=code)
-    known = _STATUS_CODES.get(code, code)
-    if known == 404 and "session" in reason.lower():
-        known = 1002
+    reason = _reason(body)
+    if code == 0 and _NAMES_NOTHING.search(reason):
+        code = 404
+    if code == 404 and "session" in reason.lower():
+        code = 1002
+    if code == 403 and answer.call in RENDERS:
+        code = 402
     facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}"}
     facts |= {"name": "A file", "formats": FORMATS}
-    kind = CODES.get(known, ApiError)
-    if known == 400 and not _NAMES_CLIENT_ID.search(reason):
+    kind = SignInError if code in _SIGN_IN else CODES.get(code, ApiError)
+    if kind is ClientIdRefused and not _NAMES_CLIENT_ID.search(reason):
         kind = ApiError
-    text_id = "file-too-large-there" if kind is FileTooLarge else None
-    return kind(text_id, code=known, status=answer.status, retry_after=answer.retry_after, **facts)
+    status = said if 400 <= said < 600 and answer.status < 300 else answer.status
+    return kind(_text_of(kind, answer), code=code, status=status, retry_after=answer.retry_after, **facts)
+
+
+def _meant(said: int, status: int) -> int:
+    """The code that counts: one of the backend's own, else the HTTP status, be it said in the envelope or outside."""
+    if said in _SIGN_IN or (said in CODES and said >= _OWN_CODES):
+        return said
+    if status >= 400 and (not 400 <= said < 600 or status >= 500 or status in _NOT_NOW):
+        said = status
+    return _STATUS_CODES.get(said, said)
+
+
+def _text_of(kind: type[ApiError], answer: Answer) -> str | None:
+    """The id of the text where the usual one of its kind would name another place, or another remedy."""
+    if kind is FileTooLarge:
+        return "file-too-large-there"
+    return "plan-other" if kind is PlanError and answer.call in _ELSEWHERE else None
+
+
+def _code_inside(body: Mapping[str, Any]) -> int | None:
+    """A code that stands in the error's own object, or an HTTP status in the body, as frameworks put them there."""
+    places = [body.get("error_code"), *(_mapping(body.get(name)).get("code") for name in ("error", "detail"))]
+    places += [body[name] for name in ("status", "statusCode", "status_code") if _is_status(body.get(name))]
+    for found in places:
+        code = _code(found) if found is not None else None
+        if code:
+            return code
+    return None
+
+
+def _is_status(value: object) -> bool:
+    """Whether it is the status of an HTTP answer that failed, as a number."""
+    return isinstance(value, int) and 400 <= value < 600
+
+
+def _tells_a_status(body: Mapping[str, Any]) -> bool:
+    """Whether it tells how a render stands, be it that it failed: that is an answer, not a refusal of the call."""
+    inner = _mapping(body.get("data"))
+    return any(isinstance(place.get(name), str) for place in (body, inner) for name in ("status", "state"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: Any) -> BadAnswer:
@@ -126,13 +184,38 @@ def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: An
 
 def _reason(body: Mapping[str, Any]) -> str:
     """The message of a refusal, redacted and clipped; it is shown to people."""
-    for key in ("message", "error", "detail", "msg"):
-        value = body.get(key)
-        if isinstance(value, Mapping):
-            value = value.get("message")
-        if isinstance(value, str) and value.strip():
-            return shown(value, REASON_CHARACTERS)
+    for key in ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason"):
+        words = _words_of(body.get(key))
+        if words:
+            return shown(words, REASON_CHARACTERS)
     return ""
+
+
+def _words_of(value: object, depth: int = 3) -> str:
+    """The words in what tells an error: a text, an object with one, or FastAPI's list of what is wrong where."""
+    if isinstance(value, str):
+        return value.strip()
+    if depth and isinstance(value, Mapping):
+        return next((words for name in _NAMES if (words := _words_of(value.get(name), depth - 1))), "")
+    if depth and isinstance(value, (list, tuple)):
+        told = (_with_place(each, _words_of(each, depth - 1)) for each in value[:_PLACES])
+        return "; ".join(dict.fromkeys(words for words in told if words))
+    return ""
+
+
+_NAMES: Final = ("message", "msg", "error", "detail", "reason", "description", "title")
+_PLACES: Final = 5
+_OUTER_PLACES: Final = ("body", "query", "path", "header")
+
+
+def _with_place(entry: object, words: str) -> str:
+    """`duration: value is not a valid integer`, where the entry names the place (`loc`)."""
+    place = _mapping(entry).get("loc")
+    if not words or not isinstance(place, (list, tuple)):
+        return words
+    names = [str(each) for each in place if isinstance(each, (str, int))]
+    inner = names[1:] if len(names) > 1 and names[0] in _OUTER_PLACES else names
+    return f"{'.'.join(inner)}: {words}" if inner else words
 
 
 def _code(value: object) -> int | None:

@@ -7,7 +7,7 @@
     │   ├── ConnectionBroken   it broke, stalled or ended early on the way
     │   └── BadAnswer          an answer arrived, but not what the API promises (HTML, cut JSON, wrong types)
     ├── ApiError               the backend said no, with a code
-    │   ├── SignInError        1001
+    │   ├── SignInError        1001, 1010, 1011
     │   ├── SessionGone        1002
     │   ├── NoCredits          2001
     │   ├── UnsupportedFile    4001
@@ -56,6 +56,11 @@ class NemoError(Exception):
         self.facts = facts
         self.charged: Charged = charged
         self.lang: str | None = None
+
+    def reword(self, text_id: str, **facts: Any) -> None:
+        """Let another text say it, where more is known by now than when it was raised."""
+        self.id, self.args = text_id, (text_id,)
+        self.facts.update(facts)
 
     def text(self, lang: str | None = None) -> str:
         """What failed, whether it was charged, and what to do next, in one line."""
@@ -117,10 +122,14 @@ class ApiError(NemoError):
 
 
 class SignInError(ApiError):
-    """1001: the token is wrong or has expired."""
+    """1001: the token is wrong or has expired; 1010 and 1011 mean the same."""
 
     exit_code = 3
     default_id = "token-refused"
+
+    def __init__(self, text_id: str | None = None, /, *, variable: str = "NEMO_TOKEN", **facts: Any) -> None:
+        """`variable` is the environment variable that the profile takes its token from."""
+        super().__init__(text_id, variable=variable or "NEMO_TOKEN", **facts)
 
 
 class SessionGone(ApiError):
@@ -153,11 +162,11 @@ class FileTooLarge(ApiError):
 class ClientIdRefused(ApiError):
     """400 at sign-up: the client id is missing or not accepted."""
 
-    default_id = "client-id-refused"
+    default_id = "client-id-refused-there"
 
 
 class PlanError(ApiError):
-    """402: the account's plan has no export. Not a matter of credits."""
+    """402, and 403 for a render: the account's plan has no export. Not a matter of credits."""
 
     exit_code = 4
     default_id = "plan"
@@ -255,4 +264,4 @@ CODES: Final[dict[int, type[ApiError]]] = {
     402: PlanError,
     429: RateLimited,
 }
-"""The backend's error table (the API description, "Errors"); any other code is a plain `ApiError`."""
+"""The backend's error table (the API description, "Errors"); any other code counts as its HTTP status."""

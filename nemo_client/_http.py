@@ -11,18 +11,20 @@ import contextvars
 import io
 import json as json_text
 import logging
+import re
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from ._accounts import Token, TokenSource
+from ._accounts import Token, TokenSource, known_token, registration_link
 from ._bounded import Undecodable, decoded, within
 from ._config import SKILL, VERSION, Profile, platform, redact
 from ._envelope import Answer, open_envelope
@@ -32,6 +34,8 @@ from ._errors import (
     ConnectionBroken,
     InputError,
     NemoError,
+    NoCredits,
+    PlanError,
     RateLimited,
     SignInError,
     TooLate,
@@ -52,6 +56,10 @@ ANSWER_SECONDS: Final = 180.0
 SLOWEST_UPLOAD: Final = 16 * 1024
 """Bytes a second; a body that is sent more slowly is given up."""
 STREAM_IDLE_SECONDS: Final = 180.0
+REFUSED_ONCE_PAUSE: Final = 1.0
+"""Seconds after which a token that had worked is tried once more: one 401 can come from anything on the way."""
+FREE_USER: Final = "anon_"
+"""How the user ids of free accounts begin."""
 CALLS_AT_ONCE: Final = 16
 UPLOADS_AT_ONCE: Final = 4
 
@@ -129,6 +137,9 @@ class Http:
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self.server_date: float | None = None
+        self._dated = 0.0
+        self._free_users: dict[str, str] = {}
+        self._worked: Token | None = None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -175,29 +186,79 @@ class Http:
         `name` is the call's name for people; `body` makes the content anew for each try; `repeatable` says that a
         second execution does no harm; `whole` asks for the body with its envelope.
         """
-        started, tries, renewed, limited = self._clock(), 0, False, False
+        started, tries, limited = self._clock(), 0, False
+        refused: list[Token] = []
         while True:
             tries += 1
             token = await self.tokens.token() if signed_in else None
             try:
                 request = self._request(method, path, token, json, body, headers)
                 line = self._uploads if body else self._calls
-                return open_envelope(await self._in_turn(line, name, request), whole=whole)
+                data = open_envelope(await self._in_turn(line, name, request), whole=whole)
+                self._worked = token or self._worked
+                return data
             except SignInError as error:
-                error.facts["profile"] = self.profile.name
-                if token is None or renewed or await self.tokens.renew(token) is None:
+                if token is None or not await self._other_token(token, refused):
+                    self.explained(error, token)
                     raise
-                renewed = True
             except NemoError as error:
                 if signed_in:
                     self.lane.note(error)
-                elapsed = self._clock() - started
-                pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited)
+                elapsed, reached = self._clock() - started, self.server_date is not None
+                pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited, reached=reached)
                 if pause is None:
+                    self.explained(error, token)
                     raise
                 limited = limited or isinstance(error, RateLimited)
                 logger.debug("%s failed (%s), again in %.1f s", name, error.id, pause)
                 await self.sleep(pause)
+
+    async def _other_token(self, token: Token, refused: list[Token]) -> bool:
+        """After a 401: whether there is something to try, the same token once more or another one."""
+        before, known = len(refused), token in refused
+        refused.append(token)
+        if not known and (token == self._worked or (before == 0 and token.kind == "user")):
+            await self.sleep(REFUSED_ONCE_PAUSE)
+            return True
+        return len({each.account for each in refused}) == 1 and await self.tokens.renew(token) is not None
+
+    def note_user(self, token: Token, user_id: str) -> None:
+        """Remember whose token it is, where that is a free account: one given in a variable does not tell."""
+        if user_id.startswith(FREE_USER):
+            self._free_users[token.account] = user_id
+
+    def free_user(self, token: Token) -> str | None:
+        """The user id behind a free account's token, empty where it is not known; None for any other account."""
+        if token.kind == "anonymous":
+            return token.user_id
+        return self._free_users.get(token.account)
+
+    def registration_link(self, token: Token) -> str:
+        """Where the free account of this token becomes a registered one; empty for any other account."""
+        user = self.free_user(token)
+        return "" if user is None else registration_link(self.profile, user)
+
+    def explained(self, error: NemoError, token: Token | None) -> NemoError:
+        """The error in the words that fit the account: the remedy for a free one is another one."""
+        if isinstance(error, SignInError):
+            error.facts["profile"] = self.profile.name
+            error.facts["variable"] = self.profile.token_env or error.facts["variable"]
+        if token is None:
+            return error
+        link = self.registration_link(token)
+        if isinstance(error, SignInError) and error.id == SignInError.default_id:
+            if link:
+                given = known_token(self.profile) == token
+                error.reword("token-refused-env-free" if given else "token-refused-free", link=link)
+        elif link and isinstance(error, PlanError):
+            error.reword("plan-free" if error.id == PlanError.default_id else "plan-other-free", link=link)
+        elif link and isinstance(error, NoCredits) and error.id == NoCredits.default_id:
+            error.reword("no-credits-anonymous", link=link)
+        return error
+
+    def server_now(self) -> float | None:
+        """The time by the server's clock, in seconds since 1970; None before its first answer."""
+        return None if self.server_date is None else self.server_date + self._clock() - self._dated
 
     def _request(
         self,
@@ -212,7 +273,7 @@ class Http:
         own.update(headers)
         content: AsyncIterator[bytes] | bytes | None = body() if body else None
         if json is not None:  # escaped: a draft can hold halves of characters, and goes back as it came
-            content = json_text.dumps(json, separators=(",", ":")).encode("ascii")
+            content = json_text.dumps(json, ensure_ascii=True, separators=(",", ":")).encode("ascii")
             own["Content-Type"] = "application/json"
         return self._client().build_request(method, self.profile.api_url + path, headers=own, content=content)
 
@@ -290,8 +351,8 @@ class Http:
     def _note_date(self, value: str | None) -> None:
         if value:
             try:
-                self.server_date = parsedate_to_datetime(value).timestamp()
-            except (ValueError, OverflowError):
+                self.server_date, self._dated = _moment(value), self._clock()
+            except (ValueError, TypeError, OverflowError):
                 logger.debug("a Date header could not be read")
 
 
@@ -389,13 +450,21 @@ def undecodable(error: Undecodable, call: str, host: str) -> NemoError:
 
 
 def _seconds(headers: httpx.Headers) -> float | None:
-    """`Retry-After` in seconds, as a number or a date."""
+    """`Retry-After` in seconds, as a number or a date; a moment that has passed is now."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit() and len(value) < 9:
-        return float(value)
+    if _NUMBER.fullmatch(value):
+        return max(float(value), 0.0)
     try:
-        moment = parsedate_to_datetime(value).timestamp()
-        now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
+        now = _moment(headers["date"]) if "date" in headers else time.time()
+        return max(_moment(value) - now, 0.0)
     except (ValueError, TypeError, OverflowError):
         return None
-    return max(moment - now, 0.0)
+
+
+_NUMBER: Final = re.compile(r"[+-]?\d{1,8}(?:\.\d{1,9})?", re.ASCII)
+
+
+def _moment(value: str) -> float:
+    """A header's date in seconds since 1970; without a zone it is UTC, as HTTP has it."""
+    parsed = parsedate_to_datetime(value)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

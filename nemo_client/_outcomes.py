@@ -63,10 +63,15 @@ class Baseline:
 
 
 def refused(error: NemoError) -> bool:
-    """Whether an error proves that the message was not worked on (a web page or half an answer does not)."""
+    """Whether an error proves that the message was not worked on (a web page or half an answer does not).
+
+    Nor does any answer of a server in trouble, whatever code it brings.
+    """
     if isinstance(error, (ConnectError, LocalError)):
         return True
-    return isinstance(error, ApiError) and (error.code in REFUSALS or error.status in REFUSALS)
+    if not isinstance(error, ApiError) or error.status in (408, 425) or error.status >= 500:
+        return False
+    return error.code in REFUSALS or error.status in REFUSALS
 
 
 def ended(attempt: Attempt) -> NemoError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _batch, _drafts, _prompts
-from ._accounts import Account, FixedToken, Token, TokenSource, registration_link
+from ._accounts import Account, FixedToken, Token, TokenSource
 from ._attempts import Attempt
 from ._choices import LANGUAGES, WHEN_CHANGED
 from ._client import NemoClient, message_payload, renew_client_id
@@ -161,8 +161,7 @@ class Studio:
 
     async def registration_link(self) -> str:
         """Where an anonymous account becomes a registered one; empty for any other."""
-        token = await self._desk.token()
-        return registration_link(self._desk.profile, token.user_id) if token.kind == "anonymous" else ""
+        return self._desk.client.http.registration_link(await self._desk.token())
 
     async def upload(
         self,

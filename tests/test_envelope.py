@@ -10,9 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_client import ApiError, BadAnswer, FileTooLarge, NemoError, NoCredits, SignInError, UnsupportedFile
+from nemo_client import (
+    ApiError,
+    BadAnswer,
+    FileTooLarge,
+    NemoError,
+    NoCredits,
+    PlanError,
+    RateLimited,
+    SignInError,
+    UnsupportedFile,
+)
 from nemo_client._envelope import Answer, open_envelope
 from nemo_client._errors import CODES
+from nemo_client._outcomes import refused
 
 HTML = b"<html><body>502 Bad Gateway</body></html>"
 
@@ -81,6 +92,132 @@ def test_codes_arrive_in_the_envelope_or_as_the_status_or_both(code: int, status
     assert isinstance(caught.value, ApiError)
     assert caught.value.code == code
     assert "?" not in str(caught.value).replace("(? available)", "").replace("profile '?'", "")
+
+
+@pytest.mark.parametrize("said_code", [1003, 5001, "4100", "0", 7, 40101, None])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, SignInError), (402, PlanError), (403, ApiError), (404, ApiError), (409, ApiError), (413, FileTooLarge),
+     (415, UnsupportedFile), (422, ApiError), (429, RateLimited), (408, BadAnswer), (425, BadAnswer), (500, BadAnswer),
+     (503, BadAnswer), (529, BadAnswer)],
+)  # fmt: skip
+def test_a_code_outside_the_table_counts_as_its_status(said_code: object, status: int, kind: type[NemoError]) -> None:
+    """The vendor's own client decides by the status, too."""
+    with pytest.raises(kind) as caught:
+        open_envelope(said({"code": said_code, "message": "no"}, status))
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("said_code", [1003, "9999", -1, 3.0])
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_code_outside_the_table_is_an_error_with_any_success(said_code: object, status: int) -> None:
+    """HTTP 200 does not make it one."""
+    with pytest.raises(ApiError) as caught:
+        open_envelope(said({"code": said_code, "data": {"a": 1}}, status))
+    assert type(caught.value) is ApiError
+    assert not refused(caught.value)
+
+
+@pytest.mark.parametrize("said_code", [1010, "1011"])
+@pytest.mark.parametrize(("status", "proof"), [(200, False), (202, False), (401, True), (403, True), (500, False)])
+def test_1010_and_1011_are_sign_in_and_prove_nothing_by_themselves(said_code: object, status: int, proof: bool) -> None:
+    """The vendor's client signs in again for them; only the journal's list says that a message was not worked on."""
+    with pytest.raises(SignInError) as caught:
+        open_envelope(said({"code": said_code, "message": "no"}, status), strict=True)
+    assert refused(caught.value) is proof
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 413, 422, 429, 1001, 1002, 2001])
+@pytest.mark.parametrize("way", ["code", "status", "text"])
+def test_the_journals_list_is_a_refusal_of_a_message(code: int, way: str) -> None:
+    """A whole answer that says so, as status or as code."""
+    if way == "status" and code >= 1000:
+        return
+    answer = said({"detail": "no"}, code) if way == "status" else said({"code": str(code) if way == "text" else code})
+    with pytest.raises(ApiError) as caught:
+        open_envelope(answer, strict=True)
+    assert refused(caught.value)
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 521, 530])
+@pytest.mark.parametrize("code", [None, 0, 400, 408, 500, 1010, 1001, 2001, 9999])
+def test_a_server_in_trouble_refuses_no_message(status: int, code: int | None) -> None:
+    """Whatever code it brings: it may have been at work."""
+    with pytest.raises(NemoError) as caught:
+        open_envelope(said({"code": code, "message": "no"}, status), strict=True)
+    assert not refused(caught.value)
+
+
+@pytest.mark.parametrize("code", [408, 4001, 4002, 405, 409, 1003])
+def test_what_is_not_in_the_journals_list_refuses_no_message(code: int) -> None:
+    """HTTP 200 with another code."""
+    with pytest.raises(NemoError) as caught:
+        open_envelope(said({"code": code, "message": "no"}), strict=True)
+    assert not refused(caught.value)
+
+
+@pytest.mark.parametrize("call", ["the render", "the download"])
+def test_403_on_a_render_is_the_plan(call: str) -> None:
+    """Anonymous tokens may lack the right to render."""
+    for body, status in (({"detail": "forbidden"}, 403), ({"code": 403, "message": "no"}, 200), ({"code": 7}, 403)):
+        with pytest.raises(PlanError, match="unlock export"):
+            open_envelope(Answer(call, "api.test", status, "application/json", json.dumps(body).encode()))
+    with pytest.raises(ApiError) as caught:
+        open_envelope(said({"detail": "forbidden"}, 403))
+    assert not isinstance(caught.value, PlanError)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            {"detail": [{"loc": ["body", "output", "fps"], "msg": "not an integer", "type": "int"}]},
+            "output.fps: not",
+        ),
+        ({"detail": [{"loc": ["query", "x"], "msg": "missing"}, {"msg": "too long"}]}, "x: missing; too long"),
+        ({"detail": [{"loc": ["body", 0], "msg": "no object"}]}, "0: no object"),
+        ({"detail": ["first", "second"]}, "first; second"),
+        ({"detail": {"message": "why"}}, "why"),
+        ({"detail": {"error": {"reason": "why"}}}, "why"),
+        ({"errors": [{"message": "why"}]}, "why"),
+        ({"error": {"code": 7, "message": "why"}}, "why"),
+        ({"detail": [{"loc": 7, "msg": ["why"]}]}, "why"),
+        ({"detail": [], "message": " "}, "HTTP 422"),
+    ],
+)
+def test_422_tells_its_reason(body: object, words: str) -> None:
+    """FastAPI lists what is wrong where."""
+    with pytest.raises(ApiError, match=r"\(code 422\)") as caught:
+        open_envelope(said(body, 422))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"detail": {"code": 2001, "message": "no credits"}}, 400, 2001),
+        ({"error": {"code": "1002", "message": "gone"}}, 404, 1002),
+        ({"success": False, "error": {"code": 402}}, 200, 402),
+        ({"success": False, "error_code": "1001"}, 200, 1001),
+        ({"status": 401, "message": "no"}, 200, 1001),
+        ({"statusCode": 404, "message": "no", "success": False}, 200, 404),
+        ({"success": False, "error": "render not found"}, 200, 404),
+    ],
+)
+def test_a_code_can_stand_inside_of_the_error(body: object, status: int, code: int) -> None:
+    """As frameworks put it there."""
+    with pytest.raises(ApiError) as caught:
+        open_envelope(said(body, status), whole=True)
+    assert caught.value.code == code
+
+
+def test_a_render_that_failed_is_an_answer() -> None:
+    """`success: false` with a status tells how it stands; that is not a refusal to tell."""
+    body = {"success": False, "data": {"status": "failed"}, "error": "no clip"}
+
+    assert open_envelope(said(body), whole=True) == body
+    with pytest.raises(ApiError):
+        open_envelope(said(body))
 
 
 def test_a_missing_client_id_is_told_from_other_bad_requests() -> None:

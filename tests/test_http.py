@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import json
 import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from nemo_client import BadAnswer, ConnectError, ConnectionBroken, NemoClient, RateLimited, SignInError
-from nemo_client._accounts import Token
+from nemo_client import ApiError, BadAnswer, ConnectError, ConnectionBroken, NemoClient, RateLimited, SignInError
+from nemo_client._accounts import FixedToken, Token
 from nemo_client._config import Profile
 from nemo_client._http import Http, new_client, transport_error
-from tests._backend import Asked, Clock, always, answer, client_of, serving
+from tests._backend import TOKEN, Asked, Clock, Reply, always, answer, client_of, serving
 
 GOOD = answer({"code": 0, "data": {"available": 7}})
 REFUSED = answer({"code": 1001, "message": "expired"}, 401)
@@ -104,14 +107,155 @@ async def test_a_rate_limit_is_waited_out_once() -> None:
 
 
 async def test_a_server_in_trouble_is_asked_again_a_few_times() -> None:
-    """For calls that do no harm."""
-    async with said(answer({}, 503), answer(b"<html>", 502, content_type="text/html"), GOOD) as (client, asked, clock):
+    """For calls that do no harm; 500 is an answer, which a few tries do not change."""
+    async with said(answer({}, 500), answer(b"<html>", 502, content_type="text/html"), GOOD) as (client, asked, clock):
         assert (await client.balance()).available == 7
         assert (len(asked), clock.slept) == (3, [0.5, 1.0])
-    async with said(answer({}, 503)) as (client, asked, clock):
+    async with said(answer({}, 500)) as (client, asked, clock):
         with pytest.raises(BadAnswer, match="problem of its own"):
             await client.balance()
         assert (len(asked), clock.slept) == (4, [0.5, 1.0, 2.0])
+
+
+AWAY = (408, 425, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530)
+
+
+def away_for(seconds: float, clock: Clock, *, then: bytes = GOOD, during: bytes | None) -> Reply:
+    """A server that is away for so long by `clock`: it answers `during`, or hangs up without a word."""
+    back = clock.now + seconds
+
+    async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
+        if clock.now >= back:
+            writer.write(then)
+        elif during is None:
+            writer.close()
+        else:
+            writer.write(during)
+
+    return reply
+
+
+@pytest.mark.parametrize("status", [*AWAY, None], ids=lambda status: str(status or "dropped"))
+async def test_half_a_minute_of_a_server_that_is_away_costs_half_a_minute(status: int | None) -> None:
+    """A deployment, a gateway that restarts: by time, not by a count of tries."""
+    clock = Clock()
+    during = None if status is None else answer({"message": "away"}, status)
+    async with serving(away_for(30, clock, during=during)) as server, client_of(server.url, clock) as client:
+        assert (await client.balance()).available == 7
+
+    assert 30 <= sum(clock.slept) <= 36
+    assert len(server.asked) < 15
+
+
+@pytest.mark.parametrize("status", [503, 521, None], ids=lambda status: str(status or "dropped"))
+async def test_a_server_that_stays_away_is_told_within_a_minute(status: int | None) -> None:
+    """Patience ends."""
+    clock = Clock()
+    during = None if status is None else answer({}, status)
+    async with serving(away_for(1e9, clock, during=during)) as server, client_of(server.url, clock) as client:
+        with pytest.raises((BadAnswer, ConnectionBroken)):
+            await client.balance()
+
+    assert 40 <= sum(clock.slept) <= 60
+
+
+@pytest.mark.parametrize("wish", ["0", "-3", "Sat, 01 Aug 2026 00:00:00 GMT", "Sat, 01 Aug 2026 00:00:00"])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_no_pause_is_none(wish: str, status: int) -> None:
+    """`Retry-After: 0`, or a moment that has passed, is now."""
+    busy = answer({}, status, retry_after=wish, date="Sat, 01 Aug 2026 00:00:09 GMT")
+    async with said(busy, GOOD) as (client, _, clock):
+        await client.balance()
+
+    assert clock.slept == [0.0]
+
+
+async def test_a_server_that_asks_for_no_pause_is_not_asked_without_end() -> None:
+    """Taken at its word a few times, then with pauses that grow."""
+    async with said(answer({}, 503, retry_after=0)) as (client, asked, clock):
+        with pytest.raises(BadAnswer):
+            await client.balance()
+
+    assert clock.slept[:3] == [0.0, 0.0, 0.0]
+    assert len(asked) < 20
+
+
+async def test_one_401_in_the_middle_of_a_job_is_asked_once_more() -> None:
+    """It can come from anything on the way: with the same token, before anybody is told that it expired."""
+    for kind in ("user", "anonymous"):
+        tokens = FixedToken(Token("mine", kind))  # type: ignore[arg-type]
+        async with said(GOOD, answer({}, 401), GOOD, tokens=tokens) as (client, asked, clock):
+            await client.balance()
+            assert (await client.balance()).available == 7
+
+        assert [each.headers["authorization"] for each in asked] == ["Bearer mine"] * 3
+        assert clock.slept == [1.0]
+
+
+async def test_a_token_that_worked_is_replaced_only_after_its_second_401() -> None:
+    """A free one comes once in a week."""
+    tokens = Tokens("one", "two")
+    async with said(GOOD, REFUSED, REFUSED, GOOD, tokens=tokens) as (client, asked, _):
+        await client.balance()
+        await client.balance()
+
+    assert [each.headers["authorization"][-3:] for each in asked] == ["one", "one", "one", "two"]
+
+
+async def test_json_is_escaped_whatever_others_made_of_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other node packs change what `json.dumps` does by itself."""
+    monkeypatch.setattr(json.JSONEncoder, "ensure_ascii", False, raising=False)
+    plain = json.dumps
+    monkeypatch.setattr(json, "dumps", functools.partial(plain, ensure_ascii=False))
+    async with said(answer({"code": 0, "data": {"id": "r"}})) as (client, asked, _):
+        await client.submit_render("r", "s", {"t": "\u732b\ud83d"}, {})
+
+    assert b"\\u732b\\ud83d" in asked[0].body
+
+
+FREE_SESSION = answer({"code": 0, "data": {"session_id": "s", "task_id": "t", "user_id": "anon_7"}})
+
+
+async def asked_for(client: NemoClient, call: str) -> None:
+    if call == "balance":
+        await client.balance()
+    elif call == "render":
+        await client.submit_render("r", "s", {}, {})
+    else:
+        async with client.run("s", "go"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("said_first", "refusal", "call", "words"),
+    [
+        (FREE_SESSION, answer({"code": 1001}, 401), "balance", r"Unset NEMO_TOKEN.*web\.test/register\?bind=anon_7"),
+        (FREE_SESSION, answer({"code": 402}), "render", r"no export.*web\.test/register\?bind=anon_7"),
+        (FREE_SESSION, answer({}, 403), "render", r"no export.*web\.test/register\?bind=anon_7"),
+        (FREE_SESSION, answer({"code": 402}), "message", r"does not include the message.*bind=anon_7"),
+        (FREE_SESSION, answer({"code": 2001}), "message", r"Not enough credits.*bind=anon_7"),
+        (GOOD, answer({"code": 1001}, 401), "balance", r"wrong or has expired.*free account.*unset it"),
+        (GOOD, answer({"code": 402}), "render", r"Register or upgrade your plan to unlock export"),
+        (GOOD, answer({}, 403), "render", r"Register or upgrade your plan to unlock export"),
+        (GOOD, answer({"code": 402}), "message", r"plan does not include the message"),
+    ],
+)
+async def test_the_remedy_is_that_of_the_account(
+    said_first: bytes, refusal: bytes, call: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A free account's token in NEMO_TOKEN is still a free account's."""
+    monkeypatch.setenv("NEMO_TOKEN", TOKEN)
+    async with said(said_first, refusal) as (client, _, __):
+        if said_first == FREE_SESSION:
+            await client.create_session("en")
+        else:
+            await client.balance()
+        client.http.profile = replace(client.http.profile, token_env="NEMO_TOKEN")
+        with pytest.raises(ApiError, match=words) as caught:
+            await asked_for(client, call)
+
+    assert "?" not in str(caught.value).replace("?bind", "").replace("(? available)", "")
+    assert ("unlock export" in str(caught.value)) == (call == "render")
 
 
 async def test_calls_with_an_effect_are_not_repeated() -> None:
@@ -142,7 +286,7 @@ async def test_a_broken_answer_is_asked_for_again_and_then_told(cut: bytes) -> N
         with pytest.raises(ConnectionBroken, match=r"The connection to 127\.0\.0\.1 broke during the balance"):
             await client.balance()
 
-    assert len(server.asked) == 4
+    assert len(server.asked) > 4
 
 
 async def test_an_answer_without_end_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

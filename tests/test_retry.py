@@ -16,7 +16,7 @@ from nemo_client import (
     RateLimited,
     SessionGone,
 )
-from nemo_client._retry import ATTEMPTS, LONGEST_PAUSE, SECONDS, retry_pause
+from nemo_client._retry import ATTEMPTS, LONGEST_PAUSE, PATIENT_SECONDS, retry_pause
 
 REFUSED = ConnectError("connect-refused")
 BROKEN = ConnectionBroken("answer-broken")
@@ -36,7 +36,9 @@ def test_pauses_grow_and_end() -> None:
     pauses = [retry_pause(REFUSED, tries, 0, repeatable=True) for tries in range(1, ATTEMPTS + 1)]
 
     assert pauses == [0.5, 1.0, 2.0, None]
-    assert retry_pause(REFUSED, 1, SECONDS, repeatable=True) is None
+    assert retry_pause(REFUSED, ATTEMPTS, 3, repeatable=True, reached=True) == 4.0
+    assert retry_pause(REFUSED, 9, PATIENT_SECONDS, repeatable=True, reached=True) is None
+    assert retry_pause(BROKEN, 9, PATIENT_SECONDS, repeatable=True) is None
 
 
 def test_only_repeatable_calls_are_repeated_after_a_break() -> None:
@@ -91,4 +93,4 @@ def test_no_failure_is_retried_for_ever(error: NemoError, tries: int, elapsed: f
     """Whatever happens, a call ends."""
     pause = retry_pause(error, tries, elapsed, repeatable=repeatable)
 
-    assert pause is None or (tries < ATTEMPTS and elapsed < SECONDS and 0 < pause <= LONGEST_PAUSE)
+    assert pause is None or (0 < pause <= LONGEST_PAUSE and (tries < ATTEMPTS or elapsed < PATIENT_SECONDS))
