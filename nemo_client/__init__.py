@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from ._secret import Secret
     from ._sound import from_samples
     from ._studio import Studio
+    from ._tokens import replace_token
     from ._views import TimelineView
     from ._words import say, what_and_hint
 
@@ -134,6 +135,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_secret": ("Secret",),
     "_sound": ("from_samples",),
     "_studio": ("Studio",),
+    "_tokens": ("replace_token",),
     "_views": ("TimelineView",),
     "_words": ("say", "what_and_hint"),
 }
@@ -221,6 +223,7 @@ __all__ = [
     "profiles",
     "read_pixels",
     "redact",
+    "replace_token",
     "route",
     "save_profile",
     "say",

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ._accounts import Account, CredentialStore, FixedToken, Token, TokenSource, known_token, registration_link
+from ._accounts import Account, CredentialStore, Token, known_token, registration_link
 from ._cli_run import Run
 from ._cli_screen import Outcome
-from ._client import NemoClient, renew_client_id
-from ._config import Profile, client_id, ensure_home, home, lock_failed, profile
-from ._errors import InputError, SignInError, TransportError
-from ._http import Http
-from ._jobs import id_of
+from ._client import renew_client_id
+from ._config import Profile, ensure_home, home, profile
+from ._errors import Cancelled, InputError
 from ._journal import Journal
+from ._profiles import check_token
 from ._secret import Secret
-from ._steps import State
+from ._tokens import Change, Losses, examine_change, find_losses, open_client
 from ._words import say
 
-MAX_TOKEN_CHARACTERS: Final = 4096
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -35,61 +36,88 @@ class Login:
 
 
 def login(run: Run, asked: Login) -> Outcome:
-    """Keep a token of the user's own, or sign up anew for a free account."""
+    """Keep a token of the user's own, or sign up for another free account."""
     chosen = profile(run.profile)
     if chosen.free:
         raise InputError("login-free", name=chosen.name)
     if asked.new_anonymous:
-        return run.do(_signed_up(run, chosen))
+        losses = run.do(_losses_of_free_account(chosen))
+        if losses.usable:  # else the account is over, and the option's name says what goes
+            _agree(run, losses, asked)
+        return run.do(_signed_up(run, chosen, losses))
     token = _typed(run, chosen)
-    return run.do(_kept(run, chosen, token, asked))
+    for _ in range(_TRIES):
+        change = run.do(_examined(run, chosen, token))
+        _agree(run, change.losses, asked)
+        if run.do(change.carry_out()):
+            return _kept(run, change, token)
+    raise InputError("token-changing", profile=chosen.name)
 
 
 def _typed(run: Run, chosen: Profile) -> Token:
     """The token from a prompt that does not show it, or from a pipe; never from an argument, which others can see."""
     question = say("login.prompt", run.screen.lang, profile=chosen.name) + " "
     asked = sys.stdin.isatty()
-    text = Secret((getpass.getpass(question, sys.stderr) if asked else sys.stdin.readline()).strip())
-    token = Token(text, "user")
-    if not text or not token.sendable or len(text) > MAX_TOKEN_CHARACTERS:
+    text = Secret(getpass.getpass(question, sys.stderr) if asked else sys.stdin.readline())
+    token = check_token(chosen.name, text, home())[1]
+    if token is None:
         raise InputError("token-odd")
     return token
 
 
-async def _kept(run: Run, chosen: Profile, token: Token, asked: Login) -> Outcome:
-    """Try the token out (a refused one is not kept), then keep it."""
+def _agree(run: Run, losses: Losses, asked: Login) -> None:
+    """Name what is lost and ask; `InputError` where no one can answer, `Cancelled` where the answer is no."""
+    if not losses or asked.yes:
+        return
+    lang = run.screen.lang
+    if not sys.stdin.isatty():
+        raise InputError("login-gives-up", **losses.facts)
+    run.screen.warn(say("login.gives-up", lang, **losses.facts))
+    run.screen.ask(say("login.ask", lang) + " ")
+    answer = ""
+    with contextlib.suppress(EOFError):
+        answer = input()
+    if answer.strip().casefold() not in ("y", "yes"):
+        raise Cancelled("cancelled")
+
+
+async def _examined(run: Run, chosen: Profile, token: Token) -> Change:
+    """The change, with the token tried out: a refused one is not kept."""
     place = ensure_home(home())
-    store = CredentialStore(place)
-    before = await asyncio.to_thread(store.read, chosen)
-    owed = await _owed(place, before)
-    if owed and not asked.yes:
-        raise InputError("login-gives-up", jobs=", ".join(owed))
-    remarks = []
-    try:
-        await _tried(chosen, place, token)
-    except TransportError as error:
-        remarks.append(say("login.unchecked", run.screen.lang, reason=error.id))
-    await asyncio.to_thread(_write, store, place, chosen, token)
+    async with _journal(place) as journal:
+        return await examine_change(chosen, place, token, journal, lang=run.screen.lang)
+
+
+def _kept(run: Run, change: Change, token: Token) -> Outcome:
+    chosen, lang, remarks = change.which, run.screen.lang, []
+    if change.untried:
+        remarks.append(say("login.unchecked", lang, reason=change.untried))
     if known_token(chosen):
-        remarks.append(say("login.before", run.screen.lang, variable=chosen.token_env))
-    text = say("login.kept", run.screen.lang, profile=chosen.name, path=place / "credentials.json")
-    return _outcome(run, chosen, text, token, owed, remarks)
+        remarks.append(say("login.before", lang, variable=chosen.token_env))
+    text = say("login.kept", lang, profile=chosen.name, path=change.place / "credentials.json")
+    return _outcome(run, chosen, text, token, change.losses, remarks)
 
 
-async def _signed_up(run: Run, chosen: Profile) -> Outcome:
-    """Another free account; the token before is replaced only when there is a new one."""
+async def _losses_of_free_account(chosen: Profile) -> Losses:
+    """What is lost with the stored free account; an `InputError` where none is stored, but a token of one's own."""
     if known_token(chosen):
         raise InputError("login-variable", variable=chosen.token_env)
     place = ensure_home(home())
-    store = CredentialStore(place)
-    before = await asyncio.to_thread(store.read, chosen)
+    before = await asyncio.to_thread(CredentialStore(place).read, chosen)
     if before is not None and before.kind == "user":
         raise InputError("login-own", name=chosen.name, path=place / "credentials.json")
-    owed = await _owed(place, before)
+    async with _journal(place) as journal:
+        return await find_losses(chosen, place, before, journal)
+
+
+async def _signed_up(run: Run, chosen: Profile, losses: Losses) -> Outcome:
+    """Another free account; the token before is replaced only when there is a new one."""
+    place = ensure_home(home())
+    before = await asyncio.to_thread(CredentialStore(place).read, chosen)
     token = await _new_token(chosen, place, before)
     link = registration_link(chosen, token.user_id)
     text = say("login.anonymous", run.screen.lang, profile=chosen.name, link=link)
-    return _outcome(run, chosen, text, token, owed, [])
+    return _outcome(run, chosen, text, token, losses, [])
 
 
 async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Token:
@@ -99,7 +127,7 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
     account = Account(
         chosen, place, lambda: client.anonymous_token(), on_the_user_s_word, lambda: renew_client_id(client, place)
     )
-    client = await _client(chosen, place, account)
+    client = await open_client(chosen, place, account)
     try:
         renewed = await account.renew(before) if before is not None else None
         return renewed or await account.token()
@@ -108,48 +136,25 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
         await client.aclose()
 
 
-async def _client(chosen: Profile, place: Path, tokens: TokenSource) -> NemoClient:
-    return NemoClient(Http(chosen, await asyncio.to_thread(client_id, place), tokens))
-
-
-async def _tried(chosen: Profile, place: Path, token: Token) -> None:
-    client = await _client(chosen, place, FixedToken(token))
-    try:
-        await client.balance()
-    except SignInError as error:
-        raise SignInError("login-refused", code=error.code, profile=chosen.name) from error
-    finally:
-        await client.aclose()
-
-
-def _write(store: CredentialStore, place: Path, chosen: Profile, token: Token) -> None:
-    try:
-        with store.locked():
-            store.write(chosen, token)
-    except OSError as error:
-        raise lock_failed(error, place) from error
-
-
-async def _owed(place: Path, before: Token | None) -> list[str]:
-    """Ids of the jobs that are out or not delivered under a free account, which nobody can reach without its token."""
-    if before is None or before.kind != "anonymous":
-        return []
+@contextlib.asynccontextmanager
+async def _journal(place: Path) -> AsyncIterator[Journal]:
     journal = Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None)
     try:
-        opened = [each for each in await journal.open_attempts(before.account) if each.state is not State.PLANNED]
-        made = await journal.undelivered(before.account)
+        yield journal
     finally:
         await journal.close()
-    return sorted({id_of(each.key) for each in (*opened, *made) if each.paid})
 
 
-def _outcome(run: Run, chosen: Profile, text: str, token: Token, owed: list[str], remarks: list[str]) -> Outcome:
+def _outcome(run: Run, chosen: Profile, text: str, token: Token, losses: Losses, remarks: list[str]) -> Outcome:
     data = {
         "profile": chosen.name,
         "account": token.kind,
         "expires_at": token.expires_at.isoformat() if token.expires_at else None,
-        "given_up": owed,
+        "given_up": list(losses.jobs),
+        "given_up_credits": losses.credits,
     }
-    if owed:
-        remarks = [*remarks, say("login.given-up", run.screen.lang, jobs=", ".join(owed))]
+    if losses.jobs:
+        remarks = [*remarks, say("login.given-up", run.screen.lang, jobs=", ".join(losses.jobs))]
+    if losses.credits:
+        remarks = [*remarks, say("login.given-up-credits", run.screen.lang, credits=losses.credits)]
     return Outcome(text, data, tuple(remarks))

@@ -23,6 +23,7 @@ from ._config import (
     PROFILES_FILE,
     Profile,
     built_in,
+    clean_setting,
     ensure_home,
     home,
     lock_failed,
@@ -201,18 +202,26 @@ def delete_profile(name: str, directory: Path | None = None) -> None:
 def set_token(name: str, text: str | Secret, directory: Path | None = None) -> None:
     """Keep a token of the user's own for this profile, for its origin; an empty one removes what is stored.
 
-    Raises `InputError` for what is no token, and where the environment gives one, which goes before any other.
+    Nothing is asked or tried out: where a person pastes one, `replace_token` does that. Raises `InputError` for what is
+    no token, and where the environment gives one, which goes before any other.
     """
-    text = Secret((text.reveal() if isinstance(text, Secret) else text).strip())  # also in the place of the plain one
-    place, token = home(directory), Token(text, "user")
+    place = home(directory)
+    which, token = check_token(name, text, place)
+    if known_token(which):
+        raise InputError("login-variable", variable=which.token_env)
+    _store_token(place, which.name, which, token)
+
+
+def check_token(name: str, text: str | Secret, place: Path) -> tuple[Profile, Token | None]:
+    """The profile, and the token without what was copied around it, None for an empty one; `InputError` for neither."""
+    text = Secret(clean_setting(text.reveal() if isinstance(text, Secret) else text))  # in the place of the plain one
+    token = Token(text, "user")
     which = profile(name, place)
     if which.free:
         raise InputError("login-free", name=which.name)
-    if known_token(which):
-        raise InputError("login-variable", variable=which.token_env)
     if not token.sendable or len(text) > MAX_TOKEN_CHARACTERS:
         raise InputError("token-odd")
-    _store_token(place, which.name, which, token if text else None)
+    return which, token if text else None
 
 
 def _store_token(place: Path, name: str, which: Profile | None, token: Token | None) -> None:
@@ -256,11 +265,16 @@ async def check_given_up(name: str, journal: Journal, directory: Path | None = N
     before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)
     if before is None or before.kind != "anonymous":
         return
-    opened = [each for each in await journal.open_attempts(before.account) if each.state is not State.PLANNED]
-    made = await journal.undelivered(before.account)
-    owed = sorted({id_of(each.key) for each in (*opened, *made) if each.paid})
+    owed = await find_owed(journal, before.account)
     if owed:
         raise InputError("token-gives-up", jobs=", ".join(owed))
+
+
+async def find_owed(journal: Journal, account: str) -> list[str]:
+    """Ids of the paid jobs of an account that are open or not delivered."""
+    opened = [each for each in await journal.open_attempts(account) if each.state is not State.PLANNED]
+    made = await journal.undelivered(account)
+    return sorted({id_of(each.key) for each in (*opened, *made) if each.paid})
 
 
 @contextmanager

@@ -109,19 +109,17 @@ async def _default(call: Call) -> Mapping[str, Any]:
 
 
 async def _token(call: Call) -> Mapping[str, Any]:
-    from ..nemo_client import InputError, Secret, check_given_up, set_token
+    from ..nemo_client import InputError, Secret, replace_token
 
-    name, token = call.text("name"), call.body.get("token")
+    name, token, force = call.text("name"), call.body.get("token"), call.body.get("force") is True
     if not isinstance(token, Secret):
         raise InputError("token-odd")
 
-    async def check() -> None:  # the journal is opened on the network thread
-        await check_given_up(name, _run.network().journal())
+    async def replace() -> str:  # the journal is opened on the network thread
+        return await replace_token(name, token, _run.network().journal(), force=force, lang=call.lang)
 
-    if call.body.get("force") is not True:
-        await _on_network(check)
-    await asyncio.to_thread(set_token, name, token)
-    return await _profiles(call)
+    untried = await _on_network(replace)
+    return {**await _profiles(call), "untried": untried}
 
 
 async def _credits(call: Call) -> Mapping[str, Any]:
@@ -309,6 +307,8 @@ _STATUS: Final = {
     "folder-no-program": 501,
     "resume-unsent": 409,
     "token-gives-up": 409,
+    "token-changing": 409,
+    "login-refused": 400,
 }
 
 

@@ -38,7 +38,7 @@ _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
-_tags _sound _kept _items _batch_files _batch_page
+_tags _sound _tokens _kept _items _batch_files _batch_page
 _manifest _errands _desk
 _settling
 _messages _renders _sessions

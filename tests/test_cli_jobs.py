@@ -539,6 +539,69 @@ class TestLogin:
         assert job in refused.data["error"]["message"]
         assert (ran.code, ran.data["given_up"]) == (0, [job])
 
+    @pytest.mark.parametrize("again", [("login",), ("login", "--new-anonymous")], ids=["own", "free"])
+    def test_the_credits_of_a_free_account_are_not_given_up_in_passing(
+        self, again: tuple[str, ...], shell: Shell, cloud: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are named; it takes --yes where no one can be asked."""
+        cloud(anonymous=True)
+        monkeypatch.delenv("NEMO_TOKEN", raising=False)
+        assert shell("credits").out.startswith("100 credits available")
+        before = (home() / "credentials.json").read_bytes()
+        self._typed(monkeypatch, TOKEN)
+
+        refused = shell(*again, "--json")
+
+        assert (refused.code, refused.data["error"]["id"]) == (2, "login-gives-up")
+        assert "100 credits" in refused.data["error"]["message"]
+        assert (home() / "credentials.json").read_bytes() == before
+        if "--new-anonymous" not in again:
+            self._typed(monkeypatch, TOKEN)
+            ran = shell(*again, "--yes", "--json")
+            assert (ran.code, ran.data["given_up"], ran.data["given_up_credits"]) == (0, [], 100)
+            assert "Given up with the free account before: 100 credits." in ran.err
+
+    @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 130), ("no", 130)])
+    def test_at_a_terminal_it_is_asked(
+        self, answer: str, code: int, shell: Shell, cloud: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is given up stands before the question; anything but a yes leaves the old token."""
+        cloud(anonymous=True)
+        monkeypatch.delenv("NEMO_TOKEN", raising=False)
+        shell("credits")
+        before = (home() / "credentials.json").read_bytes()
+        terminal = io.StringIO(f"{answer}\n")
+        terminal.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr("sys.stdin", terminal)
+        monkeypatch.setattr("getpass.getpass", lambda *_: TOKEN)
+
+        ran = shell("login")
+
+        assert ran.code == code
+        assert "100 credits" in ran.err
+        assert ((home() / "credentials.json").read_bytes() == before) == bool(code)
+
+    def test_a_token_that_cannot_be_tried_out_replaces_nothing(
+        self, shell: Shell, cloud: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Exit code 5; where none is stored it is kept, with a word."""
+        cloud()
+        self._typed(monkeypatch, TOKEN)
+        shell("login")
+        before = (home() / "credentials.json").read_bytes()
+        monkeypatch.setenv("NEMO_API_URL", "http://127.0.0.1:9")
+        self._typed(monkeypatch, "nmv_usr_other")
+        first = shell("login", "--json")
+        second_origin = (home() / "credentials.json").read_bytes()
+        self._typed(monkeypatch, "nmv_usr_third")
+
+        ran = shell("login", "--json")
+
+        assert (first.code, second_origin != before) == (0, True)
+        assert "could not be tried out" in first.err
+        assert (ran.code, ran.data["error"]["id"]) == (5, "token-untried")
+        assert (home() / "credentials.json").read_bytes() == second_origin
+
     def test_one_s_own_token_is_not_replaced_by_a_free_account(
         self, shell: Shell, cloud: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:

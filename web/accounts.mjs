@@ -24,10 +24,12 @@ export async function load() {
   take(await ask("profiles"));
 }
 
-/** Posts a change of the profiles; the answer is their new state. */
+/** Posts a change of the profiles; the answer is their new state, and is returned. */
 export async function change(what, body) {
   credits.delete(body.name);
-  take(await ask(`profiles/${what}`, { body }));
+  const answer = await ask(`profiles/${what}`, { body });
+  take(answer);
+  return answer;
 }
 
 /** The profile that is the default, or undefined before the first answer. */

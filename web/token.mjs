@@ -15,15 +15,15 @@ export function tokenWords({ source, ending, token_env: variable }) {
   return t("profiles.token.none");
 }
 
-/** Sends a token; asks first where it would give up jobs of the account so far. */
+/** Sends a token, which the server tries out; asks first where credits or jobs of a free account would be given up. */
 async function send(name, token) {
   try {
-    await change("token", { name, token });
+    return await change("token", { name, token });
   } catch (error) {
     if (!(error instanceof Refusal) || error.id !== "token-gives-up") throw error;
     const question = `${words(error)}\n${t("token.force.ask")}`;
     if (!(await confirmed(question, "overwrite"))) throw new Refusal(t("token.unchanged"));
-    await change("token", { name, token, force: true });
+    return change("token", { name, token, force: true });
   }
 }
 
@@ -43,8 +43,14 @@ export function tokenField() {
     const token = input.value.trim();
     input.value = "";
     if (!token) return;
-    if (await attempt(() => send(profile.name, token))) tell("success", t("token.saved"));
+    write(state, t("token.checking"));
+    const sent = await attempt(async () => told(await send(profile.name, token)));
+    if (!sent) update(profile); // nothing has changed
   });
+  const told = ({ untried }) => {
+    if (untried) tell("warn", `${t("token.untried")} ${untried}`);
+    else tell("success", t("token.saved"));
+  };
   const remove = button(t("token.remove"), async () => {
     const { name } = profile;
     if (!(await confirmed(t("token.remove.ask", { name }), "delete"))) return;

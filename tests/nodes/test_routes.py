@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from nemo_client import LimitError, NemoError, Wish, _settling, home, list_jobs
+from nemo_client import LimitError, NemoError, Wish, _settling, _tokens, home, list_jobs
 from tests import _backend
 from tests._backend import Cloud
 
@@ -252,10 +252,14 @@ async def test_odd_values_are_refused(changes: dict[str, Any], site: Site) -> No
     assert not (home() / "profiles.json").exists()
 
 
-async def test_a_pasted_token_cannot_be_read_back(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_pasted_token_cannot_be_read_back(
+    site: Site, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Stored for the profile's origin, shown as its last four characters; in no answer and no log."""
     caplog.set_level(0)
-    data = await site.post("/nemo/profiles/token", name="nemo", token=SECRET)
+    cloud(token=SECRET)
+    monkeypatch.delenv("NEMO_TOKEN")
+    data = await site.post("/nemo/profiles/token", name="nemo", token=f' "{SECRET}" ')
     assert (data["profiles"][0]["ending"], data["profiles"][0]["source"]) == ("es12", "file")
     assert SECRET in (home() / "credentials.json").read_text(encoding="utf-8")
     for token in (f"{SECRET} x", "x" * 5000, 7, None, f"{SECRET}\u0000"):
@@ -287,28 +291,99 @@ async def test_a_home_that_browsers_can_read_takes_no_token(
 
 
 async def test_a_pasted_token_counts_at_once(site: Site, cloud: Callable[..., Cloud]) -> None:
-    """A Studio that is open goes on with it; the free account it had before is told, but no work is open under it."""
+    """A Studio that is open goes on with it; the credits of the free account before are named and asked about."""
     made = cloud(anonymous=True)
     before = await site.post("/nemo/credits", profile="nemo")
-    await site.post("/nemo/profiles/token", name="nemo", token=made.backend.token)
+    body = {"name": "nemo", "token": made.backend.token}
+    refused = await site.refused("POST", "/nemo/profiles/token", json=body)
+    asked = site.answers[-1]
+    await site.post("/nemo/profiles/token", **body, force=True)
     after = await site.post("/nemo/credits", profile="nemo")
 
     assert (before["available"], before["register"].startswith("https://web.test/register?bind=anon")) == (100, True)
+    assert refused == (409, "token-gives-up")
+    assert "100 credits" in asked
     assert (after["available"], after["register"]) == (1000, "")
 
 
 async def test_a_free_account_with_open_work_is_given_up_only_on_the_user_s_word(
     site: Site, cloud: Callable[..., Cloud]
 ) -> None:
-    """What it made could never be fetched again."""
-    cloud(anonymous=True)
+    """What it made could never be fetched again: its job is named, also where its token is only removed."""
+    made = cloud(anonymous=True)
     await generate(site)
-    body = {"name": "nemo", "token": SECRET}
+    job = (await site.job())["id"]
+    own = made.backend.token
 
-    assert await site.refused("POST", "/nemo/profiles/token", json=body) == (409, "token-gives-up")
-    data = await site.post("/nemo/profiles/token", **body, force=True)
+    for token in (own, ""):
+        body = {"name": "nemo", "token": token}
+        assert await site.refused("POST", "/nemo/profiles/token", json=body) == (409, "token-gives-up")
+        assert job in site.answers[-1]
+    data = await site.post("/nemo/profiles/token", name="nemo", token=own, force=True)
 
-    assert data["profiles"][0]["ending"] == "es12"
+    assert data["profiles"][0]["account"] == "registered"
+
+
+def stored() -> Any:
+    return json.loads((home() / "credentials.json").read_text(encoding="utf-8"))["tokens"]["nemo"]
+
+
+@pytest.mark.parametrize("token", ["nonsense", "nmv_usr_wrong", "https://web.test/me"])
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_token_that_does_not_work_replaces_nothing(
+    token: str, force: bool, site: Site, cloud: Callable[..., Cloud]
+) -> None:
+    """It is tried out first, whatever is agreed to: a free account is had once a week."""
+    cloud(anonymous=True)
+    await site.post("/nemo/credits", profile="nemo")
+    before = stored()
+
+    body = {"name": "nemo", "token": token, "force": force}
+    refused = await site.refused("POST", "/nemo/profiles/token", json=body)
+
+    assert refused == (400, "login-refused")
+    assert stored() == before
+    assert (await site.post("/nemo/credits", profile="nemo"))["available"] == 100
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"kind": "answer", "status": 503, "code": 5000, "message": "away"},
+        {"kind": "refuse"},
+        {"kind": "answer", "body": "<html>Log in to the network</html>", "content_type": "text/html"},
+        {"kind": "answer", "status": 429, "code": 429, "message": "slowly"},
+    ],
+    ids=["a server in trouble", "a broken connection", "a network's log-in page", "too many requests"],
+)
+async def test_a_token_that_cannot_be_tried_out_replaces_nothing(
+    trouble: dict[str, Any], site: Site, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stored one stays until the new one has worked; the reason is told."""
+    monkeypatch.setattr(_tokens, "TRY_SECONDS", 0.5)  # a person's patience
+    made = cloud(anonymous=True)
+    await site.post("/nemo/credits", profile="nemo")
+    before = stored()
+    made.fault(**{"endpoint": "credits", "count": None, **trouble})
+
+    body = {"name": "nemo", "token": made.backend.token, "force": True}
+    refused = await site.refused("POST", "/nemo/profiles/token", json=body)
+
+    assert refused == (502, "token-untried")
+    assert stored() == before
+
+
+async def test_the_free_account_s_own_token_pasted_again_changes_nothing(
+    site: Site, cloud: Callable[..., Cloud]
+) -> None:
+    """Nothing is lost by it, so nothing is asked; it stays a free account with the day it ends."""
+    cloud(anonymous=True)
+    await site.post("/nemo/credits", profile="nemo")
+    before = stored()
+
+    await site.post("/nemo/profiles/token", name="nemo", token=before["token"])
+
+    assert stored() == before
 
 
 async def test_saved_limits_hold_for_the_next_message(site: Site, cloud: Callable[..., Cloud]) -> None:
