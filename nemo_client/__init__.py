@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ._handles import AuthHandle, SessionHandle
     from ._intents import route, translate
     from ._items import BatchItem
-    from ._jobs import LATEST, Job, list_jobs, pick_job
+    from ._jobs import LATEST, Job, count_jobs, find_job, list_jobs, list_owed, pick_job
     from ._journal import Journal
     from ._kept import forget_job, pictures_of, thumbnail
     from ._landing import Destination, last_frame
@@ -112,7 +112,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_handles": ("AuthHandle", "SessionHandle"),
     "_intents": ("route", "translate"),
     "_items": ("BatchItem",),
-    "_jobs": ("Job", "LATEST", "list_jobs", "pick_job"),
+    "_jobs": ("Job", "LATEST", "count_jobs", "find_job", "list_jobs", "list_owed", "pick_job"),
     "_journal": ("Journal",),
     "_kept": ("forget_job", "pictures_of", "thumbnail"),
     "_landing": ("Destination", "last_frame"),
@@ -206,9 +206,11 @@ __all__ = [
     "account_text",
     "carry_out",
     "check_given_up",
+    "count_jobs",
     "default_profile",
     "delete_profile",
     "described",
+    "find_job",
     "forget_job",
     "from_file",
     "from_pixels",
@@ -217,6 +219,7 @@ __all__ = [
     "home",
     "last_frame",
     "list_jobs",
+    "list_owed",
     "pick_job",
     "pictures_of",
     "profile",

@@ -19,7 +19,7 @@ from ._cli_studio import ShellStudio
 from ._config import ensure_home, home
 from ._errors import Cancelled, InputError, RenderFailed
 from ._intents import translate
-from ._jobs import EVERY, Job, list_jobs, pick_job, uploads_behind
+from ._jobs import Job, find_job, list_jobs, uploads_behind
 from ._journal import Journal
 from ._landing import Destination
 from ._media import UploadStore
@@ -94,7 +94,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 async def found(wanted: str) -> Job:
     """The job that was meant."""
     async with _journal() as journal:
-        return pick_job(await list_jobs(journal, limit=EVERY, hidden=True), wanted)
+        return await find_job(journal, wanted)
 
 
 async def resume(run: Run, wanted: Wanted) -> Outcome:

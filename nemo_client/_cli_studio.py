@@ -8,7 +8,7 @@ from typing import cast
 from . import _drafts
 from ._attempts import Attempt
 from ._handles import SessionHandle
-from ._jobs import EVERY, Job
+from ._jobs import Job
 from ._landing import Destination
 from ._models import State as SessionState
 from ._money import FREE, Money, estimate
@@ -74,7 +74,7 @@ class ShellStudio(Studio):
         """
         state = await self._desk.client.state(session_id)
         journal = self._desk.journal
-        steps = [each for each in await journal.recent(limit=EVERY, hidden=True) if each.session_id == session_id]
+        steps = await journal.steps_in(session_id)
         if message and steps and (_not_over(steps[0]) or steps[0].facts.get("text") == plain_text(message)):
             before = await journal.latest(steps[0].before)
             if before is not None:

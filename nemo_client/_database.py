@@ -55,6 +55,7 @@ class Database:
         self._damage: DiskError | None = None
         self._watch = _postgres.Watch() if _postgres.is_postgres(self._url) else None
         self._rest_until, self._why = 0.0, ""
+        self._looker: _Looker | None = None
         self.too_new = False
         self.skew = 0.0
 
@@ -70,6 +71,19 @@ class Database:
         with self._transaction(write=False) as connection:
             yield connection
 
+    def change_mark(self) -> str:
+        """A word that is another one after each commit, whoever made it; it may change without one. Reads no rows.
+
+        PostgreSQL's snapshot names all transactions that write, also those of its other databases.
+        """
+        if self.path is not None:
+            if self._looker is None:
+                self._looker = _Looker(self.path)
+            return self._looker.look()
+        asked = "SELECT txid_current_snapshot()::text" if self._watch is not None else "SELECT total_changes()"
+        with self.reading() as connection:
+            return str(connection.exec_driver_sql(asked).scalar())
+
     @property
     def shared(self) -> bool:
         """Whether other machines may have the same one."""
@@ -82,6 +96,8 @@ class Database:
         self._dispose()
 
     def _dispose(self) -> None:
+        if self._looker is not None:
+            self._looker.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -276,6 +292,44 @@ class Database:
         if "full" in reason:
             return DiskError("disk-full", path=self._name)
         return DiskError("journal-unusable", path=self._name, reason=reason)
+
+
+class _Looker:
+    """A connection of its own that only asks SQLite's change counter: it counts what other connections commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._opened = 0
+
+    def look(self) -> str:
+        """The counter, with what tells this connection and this file from others."""
+        try:
+            info = self._path.stat()
+            if self._connection is None or self._file != (info.st_dev, info.st_ino):
+                self._open(info)
+            assert self._connection is not None  # noqa: S101 - opened just now
+            (counted,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except (OSError, sqlite3.Error):  # who reads the journal hears why; until then it counts as changed
+            self.close()
+            self._opened += 1
+            return f"{self._opened}"
+        return f"{self._opened} {counted}"
+
+    def _open(self, info: os.stat_result) -> None:
+        self.close()
+        address = f"{self._path.absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(
+            address, timeout=BUSY_SECONDS, isolation_level=None, uri=True, check_same_thread=False
+        )
+        self._file, self._opened = (info.st_dev, info.st_ino), self._opened + 1
+
+    def close(self) -> None:
+        """Let go of the file; the next look opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class Conflict(DiskError):

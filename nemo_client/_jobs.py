@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from typing import Any, Final
 
-from . import _drafts
-from ._attempts import OPEN, Attempt
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from . import _job_rows
+from ._attempts import OPEN
 from ._database import Database
 from ._errors import InputError
+from ._job_rows import id_of as id_of
 from ._journal import Journal
-from ._money import Money
 from ._owners import Owner
-from ._queries import exports_behind, media_behind, newest_files
-from ._steps import State
+from ._queries import media_behind, newest_files, portions
+from ._schema import ATTEMPTS, JOBS
+from ._steps import State, kind_of
 
 LATEST = "latest unfinished"
-ID_CHARACTERS = 8
 EVERY = 1_000_000
+SEARCH_CHARACTERS: Final = 200
+FILTERS: Final = ("all", "working", "ready", "failed")
+"""What a list may be narrowed to: everything, messages that are out, videos to collect, what came to nothing."""
+
+_ID: Final = re.compile(r"[0-9a-f]{4,8}")
+_FAILED: Final = (State.FAILED.value, State.LOST.value, State.REFUSED.value)
+_OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 
 
 @dataclass(frozen=True)
@@ -62,80 +74,171 @@ class Job:
         return asdict(self)
 
 
-async def list_jobs(journal: Journal, *, limit: int = 50, hidden: bool = False) -> list[Job]:
-    """The newest jobs, newest first."""
-    newest: dict[str, Attempt] = {}
-    for attempt in await journal.recent(limit=limit, hidden=hidden):
-        known = newest.get(attempt.key)
-        if "text" in attempt.facts and (known is None or attempt.number > known.number):  # else taken up, never sent
-            newest[attempt.key] = attempt
+async def list_jobs(
+    journal: Journal,
+    *,
+    limit: int = 50,
+    hidden: bool = False,
+    search: str = "",
+    which: str = "all",
+    after: str = "",
+    running: Collection[str] = (),
+) -> list[Job]:
+    """The newest jobs, newest first.
 
-    def read(database: Database, owner: Owner) -> tuple[dict[str, list[Attempt]], dict[str, str]]:
-        with database.reading() as connection:
-            exports = exports_behind(connection, list(newest))
-            keys = [each.key for some in exports.values() for each in some]
-            return exports, newest_files(connection, keys, owner.host)
-
-    exports, files = await journal.work(read)
-    shown = _shown(newest, (key for key, found in exports.items() if any(each.state is State.DONE for each in found)))
-    return [_job(attempt, exports[key], files, key in shown) for key, attempt in newest.items()]
-
-
-def _shown(steps: Mapping[str, Attempt], delivered: Iterable[str]) -> set[str]:
-    """The steps whose work a delivered video shows: its own, and those that it follows on."""
-    shown: set[str] = set()
-    for start in delivered:
-        key = start
-        while key in steps and key not in shown:
-            shown.add(key)
-            key = steps[key].before
-    return shown
+    `search` is a part of the prompt, or the beginning of an id; `which` one of FILTERS, where the steps that are
+    `running` in this process count as working. `after` is the id of a job: those older than it.
+    """
+    query = _matching(_ROWS if hidden else _ROWS.where(JOBS.c.hidden.is_(False)), search, which, running)
+    return await _read_jobs(journal, lambda connection: _older(query, after).order_by(*_NEWEST).limit(limit))
 
 
-def _job(attempt: Attempt, exports: Sequence[Attempt], files: Mapping[str, str], delivered: bool) -> Job:
-    landed = [files[each.key] for each in exports if each.state is State.DONE and each.key in files]
+async def list_owed(journal: Journal, *, limit: int = 50) -> list[Job]:
+    """The jobs that still owe a video, newest first: their message is out, or what it made was never delivered."""
+    query = _ROWS.where(JOBS.c.owes, JOBS.c.hidden.is_(False))
+    return await _read_jobs(journal, lambda _: query.order_by(*_NEWEST).limit(limit))
+
+
+async def count_jobs(journal: Journal, *, search: str = "", running: Collection[str] = ()) -> dict[str, int]:
+    """How many jobs there are of each of FILTERS."""
+
+    def count(connection: Connection) -> dict[str, int]:
+        shown = sa.select(sa.func.count()).select_from(JOBS).where(JOBS.c.listed, JOBS.c.hidden.is_(False))
+        return {
+            which: int(connection.execute(_matching(shown, search, which, running)).scalar_one()) for which in FILTERS
+        }
+
+    return await journal.read_lists(count)
+
+
+async def find_job(journal: Journal, wanted: str) -> Job:
+    """The job that `wanted` means, however many came after it; as `pick_job`, which looks in a list at hand."""
+    text = wanted.strip() or LATEST
+    first = text.split(" ", 1)[0].lower()
+    found: list[Job] = []
+    if text.lower() in (LATEST, "latest"):
+        shown = _ROWS.where(JOBS.c.hidden.is_(False))
+        found = await _read_jobs(journal, lambda _: shown.where(_UNFINISHED).order_by(*_NEWEST).limit(1))
+    elif _ID.fullmatch(first):
+        begins = _ROWS.where(_begins_with(first))
+        found = await _read_jobs(journal, lambda _: begins.order_by(*_NEWEST).limit(_TOLD + 1))
+    if not found and text.lower() not in (LATEST, "latest"):
+        named = _ROWS.where(JOBS.c.hidden.is_(False), _holds(text))
+        found = await _read_jobs(journal, lambda _: named.order_by(*_NEWEST).limit(1))
+    return _the_one(found, text)
+
+
+_TOLD: Final = 5
+_ROWS: Final = (
+    sa.select(
+        JOBS.c.key, JOBS.c.attempt, JOBS.c.short, JOBS.c.created, JOBS.c.delivered, JOBS.c.made, JOBS.c.spent,
+        JOBS.c.error, JOBS.c.text, (JOBS.c.epoch != ATTEMPTS.c.epoch).label("stale"),
+        ATTEMPTS.c.state, ATTEMPTS.c.hidden, ATTEMPTS.c.profile, ATTEMPTS.c.changed, ATTEMPTS.c.session_id,
+        ATTEMPTS.c.task_id,
+    )
+    .join(ATTEMPTS, ATTEMPTS.c.id == JOBS.c.attempt)
+    .where(JOBS.c.listed)
+)  # fmt: skip
+_NEWEST: Final = (JOBS.c.created.desc(), JOBS.c.attempt.desc())
+_MADE: Final = sa.and_(ATTEMPTS.c.state == State.DONE.value, JOBS.c.made)
+_UNFINISHED: Final = sa.and_(JOBS.c.delivered.is_(False), sa.or_(ATTEMPTS.c.state.in_(OPEN), _MADE))
+
+
+def _matching(query: sa.Select[Any], search: str, which: str, running: Collection[str]) -> sa.Select[Any]:
+    if which == "working":
+        query = query.where(sa.or_(JOBS.c.state.in_(_OUT), JOBS.c.key.in_(sorted(running))))
+    elif which == "ready":
+        query = query.where(JOBS.c.owes, JOBS.c.state == State.DONE.value)
+    elif which == "failed":
+        query = query.where(JOBS.c.state.in_(_FAILED))
+    elif which != "all":
+        raise InputError("value", name="which", value=which[:80], expected=", ".join(FILTERS))
+    text = search.strip()[:SEARCH_CHARACTERS]
+    first = text.split(" ", 1)[0].lower()
+    if _ID.fullmatch(first):
+        return query.where(sa.or_(_begins_with(first), _holds(text)))
+    return query.where(_holds(text)) if text else query
+
+
+def _holds(text: str) -> sa.ColumnElement[bool]:
+    return JOBS.c.words.contains(_job_rows.fold(text[:SEARCH_CHARACTERS]), autoescape=True)
+
+
+def _begins_with(first: str) -> sa.ColumnElement[bool]:
+    """Ids with this beginning, in a form that an index serves in any database: they are of hexadecimal digits."""
+    return sa.and_(JOBS.c.short >= first, JOBS.c.short < first + "g")
+
+
+def _older(query: sa.Select[Any], after: str) -> sa.Select[Any]:
+    if not after:
+        return query
+    place = sa.select(JOBS.c.created, JOBS.c.attempt).where(JOBS.c.short == after).order_by(*_NEWEST).limit(1)
+    return query.where(sa.tuple_(JOBS.c.created, JOBS.c.attempt) < place.scalar_subquery())
+
+
+async def _read_jobs(journal: Journal, query: Callable[[Connection], sa.Select[Any]]) -> list[Job]:
+    """The jobs of the rows that are found. A row that an older program left behind is made again before."""
+
+    def read(connection: Connection) -> tuple[list[int], list[Job]]:
+        rows = connection.execute(query(connection)).all()
+        stale = [row.attempt for row in rows if row.stale]
+        return stale, _jobs_of(connection, rows, journal.host)
+
+    stale, jobs = await journal.read_lists(read)
+    if stale:
+        await journal.renew_lists(stale)
+        _, jobs = await journal.read_lists(read)
+    return jobs
+
+
+def _jobs_of(connection: Connection, rows: Sequence[sa.Row[Any]], host: str) -> list[Job]:
+    exports = _exports_behind(connection, [row.key for row in rows])
+    files = newest_files(connection, [key for some in exports.values() for key in some], host)
+    return [_job(row, [files[key] for key in exports[row.key] if key in files]) for row in rows]
+
+
+def _exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[str]]:
+    """The keys of the finished exports behind each of these steps, the one that changed last first."""
+    found: dict[str, list[str]] = {key: [] for key in keys}
+    for some in portions(keys):
+        query = sa.select(ATTEMPTS.c.before, ATTEMPTS.c.key).where(ATTEMPTS.c.before.in_(some))
+        query = query.where(ATTEMPTS.c.key.startswith("export-"), ATTEMPTS.c.state == State.DONE.value)
+        for row in connection.execute(query.order_by(ATTEMPTS.c.changed.desc())):
+            found[row.before].append(row.key)
+    return found
+
+
+def _job(row: sa.Row[Any], landed: Sequence[str]) -> Job:
+    owed = row.state in OPEN or (row.state == State.DONE.value and bool(row.made))
     return Job(
-        id_of(attempt.key), attempt.key, attempt.kind, attempt.state.value, attempt.profile,
-        str(attempt.facts["text"] or ""), attempt.created, attempt.changed, attempt.session_id, attempt.task_id,
-        Money.from_json(attempt.facts.get("money")).spent, str(attempt.facts.get("error") or ""), delivered,
-        not delivered and _owed(attempt), attempt.hidden, landed[0] if landed else "",
+        row.short, row.key, kind_of(row.key), row.state, row.profile, row.text, row.created, row.changed,
+        row.session_id, row.task_id, row.spent, row.error, bool(row.delivered), owed and not row.delivered,
+        bool(row.hidden), landed[0] if landed else "",
     )  # fmt: skip
-
-
-def _owed(attempt: Attempt) -> bool:
-    """Whether a video may come of it; a conversation that changed nothing owes none."""
-    if attempt.state is not State.DONE:
-        return attempt.open
-    draft, baseline = attempt.facts.get("draft") or {}, attempt.facts.get("baseline") or {}
-    return _drafts.is_ready(draft) and _drafts.digest(draft) != _drafts.digest(baseline.get("draft"))
 
 
 async def uploads_behind(journal: Journal, job: Job) -> set[str]:
     """Names of the kept uploads that this job follows on, and no other job that is shown or still open."""
-    jobs = await list_jobs(journal, limit=EVERY, hidden=True)
-    others = {each.key for each in jobs if not each.hidden or each.state in OPEN} - {job.key}
-    found = await uploads_of(journal, [job.key, *others])
-    mine = {name for name, _ in found.pop(job.key)}
-    return mine.difference(name for uploads in found.values() for name, _ in uploads)
+
+    def read(connection: Connection) -> set[str]:
+        names = {name for name, _ in _kept(media_behind(connection, [job.key])[job.key])}
+        return {name for name in names if not _job_rows.is_used_by_others(connection, name, job.key)}
+
+    return await journal.read_lists(read)
 
 
 async def uploads_of(journal: Journal, keys: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """(name, MIME type) of the kept uploads that each of these steps follows on, the nearest first."""
 
-    def read(database: Database, _: Owner) -> dict[str, list[list[str]]]:
+    def read(database: Database, _: Owner) -> Mapping[str, list[list[str]]]:
         with database.reading() as connection:
             return media_behind(connection, keys)
 
-    found = await journal.work(read)
-    return {
-        key: [(name, mime) for fingerprint, name, mime in media if not fingerprint.startswith("url:")]
-        for key, media in found.items()
-    }
+    return {key: _kept(media) for key, media in (await journal.work(read)).items()}
 
 
-def id_of(key: str) -> str:
-    """The short id of a step."""
-    return key.split("-", 1)[1][:ID_CHARACTERS]
+def _kept(media: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    return [(name, mime) for fingerprint, name, mime in media if not fingerprint.startswith("url:")]
 
 
 def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
@@ -150,8 +253,12 @@ def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
         first = text.split(" ", 1)[0].lower()
         found = [job for job in jobs if len(first) >= 4 and job.id.startswith(first)]
         found = found or [job for job in jobs if text.lower() in job.prompt.lower() and not job.hidden][:1]
+    return _the_one(found, text)
+
+
+def _the_one(found: Sequence[Job], text: str) -> Job:
     if not found:
         raise InputError("job-unknown", job=text[:80])
     if len(found) > 1:
-        raise InputError("job-ambiguous", job=text[:80], jobs=", ".join(job.id for job in found[:5]))
+        raise InputError("job-ambiguous", job=text[:80], jobs=", ".join(job.id for job in found[:_TOLD]))
     return found[0]

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from . import _queries
+from . import _job_rows, _queries
 from ._attempts import OPEN, Attempt, Delivery, attempt_of, columns
 from ._database import Database, clock
 from ._errors import DiskError, JournalAway, LostRace
@@ -62,6 +62,8 @@ class Journal(Worker):
         self._held = self._closed = False
         self._renewed = _NEVER
         self._renewals: asyncio.Task[None] | None = None
+        self._noted: int | None = None
+        self._noted_on_disk = 0
 
     @property
     def host(self) -> str:
@@ -211,6 +213,33 @@ class Journal(Worker):
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, _queries.kinds("export"))
         return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
 
+    async def steps_in(self, session_id: str) -> list[Attempt]:
+        """The attempts at paid kinds of steps in a session, newest first."""
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.session_id == session_id, _queries.kinds(*PAID))
+        return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()))
+
+    async def read_lists(self, read: Callable[[Connection], _T]) -> _T:
+        """What `read` finds in the rows that lists are made of, once those that are missing are there.
+
+        Missing are what another program wrote: an older one, or a database from before there were such rows.
+        """
+        while await self._do(self._note_missing):
+            pass
+        return await self._read(read)
+
+    async def renew_lists(self, numbers: Sequence[int]) -> None:
+        """Make the rows of these attempts again: an older program went on with them."""
+
+        def renew() -> None:
+            with self._database.writing() as connection:
+                _job_rows.note_missing(connection, numbers)
+
+        await self._do(renew)
+
+    async def change_mark(self) -> str:
+        """A word that is another one after each change of the journal, by whichever process. Reads no rows."""
+        return await self._do(self._database.change_mark)
+
     async def hide(self, key: str) -> None:
         """Leave a tombstone: the step stays known (so that it is not paid again), but is no longer shown."""
         await self._do(self._hide, key)
@@ -282,8 +311,9 @@ class Journal(Worker):
     def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
         result = connection.execute(_INSERT, columns(attempt))
         primary = result.inserted_primary_key
-        self._trial.written = replace(attempt, id=int(primary[0]) if primary else 0)
-        return self._trial.written
+        written = self._trial.written = replace(attempt, id=int(primary[0]) if primary else 0)
+        _job_rows.note(connection, written)
+        return written
 
     def _confirmed(self, connection: Connection) -> Attempt | None:
         """What this piece of work wrote already, where a commit was not answered and turns out to have been made."""
@@ -325,6 +355,7 @@ class Journal(Worker):
         if event is Event.RELEASE:  # in one transaction: whoever takes it over next makes a claim of his own
             _queries.yield_claim(connection, moved.session_id, moved.before, moved.key)
         _queries.note_end(connection, moved)
+        _job_rows.note(connection, moved)
         self._trial.written = moved
         return moved
 
@@ -370,6 +401,34 @@ class Journal(Worker):
     def _hide(self, key: str) -> None:
         with self._database.writing() as connection:
             connection.execute(ATTEMPTS.update().where(ATTEMPTS.c.key == key).values(hidden=True))
+            _job_rows.hide(connection, key)
+
+    def _note_missing(self) -> bool:
+        """Add some of the rows that lists miss; whether there may be more. A journal that is only read stays so."""
+        with self._database.reading() as connection:
+            newest = _job_rows.last_attempt(connection)
+            if self._noted is None:
+                self._noted = self._noted_on_disk = _job_rows.noted_until(connection)
+            if newest <= self._noted or self._database.too_new:
+                return False
+            until = min(newest, self._noted + _job_rows.LOOKED_AT_ONCE)
+            missing = _job_rows.find_missing(connection, self._noted, until)
+        if len(missing) > _job_rows.MISSING_AT_ONCE:
+            missing = missing[: _job_rows.MISSING_AT_ONCE]
+            until = missing[-1]
+        if missing or until - self._noted_on_disk > _job_rows.FAR_BEHIND:
+            try:
+                with self._database.writing() as connection:
+                    _job_rows.note_missing(connection, missing)
+                    _job_rows.write_noted(connection, until)
+            except JournalAway:
+                raise
+            except DiskError as error:
+                logger.info("lists may lack jobs: the journal cannot be written (%s)", error.id)
+                return False
+            self._noted_on_disk = until
+        self._noted = until
+        return until < newest
 
     # Ownership.
 

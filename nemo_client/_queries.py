@@ -237,16 +237,6 @@ def steps_behind(keys: Iterable[str], before: Mapping[str, str]) -> set[str]:
     return found
 
 
-def exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[Attempt]]:
-    """The exports behind each of these steps, newest first."""
-    found: dict[str, list[Attempt]] = {key: [] for key in keys}
-    for some in portions(keys):
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before.in_(some), kinds("export"))
-        for export in map(attempt_of, connection.execute(query.order_by(ATTEMPTS.c.changed.desc()))):
-            found[export.before].append(export)
-    return found
-
-
 def newest_files(connection: Connection, keys: Sequence[str], host: str) -> dict[str, str]:
     """Where the newest file that was delivered on `host` of each of these exports lies, as far as there is one."""
     found: dict[str, str] = {}

@@ -143,6 +143,38 @@ UNCHARGED: Final = Table(
 )
 """Ended paid attempts whose charge was not seen yet: the balance before (`held`), and when they were sent."""
 
+JOBS: Final = Table(
+    "jobs",
+    METADATA,
+    Column("key", String(64), primary_key=True),
+    Column("attempt", _Number, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("short", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Column("made", Boolean, nullable=False),
+    Column("owes", Boolean, nullable=False),
+    Column("spent", Float),
+    Column("error", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("words", Text, nullable=False),
+)
+"""A message as lists show it: what they need of its newest attempt's facts, which are long. See `_job_rows`."""
+
+UPLOADED: Final = Table(
+    "uploaded",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("key", String(64), primary_key=True),
+)
+"""The upload steps that sent a kept file, found by the file's name."""
+
+NOTED: Final = Table("noted", METADATA, Column("attempt", _Number, primary_key=True))
+"""One row: up to this attempt, every one that `jobs` and `uploaded` should know was looked at."""
+
 IDENTITY: Final = Table("identity", METADATA, Column("id", String(32), primary_key=True))
 """One row: what tells this journal from every other one, so that machines can see whether they share it."""
 
@@ -360,12 +392,33 @@ def _money_in(facts: str) -> str:
     return json.dumps(money) if money else ""
 
 
+_LISTS: Final = (
+    'CREATE TABLE jobs ("key" VARCHAR(64) NOT NULL PRIMARY KEY, attempt {big} NOT NULL, epoch INTEGER NOT NULL,'
+    " short VARCHAR(16) NOT NULL, state VARCHAR(16) NOT NULL, hidden BOOLEAN NOT NULL, created FLOAT NOT NULL,"
+    " listed BOOLEAN NOT NULL, delivered BOOLEAN NOT NULL, made BOOLEAN NOT NULL, owes BOOLEAN NOT NULL, spent FLOAT,"
+    " error TEXT NOT NULL, text TEXT NOT NULL, words TEXT NOT NULL)",
+    "CREATE INDEX jobs_short ON jobs (short)",
+    "CREATE INDEX jobs_created ON jobs (created, attempt)",
+    "CREATE INDEX jobs_owes ON jobs (created, attempt) WHERE owes",
+    'CREATE TABLE uploaded (name VARCHAR(255) NOT NULL, "key" VARCHAR(64) NOT NULL, PRIMARY KEY (name, "key"))',
+    "CREATE TABLE noted (attempt {big} NOT NULL PRIMARY KEY)",
+    "INSERT INTO noted (attempt) VALUES (0)",
+    "CREATE INDEX attempts_session ON attempts (session_id)",
+)
+
+
+def _rows_for_lists(connection: Connection) -> None:
+    """What lists of jobs show, as rows of their own. They are filled when a list is read first: that takes a while."""
+    _run(connection, *_LISTS)
+
+
 MIGRATIONS: Final[Sequence[Migration]] = (
     ("owners, attempts, sessions, accounts, deliveries", _first),
     ("indices for lists, upkeep", _lists_and_upkeep),
     ("what is owed, what was taken at most", _no_walks),
     ("what tells it from other journals", _its_own_name),
     ("whole kinds, money, owners of claims, late charges", _whole_kinds_and_owned_claims),
+    ("what lists of jobs show", _rows_for_lists),
 )
 
 

@@ -33,7 +33,7 @@ _errors
 _config _proxies _handles _phrases _steps _owners _patience _postgres _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database _tunnels
 _money _envelope _accounts _flights _turn _queries _network _lanes
-_trials _needed
+_trials _needed _job_rows
 _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
