@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import _intents
@@ -83,7 +83,7 @@ async def animate(run: Run, asked: Animation) -> Outcome:
 
 def delivered(run: Run, turned: Turned, video: Video) -> Outcome:
     """A video in its place: where it is, what it shows, and what it took."""
-    spoken = _intents.translate(turned.reply, run.screen.lang)
+    spoken = in_plain_words(turned, run)
     remarks = [spoken.text, *proposals(run, spoken), video.timeline, spent(video.money, run)]
     if video.reused or turned.reused:
         remarks.append(say("shell.reused", run.screen.lang))
@@ -91,6 +91,12 @@ def delivered(run: Run, turned: Turned, video: Video) -> Outcome:
         turned.session, video, reply=spoken.text, timeline=video.timeline, money=video.money, reused=turned.reused
     )
     return Outcome(str(video.path), data, tuple(filter(None, remarks)))
+
+
+def in_plain_words(turned: Turned, run: Run) -> _intents.Translated:
+    """The reply without talk of a web page; what changed in the draft is told as it is."""
+    spoken = _intents.translate(turned.spoken, run.screen.lang)
+    return replace(spoken, text="\n\n".join(filter(None, [spoken.text, turned.changes])))
 
 
 async def credits(run: Run) -> Outcome:

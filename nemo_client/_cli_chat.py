@@ -18,6 +18,7 @@ from ._cli_animate import (
     Delivery,
     as_data,
     balance_text,
+    in_plain_words,
     planned,
     proposals,
     read_media,
@@ -101,7 +102,7 @@ class Chat:
         turned = await studio.chat(session, message, caller=self._run.caller)
         self._session = turned.session
         self._run.turned(turned)
-        spoken = _intents.translate(turned.reply, self._run.screen.lang)
+        spoken = in_plain_words(turned, self._run)
         answer.reply, answer.money, answer.reused = spoken.text, turned.money, turned.reused
         answer.timeline = turned.timeline
         answer.said.append(spoken.text)

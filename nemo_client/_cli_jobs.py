@@ -12,13 +12,12 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from ._cli_animate import Delivery, as_data, delivered, probe
+from ._cli_animate import Delivery, as_data, delivered, in_plain_words, probe
 from ._cli_run import Run
 from ._cli_screen import Outcome, plain
 from ._cli_studio import ShellStudio
 from ._config import ensure_home, home
 from ._errors import Cancelled, InputError, RenderFailed
-from ._intents import translate
 from ._jobs import Job, find_job, list_jobs, uploads_behind
 from ._journal import Journal
 from ._landing import Destination
@@ -133,7 +132,7 @@ async def _collected(
     except RenderFailed as error:
         if error.id != "not-ready" or not turned.reply:
             raise
-        words = translate(turned.reply, run.screen.lang).text
+        words = in_plain_words(turned, run).text
         return Outcome(words, as_data(turned.session, reply=words, money=turned.money, reused=turned.reused))
     return delivered(run, turned, video)
 

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, facts_of
 from ._cli_studio import ShellStudio
 from ._config import CLOUD, LOCAL
-from ._errors import Cancelled, Charged, NemoError, ResultUnknown
+from ._errors import Cancelled, Charged, NemoError, NothingMade, QuestionAsked, ResultUnknown
 from ._handles import SessionHandle
 from ._intents import translate
 from ._jobs import id_of
@@ -101,13 +101,12 @@ class Run:
         elif turned.money.spent > 0:
             self._charged = "yes"
         if self.presses:
-            self.screen.warn(translate(turned.reply, self.screen.lang).text)
+            self.screen.warn("\n".join(filter(None, [translate(turned.spoken, self.screen.lang).text, turned.changes])))
         return self._go_on(turned)
 
     def command(self, message: str = "") -> str:
         """The command that says `message` in this session (or asks for one), to be typed as it stands."""
-        where = {CLOUD: [], LOCAL: ["--local"]}.get(self.profile, ["--profile", self.profile])
-        return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", self.session_id, *where])
+        return chat_command(self.profile, self.session_id, message)
 
     def job_command(self, verb: str = "resume") -> str:
         """The command that does `verb` with this command's job, to be typed as it stands."""
@@ -123,6 +122,8 @@ class Run:
         text = say(error.id, lang, **error.facts)
         if isinstance(error, ResultUnknown) and self.session_id and not free:
             text = self._not_known(error)
+        if isinstance(error, NothingMade) and error.session is not None:
+            text = self._answered(error, error.session)
         text += " " + say(f"money.{charged}", lang)
         if self._charged != "no":
             text += " " + say("shell.kept", lang, command=self.job_command())
@@ -135,6 +136,12 @@ class Run:
         if error.id == "result-lost":
             return say("shell.lost", lang, command=self.job_command("resend"))
         return say("shell.unknown", lang, reason=_reason(error, lang), command=self.job_command())
+
+    def _answered(self, error: NothingMade, session: SessionHandle) -> str:
+        """What the backend asked or said instead of making something, and the command that answers in its session."""
+        lang, command = self.screen.lang, chat_command(session.profile, session.session_id, _example(error))
+        text_id = "shell.question" if isinstance(error, QuestionAsked) else "shell.answered"
+        return say(text_id, lang, **{**error.facts, "command": command})
 
     def unexpected(self, error: Exception) -> Failure:
         """A defect of ours; whether it cost something is not known once there is a session."""
@@ -243,6 +250,17 @@ class Run:
             before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._pressed))
             return lambda: signal.signal(number, before)
         return lambda: self._loop.remove_signal_handler(number)
+
+
+def chat_command(profile: str, session_id: str, message: str = "") -> str:
+    """The command that says `message` in a session (or asks for one), to be typed as it stands."""
+    where = {CLOUD: [], LOCAL: ["--local"]}.get(profile, ["--profile", profile])
+    return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", session_id, *where])
+
+
+def _example(error: NothingMade) -> str:
+    """An answer to begin with: the first of the options that were offered, else a word to be replaced."""
+    return (error.example if isinstance(error, QuestionAsked) else "") or "ANSWER"
 
 
 def _opened(opening: asyncio.Task[ShellStudio] | None) -> ShellStudio | None:

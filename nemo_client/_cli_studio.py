@@ -76,7 +76,7 @@ class ShellStudio(Studio):
         journal = self._desk.journal
         steps = await journal.steps_in(session_id)
         if message and steps and (_not_over(steps[0]) or steps[0].facts.get("text") == plain_text(message)):
-            before = await journal.latest(steps[0].before)
+            before = await journal.latest(steps[0].before, session_id) or await journal.latest(steps[0].before)
             if before is not None:
                 return self._handle(before, language)
         done = [each for each in steps if each.state is State.DONE]

@@ -1,4 +1,4 @@
-"""Where an edit goes on, when the same place was edited before with other words.
+"""Where an edit or a chat goes on, when the same place went on before with other words.
 
 A graph is a function, a session is not: the backend's session holds the earlier edit. So a changed instruction stops
 with the ways out, edits the newest state, or has everything before it made again in a session of its own, which pays
@@ -16,13 +16,13 @@ from ._desk import Desk
 from ._errors import InputError, NemoError, SessionBusy, SessionGone
 from ._handles import SessionHandle
 from ._money import FREE, Money, together
-from ._outcomes import Message
+from ._outcomes import Message, handle_of
 from ._progress import Caller
 from ._results import Turned
-from ._sessions import Sessions, Upload, handle_of
-from ._steps import PAID, State, step_key
+from ._sessions import Sessions, Upload
+from ._steps import PAID, Kind, State, step_key
 
-STOP, _, AGAIN = WHEN_CHANGED
+STOP, NEWEST, AGAIN = WHEN_CHANGED
 
 Say = Callable[[Message, Caller], Awaitable[Turned]]
 
@@ -39,7 +39,7 @@ def counting(taken: Money) -> Iterator[None]:
 
 
 class Edits:
-    """Finds the handle at which an edit is to be made. `say` carries out a message."""
+    """Finds the handle at which an edit or a chat is to be made. `say` carries out a message."""
 
     def __init__(self, desk: Desk, sessions: Sessions, say: Say) -> None:
         self._desk = desk
@@ -47,37 +47,50 @@ class Edits:
         self._say = say
 
     async def start(
-        self, handle: SessionHandle, inputs: dict[str, object], when_changed: str, caller: Caller
+        self, handle: SessionHandle, kind: Kind, inputs: dict[str, object], when_changed: str, caller: Caller
     ) -> tuple[SessionHandle, Money]:
         """`handle` itself, unless a writer went on from it with other words; then what `when_changed` says.
 
-        And what was paid now to come there.
+        And what was paid now to come there. Where only uploads lie behind the handle, an edit or a chat that stops at
+        nothing is made in a session of its own; a conversation is carried on from its newest state all the same.
         """
-        key = self._key(handle.key, inputs)
+        key = step_key(self._desk.profile.id, handle.key, kind, inputs)
         if await self._desk.journal.latest(key) is not None:
             return handle, FREE
         source = await self._sessions.recorded(handle)
-        head = await self._desk.journal.head(source.session_id)
-        if head in ("", handle.key, key) or source.kind == "upload":
+        head = await self._head(source.session_id)
+        at = await self._sessions.standing(handle.key)
+        if head is None or head.key in (handle.key, key, at):
             return handle, FREE
-        if when_changed == STOP:
-            raise SessionBusy("edit-changed")
+        if source.kind == "upload" and not (kind == "chat" and when_changed == NEWEST):
+            return handle, FREE
         if when_changed == AGAIN:
             return await self._again(source, handle.language, key, caller)
-        return await self._newest(handle, head, inputs), FREE
+        if when_changed == STOP:
+            changed = SessionBusy("chat-changed" if kind == "chat" else "edit-changed")
+            raise changed if head.state is State.DONE else await self._sessions.unsettled(head)
+        return await self._newest(handle, head, kind, inputs), FREE
 
-    def _key(self, before: str, inputs: dict[str, object]) -> str:
-        return step_key(self._desk.profile.id, before, "edit", inputs)
+    async def _head(self, session_id: str) -> Attempt | None:
+        """The step that a session stands at, settled if a look can settle it; None where no message went out yet."""
+        journal = self._desk.journal
+        head = await journal.latest(await journal.head(session_id))
+        if head is None or head.state in (State.PLANNED, State.REFUSED):  # the claim itself decides about these
+            return None
+        head = await self._sessions.look_again(head)
+        return await self._step(await self._sessions.standing(head.key), session_id)
 
-    async def _newest(self, handle: SessionHandle, head: str, inputs: dict[str, object]) -> SessionHandle:
-        """The session's newest step, or the one at which this very edit was made already."""
-        newest = step = await self._step(head)
+    async def _newest(
+        self, handle: SessionHandle, newest: Attempt, kind: Kind, inputs: dict[str, object]
+    ) -> SessionHandle:
+        """The session's newest step, or the one at which this very message was sent already."""
+        step, session_id = newest, newest.session_id
         while step.key != handle.key and step.before:
-            if step.key == self._key(step.before, inputs):
-                return handle_of(await self._step(step.before), handle.language)
-            step = await self._step(step.before)
+            if step.key == step_key(self._desk.profile.id, step.before, kind, inputs):
+                return handle_of(await self._step(step.before, session_id), handle.language)
+            step = await self._step(step.before, session_id)
         if newest.state is not State.DONE:
-            raise SessionBusy("session-busy")
+            raise await self._sessions.unsettled(newest)
         return handle_of(newest, handle.language)
 
     async def _again(
@@ -111,8 +124,10 @@ class Edits:
                 after, taken = turned.session, together([taken, turned.taken])
         return after, taken
 
-    async def _step(self, key: str) -> Attempt:
-        found = await self._desk.journal.latest(key)
+    async def _step(self, key: str, session_id: str = "") -> Attempt:
+        """The newest attempt at a step, the one in that session first."""
+        journal = self._desk.journal
+        found = (await journal.latest(key, session_id) if session_id else None) or await journal.latest(key)
         if found is None:
             raise SessionGone(code=1002)
         return found

@@ -17,6 +17,7 @@
     │   └── RateLimited        429
     ├── JobError               what became of a piece of work
     │   ├── NothingMade        the backend answered and made nothing
+    │   │   └── QuestionAsked  it asks the user something first; the answer goes on in the same session
     │   ├── ResultUnknown      sent, and not known (yet) whether it was done
     │   ├── RenderFailed       the export did not work out; free to repeat
     │   ├── SessionBusy        another message or another branch holds the session
@@ -34,10 +35,14 @@ An exception carries an id and facts; its words come from `_words`. `charged` is
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import _words
 from ._secret import scrub
+
+if TYPE_CHECKING:
+    from ._handles import SessionHandle
+    from ._questions import Option, Question
 
 Charged = Literal["no", "maybe", "yes"]
 
@@ -183,7 +188,27 @@ class JobError(NemoError):
 
 
 class NothingMade(JobError):
-    """The backend answered, and made nothing (it asked back, or declined). `facts["reply"]` is its answer."""
+    """The backend answered, and made nothing (it asked back, or declined). `facts["reply"]` is its answer.
+
+    `session` is where an answer goes on: `Studio.chat` with it stays in the session that answered. `job` is the id of
+    the message in the list of jobs.
+    """
+
+    session: SessionHandle | None = None
+    job: str = ""
+
+
+class QuestionAsked(NothingMade):
+    """The backend asks something before it goes on: `title`, and `questions` with their `options`.
+
+    The answer is the next message in the same session: `studio.chat(error.session, answer)`.
+    """
+
+    title: str = ""
+    questions: tuple[Question, ...] = ()
+    options: tuple[Option, ...] = ()
+    example: str = ""
+    """An answer in the words of the options; empty where none are offered."""
 
 
 class ResultUnknown(JobError):

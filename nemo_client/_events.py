@@ -274,7 +274,7 @@ def _typed(value: dict[str, Any]) -> AgentEvent | None:
         return None
     # Ids of typed events are the events' own, so calls and results meet by name.
     if kind == "tool_call":
-        return ToolCall("", name, _mapping(value.get("args")))
+        return ToolCall("", name, _arguments(value.get("args")))
     if kind == "tool_result":
         return ToolResult("", name, value.get("result"))
     return None
@@ -335,7 +335,7 @@ def _tool_part(part: dict[str, Any], partial: bool, lasting: list[Any]) -> Itera
             yield None
             return
     if call is not None and not partial:
-        yield ToolCall(_id(call), _name(call), _mapping(call.get("args")), _id(call) in lasting)
+        yield ToolCall(_id(call), _name(call), _arguments(call.get("args")), _id(call) in lasting)
     if result is not None:
         yield ToolResult(_id(result), _name(result), result.get("response"))
 
@@ -352,6 +352,11 @@ def _name(value: dict[str, Any]) -> str:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """A call's arguments; some models give them as JSON text."""
+    return _mapping(_loads(value) if isinstance(value, str) else value)
 
 
 def whole_characters(text: str) -> str:

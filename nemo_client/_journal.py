@@ -240,6 +240,14 @@ class Journal(Worker):
         """A word that is another one after each change of the journal, by whichever process. Reads no rows."""
         return await self._do(self._database.change_mark)
 
+    async def failed_after(self, key: str) -> list[Attempt]:
+        """Attempts of messages after a step that made nothing, newest first."""
+        return await self._read(lambda connection: _queries.failed_after(connection, key))
+
+    async def messages_since(self, attempt: Attempt) -> int:
+        """How many other messages went out in the attempt's session after it did."""
+        return await self._read(lambda connection: _queries.messages_since(connection, attempt))
+
     async def hide(self, key: str) -> None:
         """Leave a tombstone: the step stays known (so that it is not paid again), but is no longer shown."""
         await self._do(self._hide, key)

@@ -407,17 +407,17 @@ class Messenger:
         changed = _drafts.digest(state.draft or {}) != _drafts.digest(baseline.draft or {})
         made = changed and _drafts.is_ready(state.draft or {})
         if message.kind == "chat" and answered:
-            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply)
+            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
         if made and (not turn.open_calls or baseline.shows_work(state)):
-            words = _drafts.what_changed(baseline.draft or {}, state.draft or {}, message.after.language)
-            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply or words)
-        if not answered or await self._settler.at_work(attempt, baseline):
+            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
+        if not answered or (turn.question is None and await self._settler.at_work(attempt, baseline)):
             return await self._broken(attempt, message, baseline, flight, "no-answer")
-        return await self._declined(attempt, message, baseline, turn.reply)
+        return await self._declined(attempt, message, baseline, turn)
 
-    async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, reply: str) -> Attempt:
+    async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
         money = await self._settler.money(attempt, baseline)
-        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **paid_facts(money, reply=reply))
+        changes = paid_facts(money, reply=turn.reply, **_said(turn))
+        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **changes)
         await self._yield(attempt.session_id, message)
         raise ended(attempt)
 
@@ -428,6 +428,12 @@ def _baseline_of(attempt: Attempt) -> Baseline:
 
 def _stage(kind: Kind) -> Any:
     return kind if kind in ("generate", "edit", "chat") else "generate"
+
+
+def _said(turn: Turn) -> dict[str, Any]:
+    """What the journal keeps of a turn beside its reply: whether it ended in words, and what it asks the user."""
+    asked = {"question": turn.question.to_json()} if turn.question else {}
+    return {"spoke_last": turn.spoke_last, **asked}
 
 
 def _progress(turn: Turn, stage: Any, flight: Flight, elapsed: float, quiet: float = 0.0) -> Progress:

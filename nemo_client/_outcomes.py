@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import _drafts
+from . import _drafts, _prompts
 from ._attempts import Attempt
 from ._config import shown
-from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, ResultUnknown
+from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, QuestionAsked, ResultUnknown
 from ._handles import SessionHandle
+from ._jobs import id_of
 from ._models import Credits
 from ._models import State as SessionState
 from ._money import Money
+from ._questions import read_inquiry
 from ._steps import REFUSALS, Kind, State
 
 
@@ -79,9 +81,58 @@ def ended(attempt: Attempt) -> NemoError:
     money = Money.from_json(attempt.facts.get("money"))
     if attempt.state is State.LOST:
         return ResultUnknown("result-lost")
-    if attempt.facts.get("error") == "result-none":
-        return NothingMade("result-none")
+    job = id_of(attempt.key)
+    if not is_answered(attempt):
+        nothing = NothingMade("result-none")
+        nothing.job = job
+        return nothing
     sure = money.spent == 0 or money.certainty == "exact"
-    reply = shown(str(attempt.facts.get("reply") or "…"), 500)
+    reply = shown(str(attempt.facts.get("reply") or ""), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
-    return NothingMade("nothing-made", charged=taken, reply=reply)
+    error = _asked(attempt, reply, taken) or NothingMade("nothing-made", charged=taken, reply=reply or "…")
+    error.session, error.job = handle_of(attempt, "auto"), job
+    return error
+
+
+def _asked(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
+    """The question that a message ended with, as an error; None where it asked none."""
+    if "question" not in attempt.facts:
+        return None
+    inquiry = read_inquiry(attempt.facts["question"])
+    question = " ".join(filter(None, [reply, inquiry.line])) or "…"
+    error = QuestionAsked("question-asked", charged=charged, question=question, reply=reply)
+    error.title, error.questions = inquiry.title, inquiry.questions
+    error.options, error.example = inquiry.options, inquiry.example
+    return error
+
+
+def reply_of(attempt: Attempt, language: str) -> tuple[str, str]:
+    """What a finished message answered, with what it asks, and what it changed in the draft, in words.
+
+    A turn that changed a draft and ended without a word tells what changed, also where a sentence stood before the
+    work.
+    """
+    reply = str(attempt.facts.get("reply") or "")
+    if attempt.facts.get("question"):
+        asked = read_inquiry(attempt.facts["question"]).line
+        reply = "\n\n".join(filter(None, [reply, asked]))
+    baseline, draft = attempt.facts.get("baseline"), attempt.facts.get("draft")
+    if not baseline or not draft or attempt.facts.get("spoke_last", bool(reply)):
+        return reply, ""
+    if language == "auto":
+        language = _prompts.language_of(str(attempt.facts.get("text") or ""))
+    changes = _drafts.what_changed(baseline.get("draft") or {}, draft, language)
+    return reply, "" if changes in reply else changes
+
+
+def is_answered(attempt: Attempt) -> bool:
+    """Whether the backend answered this message and made nothing: it asked something, or declined.
+
+    Its answer lies in the session, so what is said next is said there and nowhere else.
+    """
+    return attempt.state is State.FAILED and "reply" in attempt.facts and attempt.facts.get("error") != "result-none"
+
+
+def handle_of(attempt: Attempt, language: str) -> SessionHandle:
+    """The handle of a finished step."""
+    return SessionHandle(attempt.profile, language, attempt.key, attempt.session_id, attempt.task_id, attempt.account)

@@ -227,6 +227,22 @@ def _show(connection: Connection, export: Attempt) -> None:
     connection.execute(owed.where(OWED.c.key.in_(sa.select(behind.c.key))))
 
 
+def failed_after(connection: Connection, key: str) -> list[Attempt]:
+    """The newest attempts of messages after a step that made nothing, the newest first."""
+    query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, ATTEMPTS.c.state == State.FAILED.value, kinds(*PAID))
+    return [attempt_of(row) for row in connection.execute(query.order_by(ATTEMPTS.c.sent.desc()))]
+
+
+def messages_since(connection: Connection, attempt: Attempt) -> int:
+    """How many other messages went out in an attempt's session after its own."""
+    query = sa.select(sa.func.count()).where(
+        ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > attempt.sent, ATTEMPTS.c.id != attempt.id,
+        ATTEMPTS.c.session_id == attempt.session_id, kinds(*PAID),
+        ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
+    )  # fmt: skip
+    return int(connection.execute(query).scalar() or 0)
+
+
 def steps_behind(keys: Iterable[str], before: Mapping[str, str]) -> set[str]:
     """These steps and all that lie before them; `before` names each step's predecessor."""
     found: set[str] = set()

@@ -79,13 +79,22 @@ class Wish:
 
 @dataclass(frozen=True)
 class Turned:
-    """What a message came to: where the session stands now, the reply and the timeline for people, the money."""
+    """What a message came to: where the session stands now, the reply and the timeline for people, the money.
+
+    `reply` ends with `changes`, what the message changed in the draft, where that is to be told.
+    """
 
     session: SessionHandle
     reply: str
     timeline: str
     money: Money
     reused: bool = False
+    changes: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """The backend's own words of the reply."""
+        return self.reply[: len(self.reply) - len(self.changes)].rstrip() if self.changes else self.reply
 
     @property
     def taken(self) -> Money:

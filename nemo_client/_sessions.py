@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ._attempts import Attempt
 from ._desk import Desk
 from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
+from ._jobs import id_of
 from ._media import Media
-from ._outcomes import Message
+from ._outcomes import Baseline, Message, handle_of, is_answered
 from ._progress import Progress
-from ._steps import State
+from ._settling import HORIZON_SECONDS, Settler, sent_at
+from ._steps import Kind, State
 
 FILES_A_REQUEST: Final = 10
 RACES: Final = 10
@@ -43,6 +46,7 @@ class Sessions:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._settler = Settler(desk)
 
     async def upload(self, wanted: Upload, flight: Flight) -> Attempt:
         """The finished upload: the one that is known, unless another account made it, or a new one."""
@@ -110,18 +114,93 @@ class Sessions:
         raise SessionBusy("session-busy")
 
     async def place(self, message: Message) -> SessionHandle:
-        """Claim the session for a writing step, or fork at once where only uploads lie behind it."""
+        """Claim the session for a writing step, or fork at once where only uploads lie behind it.
+
+        What may answer the backend's question goes to the session that asked, or nowhere.
+        """
         after = message.after
         behind = await self.recorded(after)
+        asked = await self._find_question(message, behind)
+        behind = asked or behind
         alive = await self._alive(behind.session_id)
-        if alive and await self._desk.journal.claim(behind.session_id, after.key, message.key):
+        if alive and await self._claim(behind.session_id, after.key, message.key):
             return handle_of(behind, after.language)
-        chain = await self._uploads_behind(behind)
+        if alive and await self._settle_head(behind.session_id):
+            return await self.place(message)
+        chain = [] if asked else await self._uploads_behind(behind)
         if not chain:
-            raise SessionBusy("fork-refused") if alive else await self.gone(behind)
+            raise await self._refusal(behind, asked) if alive else await self.gone(behind)
         fresh = await self._again(chain)
         await self._desk.journal.claim(fresh.session_id, after.key, message.key)
         return handle_of(fresh, after.language)
+
+    async def _find_question(self, message: Message, behind: Attempt) -> Attempt | None:
+        """The attempt whose answer by the backend this message replies to, if there is one.
+
+        That is the one the handle names; for a chat also the newest one after the handle's step that is still open,
+        in the handle's own session first.
+        """
+        if is_answered(behind):
+            return behind
+        if message.kind != "chat":
+            return None
+        journal = self._desk.journal
+        found = [each for each in await journal.failed_after(behind.key) if is_answered(each)]
+        for each in sorted(found, key=lambda each: each.session_id != behind.session_id):
+            if each.key != message.key and not await journal.messages_since(each):
+                return each
+        return None
+
+    async def _claim(self, session_id: str, at: str, by: str) -> bool:
+        """Claim the session at the step `at`; attempts that made nothing leave it where it was before them."""
+        journal = self._desk.journal
+        if await journal.claim(session_id, at, by):
+            return True
+        head = await journal.head(session_id)
+        if not head or await self.standing(head) != await self.standing(at):
+            return False
+        return await journal.claim(session_id, head, by)
+
+    async def standing(self, key: str) -> str:
+        """The step at which a session stands whose head is `key`: failed and lost attempts are passed over."""
+        step = await self._desk.journal.latest(key)
+        while step is not None and step.state in (State.FAILED, State.LOST) and step.before:
+            key = step.before
+            step = await self._desk.journal.latest(key)
+        return key
+
+    async def _settle_head(self, session_id: str) -> bool:
+        """Whether the session's newest message was not settled and is now."""
+        head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
+        if head is None or head.state is not State.UNKNOWN:
+            return False
+        return (await self.look_again(head)).state is not State.UNKNOWN
+
+    async def _refusal(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
+        """Why a living session is not to be had: the message before is not settled, or others went on from there."""
+        head = await self._desk.journal.latest(await self._desk.journal.head(behind.session_id))
+        if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
+            return await self.unsettled(head)
+        return SessionBusy("answer-refused" if asked else "fork-refused")
+
+    async def look_again(self, attempt: Attempt) -> Attempt:
+        """An attempt that may be settled by now, after one free look at its session's state."""
+        if attempt.state is not State.UNKNOWN or not attempt.paid or not attempt.facts.get("baseline"):
+            return attempt
+        baseline = Baseline.from_json(attempt.facts["baseline"])
+        before = SessionHandle(attempt.profile, "auto", attempt.before, attempt.session_id, attempt.task_id)
+        message = Message(attempt.key, cast(Kind, attempt.kind), before, str(attempt.facts.get("text") or ""))
+        try:
+            return await self._settler.look(attempt, message, baseline) or attempt
+        except LostRace:
+            return await self._desk.journal.latest(attempt.key) or attempt
+
+    async def unsettled(self, head: Attempt) -> SessionBusy:
+        """What to tell about a session whose newest message is not over."""
+        if head.state is not State.UNKNOWN:
+            return SessionBusy("session-busy")
+        left = HORIZON_SECONDS - (self._desk.wall() - sent_at(head))
+        return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=id_of(head.key))
 
     async def _alive(self, session_id: str) -> bool:
         """Whether the session is there and ours; after a change of the token, this free read is what tells."""
@@ -181,14 +260,9 @@ class Sessions:
         found = await self._desk.journal.latest(handle.key, handle.session_id) or await self._desk.journal.latest(
             handle.key
         )
-        if found is None or found.state is not State.DONE:
+        if found is None or not (found.state is State.DONE or is_answered(found)):
             raise InputError("handle-unknown")
         return found
-
-
-def handle_of(attempt: Attempt, language: str) -> SessionHandle:
-    """The handle of a finished step."""
-    return SessionHandle(attempt.profile, language, attempt.key, attempt.session_id, attempt.task_id, attempt.account)
 
 
 def _batches(media: Sequence[Media]) -> list[list[Media]]:

@@ -53,6 +53,10 @@ class Settler:
         self.later(attempt, message, baseline)
         raise ResultUnknown("result-unknown")
 
+    async def look(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
+        """One free read for another message of the session: the attempt as it ended, or None while it is not known."""
+        return await self._read(attempt, message, baseline)
+
     async def _read(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
         """One read: the attempt as it ended, or None while that is not known. Only a state that was read counts."""
         try:
@@ -87,8 +91,9 @@ class Settler:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
         money = await self.money(attempt, baseline)
         if money.spent != 0 or money.certainty != "exact":
-            return await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
-        attempt = await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
+            attempt = await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
+        else:
+            attempt = await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
         await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
         return attempt
 
@@ -142,11 +147,11 @@ class Settler:
         return state
 
     async def done(
-        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str
+        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str, **more: Any
     ) -> Attempt:
-        """The attempt as done, with its draft, reply and money."""
+        """The attempt as done, with its draft, reply and money, and `more` facts."""
         money = await self.money(attempt, baseline)
-        changes = paid_facts(money, reply=reply, draft=state.draft)
+        changes = paid_facts(money, reply=reply, draft=state.draft, **more)
         try:
             return await self._desk.journal.move(attempt, event, **changes)
         except LostRace:  # taken for dead meanwhile: the result counts all the same

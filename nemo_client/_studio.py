@@ -34,13 +34,13 @@ from ._media import Media, UploadStore
 from ._messages import Messenger
 from ._models import Credits
 from ._money import Money, together
-from ._outcomes import Message
+from ._outcomes import Message, handle_of, is_answered, reply_of
 from ._profiles import MayReplace
 from ._progress import Caller, Progress
 from ._renders import Render, Renderer
 from ._results import Output, Turned, Video, Wish, one_of
 from ._secret import Secret
-from ._sessions import Sessions, Upload, handle_of
+from ._sessions import Sessions, Upload
 from ._settling import HORIZON_SECONDS
 from ._steps import Event, Kind, State, plain_text, step_key, upload_key
 from ._upkeep import upkeep, writable
@@ -219,19 +219,45 @@ class Studio:
         one_of("when_changed", when_changed, WHEN_CHANGED)
         text, caller = plain_text(instruction), caller or Caller()
         inputs: dict[str, object] = {"instruction": text, "seed": seed}
-        start, before = await self._edits.start(_usable(session), inputs, when_changed, caller)
-        with counting(before):
-            turned = await self._say("edit", start, inputs, text, caller)
-        return turned if before.sure == 0 else replace(turned, money=together([before, turned.taken]), reused=False)
+        return await self._go_on("edit", _usable(session), inputs, text, when_changed, caller)
 
     async def chat(
-        self, session: SessionHandle, message: str, *, seed: int = 0, caller: Caller | None = None
+        self,
+        session: SessionHandle,
+        message: str,
+        *,
+        seed: int = 0,
+        caller: Caller | None = None,
+        when_changed: str = STOP,
     ) -> Turned:
-        """Send a message for the agent as it is; what it makes of it is kept, whether it made a draft or not."""
+        """Send a message for the agent as it is; what it makes of it is kept, whether it made a draft or not.
+
+        The handle of an item that the backend asked about is answered in the session that asked. `when_changed` as in
+        `edit`: with `edit the newest state` one place carries a conversation, message after message.
+        """
         if not message.strip():
             raise InputError("prompt-empty")
-        text = plain_text(message)
-        return await self._say("chat", session, {"message": text, "seed": seed}, text, caller)
+        one_of("when_changed", when_changed, WHEN_CHANGED)
+        text, caller = plain_text(message), caller or Caller()
+        inputs: dict[str, object] = {"message": text, "seed": seed}
+        return await self._go_on("chat", await self._answerable(session), inputs, text, when_changed, caller)
+
+    async def _go_on(
+        self, kind: Kind, session: SessionHandle, inputs: dict[str, object], text: str, when_changed: str,
+        caller: Caller,
+    ) -> Turned:  # fmt: skip
+        """Send a message where `when_changed` says that it goes on; its price counts what was paid to come there."""
+        start, before = await self._edits.start(session, kind, inputs, when_changed, caller)
+        with counting(before):
+            turned = await self._say(kind, start, inputs, text, caller)
+        return turned if before.sure == 0 else replace(turned, money=together([before, turned.taken]), reused=False)
+
+    async def _answerable(self, handle: SessionHandle) -> SessionHandle:
+        """The handle of a usable item, or of one that failed because the backend answered and made nothing."""
+        if not handle.error:
+            return handle
+        failed = await self._desk.journal.latest(handle.key, handle.session_id)
+        return replace(handle, error="") if failed is not None and is_answered(failed) else _usable(handle)
 
     async def export(
         self,
@@ -268,7 +294,7 @@ class Studio:
         return Video(
             delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,
             checked.width, checked.height, checked.duration, checked.fps, output.format,
-            reply=str(source.facts.get("reply") or ""), timeline=timeline_words(draft, session.language),
+            reply=_joined(*reply_of(source, session.language)), timeline=timeline_words(draft, session.language),
             money=await self._money_behind(source), reused=delivered.reused,
         )  # fmt: skip
 
@@ -373,7 +399,8 @@ class Studio:
 
     async def _again(self, job: Job, caller: Caller) -> Turned:
         attempt = await self._newest(job)
-        before = await self._desk.journal.latest(attempt.before) if attempt.before else None
+        journal = self._desk.journal
+        before = await journal.latest(attempt.before, attempt.session_id) or await journal.latest(attempt.before)
         if before is None:
             raise InputError("handle-unknown")
         message = Message(job.key, cast(Kind, attempt.kind), handle_of(before, "auto"), str(attempt.facts.get("text")))
@@ -404,12 +431,14 @@ class Studio:
         money = Money.from_json(done.facts.get("money"))
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
+        reply, changes = reply_of(done, language)
         return Turned(
             self._handle(done, language),
-            str(done.facts.get("reply") or ""),
+            _joined(reply, changes),
             timeline_words(done.facts.get("draft") or {}, language),
             money,
             reused=known is not None and known.state is State.DONE,
+            changes=changes,
         )
 
     async def _money_behind(self, attempt: Attempt) -> Money:
@@ -430,6 +459,10 @@ def _open_local(directory: Path) -> LocalBackend:
     from . import local
 
     return local.open(directory / "local")
+
+
+def _joined(reply: str, changes: str) -> str:
+    return "\n\n".join(filter(None, [reply, changes]))
 
 
 def _usable(handle: SessionHandle) -> SessionHandle:

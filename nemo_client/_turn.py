@@ -8,6 +8,7 @@ from typing import Final
 
 from ._events import AgentEvent, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
 from ._phrases import AFTER_NOISE, NOISE
+from ._questions import Inquiry, is_question, is_ticket, read_inquiry
 from ._secret import scrub
 
 MAX_REPLY_CHARACTERS: Final = 1_000_000
@@ -30,13 +31,17 @@ class Turn:
         tools: the names of the tools called, in order.
         failure: the first failure that the stream reported, or None.
         ended: whether the agent said that its turn is complete.
+        question: what the agent asks the user by its last call, or None. Such a call is not open: it ends the turn.
     """
 
     def __init__(self) -> None:
         self.tools: list[str] = []
         self.failure: StreamFailure | None = None
         self.ended = False
+        self.question: Inquiry | None = None
+        self._answered = False  # the question, within the turn
         self._texts: list[str] = []  # whole texts
+        self._said_before = 0  # how many of them stand before the last call
         self._pieces: list[str] = []  # pieces that no whole text has repeated yet
         self._length = 0  # of the pieces
         self._whole = 0  # characters of the whole texts
@@ -50,6 +55,13 @@ class Turn:
         reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
         whole = _CONTROLS.sub("", whole_characters(reply))  # pieces can make a token that none of them is
         return _without_noise(scrub(whole)[:MAX_REPLY_CHARACTERS])
+
+    @property
+    def spoke_last(self) -> bool:
+        """Whether the agent said something after its last call; the backend's noise says nothing."""
+        texts = [*self._texts[self._said_before :], _joined(self._pieces)]
+        closing = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
+        return bool(closing) and _without_noise(f"It is done.\n\n{closing}") != "It is done."
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
@@ -105,6 +117,12 @@ class Turn:
 
     def _add_call(self, call: ToolCall) -> None:
         self._end_pieces()
+        self._said_before = len(self._texts)
+        if is_question(call.name):
+            self._ask(call)
+            return
+        if self._answered:  # the agent got its answer and went on
+            self.question, self._answered = None, False
         call = replace(call, id=call.id[:MAX_NAME_CHARACTERS], name=call.name[:MAX_NAME_CHARACTERS], args={})
         for index, known in enumerate(self._open):
             if call.id and known.id == call.id:
@@ -117,12 +135,21 @@ class Turn:
         if len(self.tools) < MAX_CALLS:
             self.tools.append(call.name)
 
+    def _ask(self, call: ToolCall) -> None:
+        """A call that hands a question to the user. It ends the turn, so it does not count as open."""
+        self.question, self._answered = read_inquiry(call.args), False
+        if len(self.tools) < MAX_CALLS:
+            self.tools.append(call.name[:MAX_NAME_CHARACTERS])
+
     def _close_call(self, result: ToolResult) -> None:
         """By id; where one of the two has none, by name, the oldest first.
 
         A long-running call whose answer has a status such as "pending" stays open: the answer is its ticket.
         """
         own, name = result.id[:MAX_NAME_CHARACTERS], result.name[:MAX_NAME_CHARACTERS]
+        if is_question(name):
+            self._answered = not is_ticket(result.response)
+            return
         match = [call for call in self._open if call.id and call.id == own] or [
             call for call in self._open if call.name == name and not (call.id and own)
         ]

@@ -59,7 +59,11 @@ _EN: Final[dict[str, str]] = {
     "plan-other-free": "This free account does not include {call}: {reason}. Register at {link}, then queue again.",
     "rate-limit": "The backend asks for a pause (too many requests). Wait a minute, then queue again.",
     # What became of a job.
-    "nothing-made": "The backend answered without making a video: {reply} Change the words, or use another seed to ask again.",
+    "nothing-made": "The backend answered without making a video: {reply} Change the words, or use another seed to ask again. To answer it instead, put NemoVideo Chat in the place of this node, on the same session, with the answer as its message.",
+    "question-asked": "The backend asks before it goes on: {question} To answer, put NemoVideo Chat in the place of this node, on the same session, with the answer as its message, and queue again.",
+    "question-asked-image": "The backend asks before it goes on: {question} To answer, connect NemoVideo Upload Image with the same pictures (and the same language) to NemoVideo Chat, with the answer as its message, and queue that: it goes to the session that asked.",
+    "nothing-made-image": "The backend answered without making a video: {reply} Change the words, or use another seed to ask again. To answer it instead, connect NemoVideo Upload Image with the same pictures (and the same language) to NemoVideo Chat, with the answer as its message.",
+    "answer-refused": "The question was asked in another session, or was answered there already, and nothing can answer it from here. Chain this node behind the node that answered it.",
     "result-none": "The message was sent, but nothing was made of it. Use another seed to send it again.",
     "result-unknown": "The message was sent, but what became of it is not known yet. Queue the same request again later: the result is looked up, and nothing is sent twice.",
     "result-lost": "The message was sent, and no result showed up. Use another seed to send it again, which pays again.",
@@ -84,6 +88,8 @@ _EN: Final[dict[str, str]] = {
     "job-open": "This job is still open; it may yet turn out well. It can be sent again in {minutes} minutes.",
     "job-not-lost": "This job is {state}; only one that failed or was lost can be sent again.",
     "edit-changed": "This place was already edited with other words, by an earlier run or another branch, and the backend's session holds that edit. Choose 'edit the newest state' or 'generate again (pays)' for when_changed, or chain this node behind that edit.",
+    "chat-changed": "Another message already went on from here, in an earlier run or another branch, and the backend's session holds it. Choose 'edit the newest state' for when_changed to carry the conversation on from there, or chain this node behind that one.",
+    "session-unsettled": "The message before this one in the session is not settled yet: its result is still looked for. Queue again in {minutes} min, or Resume job {job} (in a shell: `nemo-video jobs resume {job}`).",
     "session-busy": "This session is still at work on another message. Queue again when it has finished.",
     # Wrong input.
     "file-missing": "There is no file {name}.",
@@ -192,6 +198,8 @@ _EN: Final[dict[str, str]] = {
     "shell.kept": "What was paid for is kept: `{command}` delivers it without paying again.",
     "shell.unknown": "The message was sent, but what became of it is not known yet: {reason}. `{command}` looks for its result; nothing is sent twice.",
     "shell.unknown-reason": "the connection broke",
+    "shell.question": "The backend asks before it goes on: {question} To answer: `{command}`",
+    "shell.answered": "The backend answered without making a video: {reply} To answer: `{command}`",
     "shell.lost": "The message was sent, and no result showed up. `{command}` sends it again, which pays again.",
     # Jobs.
     "job.state.planned": "not sent",

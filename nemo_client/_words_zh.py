@@ -55,7 +55,11 @@ TEXTS: Final[dict[str, str]] = {
     "plan-other-free": "此免费账户不支持{call}：{reason}。请在 {link} 注册，然后重新执行。",
     "rate-limit": "请求过多，后端要求暂停。请等待一分钟，然后重新执行。",
     # What became of a job.
-    "nothing-made": "后端作了回复，但没有生成视频：{reply} 请修改措辞，或更改种子再试一次。",
+    "nothing-made": "后端作了回复，但没有生成视频：{reply} 请修改措辞，或更改种子再试一次。如要直接回答，请用 'NemoVideo Chat' 节点代替此节点，连接同一会话，并把回答写入其 'message'。",
+    "question-asked": "后端在继续之前提出了问题：{question} 如要回答，请用 'NemoVideo Chat' 节点代替此节点，连接同一会话，把回答写入其 'message'，然后重新执行。",
+    "question-asked-image": "后端在继续之前提出了问题：{question} 如要回答，请把相同的图片（语言设置也相同）通过 'NemoVideo Upload Image' 连接到 'NemoVideo Chat'，把回答写入其 'message' 并执行：回答会发到提问的会话。",
+    "nothing-made-image": "后端作了回复，但没有生成视频：{reply} 请修改措辞，或更改种子再试一次。如要直接回答，请把相同的图片（语言设置也相同）通过 'NemoVideo Upload Image' 连接到 'NemoVideo Chat'，并把回答写入其 'message'。",
+    "answer-refused": "这个问题是在另一个会话中提出的，或已在那里得到回答，从这里无法再回答。请把此节点接在已作回答的节点之后。",
     "result-none": "消息已发送，但没有产生结果。要再次发送，请更改种子。",
     "result-unknown": "消息已发送，但结果尚不清楚。请稍后重新执行同一请求：程序会查询结果，不会重复发送。",
     "result-lost": "消息已发送，但一直没有结果。要再次发送（会再次扣费），请更改种子。",
@@ -80,6 +84,8 @@ TEXTS: Final[dict[str, str]] = {
     "job-open": "此任务尚未结束，仍可能成功。{minutes} 分钟后才能再次发送。",
     "job-not-lost": "此任务的状态为“{state}”；只有失败或丢失的任务才能再次发送。",
     "edit-changed": "此处已用其他指令编辑过（来自先前的运行或另一个分支），后端会话中已包含那次编辑。请将 when_changed（指令改过时）设为 'edit the newest state'（编辑最新状态）或 'generate again (pays)'（重新生成，会扣费），或把此节点接在那次编辑之后。",
+    "chat-changed": "先前的运行或另一个分支已从此处发送过另一条消息，后端会话中已包含它。请将 when_changed（指令改过时）设为 'edit the newest state'（编辑最新状态），从那里继续对话，或把此节点接在那个节点之后。",
+    "session-unsettled": "此会话中的上一条消息尚无结论，结果仍在查找中。请在 {minutes} 分钟后重新执行，或对任务 {job} 点“继续”（命令行：`nemo-video jobs resume {job}`）。",
     "session-busy": "此会话正在处理另一条消息。请待其完成后重新执行。",
     # Wrong input.
     "file-missing": "文件 {name} 不存在。",
@@ -188,6 +194,8 @@ TEXTS: Final[dict[str, str]] = {
     "shell.kept": "已付费的内容已保留：`{command}` 可取得视频，不会再次付费。",
     "shell.unknown": "消息已发送，但结果尚不清楚：{reason}。`{command}` 可查询其结果；不会重复发送。",
     "shell.unknown-reason": "连接中断",
+    "shell.question": "后端在继续之前提出了问题：{question} 如要回答：`{command}`",
+    "shell.answered": "后端作了回复，但没有生成视频：{reply} 如要回答：`{command}`",
     "shell.lost": "消息已发送，但一直没有结果。`{command}` 会再次发送，并再次扣费。",
     # Jobs.
     "job.state.planned": "未发送",

@@ -414,6 +414,21 @@ def in_words_of(language: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def without_session() -> Iterator[None]:
+    """Errors of a node without a session of its own name the nodes by which the backend is answered."""
+    from ..nemo_client import NothingMade
+
+    try:
+        yield
+    except NothingMade as error:
+        if error.session is not None:
+            error.id = {"question-asked": "question-asked-image", "nothing-made": "nothing-made-image"}.get(
+                error.id, error.id
+            )
+        raise
+
+
 def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
     """A node's function whose errors are in the language of its handle, wherever in it they come from."""
 

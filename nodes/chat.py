@@ -130,8 +130,8 @@ class _Talk:
         turned = await studio.chat(self.session, message, seed=self.seed, caller=item.caller)
         item.took(turned)
         self.session = turned.session
-        spoken = translate(turned.reply, _run.spoken(self.session.language) or "auto")
-        self.said.append(spoken.text)
+        spoken = translate(turned.spoken, _run.spoken(self.session.language) or "auto")
+        self.said += [spoken.text, turned.changes]
         return list(spoken.actions), list(spoken.proposals)
 
     def _tell(self, error: NemoError) -> None:

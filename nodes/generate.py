@@ -75,15 +75,19 @@ async def said(
 
 
 def failed(session: SessionHandle, error: Exception) -> SessionHandle:
-    """A session marked failed, which stands for a skipped item."""
-    return replace(session, error=str(error))
+    """A session marked failed, which stands for a skipped item.
+
+    Where the backend asked something, it is the session that asked: NemoVideo Chat can answer there.
+    """
+    return replace(getattr(error, "session", None) or session, language=session.language, error=str(error))
 
 
 def row(turned: Turned, language: str) -> tuple[Any, str, str]:
     """The outputs of a message: the session, the reply without talk of the web page, the timeline."""
     from ..nemo_client import translate
 
-    return turned.session, translate(turned.reply, _run.spoken(language) or "auto").text, turned.timeline
+    spoken = translate(turned.spoken, _run.spoken(language) or "auto").text
+    return turned.session, "\n\n".join(filter(None, [spoken, turned.changes])), turned.timeline
 
 
 def _work(item: dict[str, Any]) -> Any:

@@ -123,7 +123,8 @@ def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mappi
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
         language = item["language"]
         output, caller, media = output_of(item), waiting.caller, all_readable(pictures)
-        video = await studio.animate(media, wish, destination, output, language=language, caller=caller)
+        with _run.without_session():
+            video = await studio.animate(media, wish, destination, output, language=language, caller=caller)
         waiting.took(video)
         return video
 

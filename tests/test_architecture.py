@@ -27,10 +27,10 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded
-_words
+_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded _handles
+_words _questions
 _errors
-_config _proxies _handles _phrases _steps _owners _patience _postgres _schema
+_config _proxies _phrases _steps _owners _patience _postgres _schema
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database _tunnels
 _money _envelope _accounts _flights _turn _queries _network _lanes
 _trials _needed _job_rows

@@ -74,7 +74,7 @@ class Agent:
             raise self._refusal(BUSY, "This session still works on a message", session, account) from None
         started = False
         try:
-            plan = director.ask_back(text) if "ask_back" in hits else self._plan(session, text, account)
+            plan = self._plan(session, text, account, hits)
             self._runs.reserve(run, PRICES[plan.kind])
             self._ledger.append("message", id=run.id, session=session, account=account.user_id, text=text)
             started = True
@@ -85,7 +85,11 @@ class Agent:
                 self._runs.end(run)
         return run, plan
 
-    def _plan(self, session: str, text: str, account: Account) -> director.Plan:
+    def _plan(self, session: str, text: str, account: Account, hits: Hits) -> director.Plan:
+        if "ask_back" in hits:
+            return director.ask_back(text)
+        if asked := hits.get("ask_question"):
+            return director.ask_question(asked.parameters)
         record = self._store.load(session, account)
         missing = self._settings.missing_glyphs or _missing_glyphs
         scene = director.Scene(record["assets"], record["draft"], record["language"], record["task_name"], missing)

@@ -60,6 +60,8 @@ class Plan:
     thought: str = ""
     intro: str = ""
     stages: tuple[Stage, ...] = field(default=())
+    question: Mapping[str, Any] | None = None  # what the agent asks through its tool instead of working
+    ticket: Mapping[str, Any] | None = None  # what that tool answers at once
     must_speak: bool = False  # the reply holds a warning, so a silent edit would lose it
 
 
@@ -81,6 +83,12 @@ def plan(message: str, scene: Scene) -> Plan:
 def ask_back(message: str) -> Plan:
     """A question instead of work (a scripted fault)."""
     return Plan("answer", answers.say("ask_back", chinese=is_chinese(message)))
+
+
+def ask_question(asked: Mapping[str, Any]) -> Plan:
+    """A call of `ask_question` instead of work (a scripted fault)."""
+    question = {"title": asked["title"], "questions": list(asked["questions"])}
+    return Plan("answer", "", intro=str(asked["text"]), question=question, ticket=asked["ticket"])
 
 
 def _generate(wishes: Wishes, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:

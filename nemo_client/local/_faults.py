@@ -23,6 +23,8 @@ The agent's stream (endpoint "message")
                           same; `made`: the work is in the state all the same
     clean_end             the stream ends properly after `after` events; `works_on`: the work does not
     ask_back              the agent asks a question and does nothing
+    ask_question          the agent calls its tool `ask_question` and does nothing; `title`, `questions` and `text` are
+                          what it asks and says before; `ticket` is what the tool answers at once, if it does
     late_second_stage     a generation's second stage reaches the draft `seconds` after the stream's end
     stop_on_hangup        the work moves on only as its events are taken, and stops when the client hangs up
     silent, spoken        an edit answers without, or with, a text
@@ -93,6 +95,18 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "error_in_stream": {"charged": False, "made": False, "message": "RuntimeError: upstream model overloaded"},
     "clean_end": {"after": 1, "works_on": True},
     "ask_back": {},
+    "ask_question": {
+        "title": "Mood",
+        "questions": (
+            {
+                "id": "mood",
+                "prompt": "Which mood?",
+                "options": ({"id": "a", "label": "Calm"}, {"id": "b", "label": "Lively"}),
+            },
+        ),
+        "text": "",
+        "ticket": None,
+    },
     "late_second_stage": {"seconds": ...},
     "stop_on_hangup": {},
     "silent": {},

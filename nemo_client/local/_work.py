@@ -141,6 +141,11 @@ class Work:
                 return
             delta, response = await settle(self._commit, stage, number == 0)
             yield Result(call, stage.tool, response, delta)
+        if plan.question is not None:
+            call = f"call_{uuid.uuid4().hex[:12]}"
+            yield Call(call, "ask_question", plan.question)
+            if plan.ticket is not None:
+                yield Result(call, "ask_question", plan.ticket)
         if not self.silent:
             async for event in self._say(plan.reply, last=True):
                 yield event

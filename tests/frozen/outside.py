@@ -144,7 +144,7 @@ def missing(kept: Any, now: Any, where: str = "") -> list[str]:
                 else [f"{where}/{name}: gone, was {value!r}"]
             )
         ]
-    if isinstance(kept, list) and isinstance(now, list) and where.endswith(_GROWING):
+    if isinstance(kept, list) and isinstance(now, list) and (where.endswith(_GROWING) or "/members/" in where):
         return [] if now[: len(kept)] == kept else [f"{where}: {kept!r} -> {now!r}"]
     if where == "/variables":
         return [f"{where}: {name}" for name in kept if name not in now]
