@@ -15,6 +15,7 @@ from typing import Any, Final
 from ._config import SENTENCE_CHARACTERS, shown
 from ._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
 from ._json import BadJson, parse
+from ._reasons import mapping, words_of
 from ._words import FORMATS
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
@@ -147,7 +148,7 @@ def _text_of(kind: type[ApiError], answer: Answer) -> str | None:
 
 def _code_inside(body: Mapping[str, Any]) -> int | None:
     """A code that stands in the error's own object, or an HTTP status in the body, as frameworks put them there."""
-    places = [body.get("error_code"), *(_mapping(body.get(name)).get("code") for name in ("error", "detail"))]
+    places = [body.get("error_code"), *(mapping(body.get(name)).get("code") for name in ("error", "detail"))]
     places += [body[name] for name in ("status", "statusCode", "status_code") if _is_status(body.get(name))]
     for found in places:
         code = _code(found) if found is not None else None
@@ -163,12 +164,8 @@ def _is_status(value: object) -> bool:
 
 def _tells_a_status(body: Mapping[str, Any]) -> bool:
     """Whether it tells how a render stands, be it that it failed: that is an answer, not a refusal of the call."""
-    inner = _mapping(body.get("data"))
+    inner = mapping(body.get("data"))
     return any(isinstance(place.get(name), str) for place in (body, inner) for name in ("status", "state"))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: Any) -> BadAnswer:
@@ -185,37 +182,10 @@ def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: An
 def _reason(body: Mapping[str, Any]) -> str:
     """The message of a refusal, redacted and clipped; it is shown to people."""
     for key in ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason"):
-        words = _words_of(body.get(key))
+        words = words_of(body.get(key))
         if words:
             return shown(words, REASON_CHARACTERS)
     return ""
-
-
-def _words_of(value: object, depth: int = 3) -> str:
-    """The words in what tells an error: a text, an object with one, or FastAPI's list of what is wrong where."""
-    if isinstance(value, str):
-        return value.strip()
-    if depth and isinstance(value, Mapping):
-        return next((words for name in _NAMES if (words := _words_of(value.get(name), depth - 1))), "")
-    if depth and isinstance(value, (list, tuple)):
-        told = (_with_place(each, _words_of(each, depth - 1)) for each in value[:_PLACES])
-        return "; ".join(dict.fromkeys(words for words in told if words))
-    return ""
-
-
-_NAMES: Final = ("message", "msg", "error", "detail", "reason", "description", "title")
-_PLACES: Final = 5
-_OUTER_PLACES: Final = ("body", "query", "path", "header")
-
-
-def _with_place(entry: object, words: str) -> str:
-    """`duration: value is not a valid integer`, where the entry names the place (`loc`)."""
-    place = _mapping(entry).get("loc")
-    if not words or not isinstance(place, (list, tuple)):
-        return words
-    names = [str(each) for each in place if isinstance(each, (str, int))]
-    inner = names[1:] if len(names) > 1 and names[0] in _OUTER_PLACES else names
-    return f"{'.'.join(inner)}: {words}" if inner else words
 
 
 def _code(value: object) -> int | None:

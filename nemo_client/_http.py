@@ -316,7 +316,7 @@ class Http:
         if body is None:
             raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
         kind = response.headers.get("content-type", "").lower()
-        pause = _seconds(response.headers)
+        pause = retry_after(response.headers)
         scrubbed = scrub_data if "authorization" in response.request.headers else bytes
         return Answer(name, self.host, response.status_code, kind, scrubbed(body.getvalue()), pause)
 
@@ -449,7 +449,7 @@ def undecodable(error: Undecodable, call: str, host: str) -> NemoError:
     return BadAnswer("answer-wrong-shape", host=host, call=call, reason=f"it is encoded as {error.encoding}")
 
 
-def _seconds(headers: httpx.Headers) -> float | None:
+def retry_after(headers: httpx.Headers) -> float | None:
     """`Retry-After` in seconds, as a number or a date; a moment that has passed is now."""
     value = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(value):

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from ._render_status import (
+    ProgressScale,
+    RenderStatus,
+    read_error,
+    read_id,
+    read_progress,
+    read_reason,
+    read_status,
+    read_url,
+)
 from ._secret import Secret
 
 MAX_CREDITS: Final = 1e12
@@ -167,63 +177,33 @@ class Credits(Wire):
         return {name: f"{value:.2f}".rstrip("0").rstrip(".") for name, value in numbers.items()}
 
 
-RenderStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "unknown"]
-_STATUS: dict[str, RenderStatus] = {
-    "pending": "pending",
-    "queued": "pending",
-    "processing": "processing",
-    "running": "processing",
-    "completed": "completed",
-    "succeeded": "completed",
-    "success": "completed",
-    "done": "completed",
-    "failed": "failed",
-    "error": "failed",
-    "cancelled": "cancelled",
-    "canceled": "cancelled",
-}
-
-
 class RenderJob(Wire):
-    """A render. `progress` in 0..100; `url` is where the finished file is, a secret while it is signed."""
+    """A render. `progress` in 0..100, and `told_progress` as it was told, which can be a fraction; `said` is the word
+    that the backend has for the status. `url` is where the finished file is, a secret while it is signed.
+    """
 
     id: str = ""
     status: RenderStatus = "unknown"
+    said: str = ""
     progress: float | None = None
+    told_progress: float | None = None
     url: str = Field(default="", repr=False)
     error: str = ""
 
     @model_validator(mode="before")
     @classmethod
-    def _either_answer(cls, data: object) -> object:
-        """Both documented answers: top-level `status` and `output.url`, or `data.status`, `data.outputUrl`."""
+    def _any_answer(cls, data: object) -> object:
+        """Both documented answers, and what else tells the same (`_render_status`)."""
         if not isinstance(data, Mapping):
             return data
-        inner = data.get("data")
-        merged = {**data, **inner} if isinstance(inner, Mapping) else dict(data)
-        output = merged.get("output")
-        url = merged.get("url") or merged.get("outputUrl") or merged.get("output_url")
-        if not url and isinstance(output, Mapping):
-            url = output.get("url")
-        progress = merged.get("progress")
-        status = merged.get("status")
+        status, said = read_status(data)
+        told = read_progress(data)
         return {
-            "id": merged.get("id") if isinstance(merged.get("id"), str) else "",
-            "status": _STATUS.get(status.lower(), "unknown") if isinstance(status, str) else "unknown",
-            "progress": _percent(progress),
-            "url": url if isinstance(url, str) else "",
-            "error": _reason(merged.get("error")),
+            "id": read_id(data),
+            "status": status,
+            "said": said,
+            "progress": ProgressScale().percent(told),
+            "told_progress": told,
+            "url": read_url(data),
+            "error": read_reason(data) if status == "failed" else read_error(data),
         }
-
-
-def _percent(value: object) -> float | None:
-    """0..100, or None for what is no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        return None
-    return float(min(max(value, 0), 100))
-
-
-def _reason(value: object) -> str:
-    if isinstance(value, Mapping):
-        value = value.get("message") or value.get("error")
-    return value if isinstance(value, str) else ""

@@ -33,11 +33,11 @@ from ._errors import (
     SignInError,
     TransportError,
 )
+from ._fetching import fetch_video
 from ._flights import Flight
 from ._landing import (
     Checked,
     Destination,
-    check_video,
     file_digest,
     free_names,
     land_as,
@@ -50,7 +50,9 @@ from ._parts import sweep
 from ._patience import patient
 from ._polling import FAIR_SECONDS, QUICKEST, Habits, Pace
 from ._progress import Progress
+from ._render_status import ProgressScale
 from ._results import Output
+from ._retry import PATIENT_SECONDS, is_away, pause_of
 from ._steps import Event, State
 from ._tags import tagged
 
@@ -58,6 +60,16 @@ logger = logging.getLogger("nemo_client")
 
 RENDER_MINUTES: Final = 30
 CANCEL_SECONDS: Final = 10.0
+UNHEARD_SECONDS: Final = 30.0
+"""How long a render that was accepted may not be known yet."""
+UNKNOWN_SECONDS: Final = 120.0
+"""How long a status that is not known may stand still."""
+WHOLE_SECONDS: Final = 10.0
+"""After how much of that its file is tried, where the answer names one."""
+REPEATED_ID: Final = 409
+ASKED_LOOKS: Final = 3
+ASKED_PAUSE: Final = 2.0
+RATE_LIMITED_TRIES: Final = 4
 LOST_LOOKS: Final = 8
 RACES: Final = 10
 LOOKS_A_SECOND: Final = 20.0
@@ -162,8 +174,7 @@ class Renderer:
                 raise
             logger.info("the render is tried once more (%s)", error.id)
         attempt = await self._desk.journal.latest(render.key) or attempt
-        wanted = {"wanted": attempt.facts.get("wanted")}
-        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
+        attempt = await self._once_more(attempt)
         return await self._once(attempt, render, destination, flight)
 
     async def _once(self, attempt: Attempt, render: Render, destination: Destination, flight: Flight) -> Delivered:
@@ -184,15 +195,23 @@ class Renderer:
         self, attempt: Attempt, job: RenderJob, suffix: str, destination: Destination, flight: Flight
     ) -> Delivered:
         """Watch, fetch, check, land and record a render that was submitted."""
-        job = await self._finished(attempt.facts["render_id"], job, flight)
+        job = await self._finished(attempt, job, flight)
         with temporary_file(destination, suffix) as temporary:
-            await self._fetch(job, attempt.facts["render_id"], temporary, flight)
+            checked = await self._fetched(job, temporary, flight)
             flight.report(Progress("check"))
-            checked = await asyncio.to_thread(check_video, temporary)
             path, checked = await self._finish(attempt, temporary, checked, destination, suffix)
         with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
             await self._desk.journal.move(attempt, Event.FINISH)
-        return Delivered(path, attempt.facts["render_id"], checked, reused=False)
+        return Delivered(path, job.id, checked, reused=False)
+
+    async def _fetched(self, job: RenderJob, temporary: Path, flight: Flight) -> Checked:
+        """The file; of a render whose status is not understood it is only tried."""
+        try:
+            return await fetch_video(self._desk.client, job, temporary, _reporter(flight), self._desk.clock)
+        except (RenderFailed, TransportError) as error:
+            if job.status == "unknown":
+                raise _unknown_word(job) from error
+            raise
 
     async def _finish(
         self, attempt: Attempt, video: Path, checked: Checked, destination: Destination, suffix: str
@@ -248,89 +267,129 @@ class Renderer:
                 await self._desk.journal.move(newest, Event.DECLINE, facts={"error": error.id, "render_id": ""})
 
     async def _started(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
+        """The render that is out already, else one that is submitted now; its `id` is the one to ask by."""
         kept = attempt.facts.get("render_id")
         if kept:
             attempt = await self._desk.journal.move(attempt, Event.SEND)
             job = await self._asked(kept)
             if job is not None and job.status not in ("failed", "cancelled"):
-                return attempt, job
-            wanted = {"wanted": attempt.facts.get("wanted")}
-            attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
-        render_id = f"render_{uuid.uuid4().hex}"
-        attempt = await self._desk.journal.move(attempt, Event.SEND, facts={"render_id": render_id})
-        return attempt, await self._submitted(render_id, render)
+                return attempt, job.model_copy(update={"id": kept})
+            attempt = await self._once_more(attempt)
+        return await self._submitted(attempt, render)
 
-    async def _submitted(self, render_id: str, render: Render) -> RenderJob:
-        try:
-            return await self._desk.client.submit_render(
-                render_id, render.session_id, render.draft, render.output.to_wire()
-            )
-        except (ConnectionBroken, BadAnswer):
-            job = await self._asked(render_id)
-            if job is None:
-                raise
-            return job
+    async def _once_more(self, attempt: Attempt) -> Attempt:
+        """Another try of the same, which keeps only what was wanted."""
+        wanted = {"wanted": attempt.facts.get("wanted")}
+        return await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
+
+    async def _submitted(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
+        """Submit it; after a break its id is asked for, and then another one is used, for as long as that is worth it.
+
+        A server that is away comes back within half a minute or so; a line that broke is tried once more at least.
+        """
+        started, tries = self._desk.clock(), 0
+        while True:
+            render_id, tries = f"render_{uuid.uuid4().hex}", tries + 1
+            attempt = await self._desk.journal.move(attempt, Event.SEND, facts={"render_id": render_id})
+            try:
+                job = await self._desk.client.submit_render(
+                    render_id, render.session_id, render.draft, render.output.to_wire()
+                )
+                return await self._under_its_name(attempt, job)
+            except (ConnectionBroken, BadAnswer, ApiError) as error:
+                ambiguous = not isinstance(error, ApiError) or error.code == REPEATED_ID
+                found = await self._asked(render_id) if ambiguous else None
+                if found is not None:
+                    return attempt, found.model_copy(update={"id": render_id})
+                over = tries > 1 and self._desk.clock() - started >= PATIENT_SECONDS
+                if over or not is_away(error):
+                    raise
+                pause = pause_of(error, tries)
+            await self._desk.sleep(pause)
+            attempt = await self._once_more(attempt)
+
+    async def _under_its_name(self, attempt: Attempt, job: RenderJob) -> tuple[Attempt, RenderJob]:
+        """Keep the id that the backend gave the render, where that is one of its own."""
+        own = attempt.facts["render_id"]
+        if job.id in ("", own):
+            return attempt, job.model_copy(update={"id": own})
+        logger.info("the backend calls the render by an id of its own")
+        wanted = attempt.facts.get("wanted")
+        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts={"wanted": wanted})
+        facts = {"render_id": job.id, "submitted_as": own}
+        return await self._desk.journal.move(attempt, Event.SEND, facts=facts), job
 
     async def _asked(self, render_id: str) -> RenderJob | None:
-        """The render of that id, or None if the backend has none."""
-        try:
-            return await self._desk.client.render(render_id)
-        except (SignInError, PlanError, RateLimited):
-            raise
-        except ApiError:
-            return None
+        """The render of that id, or None if the backend has none; a new one is known some seconds late."""
+        for look in range(ASKED_LOOKS):
+            if look:
+                await self._desk.sleep(ASKED_PAUSE)
+            try:
+                return await self._desk.client.render(render_id)
+            except RateLimited as error:
+                if look == ASKED_LOOKS - 1:
+                    raise
+                await self._desk.sleep(pause_of(error, RATE_LIMITED_TRIES))
+            except (SignInError, PlanError):
+                raise
+            except ApiError as error:
+                if error.code != 404:
+                    return None
+        return None
 
-    async def _finished(self, render_id: str, job: RenderJob, flight: Flight) -> RenderJob:
+    async def _finished(self, attempt: Attempt, job: RenderJob, flight: Flight) -> RenderJob:
         """Look at the render until it is completed, at moments predicted from its progress."""
         usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
+        names = [name for name in (job.id, attempt.facts.get("submitted_as")) if name]
         self._watched += 1
         try:
-            return await self._watch(render_id, job, flight, usual)
+            return await self._watch(names, job, flight, usual)
         finally:
             self._watched -= 1
 
-    async def _watch(self, render_id: str, job: RenderJob, flight: Flight, usual: float | None) -> RenderJob:
+    async def _watch(self, names: list[str], job: RenderJob, flight: Flight, usual: float | None) -> RenderJob:
         started = self._desk.clock()
-        pace = Pace(usual, stretch=self._habits.stretch)
-        asked, misses = 0.0, 0
+        pace, scale, doubt = Pace(usual, stretch=self._habits.stretch), ProgressScale(), Doubt()
+        asked, misses, unknown_since = 0.0, 0, None
+        slower = 0.0
         while True:
             elapsed = self._desk.clock() - started
             if job.status == "completed":
                 self._habits.learn(pace, elapsed)
                 return job
             if job.status in ("failed", "cancelled"):
-                raise RenderFailed("render-failed", reason=shown(job.error) or job.status)
+                raise RenderFailed("render-failed", reason=shown(job.error or job.said) or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
+            percent = scale.percent(job.told_progress)
+            if doubt.judge(job, percent, elapsed):
+                return job
             pace.fair, pace.quickest = self._fair_pauses()
-            pace.observe(elapsed, job.progress, asked)
-            fraction = None if job.progress is None else job.progress / 100
-            flight.report(Progress("render", fraction, elapsed=elapsed, left=pace.left(elapsed)))
-            await self._desk.sleep(pace.pause(elapsed))
-            asked = self._desk.clock() - started
+            pace.observe(elapsed, percent, asked)
+            flight.report(_progress_of(job, percent, elapsed, pace.left(elapsed)))
+            await self._desk.sleep(max(pace.pause(elapsed), slower))
+            asked, slower = self._desk.clock() - started, 0.0
             try:
-                job, misses = await self._desk.client.render(render_id), 0
+                job, misses = (await self._desk.client.render(names[0])).model_copy(update={"id": names[0]}), 0
+                unknown_since = None
             except TransportError:
                 misses += 1
                 if misses >= LOST_LOOKS:
                     raise
+            except RateLimited as error:
+                slower = pause_of(error, RATE_LIMITED_TRIES)
+            except (SignInError, PlanError):
+                raise
+            except ApiError as error:
+                unknown_since = asked if unknown_since is None else unknown_since
+                _check_unknown(error, asked - unknown_since)
+                names.append(names.pop(0))
 
     def _fair_pauses(self) -> tuple[float, float]:
         """The fair and the quickest pause between looks at one render; many renders share LOOKS_A_SECOND."""
         fair, quickest = (_FREE_FAIR_SECONDS, _FREE_QUICKEST) if self._desk.profile.free else (FAIR_SECONDS, QUICKEST)
         crowd = max(self._watched / LOOKS_A_SECOND / fair, 1.0)
         return fair * crowd, quickest * crowd
-
-    async def _fetch(self, job: RenderJob, render_id: str, target: Path, flight: Flight) -> None:
-        """Download from the output address; where that fails, from the API's download endpoint."""
-        on_bytes = _reporter(flight)
-        if job.url:
-            try:
-                await self._desk.client.download(job.url, target, on_bytes)
-                return
-            except (RenderFailed, TransportError) as error:
-                logger.info("the output address failed (%s), using the download endpoint", error.id)
-        await self._desk.client.download_render(render_id, target, on_bytes)
 
     async def stop(self, attempt: Attempt) -> bool:
         """The user gave up: stop the render (free), waiting a bounded time for the backend's word."""
@@ -347,8 +406,53 @@ class Renderer:
 
 
 def _worth_another(error: NemoError) -> bool:
-    """A failure that another id may get past, unlike those that say what is wrong (plan, sign-in, session)."""
-    return isinstance(error, (RenderFailed, BadAnswer)) or type(error) is ApiError
+    """A failure that another id may get past, unlike those that say what is wrong (plan, sign-in, session).
+
+    Nor one that was waited for already, nor a render that goes on.
+    """
+    if isinstance(error, BadAnswer):
+        return not is_away(error) and error.id != "render-word"
+    return isinstance(error, RenderFailed) or type(error) is ApiError
+
+
+class Doubt:
+    """What to make of a render whose status is a word that is not known: looked at again, but not without end."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, float | None] | None = None
+        self._since = 0.0
+
+    def judge(self, job: RenderJob, percent: float | None, elapsed: float) -> bool:
+        """Whether its file may be fetched; raises what is told where it stood still for too long."""
+        if job.status != "unknown":
+            self._last = None
+            return False
+        if self._last != (job.said, percent):
+            self._last, self._since = (job.said, percent), elapsed
+        stood = elapsed - self._since
+        if stood >= UNKNOWN_SECONDS:
+            raise _unknown_word(job)
+        return stood >= WHOLE_SECONDS and bool(job.url)
+
+
+def _unknown_word(job: RenderJob) -> BadAnswer:
+    return BadAnswer("render-word", said=shown(job.said)[:80] or "?")
+
+
+def _check_unknown(error: ApiError, seconds: float) -> None:
+    """Raise what an answer means that is no status: a render is not known in its first seconds."""
+    if error.code == 0:
+        raise RenderFailed("render-failed", reason=str(error.facts.get("reason") or "?")) from error
+    if error.code != 404 or seconds >= UNHEARD_SECONDS:
+        raise error
+
+
+def _progress_of(job: RenderJob, percent: float | None, elapsed: float, left: float | None) -> Progress:
+    """What people see of it: a word that is not known is shown as it is, and never as a finished render."""
+    strange = job.status == "unknown" and bool(job.said)
+    known = percent is not None and not (strange and percent >= 100)
+    fraction = percent / 100 if known and percent is not None else None
+    return Progress("render", fraction, tool=shown(job.said)[:60] if strange else "", elapsed=elapsed, left=left)
 
 
 def _reporter(flight: Flight) -> Callable[[int, int | None], None]:

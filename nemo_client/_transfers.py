@@ -9,30 +9,45 @@ import io
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import quote
 
 import httpx
 
 from ._addresses import LIVABLE, Kind, is_host, is_loopback, kind_of, literal
-from ._bounded import Undecodable, within
+from ._bounded import Decoder, Undecodable, within
+from ._config import shown
 from ._envelope import Answer, open_envelope
-from ._errors import BadAnswer, ConnectionBroken, DiskError, InputError, NemoError, RenderFailed, TransportError
-from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, sent, transport_error, undecodable, whole
+from ._errors import (
+    BadAnswer,
+    ConnectError,
+    ConnectionBroken,
+    DiskError,
+    InputError,
+    NemoError,
+    RenderFailed,
+    TransportError,
+)
+from ._http import ANSWER_SECONDS, Sleep, new_client, quietly, retry_after, sent, transport_error, undecodable, whole
 from ._network import MOVED, foreign
-from ._retry import FINAL
+from ._retry import AWAY, FINAL
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
 MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
-DOWNLOAD_TRIES: Final = 6
+DOWNLOAD_PAUSES: Final = (0.5, 4.5, 8.0, 10.0, 10.0)
+"""Before each further try without a byte in between: half a minute in all."""
+DOWNLOAD_TRIES: Final = len(DOWNLOAD_PAUSES) + 1
+LONGEST_WISH: Final = 60.0
 DOWNLOAD_IDLE_SECONDS: Final = 60.0
 DOWNLOAD_SECONDS: Final = 15 * 60.0
 SLOWEST_DOWNLOAD: Final = 16 * 1024
 """Bytes a second: a download that is slower than this for DOWNLOAD_SECONDS in all is given up."""
 REDIRECTS: Final = 5
+ADDRESS_CHARACTERS: Final = 160
 
 OnBytes = Callable[[int, int | None], None]
 """Called with bytes moved so far and the total, where that is known."""
@@ -156,7 +171,7 @@ class Download:
 
         `idle_seconds` without a byte are a break; more than `limit` bytes are refused.
         """
-        self._url = check_url(url, near)
+        self._url = check_url(resolve_address(url, near), near)
         self._idle_seconds = idle_seconds
         self._limit = limit
         self._target = target
@@ -167,7 +182,9 @@ class Download:
         self._clock = clock
         self._started = clock()
         self._state = _Progress()
-        self._host = httpx.URL(url).host
+        self._host = httpx.URL(self._url).host
+        self._address = shown_address(self._url)
+        self._wish: float | None = None
 
     async def run(self) -> int:
         """Fetch the file; its size in bytes. Tries again after breaks as long as bytes keep coming."""
@@ -187,16 +204,30 @@ class Download:
                         if told is error:
                             raise
                         raise told from error
-                await self._sleep(min(0.5 * 2 ** (idle_tries - 1), 10.0))
+                    pause = self._pause(idle_tries)
+                await self._sleep(pause)
+
+    def _pause(self, tries: int) -> float:
+        """The server's own wish (none at all is taken at its word once), else a pause that grows."""
+        wish, self._wish = self._wish, None
+        if wish is not None and (wish > 0 or tries == 1):
+            return min(wish, LONGEST_WISH)
+        return DOWNLOAD_PAUSES[min(tries, len(DOWNLOAD_PAUSES)) - 1]
 
     def _told(self, error: httpx.HTTPError) -> NemoError:
-        return transport_error(error, "the download", self._host, body_started=True)
+        told = transport_error(error, "the download", self._host, body_started=True)
+        if not isinstance(told, ConnectError):
+            told.facts["host"] = self._address
+        return told
+
+    def _broken(self) -> ConnectionBroken:
+        return ConnectionBroken("answer-broken", host=self._address, call="the download")
 
     def _check_pace(self, broken: Exception | None = None) -> None:
         """Raise what is told of a download that trickles and never ends, whatever it is cut into."""
         state = self._state
         if self._clock() - self._started > DOWNLOAD_SECONDS + state.moved / SLOWEST_DOWNLOAD:
-            raise TransportError("answer-timeout", host=self._host, call="the download") from broken
+            raise TransportError("answer-timeout", host=self._address, call="the download") from broken
 
     async def _once(self, client: httpx.AsyncClient) -> None:
         state = self._state
@@ -204,14 +235,15 @@ class Download:
             state.have = 0
         response = await self._open(client, _range(state))
         try:
+            self._wish = retry_after(response.headers)
             if response.status_code == 416 and state.have == _length_of(response):
                 return
             if response.status_code == 416:
                 state.have, state.validator = 0, ""
-                raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+                raise self._broken()
             if response.status_code == 206 and not _continues(response, state):
                 state.have, state.validator = 0, ""
-                raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+                raise self._broken()
             if response.status_code == 200:
                 state.have = 0
             elif response.status_code != 206:
@@ -224,14 +256,16 @@ class Download:
             await response.aclose()
 
     async def _refuse(self, response: httpx.Response) -> None:
-        if response.status_code in (408, 429, 500, 502, 503, 504):
-            raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+        if response.status_code in AWAY or response.status_code in (429, 500):
+            raise self._broken()
         await self._check_kind(response)
-        raise RenderFailed("download-refused", status=response.status_code)
+        raise RenderFailed("download-refused", status=response.status_code, address=self._address)
 
     async def _check_kind(self, response: httpx.Response) -> None:
-        """The API's own endpoint answers a refusal (sign-in, plan) as data, perhaps with HTTP 200."""
+        """A page is no video, and the API's own endpoint answers a refusal as data, perhaps with HTTP 200."""
         kind = response.headers.get("content-type", "").lower()
+        if "html" in kind and response.status_code < 300:
+            raise RenderFailed("download-page", address=self._address)
         if self._headers is None or "json" not in kind:
             return
         body = await whole(response, CHUNK, self._check_pace) or io.BytesIO()
@@ -244,25 +278,33 @@ class Download:
         state = self._state
         state.total = _total_of(response, state.have)
         if state.total is not None and state.total > self._limit:
-            raise RenderFailed("answer-too-large", host=self._host, call="the download", limit=self._limit)
+            raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=self._limit)
         tag = response.headers.get("etag", "")
-        state.validator = "" if tag.startswith("W/") else tag
+        state.validator = "" if tag.startswith("W/") or _is_packed(response) else tag
 
     async def _write(self, response: httpx.Response) -> None:
+        """Write the body as it comes, unpacked where a server has packed it unasked; bytes count as they were sent."""
         state = self._state
+        unpack = Decoder(response.headers["content-encoding"]).feed if _is_packed(response) else _as_it_is
+        written = state.have
         with _open_at(self._target, state.have) as file:
             async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
-                _put(file, chunk, self._target)
+                try:
+                    for piece in unpack(chunk):
+                        _put(file, piece, self._target)
+                        written += len(piece)
+                except Undecodable as error:
+                    raise self._broken() from error
                 state.have += len(chunk)
                 state.moved += len(chunk)
                 self._check_pace()
                 allowed = self._limit if state.total is None else state.total
-                if state.have > allowed:
-                    raise RenderFailed("answer-too-large", host=self._host, call="the download", limit=allowed)
+                if state.have > allowed or written > self._limit:
+                    raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=allowed)
                 if self._on_bytes:
                     self._on_bytes(state.have, state.total)
         if state.total is not None and state.have < state.total:
-            raise ConnectionBroken("answer-broken", host=self._host, call="the download")
+            raise self._broken()
 
     async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
         """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
@@ -284,7 +326,7 @@ class Download:
         try:
             return await within(ANSWER_SECONDS, sent(client, request))
         except asyncio.TimeoutError as error:
-            raise ConnectionBroken("answer-timeout", host=self._host, call="the download") from error
+            raise ConnectionBroken("answer-timeout", host=self._address, call="the download") from error
 
 
 def _read_more_at_once(response: httpx.Response) -> None:
@@ -302,6 +344,41 @@ def _read_more_at_once(response: httpx.Response) -> None:
 
     with contextlib.suppress(AttributeError):  # it may have no room for attributes
         stream.read = more
+
+
+def resolve_address(url: str, near: str) -> str:
+    """An output address as it is meant: without blanks around it, and whole where it is only a part of one.
+
+    What lacks host or scheme is taken as an address of the profile's API, `near`.
+    """
+    text = _AROUND.sub("", url)
+    if text and not _SCHEME.match(text):
+        base = near if text.startswith("/") else near.rstrip("/") + "/"
+        text = _joined(base, text)
+    return _BLANKS.sub(lambda blank: quote(blank[0]) if blank[0] == " " else "", text)
+
+
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_AROUND: Final = re.compile(r"^[\s\ufeff\u200b\"'<]+|[\s\ufeff\u200b\"'>]+$")
+_BLANKS: Final = re.compile(r"\s")
+
+
+def shown_address(url: str) -> str:
+    """Host and path of an address, for people: what follows can be a signature."""
+    try:
+        parsed = httpx.URL(url)
+        return shown(f"{parsed.netloc.decode('ascii', 'replace')}{parsed.path}")[:ADDRESS_CHARACTERS]
+    except (ValueError, httpx.InvalidURL):
+        return "?"
+
+
+def _is_packed(response: httpx.Response) -> bool:
+    """Whether the body is encoded in a way that can be undone; any other name for it is taken for a mistake."""
+    return response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
+
+
+def _as_it_is(chunk: bytes) -> Iterator[bytes]:
+    yield chunk
 
 
 def check_url(url: str, near: str, *, encrypted: bool = False) -> str:

@@ -27,10 +27,10 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded _handles
+_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded _handles _reasons
 _words _questions
 _errors
-_config _proxies _phrases _steps _owners _patience _postgres _schema
+_config _proxies _phrases _steps _owners _patience _postgres _schema _render_status
 _models _events _drafts _intents _prompts _retry _polling _progress _attempts _database _tunnels
 _money _envelope _accounts _flights _turn _queries _network _lanes
 _trials _needed _job_rows
@@ -38,7 +38,7 @@ _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
-_tags _sound _tokens _kept _items _batch_files _batch_page
+_tags _fetching _sound _tokens _kept _items _batch_files _batch_page
 _manifest _errands _desk
 _settling
 _messages _renders _sessions

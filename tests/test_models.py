@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from nemo_client._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
+from nemo_client._render_status import ProgressScale
 
 MIDNIGHT = datetime(2026, 8, 1, tzinfo=timezone.utc)
 
@@ -120,6 +121,76 @@ def test_both_render_answers_are_read(data: object) -> None:
 def test_an_unknown_status_is_a_case_of_its_own(said: object, understood: str) -> None:
     """Not a crash, and neither done nor failed."""
     assert RenderJob.model_validate({"status": said}).status == understood
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("completed", "completed complete succeed succeeded SUCCESS done DONE finished RenderStatus.COMPLETED ready "
+                      "STATUS_SUCCEEDED JobState.Success render-complete rendered successful 已完成"),
+        ("failed", "failed FAILURE expired timeout TIMED_OUT timed-out rejected aborted error RenderStatus.FAILED "
+                   "render_error JOB_STATE_FAILED ERRORED 失败"),
+        ("cancelled", "cancelled CANCELED RenderStatus.CANCELLED"),
+        ("pending", "pending QUEUED waiting not_started NOT-STARTED JobStatus.PENDING scheduled submitted"),
+        ("processing", "processing RUNNING in_progress IN-PROGRESS InProgress rendering RenderStatus.PROCESSING "
+                       "started"),
+        ("unknown", "on_hold compositing incomplete partially_completed not_completed uncompleted xyz ???"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "place", ["status", "state", "data.status", "data.state", "data.data.state", "data.render.status"]
+)
+def test_a_status_is_read_in_every_spelling(status: str, words: str, place: str) -> None:
+    """Under each name and at each place that it was seen at, with blanks."""
+    for word in words.split():
+        for written in (word, f"  {word}\n"):
+            answer: object = written
+            for name in reversed(place.split(".")):
+                answer = {name: answer}
+            job = RenderJob.model_validate(answer)
+
+            assert (job.status, job.said) == (status, word), word
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"output": {"url": "https://x.test/v"}}, "completed"),
+        ({"data": {"outputUrl": "https://x.test/v", "status": None}}, "completed"),
+        ({"data": {"output": "https://x.test/v", "status": ""}}, "completed"),
+        ({"data": {"outputs": [{"url": "/v.mp4"}], "status": 2}}, "completed"),
+        ({"data": {"status": None, "error": "no clip"}}, "failed"),
+        ({"success": False, "error": {"message": "no clip"}}, "failed"),
+        ({"data": {"status": 3, "errorMessage": "no clip"}}, "failed"),
+        ({"status": "<RenderStatus.COMPLETED: 'completed'>"}, "completed"),
+        ({"status": {"state": "done"}}, "completed"),
+        ({"status": 1}, "unknown"),
+        ({"status": "2"}, "unknown"),
+        ({"data": {"error": None, "status": None}}, "unknown"),
+        ({"data": {"error": "", "progress": 30}}, "unknown"),
+        ({"status": "success", "data": {"id": "r", "progress": 40}}, "unknown"),
+        ({"status": "success", "data": {"id": "r", "status": "processing"}}, "processing"),
+        ({"status": "success", "data": {"url": "https://x.test/v"}}, "completed"),
+        ({"data": {"status": "processing", "error": "will be tried again"}}, "processing"),
+        ({"data": {"status": "on_hold", "url": "https://x.test/v"}}, "unknown"),
+        ({"output": {"format": "mp4", "quality": "high"}, "data": {}}, "unknown"),
+    ],
+)
+def test_what_stands_beside_tells_where_there_is_no_word(said: object, status: str) -> None:
+    """The output there, or an error; a number decides nothing by itself."""
+    assert RenderJob.model_validate(said).status == status
+
+
+@pytest.mark.parametrize(
+    ("told", "percents"),
+    [([0, 0.25, 0.5, 1], [0, 25, 50, 100]), ([0.1, 1.0], [10, 100]), ([0, 1, 2, 50], [0, 1, 2, 50]),
+     ([1, 1.5, 99.5], [1, 1.5, 99.5]), ([None, 0.5, None], [None, 50, None]), ([0.5, 12.5, 0.5], [50, 12.5, 0.5])],
+)  # fmt: skip
+def test_progress_is_told_in_percent_or_as_a_fraction(told: list[float | None], percents: list[float | None]) -> None:
+    """The first that shows which it is decides for the render."""
+    scale = ProgressScale()
+
+    assert [scale.percent(each) for each in told] == percents
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -278,6 +279,196 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
 
     assert (await studio.export(session, place)).path.is_file()
     assert renderer.started == 1
+
+
+def told(**body: Any) -> dict[str, Any]:
+    """The parameters of a fault that answers this, with HTTP 200."""
+    return {"body": json.dumps(body), "status": 200}
+
+
+@pytest.mark.parametrize("beside", [{"progress": 100}, {"progress": 40}, {}, {"progress": 1.0}], ids=str)
+async def test_a_status_that_is_not_known_is_told_and_not_polled_without_end(
+    beside: Any, ready: Any, place: Destination
+) -> None:
+    """Looked at again for two minutes, with its word and never as 100 %; nothing is rendered a second time."""
+    backend, studio, session, renderer = await ready()
+    backend.clock.real = 0.0
+    backend.fault("answer", "render-status", count=None, **told(status="Compositing_2", **beside))
+    seen, began = Seen(), backend.clock.now
+    with pytest.raises(BadAnswer, match=r"says 'Compositing_2' of the render.*queue again"):
+        await studio.export(session, place, caller=Caller(seen))
+
+    assert 100 <= backend.clock.now - began < 300
+    assert renderer.started == backend.sent("render") == 1
+    lines = [report.text("en") for report in seen.reports if report.stage == "render" and report.elapsed]
+    assert all("Compositing 2" in line and "100%" not in line for line in lines if line)
+    backend.faults.clear()
+    await studio.export(session, place)
+    assert renderer.started == 1
+
+
+async def test_a_status_that_is_not_known_is_looked_at_again(ready: Any, place: Destination) -> None:
+    """It may be a stage that this version has no name for."""
+    backend, studio, session, renderer = await ready()
+    for number in range(8):
+        backend.fault("answer", "render-status", nth=1 + number, **told(status="stitching-3", progress=10 * number))
+    await studio.export(session, place)
+
+    assert renderer.started == 1
+
+
+@pytest.mark.parametrize("late", [1, 5])
+async def test_a_render_that_is_not_known_in_its_first_seconds_is_followed(
+    late: int, ready: Any, place: Destination
+) -> None:
+    """404 is not its end yet."""
+    backend, studio, session, renderer = await ready("slow")
+    backend.fault("answer", "render-status", count=late, status=404, code=404, message="no such render")
+    task = asyncio.ensure_future(studio.export(session, place))
+    await until(lambda: backend.sent("render-status") > late)
+    renderer.free.set()
+    await task
+
+    assert renderer.started == backend.sent("render") == 1
+
+
+async def test_a_render_with_an_id_of_the_backends_own_is_followed(ready: Any, place: Destination) -> None:
+    """Under that id, and where that is not known, under ours."""
+    backend, studio, session, renderer = await ready()
+    accepted = {"success": True, "data": {"id": "job-77", "status": "pending"}}
+    backend.fault("answer", "render", accepted=True, **told(**accepted))
+    await studio.export(session, place)
+
+    asked = [call["path"].rsplit("/", 1)[-1] for call in backend.backend.calls if call["endpoint"] == "render-status"]
+    assert asked[0] == "job-77"
+    assert asked[-1] == backend.ledger.renders[0]["id"]
+    assert renderer.started == 1
+
+
+async def test_a_rate_limit_on_a_look_only_slows_it(ready: Any, place: Destination) -> None:
+    """The render goes on."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("http_429", "render-status", count=6, retry_after=3)
+    await studio.export(session, place)
+
+    assert renderer.started == backend.sent("render") == 1
+
+
+async def test_one_401_on_a_look_is_asked_once_more(ready: Any, place: Destination) -> None:
+    """In the middle of a job."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "render-status", status=401, code=1001)
+    await studio.export(session, place)
+
+    assert renderer.started == backend.sent("render") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "rest"),
+    [("refuse", 2, {}), ("close_before_headers", 3, {"accepted": False}), ("http_503", 6, {}), ("html_502", 5, {}),
+     ("answer", 5, {"status": 529, "code": 529}), ("http_429", 1, {"retry_after": 0})],
+)  # fmt: skip
+async def test_a_submission_is_repeated_while_the_backend_is_away(
+    kind: str, count: int, rest: Any, ready: Any, place: Destination
+) -> None:
+    """Asked for under its id first, then once more under a new one, for half a minute."""
+    backend, studio, session, renderer = await ready()
+    backend.fault(kind, "render", count=count, **rest)
+    await studio.export(session, place)
+
+    assert renderer.started == len(backend.ledger.renders) == 1
+    assert backend.sent("render") == count + 1
+
+
+async def test_a_repeated_id_is_asked_for(ready: Any, place: Destination) -> None:
+    """409 can be the answer to what was accepted unheard before."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "render", accepted=True, status=409, code=409, message="This id is already used")
+    await studio.export(session, place)
+
+    assert renderer.started == backend.sent("render") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "error": "no clip at 3 s"},
+        {"success": False, "data": {"status": "FAILED"}, "error": {"message": "no clip at 3 s"}},
+        {"data": {"status": None, "error": "no clip at 3 s"}},
+        {"data": {"state": "RenderStatus.EXPIRED", "message": "no clip at 3 s"}},
+    ],
+)
+async def test_a_failure_is_told_in_every_form(body: Any, ready: Any, place: Destination) -> None:
+    """With its reason, after the second render that failed."""
+    backend, studio, session, renderer = await ready("slow", "slow")
+    renderer.free.set()
+    backend.fault("answer", "render-status", count=None, **told(**body))
+    with pytest.raises(RenderFailed, match="no clip at 3 s"):
+        await studio.export(session, place)
+
+    assert backend.sent("render") == 2
+
+
+# --- The file -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [403, 404, 425])
+async def test_storage_that_shows_the_file_some_seconds_late_is_asked_again(
+    status: int, ready: Any, place: Destination
+) -> None:
+    """Nothing else is needed for it."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "files", count=2, status=status, code=status)
+    await studio.export(session, place)
+
+    assert (renderer.started, backend.sent("files")) == (1, 3)
+
+
+async def test_both_ways_are_tried_for_half_a_minute_before_anything_is_rendered_again(
+    ready: Any, place: Destination
+) -> None:
+    """Storage and endpoint can both be late."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "files", count=8, status=404, code=404)
+    backend.fault("answer", "download", count=4, status=404, code=404)
+    await studio.export(session, place)
+
+    assert renderer.started == 1
+
+
+PAGE = {"body": "<html>Sign in</html>", "status": 200}
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        {**PAGE, "content_type": "text/html"},
+        {**PAGE, "content_type": "video/mp4"},
+        {"body": "{}", "status": 200},
+        {"body": "", "status": 200, "content_type": "video/mp4"},
+        {"status": 402, "code": 402},
+    ],
+    ids=["a page", "a page that claims to be a video", "data", "nothing", "402"],
+)
+async def test_what_is_no_video_is_fetched_from_the_other_address(instead: Any, ready: Any, place: Destination) -> None:
+    """The API's endpoint is asked next; nothing is rendered again."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "files", count=None, **instead)
+    video = await studio.export(session, place)
+
+    assert (renderer.started, backend.sent("download")) == (1, 1)
+    assert left_behind(place) == [video.path.name]
+
+
+async def test_a_video_that_no_way_brings_names_the_address(ready: Any, place: Destination) -> None:
+    """Host and path; rendered once more before that, for free."""
+    backend, studio, session, renderer = await ready()
+    backend.fault("answer", "files", count=None, status=404, code=404)
+    backend.fault("answer", "download", count=None, status=404, code=404)
+    with pytest.raises(RenderFailed, match=r"127\.0\.0\.1:\d+/\S+ answered with HTTP 404.*Nothing was charged"):
+        await studio.export(session, place)
+
+    assert renderer.started == 2
 
 
 async def test_progress_is_the_renderers_own(ready: Any, place: Destination) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -12,8 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from nemo_client import BadAnswer, ConnectionBroken, DiskError, InputError, PlanError, RenderFailed, SignInError
-from nemo_client._transfers import CHUNK, Download, Multipart, UploadPart, check_url
+from nemo_client import (
+    BadAnswer,
+    ConnectionBroken,
+    DiskError,
+    InputError,
+    NemoError,
+    PlanError,
+    RenderFailed,
+    SignInError,
+)
+from nemo_client._transfers import CHUNK, Download, Multipart, UploadPart, check_url, resolve_address
 from tests._backend import TOKEN, Asked, Clock, always, answer, bytes_of, client_of, serving
 
 FILM = bytes(range(256)) * 4000
@@ -211,6 +222,7 @@ async def test_it_gives_up_when_no_more_bytes_come(path: Path) -> None:
             await download.run()
     assert len(asked) == 6
     assert max(clock.slept) <= 10
+    assert sum(clock.slept) >= 30
 
     async with fetched(FileServer(plan=(50_000,) * 50), path) as (download, asked, _):
         await download.run()
@@ -275,6 +287,88 @@ async def test_a_server_in_trouble_is_asked_again(status: int, path: Path) -> No
         await download.run()
     assert bytes_of(path) == FILM
     assert clock.slept == [0.5]
+
+
+@pytest.mark.parametrize("status", [408, 425, 502, 521, 530])
+async def test_storage_that_is_away_is_waited_for(status: int, path: Path) -> None:
+    """Half a minute, as for other free calls; no pause where it asks for none."""
+    async with fetched(always(*[answer(b"", status)] * 5, answer(FILM)), path) as (download, asked, clock):
+        await download.run()
+    assert (len(asked), sum(clock.slept)) == (6, 33.0)
+    async with fetched(always(answer(b"", status, retry_after=0), answer(FILM)), path) as (download, _, clock):
+        await download.run()
+    assert clock.slept == [0.0]
+
+
+@pytest.mark.parametrize("packed", ["gzip", "x-gzip", "deflate"])
+@pytest.mark.parametrize("cut", [None, 3000])
+async def test_a_body_that_is_packed_unasked_is_unpacked(packed: str, cut: int | None, path: Path) -> None:
+    """Some gateways pack whatever passes; after a break such a body starts over."""
+    body = zlib.compress(FILM) if packed == "deflate" else gzip.compress(FILM)
+    whole = answer(body, content_encoding=packed, etag=TAG)
+    left = [whole[: len(whole) - len(body) + cut]] if cut else []
+
+    async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(left.pop() if left else whole)
+        await writer.drain()
+        writer.close()
+
+    async with fetched(reply, path) as (download, asked, _):
+        await download.run()
+
+    assert bytes_of(path) == FILM
+    assert all("range" not in each.headers for each in asked)
+
+
+async def test_an_encoding_that_is_none_is_a_mistake_of_the_server(path: Path) -> None:
+    """Storage says `aws-chunked` of files that are not encoded at all."""
+    async with fetched(always(answer(FILM, content_encoding="aws-chunked")), path) as (download, _, __):
+        await download.run()
+    assert bytes_of(path) == FILM
+
+
+async def test_a_page_in_place_of_a_video_is_told_with_its_address(path: Path) -> None:
+    """Host and path, without the signature."""
+    page = answer(b"<html>Sign in</html>", content_type="text/html; charset=utf-8")
+    async with fetched(always(page), path) as (download, _, __):
+        with pytest.raises(RenderFailed, match=r"127\.0\.0\.1:\d+/film\.mp4 answered with a web page") as caught:
+            await download.run()
+    assert "sig" not in str(caught.value)
+
+
+@pytest.mark.parametrize("failing", [answer(b"", 403), answer(b"", 503), answer(b"x", content_length=9)])
+async def test_the_error_names_the_address_that_failed(failing: bytes, path: Path) -> None:
+    """Which of the two it was is half of the answer."""
+
+    async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(failing)
+        await writer.drain()
+        writer.close()
+
+    async with fetched(reply, path) as (download, _, __):
+        with pytest.raises(NemoError, match=r"127\.0\.0\.1:\d+/film\.mp4") as caught:
+            await download.run()
+    assert "sig" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("/files/a.mp4", "https://api.test/files/a.mp4"),
+        ("files/a.mp4?x=1", "https://api.test/v1/files/a.mp4?x=1"),
+        ("./a.mp4", "https://api.test/v1/a.mp4"),
+        ("//cdn.test/a.mp4", "https://cdn.test/a.mp4"),
+        (" https://cdn.test/a.mp4\n", "https://cdn.test/a.mp4"),
+        ("\u200bhttps://cdn.test/a b.mp4?s=1\t2 ", "https://cdn.test/a%20b.mp4?s=12"),
+        ('"https://cdn.test/a.mp4"', "https://cdn.test/a.mp4"),
+        ("HTTPS://cdn.test/a.mp4", "HTTPS://cdn.test/a.mp4"),
+        ("  //cdn.test/a b.mp4", "https://cdn.test/a%20b.mp4"),
+        ("ftp://cdn.test/a", "ftp://cdn.test/a"),
+    ],
+)
+def test_an_output_address_is_taken_as_it_is_meant(said: str, meant: str) -> None:
+    """Relative to the API, without a scheme, with blanks."""
+    assert resolve_address(said, "https://api.test/v1") == meant
 
 
 async def test_a_redirect_is_followed_without_the_token(path: Path) -> None:
