@@ -71,6 +71,12 @@ class Edits:
             raise changed if head.state is State.DONE else await self._sessions.unsettled(head)
         return await self._newest(handle, head, kind, inputs), FREE
 
+    async def newest(self, handle: SessionHandle) -> SessionHandle:
+        """The newest finished step of the handle's session; the handle itself where nobody went on from it."""
+        source = await self._sessions.recorded(handle)
+        head = await self._head(source.session_id)
+        return handle if head is None or head.state is not State.DONE else handle_of(head, handle.language)
+
     async def _head(self, session_id: str) -> Attempt | None:
         """The step that a session stands at, settled if a look can settle it; None where no message went out yet."""
         journal = self._desk.journal

@@ -252,6 +252,10 @@ class Studio:
             turned = await self._say(kind, start, inputs, text, caller)
         return turned if before.sure == 0 else replace(turned, money=together([before, turned.taken]), reused=False)
 
+    async def newest(self, session: SessionHandle) -> SessionHandle:
+        """The newest finished step of the handle's session, where a conversation that one place carries stands now."""
+        return await self._edits.newest(_usable(session))
+
     async def _answerable(self, handle: SessionHandle) -> SessionHandle:
         """The handle of a usable item, or of one that failed because the backend answered and made nothing."""
         if not handle.error:

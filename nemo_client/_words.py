@@ -99,6 +99,7 @@ _EN: Final[dict[str, str]] = {
     "not-an-image": "{name} is not an image that can be read.",
     "image-too-large": "The image has {width} x {height} pixels; at most {limit} million pixels can be used.",
     "image-not-finite": "The image holds values that are not numbers (NaN or infinite). Look at the node it comes from.",
+    "input-missing": "The input {name} has no value. Connect something to it, or set its widget.",
     "no-handle": "The input {name} is a {given}, not what a NemoVideo node gives. Connect the output of one.",
     "no-tensor": "The input is a {given}, not a tensor with values. Look at the node it comes from.",
     "tensor-kind": "The input holds values of the kind {given}; expected fractions from 0 to 1 (float). Convert it to float, and bytes by dividing by 255.",

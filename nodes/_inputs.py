@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..nemo_client import FORMATS, LANGUAGES, QUALITIES, RATIOS, RESOLUTIONS
-from . import _run
+from . import _given, _run
 
 Input = tuple[Any, dict[str, Any]]
 
@@ -85,6 +85,11 @@ BATCH_MODE: Final[Input] = (
 )
 HIDDEN: Final = {"graph": "PROMPT", "workflow": "EXTRA_PNGINFO"}
 """What is written into delivered files, as ComfyUI's own Save Video does."""
+
+
+def judge_seed(seed: Any) -> bool | str:
+    """For VALIDATE_INPUTS of nodes with a seed: 64 bits are taken, although the widget's range is smaller."""
+    return _given.judge_seed(seed, _run.spoken("auto"))
 
 
 def profile() -> Input:

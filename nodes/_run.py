@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _host
-from ._given import check_handles, language_of
+from ._given import check_handles, fill_in, language_of
 from ._spans import overall
 
 if TYPE_CHECKING:
@@ -433,9 +433,10 @@ def in_words(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[
     """A node's function whose errors are in the language of its handle, wherever in it they come from."""
 
     @functools.wraps(function)
-    async def told(*args: Any, **inputs: Any) -> _T:
+    async def told(self: Any, **inputs: Any) -> _T:
         with in_words_of(language_of(inputs)):
+            inputs = fill_in(type(self), inputs)
             check_handles(inputs)
-            return await function(*args, **inputs)
+            return await function(self, **inputs)
 
     return told

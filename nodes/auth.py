@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _host, _inputs, _run
+from ._given import fill_in
 
 
 class NemoAuth:
@@ -22,15 +23,16 @@ class NemoAuth:
         return {"required": {"profile": _inputs.profile(), "language": _inputs.LANGUAGE}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, profile: Any) -> bool:
+    def VALIDATE_INPUTS(cls, profile: Any = None) -> bool:
         """Judged at run time, with words that help."""
         return True
 
-    def choose(self, profile: str, language: str) -> tuple[Any, str]:
+    def choose(self, profile: Any = None, language: Any = None) -> tuple[Any, str]:
         """The handle, and the account in words."""
         from ..nemo_client import AuthHandle, account_text
         from ..nemo_client import profile as find_profile
 
-        with _run.in_words_of(language):
+        with _run.in_words_of(language or "auto"):
+            fill_in(type(self), {"profile": profile, "language": language})
             _host.check_home()
             return AuthHandle(profile, language), account_text(find_profile(profile), _run.spoken(language) or "auto")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from ..nemo_client import WHEN_CHANGED
 from . import _deliveries, _host, _inputs, _run
 
 if TYPE_CHECKING:
@@ -43,11 +44,26 @@ class NemoChat:
             "tooltip": "Off: free proposals of the answer are carried out, paid ones are told. On: paid ones are sent, "
             "too, within max_credits.",
         }
+        changed = {
+            "default": WHEN_CHANGED[0],
+            "tooltip": "When another message was already sent from here. stop: an error; edit the newest state: the "
+            "conversation goes on, so that one node carries it (change the message, queue again); generate again: "
+            "everything before is made again in a new session, which pays again.",
+        }
         return {
             "required": {"session": _inputs.SESSION, "message": ("STRING", message), "seed": _inputs.SEED},
-            "optional": {"follow": ("BOOLEAN", follow), "max_credits": _inputs.MAX_CREDITS},
+            "optional": {
+                "follow": ("BOOLEAN", follow),
+                "max_credits": _inputs.MAX_CREDITS,
+                "when_changed": (list(WHEN_CHANGED), changed),
+            },
             "hidden": _inputs.HIDDEN,
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, seed: Any = None) -> bool | str:
+        """Judged here, not by the widget's range."""
+        return _inputs.judge_seed(seed)
 
     @_run.in_words
     async def chat(
@@ -57,12 +73,14 @@ class NemoChat:
         seed: int,
         follow: bool = False,
         max_credits: int = 0,
+        when_changed: str = WHEN_CHANGED[0],
         graph: Any = None,
         workflow: Any = None,
     ) -> dict[str, Any]:
         """Session, reply and, if there was an export, the path of the video."""
         prefix = _inputs.PREFIX[1]["default"]
-        talk = _Talk(session, seed, follow, _host.destination(prefix, _host.workflow_tags(graph, workflow)))
+        where = _host.destination(prefix, _host.workflow_tags(graph, workflow))
+        talk = _Talk(session, seed, follow, where, when_changed)
 
         async def work(studio: Studio, item: _run.Item) -> _Talk:
             await talk.say(studio, item, message)
@@ -88,6 +106,7 @@ class _Talk:
     seed: int
     follow: bool
     destination: Destination
+    when_changed: str = WHEN_CHANGED[0]
     said: list[str] = field(default_factory=list)
     video: Video | None = None
 
@@ -127,7 +146,9 @@ class _Talk:
         """Send one message and note what is said; the free actions and the paid messages that its answer asks for."""
         from ..nemo_client import translate
 
-        turned = await studio.chat(self.session, message, seed=self.seed, caller=item.caller)
+        turned = await studio.chat(
+            self.session, message, seed=self.seed, caller=item.caller, when_changed=self.when_changed
+        )
         item.took(turned)
         self.session = turned.session
         spoken = translate(turned.spoken, _run.spoken(self.session.language) or "auto")
@@ -139,7 +160,9 @@ class _Talk:
         self.said.append(str(error))
 
     async def _act(self, studio: Studio, item: _run.Item, action: str) -> None:
-        """Carry out something free."""
+        """Carry out something free, of the newest state where this node carries the whole conversation."""
+        if self.when_changed == WHEN_CHANGED[1] and not self.said:
+            self.session = await studio.newest(self.session)
         if action == "export":
             self.video = await studio.export(self.session, self.destination, caller=item.caller)
             self.said.append(self._words("chat.exported", path=self.video.path))

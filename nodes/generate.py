@@ -41,6 +41,11 @@ class NemoGenerateVideo:
         }
 
     @classmethod
+    def VALIDATE_INPUTS(cls, seed: Any = None) -> bool | str:
+        """Judged here, not by the widget's range."""
+        return _inputs.judge_seed(seed)
+
+    @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
         return _lists.rerun_count()
 

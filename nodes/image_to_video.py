@@ -57,9 +57,9 @@ class NemoImageToVideo:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, profile: Any) -> bool:
-        """Judged at run time, with words that help."""
-        return True
+    def VALIDATE_INPUTS(cls, profile: Any = None, seed: Any = None) -> bool | str:
+        """The profile is judged at run time, with words that help; the seed here, not by the widget's range."""
+        return _inputs.judge_seed(seed)
 
     @classmethod
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:

@@ -33,7 +33,7 @@ class NemoRecover:
         return {"required": {"job": (_run.network().job_labels(), {"tooltip": tooltip})}, "hidden": _inputs.HIDDEN}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, job: Any) -> bool:
+    def VALIDATE_INPUTS(cls, job: Any = None) -> bool:
         """Judged at run time, with words that help."""
         return True
 
