@@ -122,6 +122,9 @@ class Run:
         text = say(error.id, lang, **error.facts)
         if isinstance(error, ResultUnknown) and self.session_id and not free:
             text = self._not_known(error)
+        if error.id == "session-unsettled":
+            command = shlex.join(["nemo-video", "jobs", "resume", str(error.facts.get("job") or "")])
+            text = say("shell.unsettled", lang, **{**error.facts, "command": command})
         if isinstance(error, NothingMade) and error.session is not None:
             text = self._answered(error, error.session)
         text += " " + say(f"money.{charged}", lang)

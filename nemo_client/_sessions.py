@@ -24,7 +24,7 @@ from ._media import Media
 from ._outcomes import Baseline, Message, handle_of, is_answered
 from ._progress import Progress
 from ._settling import HORIZON_SECONDS, Settler, sent_at
-from ._steps import Kind, State
+from ._steps import Event, Kind, State
 
 FILES_A_REQUEST: Final = 10
 RACES: Final = 10
@@ -172,9 +172,9 @@ class Sessions:
     async def _settle_head(self, session_id: str) -> bool:
         """Whether the session's newest message was not settled and is now."""
         head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
-        if head is None or head.state is not State.UNKNOWN:
+        if head is None or head.state not in (State.SENT, State.UNKNOWN):
             return False
-        return (await self.look_again(head)).state is not State.UNKNOWN
+        return (await self.look_again(head)).state not in (State.SENT, State.UNKNOWN)
 
     async def _refusal(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
         """Why a living session is not to be had: the message before is not settled, or others went on from there."""
@@ -185,7 +185,11 @@ class Sessions:
 
     async def look_again(self, attempt: Attempt) -> Attempt:
         """An attempt that may be settled by now, after one free look at its session's state."""
-        if attempt.state is not State.UNKNOWN or not attempt.paid or not attempt.facts.get("baseline"):
+        if not attempt.paid or not attempt.facts.get("baseline"):
+            return attempt
+        if attempt.state is State.SENT and await self._desk.journal.life(attempt) == "dead":
+            attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
+        if attempt.state is not State.UNKNOWN:
             return attempt
         baseline = Baseline.from_json(attempt.facts["baseline"])
         before = SessionHandle(attempt.profile, "auto", attempt.before, attempt.session_id, attempt.task_id)

@@ -203,6 +203,7 @@ _EN: Final[dict[str, str]] = {
     "shell.unknown-reason": "the connection broke",
     "shell.question": "The backend asks before it goes on: {question} To answer: `{command}`",
     "shell.answered": "The backend answered without making a video: {reply} To answer: `{command}`",
+    "shell.unsettled": "The message before this one in the session is not settled yet: its result is still looked for. Try again in {minutes} min, or look now: `{command}`",
     "shell.lost": "The message was sent, and no result showed up. `{command}` sends it again, which pays again.",
     # Jobs.
     "job.state.planned": "not sent",

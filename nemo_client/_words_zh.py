@@ -199,6 +199,7 @@ TEXTS: Final[dict[str, str]] = {
     "shell.unknown-reason": "连接中断",
     "shell.question": "后端在继续之前提出了问题：{question} 如要回答：`{command}`",
     "shell.answered": "后端作了回复，但没有生成视频：{reply} 如要回答：`{command}`",
+    "shell.unsettled": "此会话中的上一条消息尚无结论，结果仍在查找中。请在 {minutes} 分钟后重试，或立即查看：`{command}`",
     "shell.lost": "消息已发送，但一直没有结果。`{command}` 会再次发送，并再次扣费。",
     # Jobs.
     "job.state.planned": "未发送",
