@@ -158,7 +158,7 @@ class Chat:
             if self._asked.images:
                 await self._add(self._asked.images, prompt)
             elif not self._asked.session:
-                self._at(await studio.new_session(self._asked.language))
+                self._at(await studio.new_session(self._asked.language, prompt))
         assert self._session is not None  # noqa: S101 - set by every way above
         return self._session
 

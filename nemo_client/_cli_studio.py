@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from . import _drafts
@@ -13,6 +13,7 @@ from ._landing import Destination
 from ._models import State as SessionState
 from ._money import FREE, Money, estimate
 from ._progress import Caller
+from ._prompts import spoken_language
 from ._results import Output, Turned
 from ._steps import Event, State, plain_text, step_key
 from ._studio import Studio
@@ -61,10 +62,13 @@ class ShellStudio(Studio):
         """Where its video was wanted (None: on another machine), and as what, if that was said before."""
         return await self._wanted(job)
 
-    async def new_session(self, language: str) -> SessionHandle:
-        """A session without any upload."""
-        opened = await self._desk.client.create_session("en" if language == "auto" else language)
-        return await self.take_up(opened.session_id, language)
+    async def new_session(self, language: str, prompt: str = "") -> SessionHandle:
+        """A session without any upload; at `auto` in the language of its first message, where that is certain."""
+        spoken = spoken_language(language, prompt)
+        opened = await self._desk.client.create_session(spoken)
+        state = await self._desk.client.state(opened.session_id)
+        facts = {"opened": True, "language": language, "spoken": spoken}
+        return self._handle(await self._as_it_stands(opened.session_id, state, [], facts), language)
 
     async def take_up(self, session_id: str, language: str = "auto", message: str = "") -> SessionHandle:
         """A handle of a session as it stands now; `SessionGone` if the backend does not know it. Free.
@@ -90,10 +94,13 @@ class ShellStudio(Studio):
                 await journal.claim(session_id, each.key, here.key)
         return self._handle(here, language)
 
-    async def _as_it_stands(self, session_id: str, state: SessionState, done: Sequence[Attempt]) -> Attempt:
+    async def _as_it_stands(
+        self, session_id: str, state: SessionState, done: Sequence[Attempt], facts: Mapping[str, object] | None = None
+    ) -> Attempt:
         """The newest step of the session if it explains its draft, else one that was carried out elsewhere.
 
-        That one is of a kind that is never repeated, so that nothing is forked or sent again on its account.
+        `facts` are noted with the latter. That one is of a kind that is never repeated, so that nothing is forked or
+        sent again on its account.
         """
         drawn = _drafts.digest(state.draft)
         before = done[0].key if done else ""
@@ -110,7 +117,9 @@ class ShellStudio(Studio):
             before=before, account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
         )  # fmt: skip
         sent = await journal.move(await journal.begin(planned), Event.SEND)
-        return await journal.move(sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json()})
+        return await journal.move(
+            sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json(), **(facts or {})}
+        )
 
 
 def _not_over(step: Attempt) -> bool:

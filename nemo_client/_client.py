@@ -19,7 +19,19 @@ from ._envelope import open_envelope
 from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError
 from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
 from ._http import Http, segment
-from ._models import AnonymousToken, Asset, Claim, Credits, RenderJob, Session, State, Wire
+from ._models import (
+    AnonymousToken,
+    Asset,
+    Claim,
+    Credits,
+    RenderJob,
+    Session,
+    State,
+    Uploaded,
+    Wire,
+    is_false,
+    says_failed,
+)
 from ._secret import scrub_data
 from ._transfers import Download, Multipart, OnBytes, UploadPart
 
@@ -66,7 +78,7 @@ class NemoClient:
 
     async def upload_files(
         self, session_id: str, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None
-    ) -> list[Asset]:
+    ) -> Uploaded:
         """Send files as one streaming multipart body; never repeated by itself once bytes were written.
 
         The answer need not tell of them.
@@ -80,13 +92,13 @@ class NemoClient:
             headers=body.headers,
             repeatable=False,
         )
-        return self._assets(data)
+        return self._uploaded(data)
 
-    async def upload_urls(self, session_id: str, urls: Sequence[str]) -> list[Asset]:
+    async def upload_urls(self, session_id: str, urls: Sequence[str]) -> Uploaded:
         """Let the backend fetch files by their addresses."""
         payload = {"urls": list(urls), "source_type": "url"}
         data = await self.http.call("the upload", "POST", self._upload(session_id), json=payload, repeatable=False)
-        return self._assets(data)
+        return self._uploaded(data)
 
     @asynccontextmanager
     async def run(
@@ -176,12 +188,15 @@ class NemoClient:
     def _upload(self, session_id: str) -> str:
         return f"/api/upload-video/{AGENT}/me/{segment(session_id)}"
 
-    def _assets(self, data: Any) -> list[Asset]:
+    def _uploaded(self, data: Any) -> Uploaded:
         """What the backend says of the files, which it does not promise to."""
-        files = data.get("files") if isinstance(data, Mapping) else data
-        if not isinstance(files, list):
-            return []
-        return [self._model(Asset, entry, "the upload") for entry in files]
+        said = data if isinstance(data, Mapping) else {"files": data}
+        files = said.get("files")
+        entries = files if isinstance(files, list) else []
+        told = [each for name in ("failed", "failed_files", "errors") for each in _entries(said.get(name))]
+        failed = [_name_of(each) for each in [*(each for each in entries if says_failed(each)), *told]]
+        applied = not any(is_false(_said(each, "session_state_applied")) for each in [said, *entries])
+        return Uploaded([self._model(Asset, entry, "the upload") for entry in entries], applied=applied, failed=failed)
 
     def _model(self, kind: type[_W], data: Any, call: str) -> _W:
         try:
@@ -229,6 +244,20 @@ class _EventReader:
                 yield from parse_event(scrub_data(data))
         except EventTooLarge:
             self.trouble = "answer-too-large"
+
+
+def _entries(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _said(entry: object, name: str) -> object:
+    return entry.get(name) if isinstance(entry, Mapping) else None
+
+
+def _name_of(entry: object) -> str:
+    """How an entry names its file: by a name or an address."""
+    named = (_said(entry, name) for name in ("filename", "name", "file", "url"))
+    return entry if isinstance(entry, str) else next((each for each in named if isinstance(each, str)), "")
 
 
 def _is_stream(response: httpx.Response) -> bool:

@@ -125,6 +125,16 @@ class Journal(Worker):
         found = await self._select(query)
         return found[0] if found else None
 
+    async def placements(self, key: str) -> list[Attempt]:
+        """The finished attempts at a step, newest first: each is a place where it was carried out."""
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key, ATTEMPTS.c.state == State.DONE.value)
+        return await self._select(query.order_by(ATTEMPTS.c.number.desc()))
+
+    async def is_followed(self, key: str) -> bool:
+        """Whether any step was begun behind this one."""
+        query = sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.before == key).limit(1)
+        return await self._read(lambda connection: connection.execute(query).first() is not None)
+
     async def begin(self, attempt: Attempt) -> Attempt:
         """Record a planned attempt as ours; `LostRace` if one with this key and number exists already."""
         return await self._do(self._begin, attempt)

@@ -14,9 +14,10 @@ import re
 import struct
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, Literal
 from urllib.parse import urlsplit
@@ -43,7 +44,14 @@ MAX_JPEG_SIDE: Final = 65_500
 # below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
 JPEG_STEPS: Final = tuple([min(1 + (x + y) // 2, most) for y in range(8) for x in range(8)] for most in (5, 3))
 PNG_LEVEL: Final = 1
+MAX_NAME_BYTES: Final = 80
+MARK_DIGITS: Final = 8
+NAMELESS: Final = "image"
+NAMES_OF_NONE: Final = ("image", "video", "audio")
 WEBP_EFFORT: Final = 0
+
+_UNFIT: Final = frozenset('<>:"/\\|?*;%')
+"""What file systems, headers or addresses read as something else."""
 
 _MIME: Final = {
     "mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/x-msvideo", "webm": "video/webm",
@@ -63,7 +71,9 @@ _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"m
 class Media:
     """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`.
 
-    `sha256` is that of the file which was looked at: nothing else is uploaded in its place.
+    `name` is the one on the wire: of the file, so that prompts can say it, with eight digits of the fingerprint, by
+    which the session's state is searched for it. `kept` is the name of the kept bytes, by their own hash. `sha256` is
+    that of the file which was looked at: nothing else is uploaded in its place.
     """
 
     fingerprint: str = field(repr=False)
@@ -72,6 +82,17 @@ class Media:
     content: bytes | Path = field(default=b"", repr=False)
     url: str = field(default="", repr=False)
     sha256: str = field(default="", repr=False, compare=False)
+    kept: str = field(default="", repr=False, compare=False)
+
+    @property
+    def kept_name(self) -> str:
+        """The name under which its bytes are kept in the home directory."""
+        return self.kept or self.name
+
+    @property
+    def mark(self) -> str:
+        """The eight digits that its name on the wire ends with; empty for an address."""
+        return "" if self.url else mark_of(self.fingerprint)
 
     @property
     def part(self) -> UploadPart:
@@ -79,8 +100,37 @@ class Media:
         return UploadPart(self.name, self.mime, self.content)
 
 
-def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
-    """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4.
+def mark_of(fingerprint: str) -> str:
+    """Eight digits of the hash in a fingerprint."""
+    return fingerprint.rsplit(":", 1)[-1][:MARK_DIGITS]
+
+
+def wire_name(stem: str, fingerprint: str, suffix: str, nameless: str = NAMELESS) -> str:
+    """`<stem>-<hash8>.<suffix>`, at most MAX_NAME_BYTES: letters of all scripts stay, what headers or paths read goes.
+
+    Where nothing is left that can be said, it is `nameless`.
+    """
+    plain = unicodedata.normalize("NFC", stem.encode("utf-8", "ignore").decode("utf-8"))
+    spaced = "".join(" " if _is_blank(each) else each for each in plain)
+    clean = "".join(each for each in spaced if each not in _UNFIT and not unicodedata.category(each).startswith("C"))
+    clean = " ".join(clean.split()).strip(". -") or nameless
+    end = f"-{mark_of(fingerprint)}.{suffix}"
+    room = MAX_NAME_BYTES - len(end.encode())
+    return (clean.encode()[:room].decode("utf-8", "ignore").rstrip(". -") or nameless) + end
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a name on the wire is that of no file: of pixels or sound out of a graph."""
+    stem, _, _ = name.rpartition("-")
+    return stem in ("", *NAMES_OF_NONE)
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character).startswith("Z")
+
+
+def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELESS) -> Media:
+    """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4; `stem` is how it is named.
 
     `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding
     counts in the key only where it was chosen. Several threads may encode at once, on a core each.
@@ -92,10 +142,12 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto") -> Media:
     if kind == "jpeg" and pixels.shape[2] == 4:
         raise InputError("mask-jpeg")
     content = _encode(Image.fromarray(pixels), kind)
-    name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
+    suffix = "jpg" if kind == "jpeg" else kind
+    name = wire_name(stem, fingerprint, suffix)
     check_size(name, len(content))
     chosen = "" if encoding == "auto" else f"{encoding}:"
-    return Media(chosen + fingerprint, name, f"image/{kind}", content)
+    kept = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
+    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept)
 
 
 def from_file(path: Path, inside: Path | None = None) -> Media:
@@ -120,8 +172,15 @@ def _from_opened(file: BinaryIO, path: Path) -> Media:
     suffix = _kind_of(file, path)
     if suffix in _STILLS or suffix in _CONVERTED:
         return _still(file, path, suffix)
+    return _as_it_is(file, path, suffix, _MIME[suffix])
+
+
+def _as_it_is(file: BinaryIO, path: Path, suffix: str, mime: str, fingerprint: str = "") -> Media:
+    """A file that goes out byte for byte; it counts by these bytes where no other fingerprint is given."""
     digest = _digest(file, path)
-    return Media(f"file:{digest}", f"file-{digest[:20]}.{suffix}", _MIME[suffix], path, sha256=digest)
+    fingerprint = fingerprint or f"file:{digest}"
+    name = wire_name(path.stem, fingerprint, suffix, mime.partition("/")[0])
+    return Media(fingerprint, name, mime, path, sha256=digest, kept=f"{digest}.{suffix}")
 
 
 def _kind_of(file: BinaryIO, path: Path) -> str:
@@ -213,17 +272,15 @@ def _still(file: BinaryIO, path: Path, suffix: str) -> Media:
         if format_name == "MPO":  # a phone's JPEG with more pictures behind the first
             format_name = "JPEG"
         elif format_name == "GIF" or moving:
-            digest = _digest(file, path)
             kind = (format_name or "gif").lower()
-            return Media(f"file:{digest}", f"file-{digest[:20]}.{kind}", f"image/{kind}", path, sha256=digest)
+            return _as_it_is(file, path, kind, f"image/{kind}")
         plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
         pixels = _upright(image, path)
     if format_name not in ("JPEG", "PNG", "WEBP") or turned or not plain_mode:
-        return from_pixels(pixels)
-    fingerprint = pixels_fingerprint(pixels)
+        return from_pixels(pixels, stem=path.stem)
     kind = format_name.lower()
-    name = f"image-{fingerprint.rsplit(':', 1)[1][:20]}.{'jpg' if kind == 'jpeg' else kind}"
-    return Media(fingerprint, name, f"image/{kind}", path, sha256=_digest(file, path))
+    suffix = "jpg" if kind == "jpeg" else kind
+    return _as_it_is(file, path, suffix, f"image/{kind}", pixels_fingerprint(pixels))
 
 
 def _looked_at(image: Image.Image, path: Path) -> tuple[bool, bool]:
@@ -352,7 +409,7 @@ class UploadStore:
         """
         if media.url:
             return media
-        target = self._directory / media.name
+        target = self._directory / media.kept_name
         try:
             private_folder(self._directory)
             try:
@@ -361,14 +418,15 @@ class UploadStore:
                 self._write(media, target)
         except OSError as error:
             raise disk_error(error, target) from error
-        return Media(media.fingerprint, media.name, media.mime, target)
+        return replace(media, content=target, sha256="", kept=media.kept_name)
 
-    def find(self, fingerprint: str, name: str, mime: str) -> Media | None:
-        """Kept media again, or None if it is no longer there."""
+    def find(self, fingerprint: str, kept: str, mime: str, name: str = "") -> Media | None:
+        """Kept media again, or None if it is no longer there; `name` is the one to send it under."""
         if fingerprint.startswith("url:"):
             return from_url(fingerprint.removeprefix("url:"))
-        target = self._directory / Path(name).name
-        return Media(fingerprint, name, mime, target) if target.is_file() else None
+        kept = Path(kept).name
+        target = self._directory / kept
+        return Media(fingerprint, name or kept, mime, target, kept=kept) if target.is_file() else None
 
     def place(self, name: str) -> Path:
         """Where kept bytes of that name lie, if they are still there."""

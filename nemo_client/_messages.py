@@ -30,6 +30,7 @@ from ._errors import (
     NoCredits,
     ResultUnknown,
     SessionBusy,
+    SessionGone,
     TooLate,
 )
 from ._events import Heartbeat
@@ -40,6 +41,7 @@ from ._outcomes import Baseline, Message, ended, refused
 from ._owners import mark
 from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
+from ._sessions import GONE, Sessions
 from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
 from ._steps import Event, Kind, State
 from ._turn import Turn
@@ -52,15 +54,13 @@ RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
-Place = Callable[[Message], Awaitable[SessionHandle]]
-
 
 class Messenger:
-    """Sends messages for one desk. `place` claims the session, or forks where only uploads lie behind."""
+    """Sends messages for one desk, in the places that its `sessions` find or open for them."""
 
-    def __init__(self, desk: Desk, place: Place) -> None:
+    def __init__(self, desk: Desk, sessions: Sessions) -> None:
         self._desk = desk
-        self._place = place
+        self._sessions = sessions
         self._settler = Settler(desk)
         self._streams = asyncio.Semaphore(desk.profile.streams)
 
@@ -85,12 +85,26 @@ class Messenger:
 
     async def carry_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
         """The finished attempt at `message`: found in the journal, settled, waited for, or sent now."""
+        left = False
         for _ in range(RACES):
             try:
                 return await self._carried_out(message, flight, caller)
             except LostRace:  # another process moved the attempt in between: look again
                 flight.committed = False
+            except SessionGone as error:
+                if left or not await self._leave(message, error):
+                    raise
+                left = True
+                flight.committed = False
         raise SessionBusy("session-busy")
+
+    async def _leave(self, message: Message, error: SessionGone) -> bool:
+        """Whether a message that met 1002 may go on in a new session: nothing was paid for in the one that is lost."""
+        newest = await self._desk.journal.latest(message.key)
+        unsent = newest is not None and newest.state in (State.PLANNED, State.REFUSED)
+        if error.code != GONE or newest is None or not unsent:
+            return False
+        return await self._sessions.leave(message, newest.session_id)
 
     async def _carried_out(self, message: Message, flight: Flight, caller: Caller) -> Attempt:
         known = await self._desk.journal.latest(message.key)
@@ -99,11 +113,11 @@ class Messenger:
             if settled is not None:
                 return settled
             known = await self._desk.journal.latest(message.key)
-        place = await self._place(message)
+        place = await self._sessions.place(message)
         with contextlib.ExitStack() as line:
             try:
                 attempt = await self._planned(known, message, place)
-                attempt, baseline = await self._commit(attempt, place, flight, caller, line)
+                attempt, baseline = await self._commit(attempt, message, flight, caller, line)
             except LostRace:
                 raise
             except (Exception, asyncio.CancelledError):
@@ -196,17 +210,19 @@ class Messenger:
         line.callback(self._streams.release)
 
     async def _commit(
-        self, attempt: Attempt, place: SessionHandle, flight: Flight, caller: Caller, line: contextlib.ExitStack
+        self, attempt: Attempt, message: Message, flight: Flight, caller: Caller, line: contextlib.ExitStack
     ) -> tuple[Attempt, Baseline]:
         """When its turn comes, read the baseline, check the money, and record the attempt as sent."""
         try:
             await self._my_turn(flight, line)
             flight.report(Progress("plan"))
-            state = await self._desk.client.state(place.session_id)
+            state = await self._desk.client.state(attempt.session_id)
+            state, files = await self._sessions.with_pictures(message, attempt.session_id, state)
             credits = None if attempt.free else await self._desk.client.balance()
             flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
             draft = state.draft or {}
-            baseline = Baseline(_drafts.segments_digest(draft), _drafts.media_ids(state.raw), state.draft, credits)
+            media = _drafts.media_ids(state.raw)
+            baseline = Baseline(_drafts.segments_digest(draft), media, state.draft, credits, files)
             if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
                 raise Cancelled("cancelled")
             flight.committed = attempt.paid  # before the record says so: no cancel may come in between

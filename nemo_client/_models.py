@@ -5,7 +5,7 @@ Shapes follow the API description; where its sources differ, a validator accepts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Final
 
@@ -117,6 +117,40 @@ class Asset(Wire):
     duration: float | None = None
     fps: float | None = None
     hash: str = ""
+
+
+_REFUSED: Final = frozenset({"failed", "failure", "error", "rejected", "refused"})
+
+
+class Uploaded(list[Asset]):
+    """What the answer to an upload says of the files, which it need not do.
+
+    `applied` is False where the session was told not to know of them; `failed` names those that were not taken.
+    """
+
+    def __init__(self, files: Iterable[Asset] = (), *, applied: bool = True, failed: Sequence[str] = ()) -> None:
+        super().__init__(files)
+        self.applied = applied
+        self.failed = tuple(failed)
+
+
+def says_failed(entry: object) -> bool:
+    """Whether an entry of an upload's answer says, in any spelling, that its file was not taken."""
+    if not isinstance(entry, Mapping):
+        return False
+    words = (entry.get(name) for name in ("status", "state", "upload_status"))
+    told = any(isinstance(word, str) and word.strip().lower() in _REFUSED for word in words)
+    return told or is_true(entry.get("failed")) or is_false(entry.get("success")) or bool(_reason(entry.get("error")))
+
+
+def is_true(value: object) -> bool:
+    """Whether a value of the wire is a plain yes."""
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
+def is_false(value: object) -> bool:
+    """Whether a value of the wire is a plain no."""
+    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
 
 
 class State(Wire):

@@ -21,22 +21,27 @@ from ._steps import REFUSALS, Kind, State
 
 @dataclass(frozen=True)
 class Message:
-    """A message to a session: its step key, its kind, where it follows on, and its text as it goes out."""
+    """A message to a session: its step key, its kind, where it follows on, and its text as it goes out.
+
+    `words` are the user's own of it, by which its language is told; empty where `text` is all of them.
+    """
 
     key: str
     kind: Kind
     after: SessionHandle
     text: str
+    words: str = ""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the session and the account were like before a message was sent."""
+    """What the session and the account were like before a message was sent; `files` are the uploads it listed."""
 
     segments: str
     media: frozenset[str]
     draft: Mapping[str, Any] | None
     credits: Credits | None
+    files: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data, for the journal."""
@@ -45,13 +50,15 @@ class Baseline:
             "media": sorted(self.media),
             "draft": self.draft,
             "credits": self.credits.model_dump(mode="json") if self.credits else None,
+            "files": sorted(self.files),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Baseline:
         """The baseline that `to_json` wrote."""
         credits = Credits.model_validate(data["credits"]) if data.get("credits") else None
-        return cls(data["segments"], frozenset(data["media"]), data.get("draft"), credits)
+        files = frozenset(data.get("files", ()))
+        return cls(data["segments"], frozenset(data["media"]), data.get("draft"), credits, files)
 
     def shows_work(self, state: SessionState) -> bool:
         """Whether `state` holds new media or other segments, in a draft that can be exported.

@@ -370,6 +370,99 @@ COMMON_WORDS: dict[str, frozenset[str]] = {
         " movimento sem título coloque"
     ),
 }
+# Words that hold sentences together, and the verbs of wishes. Of the first kind names may consist, too ("La La Land").
+TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "en": (
+        _words(
+            "the a an and or with for of this that these those into to in on at by from over under through across"
+            " while then than as is are was it its my your his her their our there"
+        ),
+        _words(
+            "make makes making turn create add put use let give show want need would should could please remove delete"
+            " change replace keep start end move moves moving slowly gently slow slower fast faster smooth bigger"
+            " smaller larger longer shorter animate animated seconds second picture pictures image images photo"
+            " music video i me we you he she they him them everything something more less not do does don't can what"
+            " how why when where have has be so very too all some"
+        ),
+    ),
+    "es": (
+        _words("el la los las un una unos unas de del que y o con para por en al sin sobre desde hasta como entre"),
+        _words(
+            "esta este esto estos estas mi mis tu su haz hacer hazlo crea crear convierte anima añade pon ponle quita"
+            " quiero quisiera cambia agrega agregar imagen imágenes vídeo música más menos muy lento lenta lentamente"
+            " despacio segundos segundo suave suavemente movimiento mueva muevan mueve se lo le está son es hay pero"
+            " cámara fondo favor gracias hola también"
+        ),
+    ),
+    "fr": (
+        _words("le la les un une des du de et ou avec pour dans sur en au aux sans sous vers par chez entre"),
+        _words(
+            "cette ce cet ces mon ma mes votre vos que qui fais faites faire crée créer transforme animer anime ajoute"
+            " ajoutez ajouter mets mettez enlève je tu il elle nous vous veux voudrais image vidéo musique plus moins"
+            " très lent lente lentement doucement secondes seconde est sont ne pas bonjour mouvement caméra arrière"
+            " plait plaît soit être se"
+        ),
+    ),
+    "de": (
+        _words(
+            "der die das dem den des ein eine einen einem einer und oder mit für von vom im in auf aus zu zum zur bei"
+            " über unter nach durch ohne"
+        ),
+        _words(
+            "dieses diesem diese diesen dieser mein meine meinem meinen ich du er sie wir ihr es will möchte mach mache"
+            " machen erstelle füge hinzu setze lass lasse zeige ändere entferne ersetze bitte ist sind wird werden soll"
+            " sollen nicht kein keine sich langsam langsame langsamer schnell sekunden sekunde bild bilder musik größer"
+            " kleiner bewegung animiere verwandle auch noch mehr wie was"
+        ),
+    ),
+    "pt": (
+        _words("o a os as um uma uns umas de do da dos das e ou que com para por em no na nos nas ao à sem sobre até"),
+        _words(
+            "esta este essa esse isso meu minha meus seu sua faça faz fazer crie criar transforme anime adicione"
+            " coloque remova mude quero gostaria imagem imagens vídeo música mais menos muito lento lenta lentamente"
+            " devagar segundos segundo suave suavemente movimento se não você está são é também câmera fundo favor"
+            " obrigado olá mova"
+        ),
+    ),
+}
+"""By language: articles, prepositions and the like; what only a sentence has."""
+
+OTHER_WORDS: dict[str, frozenset[str]] = {
+    "it": _words(
+        "il lo la i gli le un una di del della dei che e con per in nel nella su da al questa questo questi mia mio fai"
+        " crea aggiungi voglio immagine foto più lento lentamente secondi non è sono si musica"
+    ),
+    "nl": _words(
+        "de het een en van in op met voor deze dit die dat mijn maak voeg ik wil graag niet is zijn naar uit langzaam"
+        " seconden foto afbeelding muziek toe aan bij er"
+    ),
+    "sv": _words("och en ett det den som på med av för är inte jag vill gör lägg till bilden från i att denna"),
+    "da": _words("og en et det den som på med af for er ikke jeg vil gør tilføj til billede fra i at dette"),
+    "pl": _words("i w na z do się nie jest to ten ta zrób dodaj obraz wideo proszę żeby jak powoli"),
+    "id": _words("dan yang di ke dari ini itu dengan untuk buat tambahkan gambar video saya tidak ada perlahan"),
+    "tr": _words("bir ve bu için ile yap ekle resim video müzik lütfen yavaş yavaşça daha olsun"),
+    "vi": _words("và của cho một này là không có thêm làm ảnh hình nhạc trong với được"),
+    "ca": _words("el la els les un una de del que i amb per en aquesta aquest meva fes afegeix vull imatge més"),
+    "ro": _words("și un o de la cu pentru din în pe această acest fă adaugă imagine mai încet nu este"),
+}
+"""Languages that no session speaks, so that their texts do not pass for a neighbour's."""
+
+CHINESE_WISHES = frozenset("让讓请請这這那您你我她它们們吗嗎吧呢把给給和的了着著得地要在到用")
+CHINESE_VERBS = (
+    "加", "换", "換", "改", "变", "變", "动", "動", "放大", "放慢", "缩小", "縮小", "拉远", "拉近", "推近", "推进",
+    "慢慢", "缓慢", "緩慢", "旋转", "旋轉", "生成", "制作", "做成", "去掉", "删", "一点", "一點", "更", "请", "再",
+    "不要",
+)  # fmt: skip
+JAPANESE_PARTICLES = re.compile(r"[をはがにでもへと]|して|ください|ます|です|たい")
+KOREAN_ENDS = re.compile(r"(?:을|를|은|는|에|에서|으로|로|게|히|고|며|면|도|처럼|까지|부터|해|줘|요|다|세요|주세요)$")
+KOREAN_WISHES = re.compile(r"(?:줘|요|다|자|해라|하기)[.!?]*$")
+RUSSIAN_WORDS = _words(
+    "и в во на с со из для не что это как к ко у за от до по при под над без или а но же бы чтобы пожалуйста сделай"
+    " сделайте добавь добавьте убери измени покажи пусть я мы он она они мне мой моя моё этот эта эту очень более"
+    " медленно плавно быстро видео музыку картинку фото секунд"
+)
+NO_RUSSIAN = re.compile(r"[іїєґўјљњћђџѓќѕ]")
+
 ACCENTS: dict[str, str] = {"es": "ñ¿¡", "fr": "œèùâîûç", "de": "ßäöü", "pt": "ãõç"}
 
 PROMPT_LINES: dict[str, tuple[str, str, str, str, str]] = {

@@ -8,26 +8,37 @@ paid steps lie behind, nothing is repeated.
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
+from . import _prompts
 from ._attempts import Attempt
 from ._desk import Desk
 from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._jobs import id_of
-from ._media import Media
+from ._listing import files_of, find_listed, lists_uploads
+from ._media import Media, is_nameless
+from ._models import State as SessionState
+from ._models import Uploaded
 from ._outcomes import Baseline, Message, handle_of, is_answered
 from ._progress import Progress
 from ._settling import HORIZON_SECONDS, Settler, sent_at
 from ._steps import Event, Kind, State
 
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
 FILES_A_REQUEST: Final = 10
 RACES: Final = 10
+GONE: Final = 1002
+REMEMBERED: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -47,54 +58,121 @@ class Sessions:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._settler = Settler(desk)
+        self._lost: set[str] = set()  # sessions of which a message or an upload said 1002
+        self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
+        self._seen: OrderedDict[str, frozenset[str]] = OrderedDict()
 
     async def upload(self, wanted: Upload, flight: Flight) -> Attempt:
-        """The finished upload: the one that is known, unless another account made it, or a new one."""
-        known = await self._desk.journal.latest(wanted.key)
-        account = (await self._desk.token()).account
-        if known is not None and known.state is State.DONE and known.account == account:
+        """The finished upload: the one that is known, unless another account made it, or a new one.
+
+        One that is known under another name is repeated under this one where nothing followed it yet: prompts say
+        names. Where something did, its next step may be known, too; so that is left to the next new message.
+        """
+        known = await self._known(wanted)
+        if known is not None:
             flight.report(Progress("upload", 1.0, reused=True))
             return known
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in wanted.media]
+        wanted = replace(wanted, media=tuple(kept))
         if wanted.onto is None:
-            flight.report(Progress("session"))
-            opened = await self._desk.client.create_session(wanted.spoken)
-            place = SessionHandle(self._desk.profile.name, wanted.spoken, "", opened.session_id, opened.task_id)
+            place = await self._opened(wanted.spoken, [(wanted.media, "")], flight)
         else:
-            place = await self.place(Message(wanted.key, "upload", wanted.onto, ""))
-        try:
-            await self._send_media(place.session_id, kept, flight)
-        except (Exception, asyncio.CancelledError):
-            if wanted.onto is not None:
-                await self._desk.journal.yield_claim(place.session_id, wanted.onto.key, wanted.key)
-            raise
-        return await self._record(replace(wanted, media=tuple(kept)), place)
+            place = await self._added(wanted, wanted.onto, flight)
+        return await self._record(wanted, place)
+
+    def note(self, key: str, media: Sequence[Media]) -> None:
+        """Remember what was given for an upload: its bytes, and the names that its files have now."""
+        _remember(self._given, key, tuple(media))
+
+    async def _known(self, wanted: Upload) -> Attempt | None:
+        """The placement of a known upload that stands for this one."""
+        latest = await self._desk.journal.latest(wanted.key)
+        account = (await self._desk.token()).account
+        if latest is None or latest.state is not State.DONE or latest.account != account:
+            return None
+        if _fits(latest, wanted.media):
+            return latest
+        for placed in await self._desk.journal.placements(wanted.key):
+            if placed.account == account and _fits(placed, wanted.media):
+                return placed
+        return latest if await self._desk.journal.is_followed(wanted.key) else None
+
+    async def _opened(
+        self, spoken: str, uploads: Sequence[tuple[Sequence[Media], str]], flight: Flight
+    ) -> SessionHandle:
+        """A new session with these uploads, which cost nothing: once more where it is lost before it was used."""
+        for last in (False, True):
+            flight.report(Progress("session"))
+            opened = await self._desk.client.create_session(spoken)
+            try:
+                for media, _ in uploads:
+                    await self._send_media(opened.session_id, media, flight)
+            except SessionGone as error:
+                if last or error.code != GONE:
+                    raise
+                continue
+            return SessionHandle(
+                self._desk.profile.name, spoken, uploads[-1][1] if uploads else "", opened.session_id, opened.task_id
+            )
+        raise AssertionError  # the loop returns or raises
+
+    async def _added(self, wanted: Upload, onto: SessionHandle, flight: Flight) -> SessionHandle:
+        """Add to a session, or to a new one with the same uploads where it was taken, or is lost."""
+        message = Message(wanted.key, "upload", onto, "")
+        for last in (False, True):
+            place = await self.place(message)
+            try:
+                await self._send_media(place.session_id, wanted.media, flight)
+                return place
+            except (Exception, asyncio.CancelledError) as error:
+                await self._desk.journal.yield_claim(place.session_id, onto.key, wanted.key)
+                gone = isinstance(error, SessionGone) and error.code == GONE
+                if last or not gone or not await self.leave(message, place.session_id):
+                    raise
+        raise AssertionError  # the loop returns or raises
+
+    async def leave(self, message: Message, session_id: str) -> bool:
+        """Give up a session that the backend said not to know; whether its uploads can be repeated in another one."""
+        self._lost.add(session_id)
+        behind = await self.recorded(message.after)
+        asked = await self._find_question(message, behind)
+        return asked is None and bool(await self._uploads_behind(behind))
 
     async def _send_media(self, session_id: str, media: Sequence[Media], flight: Flight) -> None:
-        """Send files, then addresses, in order; an ambiguous upload is looked for in the state, then repeated."""
+        """Send files, then addresses, in order; what the backend says not to have taken once more."""
+        flight.report(Progress("upload", 0.0))
+        for batch in _batches(media):
+            refused = await self._send_batch(session_id, batch, flight)
+            if refused:
+                logger.info("%d files were not taken; they are sent once more", len(refused))
+                refused = await self._send_batch(session_id, refused, flight)
+            if refused:
+                raise ApiError("upload-refused", name=refused[0].name)
+
+    async def _send_batch(self, session_id: str, batch: Sequence[Media], flight: Flight) -> list[Media]:
+        """Send files of one kind; those that were not taken. An ambiguous upload is looked for in the state first."""
 
         def on_bytes(sent: int, total: int | None) -> None:
             flight.report(Progress("upload", sent / total if total else None))
 
-        flight.report(Progress("upload", 0.0))
-        for batch in _batches(media):
-            if batch[0].url:
-                await self._desk.client.upload_urls(session_id, [each.url for each in batch])
-                continue
-            parts = [each.part for each in batch]
-            try:
-                await self._desk.client.upload_files(session_id, parts, on_bytes)
-            except (ConnectionBroken, BadAnswer):
-                state = json.dumps((await self._desk.client.state(session_id)).raw)
-                missing = [part for part in parts if part.name not in state]
-                if missing:
-                    await self._desk.client.upload_files(session_id, missing, on_bytes)
+        client = self._desk.client
+        if batch[0].url:
+            return _refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
+        try:
+            return _refused(await client.upload_files(session_id, [each.part for each in batch], on_bytes), batch)
+        except (ConnectionBroken, BadAnswer):
+            listed = find_listed((await client.state(session_id)).raw, batch)
+            missing = [each for each in batch if each.mark not in listed]
+            if not missing:
+                return []
+            return _refused(await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing)
 
     async def _record(self, upload: Upload, place: SessionHandle) -> Attempt:
         """Note where the upload lies now; a repeated one is another placement of the same step."""
         journal = self._desk.journal
         facts = {
-            "media": [(each.fingerprint, each.name, each.mime) for each in upload.media],
+            "media": [(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
+            "names": [each.name for each in upload.media],
             "language": upload.language,
             "spoken": upload.spoken,
         }
@@ -122,17 +200,35 @@ class Sessions:
         behind = await self.recorded(after)
         asked = await self._find_question(message, behind)
         behind = asked or behind
-        alive = await self._alive(behind.session_id)
-        if alive and await self._claim(behind.session_id, after.key, message.key):
-            return handle_of(behind, after.language)
-        if alive and await self._settle_head(behind.session_id):
-            return await self.place(message)
         chain = [] if asked else await self._uploads_behind(behind)
-        if not chain:
-            raise await self._refusal(behind, asked) if alive else await self.gone(behind)
-        fresh = await self._again(chain)
-        await self._desk.journal.claim(fresh.session_id, after.key, message.key)
-        return handle_of(fresh, after.language)
+        moved = await self._moved(message, chain) if chain else None
+        if moved is None:
+            alive = await self._alive(behind.session_id)
+            if alive and await self._claim(behind.session_id, after.key, message.key):
+                return handle_of(behind, after.language)
+            if alive and await self._settle_head(behind.session_id):
+                return await self.place(message)
+            if not chain:
+                raise await self._refusal(behind, asked) if alive else await self.gone(behind)
+            moved = await self._again(chain)
+        await self._desk.journal.claim(moved.session_id, after.key, message.key)
+        return handle_of(moved, after.language)
+
+    async def _moved(self, message: Message, chain: Sequence[Attempt]) -> Attempt | None:
+        """The uploads in a new session that speaks the user's language, and under the names that the files have now.
+
+        None where the session fits already, or where the bytes are gone: then it stays. The language counts only where
+        the setting is `auto` and the text is certain.
+        """
+        spoken = str(chain[0].facts.get("spoken") or "en")
+        automatic = message.after.language == "auto" and chain[0].facts.get("language", "auto") == "auto"
+        certain = _prompts.certain_language(message.words or message.text) if automatic else ""
+        renamed = any(not _fits(step, self._given.get(step.key, ())) for step in chain)
+        if not renamed and certain in ("", spoken):
+            return None
+        if any(self._find_kept(step) is None for step in chain):
+            return None
+        return await self._again(chain, certain or spoken)
 
     async def _find_question(self, message: Message, behind: Attempt) -> Attempt | None:
         """The attempt whose answer by the backend this message replies to, if there is one.
@@ -208,6 +304,8 @@ class Sessions:
 
     async def _alive(self, session_id: str) -> bool:
         """Whether the session is there and ours; after a change of the token, this free read is what tells."""
+        if session_id in self._lost:
+            return False
         try:
             await self._desk.client.state(session_id)
         except ApiError as error:
@@ -217,14 +315,17 @@ class Sessions:
         return True
 
     async def _uploads_behind(self, attempt: Attempt) -> list[Attempt]:
-        """The uploads that lead to `attempt` and itself, oldest first; empty if anything else lies behind it."""
+        """The uploads that lead to `attempt` and itself, oldest first; empty if anything else lies behind it.
+
+        A session that was opened without any upload stands there as the first.
+        """
         chain = [attempt]
         while chain[0].kind == "upload" and chain[0].before:
             earlier = await self._desk.journal.latest(chain[0].before)
             if earlier is None:
                 return []
             chain.insert(0, earlier)
-        return chain if chain[0].kind == "upload" else []
+        return chain if chain[0].kind == "upload" or chain[0].facts.get("opened") else []
 
     async def gone(self, attempt: Attempt) -> SessionGone:
         """The error for a session that the backend no longer knows; what was paid for in it is named."""
@@ -240,24 +341,79 @@ class Sessions:
         spent = sum(each.spent or 0.0 for each in paid)
         return SessionGone("session-gone-paid", code=1002, paid=words, spent=f"{spent:g}")
 
-    async def _again(self, chain: Sequence[Attempt]) -> Attempt:
-        """Repeat uploads into a new session from the kept bytes; the last one there."""
-        spoken = str(chain[0].facts.get("spoken") or "en")
-        opened = await self._desk.client.create_session(spoken)
+    async def _again(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
+        """Repeat uploads into a new session from the kept bytes, in another language if one is given; the last one."""
+        spoken = spoken or str(chain[0].facts.get("spoken") or "en")
+        again = [(self._kept_of(step), step.before) for step in chain]
+        opened = await self._opened(spoken, again, Flight())
         placed = chain[-1]
-        for step in chain:
-            media = tuple(self.kept(*entry) for entry in step.facts["media"])
-            await self._send_media(opened.session_id, media, Flight())
-            place = SessionHandle(step.profile, spoken, step.before, opened.session_id, opened.task_id)
+        for step, (media, before) in zip(chain, again, strict=True):
+            if step.kind != "upload":  # opened without any upload
+                placed = replace(step, session_id=opened.session_id, task_id=opened.task_id)
+                continue
+            place = replace(opened, key=before)
             placed = await self._record(Upload(step.key, media, str(step.facts["language"]), spoken), place)
         return placed
 
-    def kept(self, fingerprint: str, name: str, mime: str) -> Media:
-        """Media that was uploaded before, from the kept bytes."""
-        found = self._desk.uploads.find(fingerprint, name, mime)
+    def _kept_of(self, step: Attempt) -> tuple[Media, ...]:
+        """What an upload sent, from the kept bytes."""
+        found = self._find_kept(step)
         if found is None:
-            raise InputError("uploads-elsewhere", name=name)
+            raise InputError("uploads-elsewhere", name=", ".join(names_of(step)))
         return found
+
+    def _find_kept(self, step: Attempt) -> tuple[Media, ...] | None:
+        """What an upload sent: as it was given last, with the names that its files have now, else as it is recorded."""
+        given, uploads = self._given.get(step.key, ()), self._desk.uploads
+        found = [uploads.find(each.fingerprint, each.kept_name, each.mime, each.name) for each in given]
+        if not found or None in found:
+            pairs = zip(step.facts.get("media", ()), names_of(step), strict=True)
+            found = [uploads.find(fingerprint, kept, mime, name) for (fingerprint, kept, mime), name in pairs]
+        return None if None in found else tuple(each for each in found if each is not None)
+
+    def kept(self, fingerprint: str, kept: str, mime: str) -> Media:
+        """Media that was uploaded before, from the kept bytes."""
+        found = self._desk.uploads.find(fingerprint, kept, mime)
+        if found is None:
+            raise InputError("uploads-elsewhere", name=kept)
+        return found
+
+    async def with_pictures(
+        self, message: Message, session_id: str, state: SessionState
+    ) -> tuple[SessionState, frozenset[str]]:
+        """The session's state with all uploads that it listed before, and the marks of those that it lists.
+
+        What an earlier state listed and this one does not is uploaded once more; an `ApiError` where that does not
+        help. A state that lists no file at all proves nothing.
+        """
+        media, before = await self._expected(message, session_id)
+        listed = find_listed(files_of(state.raw), media.values())
+        lost = [media[mark] for mark in media if mark in before - listed]
+        if lost:
+            logger.info("the session no longer lists %d of its files; they are sent once more", len(lost))
+            await self._send_media(session_id, lost, Flight())
+            state = await self._desk.client.state(session_id)
+            listed = find_listed(files_of(state.raw), media.values())
+            missing = [each for each in lost if each.mark not in listed]
+            if missing and lists_uploads(state.raw):
+                raise ApiError("upload-refused", name=missing[0].name)
+        _remember(self._seen, session_id, listed | self._seen.get(session_id, frozenset()))
+        return state, listed
+
+    async def _expected(self, message: Message, session_id: str) -> tuple[dict[str, Media], frozenset[str]]:
+        """The uploads behind a message by their marks, and the marks of those that some state of the session listed."""
+        media: dict[str, Media] = {}
+        listed = self._seen.get(session_id, frozenset())
+        step: Attempt | None = await self.recorded(message.after)
+        while step is not None:
+            if step.kind == "upload":
+                for each in _sent_by(self._desk, step):
+                    media.setdefault(each.mark, each)
+            elif step.session_id == session_id:
+                listed |= frozenset((step.facts.get("baseline") or {}).get("files", ()))
+            step = await self._desk.journal.latest(step.before) if step.before else None
+        media.pop("", None)
+        return media, listed
 
     async def recorded(self, handle: SessionHandle) -> Attempt:
         """The attempt that a handle stands for."""
@@ -267,6 +423,51 @@ class Sessions:
         if found is None or not (found.state is State.DONE or is_answered(found)):
             raise InputError("handle-unknown")
         return found
+
+
+def names_of(step: Attempt) -> tuple[str, ...]:
+    """The names on the wire of an upload's files; those of older versions were the names of the kept bytes."""
+    names = step.facts.get("names") or [entry[1] for entry in step.facts.get("media", ())]
+    return tuple(str(each) for each in names)
+
+
+def _fits(step: Attempt, media: Sequence[Media]) -> bool:
+    """Whether an upload carries these names; a picture that never had one of its own is content with any."""
+    names = names_of(step)
+    if len(media) != len(names):
+        return True
+    return all(each.url or each.name == name or is_nameless(each.name) for each, name in zip(media, names, strict=True))
+
+
+def _sent_by(desk: Desk, step: Attempt) -> Iterator[Media]:
+    """An upload's files as they were sent; where their bytes are gone, only a name is left of them."""
+    for entry, name in zip(step.facts.get("media", ()), names_of(step), strict=True):
+        fingerprint, kept, mime = entry
+        yield desk.uploads.find(fingerprint, kept, mime, name) or Media(
+            fingerprint, name, mime, desk.uploads.place(kept), kept=kept
+        )
+
+
+def _refused(said: Uploaded, batch: Sequence[Media]) -> list[Media]:
+    """Those of a batch that an answer says not to have taken; all, where it does not tell which."""
+    if not said.applied:
+        return list(batch)
+    told = [[each for each in batch if _means(name, each)] for name in said.failed]
+    if not all(told):
+        return list(batch)
+    return [each for each in batch if any(each in some for some in told)]
+
+
+def _means(name: str, media: Media) -> bool:
+    return bool(name) and (name in (media.name, media.url) or bool(find_listed({"": name}, [media])))
+
+
+def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    """Note a value for a while: a Studio lives for as long as ComfyUI does."""
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > REMEMBERED:
+        known.popitem(last=False)
 
 
 def _batches(media: Sequence[Media]) -> list[list[Media]]:

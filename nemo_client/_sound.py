@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._errors import InputError
-from ._media import Media, check_size
+from ._media import Media, check_size, wire_name
 
 MAX_CHANNELS: Final = 2
 
@@ -39,4 +39,5 @@ def from_samples(samples: npt.NDArray[np.float32], rate: int) -> Media:
         file.writeframes(np.ascontiguousarray(levels.T).tobytes())
     content = out.getvalue()
     digest = hashlib.sha256(content).hexdigest()
-    return Media(f"file:{digest}", f"file-{digest[:20]}.wav", "audio/wav", content)
+    fingerprint = f"file:{digest}"
+    return Media(fingerprint, wire_name("audio", fingerprint, "wav"), "audio/wav", content, kept=f"{digest}.wav")

@@ -61,7 +61,7 @@ class Studio:
         self._own_journal = own
         self._backend = backend
         self._sessions = Sessions(desk)
-        self._messenger = Messenger(desk, self._sessions.place)
+        self._messenger = Messenger(desk, self._sessions)
         self._renderer = Renderer(desk)
         self._edits = Edits(desk, self._sessions, self._carried_out)
 
@@ -169,12 +169,14 @@ class Studio:
         *,
         language: str = "auto",
         prompt: str = "",
+        page: str = "",
         onto: SessionHandle | None = None,
         caller: Caller | None = None,
     ) -> SessionHandle:
         """Upload to a new session, or `onto` one. Free; not repeated while its session lives.
 
-        `prompt` decides the session's language at `auto`, where it is known already.
+        At `auto` the session speaks the language of `prompt`, where that is known and certain, else that of the `page`
+        it is asked for from, else English.
         """
         if not media:
             raise InputError("image-empty")
@@ -183,14 +185,14 @@ class Studio:
         before = _usable(onto).key if onto else ""
         language = onto.language if onto else language
         key = upload_key(self._desk.profile.id, before, [each.fingerprint for each in media], language)
-        spoken = language if language != "auto" else _prompts.language_of(prompt)
-
+        spoken = _prompts.spoken_language(language, prompt, page)
         wanted = Upload(key, tuple(media), language, spoken, onto)
         done = await self._desk.flights.join(
             key, lambda flight: self._sessions.upload(wanted, flight), caller or Caller()
         )
-        for each in media:  # a known upload's bytes may be gone by now, and a fork needs them
-            await asyncio.to_thread(self._desk.uploads.keep, each)
+        # A known upload's bytes may be gone by now, and a fork needs them.
+        kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
+        self._sessions.note(key, kept)
         return self._handle(done, language)
 
     async def generate(self, session: SessionHandle, wish: Wish, *, caller: Caller | None = None) -> Turned:
@@ -198,7 +200,7 @@ class Studio:
         text = _prompts.compose_prompt(
             plain_text(wish.prompt), duration=wish.duration, aspect_ratio=wish.aspect_ratio, ends=wish.ends
         )
-        return await self._say("generate", session, wish.inputs, text, caller)
+        return await self._say("generate", session, wish.inputs, text, caller, words=wish.prompt)
 
     async def edit(
         self,
@@ -310,12 +312,13 @@ class Studio:
         output: Output | None = None,
         *,
         language: str = "auto",
+        page: str = "",
         caller: Caller | None = None,
     ) -> Video:
-        """The whole way: upload, generate, export."""
+        """The whole way: upload, generate, export. `page` is the language of the page it is asked for from."""
         caller = caller or Caller()
         caller.later = await self._desk.journal.usual_seconds(self._desk.profile.name, "export") or 0.0
-        session = await self.upload(media, language=language, prompt=wish.prompt, caller=caller)
+        session = await self.upload(media, language=language, prompt=wish.prompt, page=page, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
         caller.later = 0.0
         try:
@@ -421,11 +424,18 @@ class Studio:
         return await view_of(self._desk, source, session.language if language == "auto" else language)
 
     async def _say(
-        self, kind: Kind, session: SessionHandle, inputs: dict[str, object], text: str, caller: Caller | None
+        self,
+        kind: Kind,
+        session: SessionHandle,
+        inputs: dict[str, object],
+        text: str,
+        caller: Caller | None,
+        *,
+        words: str = "",
     ) -> Turned:
         after, caller = _usable(session), caller or Caller()
         message_payload(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
-        message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text)
+        message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text, words)
         return await self._carried_out(message, caller)
 
     async def _carried_out(self, message: Message, caller: Caller) -> Turned:

@@ -49,6 +49,7 @@ _EN: Final[dict[str, str]] = {
     "no-credits-anonymous": "Not enough credits ({available} available). Register at {link} to get more, then queue again.",
     "no-credits": "Not enough credits ({available} available). Top up credits in your account, then queue again.",
     "unsupported-file": "{name} is of a kind that the backend does not take. It takes: {formats}.",
+    "upload-refused": "The backend did not take {name} into the project, twice. Look whether the file opens, then queue again; no message is sent without its pictures.",
     "file-too-large": "{name} has {size_mb} MB; at most {limit_mb} MB can be sent. Compress or trim it.",
     "file-too-large-there": "The backend refused the file as too large. At most 200 MB can be sent; compress or trim it.",
     "client-id-refused": "The backend did not accept the client id, and no other one. Check NEMO_CLIENT_ID, or delete the file client_id in {home}.",

@@ -45,6 +45,7 @@ TEXTS: Final[dict[str, str]] = {
     "no-credits-anonymous": "积分不足（可用 {available}）。请在 {link} 注册以获得更多积分，然后重新执行。",
     "no-credits": "积分不足（可用 {available}）。请为账户充值，然后重新执行。",
     "unsupported-file": "后端不支持 {name} 的文件类型。支持的类型：{formats}。",
+    "upload-refused": "后端两次都没有把 {name} 收进项目。请检查该文件能否打开，然后重新执行；图片不齐时不会发送任何消息。",
     "file-too-large": "{name} 大小为 {size_mb} MB，最多只能发送 {limit_mb} MB。请压缩或裁剪。",
     "file-too-large-there": "文件过大，被后端拒绝。最多只能发送 200 MB，请压缩或裁剪。",
     "client-id-refused": "后端不接受此客户端标识，换用新的也不行。请检查 NEMO_CLIENT_ID，或删除 {home} 中的文件 client_id。",

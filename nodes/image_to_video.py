@@ -115,7 +115,7 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
 
 
 def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mapping[str, str]) -> Any:
-    destination = _host.destination(item["filename_prefix"], tags)
+    destination, page = _host.destination(item["filename_prefix"], tags), _host.locale()
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
         from ..nemo_client import Wish
@@ -124,7 +124,7 @@ def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mappi
         language = item["language"]
         output, caller, media = output_of(item), waiting.caller, all_readable(pictures)
         with _run.without_session():
-            video = await studio.animate(media, wish, destination, output, language=language, caller=caller)
+            video = await studio.animate(media, wish, destination, output, language=language, page=page, caller=caller)
         waiting.took(video)
         return video
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _images, _inputs, _lists, _run
+from . import _host, _images, _inputs, _lists, _run
 
 if TYPE_CHECKING:
     from ..nemo_client import Media, NemoError, SessionHandle, Studio
@@ -124,7 +124,10 @@ def _sessions_for(sessions: Sequence[Any], groups: Sequence[object]) -> list[Ses
 
 
 def _work(pictures: list[Picture], language: str, onto: SessionHandle | None) -> Any:
+    page = _host.locale()
+
     async def work(studio: Studio, item: _run.Item) -> SessionHandle:
-        return await studio.upload(all_readable(pictures), language=language, onto=onto, caller=item.caller)
+        media = all_readable(pictures)
+        return await studio.upload(media, language=language, page=page, onto=onto, caller=item.caller)
 
     return work

@@ -84,7 +84,9 @@ def _media(source: str, audio: Any, video: Any) -> Iterator[Any]:
 
 
 def _work(media: Media, language: str, onto: SessionHandle | None) -> Any:
+    page = _host.locale()
+
     async def work(studio: Studio, item: _run.Item) -> SessionHandle:
-        return await studio.upload([media], language=language, onto=onto, caller=item.caller)
+        return await studio.upload([media], language=language, page=page, onto=onto, caller=item.caller)
 
     return work

@@ -38,11 +38,11 @@ _journal
 _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
-_tags _fetching _sound _tokens _kept _items _batch_files _batch_page
+_tags _fetching _sound _tokens _listing _kept _items _batch_files _batch_page
 _manifest _errands _desk
 _settling
-_messages _renders _sessions
-_edits _views _batch
+_renders _sessions
+_messages _edits _views _batch
 _studio
 _crew
 _cluster

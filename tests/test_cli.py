@@ -362,6 +362,33 @@ class TestChat:
         assert Path(export.out.strip()) == Path.cwd() / "out" / "video.mp4"
         assert session in export.err
 
+    @pytest.mark.parametrize("with_picture", [True, False])
+    @pytest.mark.parametrize(
+        ("message", "spoken"),
+        [
+            ("让图片慢慢动起来", "zh-CN"),
+            ("сделай видео с музыкой", "ru"),
+            ("fais une vidéo de 2 secondes", "fr"),
+            ("4K", "en"),
+        ],
+    )
+    def test_the_session_speaks_the_language_of_the_message(
+        self, shell: Shell, picture: Path, cloud: local.LocalBackend, tmp_path: Path,
+        message: str, spoken: str, with_picture: bool,
+    ) -> None:  # fmt: skip
+        """Also where there is no picture."""
+        shell("chat", message, *(("--image", picture) if with_picture else ()), "--json")
+
+        found = [json.loads(path.read_text()) for path in tmp_path.glob("**/sessions/*/session.json")]
+        assert [each["language"] for each in found] == [spoken]
+
+    def test_a_lost_session_without_a_picture_is_opened_again(self, shell: Shell, cloud: local.LocalBackend) -> None:
+        """1002 on its first message: nothing was paid for there."""
+        cloud.faults.add(local.Fault("answer", "message", code=1002))
+        ran = shell("chat", "make a video of a cat", "--json")
+
+        assert (ran.code, sent(cloud, "session"), sent(cloud, "message")) == (0, 2, 2)
+
     def test_what_is_not_for_the_agent_never_goes_there(
         self, shell: Shell, picture: Path, cloud: local.LocalBackend
     ) -> None:

@@ -113,12 +113,13 @@ def test_a_photograph_and_its_decoded_pixels_are_one_request(tmp_path: Path) -> 
 
 
 def test_a_picture_that_the_backend_takes_goes_as_it_is(tmp_path: Path) -> None:
-    """No second compression; its name on the wire is its content's, so that an upload can be recognised."""
+    """No second compression; its name on the wire carries its content's hash, so that an upload can be recognised."""
     media = from_file(saved(tmp_path, "My Cat.JPG"))
 
     assert media.content == tmp_path / "My Cat.JPG"
     assert media.mime == "image/jpeg"
-    assert media.name == f"image-{media.fingerprint.rsplit(':')[-1][:20]}.jpg"
+    assert media.name == f"My Cat-{media.fingerprint.rsplit(':')[-1][:8]}.jpg"
+    assert media.kept_name == f"{media.sha256}.jpg"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff"])
@@ -395,14 +396,14 @@ def test_uploaded_bytes_are_kept_for_later(tmp_path: Path) -> None:
     media = from_file(path)
     kept = store.keep(media)
     path.unlink()
-    found = store.find(media.fingerprint, media.name, media.mime)
+    found = store.find(media.fingerprint, media.kept_name, media.mime, media.name)
 
     assert found == kept
     assert isinstance(kept.content, Path)
     assert stat.S_IMODE(kept.content.stat().st_mode) == 0o600
     assert (decoded(kept) == PIXELS).all()
     assert store.find("pixels:x", "../../etc/passwd", "") is None
-    assert sorted(each.name for each in (tmp_path / "uploads").iterdir()) == [media.name]
+    assert sorted(each.name for each in (tmp_path / "uploads").iterdir()) == [media.kept_name]
 
 
 def test_half_an_upload_of_a_dead_process_goes_with_the_next_one(tmp_path: Path) -> None:
@@ -420,7 +421,7 @@ def test_half_an_upload_of_a_dead_process_goes_with_the_next_one(tmp_path: Path)
     with part_file(folder, "upload", 0o600) as written:
         media = UploadStore(tmp_path).keep(from_file(saved(tmp_path, "a.png")))
 
-        assert {each.name for each in folder.iterdir()} == {media.name, written.name}
+        assert {each.name for each in folder.iterdir()} == {media.kept_name, written.name}
 
 
 def test_addresses_need_no_keeping(tmp_path: Path) -> None:

@@ -357,7 +357,7 @@ async def test_an_error_inside_the_stream_with_no_state_to_read_promises_nothing
 
 # --- Refusals -------------------------------------------------------------------------------------------------------
 
-REFUSALS = [400, 402, 403, 404, 413, 422, 429, 1001, 1002]
+REFUSALS = [400, 402, 403, 404, 413, 422, 429, 1001]
 
 
 @pytest.mark.parametrize("code", REFUSALS)

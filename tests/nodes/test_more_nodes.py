@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from nemo_client import InputError, JobError, LimitError, local
+from nemo_client import InputError, JobError, LimitError, home, local
 from tests._backend import write_video
 
 from ._arrays import picture, tensor
@@ -355,3 +355,67 @@ def test_words_are_in_the_language_of_the_page(nodes: Nodes, host: Host) -> None
     assert "时间线" in said(host)
     with pytest.raises(InputError, match="Give exactly one"):
         host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host, language="en"))
+
+
+def spoken_by(host: Host) -> list[str]:
+    """What the sessions of the built-in backend speak, in no order."""
+    found = (home() / "local" / "sessions").glob("*/session.json")
+    return sorted(json.loads(path.read_text())["language"] for path in found)
+
+
+def page_in(host: Host, locale: str) -> None:
+    """Set the language of ComfyUI's page."""
+    settings = Path(host.folder("user")) / "default" / "comfy.settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"Comfy.Locale": locale}))
+
+
+@pytest.mark.parametrize(("locale", "spoken"), [("zh", "zh-CN"), ("pt-BR", "pt"), ("ar", "en"), ("ru", "ru")])
+def test_an_upload_without_a_prompt_speaks_the_language_of_the_page(
+    locale: str, spoken: str, nodes: Nodes, host: Host
+) -> None:
+    """The prompt comes later, in another node."""
+    page_in(host, locale)
+    host.run(
+        nodes["NemoUploadImage"], auth=auth(nodes, host), image=picture(96, 72), batch_mode="all images in one video"
+    )
+
+    assert spoken_by(host) == [spoken]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spoken"),
+    [
+        ("让图片慢慢动起来，1 秒", ["en", "zh-CN"]),
+        ("ゆっくりズームイン、1秒", ["en", "ja"]),
+        ("천천히 확대해 줘, 1초", ["en", "ko"]),
+        ("сделай видео из картинки, 1 сек", ["en", "ru"]),
+        ("haz que se mueva la imagen, 1 segundo", ["en", "es"]),
+        ("4K, 1 s", ["en"]),
+        ("make it move, 1 second", ["en"]),
+    ],
+)
+def test_a_prompt_in_another_language_is_said_in_a_session_that_speaks_it(
+    prompt: str, spoken: list[str], nodes: Nodes, host: Host
+) -> None:
+    """In a graph of single nodes: the uploads are repeated once, and Queue finds all of it again."""
+    chosen = auth(nodes, host)
+    (sessions,) = host.run(
+        nodes["NemoUploadImage"], auth=chosen, image=picture(96, 72), batch_mode="all images in one video"
+    )
+    first = host.run(nodes["NemoGenerateVideo"], session=sessions, **{**QUICK, "prompt": prompt})[0][0]
+    again = host.run(nodes["NemoGenerateVideo"], session=sessions, **{**QUICK, "prompt": prompt})[0][0]
+
+    assert spoken_by(host) == spoken
+    assert (again, first.language) == (first, "auto")
+
+
+def test_the_whole_way_in_one_node_speaks_the_prompts_language_at_once(nodes: Nodes, host: Host) -> None:
+    """Before the page's."""
+    page_in(host, "fr")
+    host.run(
+        nodes["NemoImageToVideo"], image=picture(96, 72), filename_prefix="a", profile="local preview",
+        **{**QUICK, "prompt": "让图片慢慢动起来，1 秒"}, **SMALL,
+    )  # fmt: skip
+
+    assert spoken_by(host) == ["zh-CN"]
