@@ -140,7 +140,7 @@ def says_failed(entry: object) -> bool:
         return False
     words = (entry.get(name) for name in ("status", "state", "upload_status"))
     told = any(isinstance(word, str) and word.strip().lower() in _REFUSED for word in words)
-    return told or is_true(entry.get("failed")) or is_false(entry.get("success")) or bool(_reason(entry.get("error")))
+    return told or is_true(entry.get("failed")) or is_false(entry.get("success")) or bool(read_error(entry))
 
 
 def is_true(value: object) -> bool:
