@@ -1,9 +1,13 @@
 """NemoVideo for ComfyUI: images in, a video file out."""
 
 if __package__:  # ComfyUI imports a pack as a package; pytest may import this file as a plain module
-    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-    from .nodes import _routes as routes
+    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, RUNS
 
-    WEB_DIRECTORY = "./web"
-    routes.register()
-    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
+    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+
+    if RUNS:
+        from .nodes import _routes as routes
+
+        WEB_DIRECTORY = "./web"
+        routes.register()
+        __all__ += ["WEB_DIRECTORY"]

@@ -120,6 +120,8 @@ _EN: Final[dict[str, str]] = {
     "profile-broken": "Profile {name!r} in {file} cannot be used: {reason}.",
     "url": "{url!r} is not an http(s) address.",
     "extra-cli": "The shell command needs an extra: pip install 'nemo-video[cli]'.",
+    "packages-missing": "NemoVideo cannot work before its Python packages are installed (missing: {missing}). Run this command, then start ComfyUI again: {command}",
+    "pack-twice": "NemoVideo is installed twice: the copy in {running} runs, and the one in {aside} stands aside. Remove one of these folders from custom_nodes and start ComfyUI again.",
     "comfyui-too-old": "This ComfyUI is too old for the NemoVideo nodes ({missing} is missing). Update ComfyUI to 0.3.48 or later.",
     "prefix-outside": "The file name prefix {prefix!r} leads out of ComfyUI's output folder. Use a name or a subfolder.",
     "prefix-odd": "The file name prefix {prefix!r} cannot be a file name. Use letters, digits, - and _, and / for subfolders.",

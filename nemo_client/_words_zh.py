@@ -116,6 +116,8 @@ TEXTS: Final[dict[str, str]] = {
     "audio-shape": "形状为 {shape}、采样率 {rate} Hz 的音频无法发送，应为 [1，声道，采样]。",
     "audio-not-finite": "音频中含有非数值（NaN 或无穷大）。",
     "extra-cli": "命令行工具需要安装附加组件：pip install 'nemo-video[cli]'。",
+    "packages-missing": "NemoVideo 需要先安装 Python 依赖包才能使用（缺少：{missing}）。请运行以下命令，然后重新启动 ComfyUI：{command}",
+    "pack-twice": "NemoVideo 安装了两份：{running} 中的一份在运行，{aside} 中的一份已停用。请从 custom_nodes 中删除其中一个文件夹，然后重新启动 ComfyUI。",
     "comfyui-too-old": "此 ComfyUI 版本过旧，无法使用 NemoVideo 节点（缺少 {missing}）。请将 ComfyUI 更新到 0.3.48 或更高版本。",
     "prefix-outside": "文件名前缀 {prefix!r} 指向 ComfyUI 输出文件夹之外。请使用文件名或子文件夹。",
     "prefix-odd": "文件名前缀 {prefix!r} 不能作为文件名。请使用字母、数字、- 和 _，子文件夹用 /。",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _host
+from . import _host, _packages, _twice
 from .auth import NemoAuth
 from .chat import NemoChat
 from .credits import NemoCredits
@@ -49,3 +49,11 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "NemoUploadImage": "NemoVideo Upload Image",
     "NemoUploadMedia": "NemoVideo Upload File or URL",
 }
+
+RUNS = not _twice.stand_aside()
+"""Whether this copy of the pack is the one that runs; another has no nodes and no page."""
+
+if not RUNS:
+    NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS = {}, {}
+elif missing := _packages.find_missing():
+    NODE_CLASS_MAPPINGS = _packages.refuse(NODE_CLASS_MAPPINGS, missing)

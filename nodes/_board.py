@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from . import _host, _inputs, _run
+from . import _host, _inputs, _packages, _run
 from ._spans import overall
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ def in_words(error: BaseException) -> NemoError:
     """An error as people shall read it; one that nobody expected is logged, without secrets."""
     from ..nemo_client import NemoError, redact, traceback_of
 
+    error = _packages.describe(error) or error
     if isinstance(error, NemoError):
         return error
     logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))

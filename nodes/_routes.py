@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from . import _board, _folders, _guard, _host, _run
+from . import _board, _folders, _guard, _host, _packages, _run, _twice
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -74,7 +74,16 @@ def _profiles_view(lang: str) -> Mapping[str, Any]:
 
     from ..nemo_client import default_profile, described
 
-    return {"default": default_profile(), "profiles": [asdict(each) for each in described(None, lang)]}
+    profiles = [asdict(each) for each in described(None, lang)]
+    return {"default": default_profile(), "profiles": profiles, "notice": _notice(lang)}
+
+
+def _notice(lang: str) -> str:
+    """What the panel says of the installation as long as it is so; empty where nothing is wrong with it."""
+    from ..nemo_client import say
+
+    copies = _twice.copies()
+    return say("pack-twice", lang, running=copies[0], aside=", ".join(copies[1:])) if len(copies) > 1 else ""
 
 
 async def _save(call: Call) -> Mapping[str, Any]:
@@ -224,6 +233,9 @@ def _answering(handler: Handler, *, acts: bool) -> Callable[[web.Request], Await
 async def _handled(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
     body: Mapping[str, Any] = {}
     _check_caller(request, acts)
+    missing = _packages.find_missing()
+    if missing:
+        raise _packages.missing_error(missing)
     if acts:
         body = await _body(request)
         await asyncio.to_thread(_host.check_home)
@@ -305,6 +317,7 @@ _STATUS: Final = {
     "page-none": 404,
     "folder-none": 404,
     "folder-no-program": 501,
+    "packages-missing": 503,
     "resume-unsent": 409,
     "token-gives-up": 409,
     "token-changing": 409,

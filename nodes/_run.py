@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from . import _host
+from . import _host, _packages
 from ._given import check_handles, fill_in, language_of
 from ._spans import overall
 
@@ -112,6 +112,7 @@ class Network:
         """The Studio of a profile; another one when the profile was changed on disk or in the environment."""
         from ..nemo_client import Studio, profile
 
+        await asyncio.to_thread(_packages.check_packages)  # before anything is sent
         wanted, journal = await asyncio.to_thread(profile, name), self.journal()
         known = self._studios.get(name)
         if known is None or known[:2] != (wanted, journal) or (known[2].done() and known[2].exception()):
@@ -167,6 +168,8 @@ class Network:
                 self.jobs = tuple(await list_jobs(self.journal()))
         except NemoError as error:
             logger.debug("profiles or jobs could not be read: %s", error.id)
+        except ImportError as error:
+            logger.debug("profiles or jobs could not be read: %s", error)
         self._seen.set()
 
 
@@ -369,6 +372,7 @@ def _error(future: Future[Any], language: str) -> Exception | None:
     error = future.exception()
     if error is None:
         return None
+    error = _packages.describe(error) or error
     if not isinstance(error, NemoError):
         logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
@@ -409,9 +413,13 @@ def in_words_of(language: str) -> Iterator[None]:
 
     try:
         yield
-    except NemoError as error:
-        error.lang = error.lang or spoken(language)
-        raise
+    except (NemoError, ImportError) as caught:
+        error = _packages.describe(caught) or caught
+        if isinstance(error, NemoError):
+            error.lang = error.lang or spoken(language)
+        if error is caught:
+            raise
+        raise error from caught
 
 
 @contextmanager

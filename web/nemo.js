@@ -6,7 +6,7 @@ import { api } from "../../scripts/api.js";
 import { nameOptions } from "./options.js";
 import { allNodes, expandOnSend } from "./prefix.js";
 import { addButton, isPaid, newTake, relabel } from "./takes.js";
-import { setLanguage, t } from "./words.js";
+import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
 const LAZY =
@@ -21,6 +21,18 @@ function locale() {
 
 function tell(severity, detail) {
   app.extensionManager?.toast?.add?.({ severity, summary: "NemoVideo", detail, life: 5000 });
+}
+
+let problemTold = false;
+
+// Where the pack's packages are not installed, the server puts the words for it among the options of our inputs.
+function tellProblem(nodeData) {
+  const inputs = Object.values({ ...nodeData?.input?.required, ...nodeData?.input?.optional });
+  const problem = inputs.map((each) => each?.[1]?.nemo_problem).find(Boolean);
+  if (!problem || problemTold) return;
+  problemTold = true;
+  const detail = problem[language()] ?? problem.en;
+  app.extensionManager?.toast?.add?.({ severity: "error", summary: "NemoVideo", detail }); // stays until it is closed
 }
 
 function take(node) {
@@ -134,8 +146,9 @@ app.registerExtension({
       destroy,
     });
   },
-  // Front ends before getNodeMenuItems ask the node's class.
+  // Also for front ends before getNodeMenuItems, which ask the node's class.
   beforeRegisterNodeDef(nodeType, nodeData) {
+    if (String(nodeData?.name ?? "").startsWith("Nemo")) tellProblem(nodeData);
     if (!isPaid({ type: nodeData?.name }) || typeof app.collectNodeMenuItems === "function") return;
     const before = nodeType.prototype.getExtraMenuOptions;
     nodeType.prototype.getExtraMenuOptions = function (canvas, options) {

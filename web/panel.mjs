@@ -27,15 +27,20 @@ class Panel extends HTMLElement {
     this.troubles = { profiles: "", jobs: "" };
     this.jobs = jobsView({ refresh: () => this.polling.now() });
     this.trouble = make("p", { class: "nv-trouble", role: "alert", hidden: true });
+    this.notice = make("p", { class: "nv-trouble", "data-what": "notice", hidden: true });
     const account = accountView();
     const profiles = profilesView();
     const label = t("panel.refresh");
     const again = button("↻", () => this.readAll(), { class: "nv-icon", "aria-label": label, title: label });
     const head = make("header", { class: "nv-row nv-spread" }, make("h2", {}, "NemoVideo"), again);
-    const box = make("div", { class: "nemo-video nv-panel" }, styles(), head, this.trouble);
+    const box = make("div", { class: "nemo-video nv-panel" }, styles(), head, this.notice, this.trouble);
     box.append(account.element, profiles.element, this.jobs.element);
     this.replaceChildren(box);
-    const reader = (answer) => [account, profiles].forEach((view) => view.update(answer));
+    const reader = (answer) => {
+      write(this.notice, answer.notice ?? "");
+      show(this.notice, Boolean(answer.notice));
+      [account, profiles].forEach((view) => view.update(answer));
+    };
     this.polling = poll(() => this.readJobs(), () => this.pause());
     this.ends = [follow(reader), onJobs(() => this.polling.now()), onLanguage(() => this.restart())];
     this.guard("profiles", load());
