@@ -205,7 +205,9 @@ class Account:
     """The token of a cloud profile: environment, then disk, then anonymous sign-up (backend-api: "Base").
 
     `sign_up` calls the wire; `may_replace(account)` says whether no step of that account is open or undelivered;
-    `new_client_id()` makes another client id after one was refused, and says whether there is another one.
+    `new_client_id()` makes another client id after one was refused, and says whether there is another one. `now` is the
+    time that expiry is judged by, None where only 1001 tells: no clock gives up a good token then. `today` is the
+    server's own time, where it is known.
     """
 
     def __init__(
@@ -215,7 +217,8 @@ class Account:
         sign_up: Callable[[], Awaitable[AnonymousToken]],
         may_replace: Callable[[str], Awaitable[bool]],
         new_client_id: Callable[[], Awaitable[bool]],
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        now: Callable[[], datetime | None] = lambda: datetime.now(timezone.utc),
+        today: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._profile = profile
         self._directory = directory
@@ -224,6 +227,7 @@ class Account:
         self._may_replace = may_replace
         self._new_client_id = new_client_id
         self._now = now
+        self._today = today
         self._signing_up = asyncio.Lock()
         self._known: Token | None = None
         self._read: tuple[int, ...] = ()
@@ -236,7 +240,7 @@ class Account:
         changed = self._store.version() != self._read  # by the settings page, `login`, or another process's sign-up
         if changed:
             self._known = None
-        if self._known is None or self._known.expired(self._now()):
+        if self._known is None or self._has_expired(self._known):
             return await self._another(refused=None)
         return self._known
 
@@ -255,6 +259,10 @@ class Account:
             task.cancel()
             await asyncio.wait({task})
 
+    def _has_expired(self, token: Token) -> bool:
+        now = self._now()
+        return now is not None and token.expired(now)
+
     async def _another(self, refused: Token | None) -> Token:
         """As `_stored_or_new`. A cancel leaves it under way: a token that nobody keeps is lost for a week."""
         async with self._signing_up:
@@ -269,7 +277,7 @@ class Account:
             stored = await asyncio.to_thread(self._store.read, self._profile)
             if (
                 stored is not None
-                and not stored.expired(self._now())
+                and not self._has_expired(stored)
                 and (refused is None or stored.value != refused.value)
             ):
                 return stored
@@ -312,7 +320,8 @@ class Account:
         except RateLimited as error:
             link = registration_link(self._profile, "")
             raise RateLimited("sign-up-limit", code=429, status=error.status, link=link) from error
-        expires = answer.expires_at or self._now() + timedelta(days=ANONYMOUS_DAYS)
+        today = self._now() or self._today() or datetime.now(timezone.utc)
+        expires = answer.expires_at or today + timedelta(days=ANONYMOUS_DAYS)
         return Token(answer.token, "anonymous", answer.user_id, expires)
 
     async def _signed_up(self) -> AnonymousToken:

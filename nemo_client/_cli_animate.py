@@ -84,7 +84,7 @@ async def animate(run: Run, asked: Animation) -> Outcome:
 def delivered(run: Run, turned: Turned, video: Video) -> Outcome:
     """A video in its place: where it is, what it shows, and what it took."""
     spoken = in_plain_words(turned, run)
-    remarks = [spoken.text, *proposals(run, spoken), video.timeline, spent(video.money, run)]
+    remarks = [spoken.text, *proposals(run, spoken), video.timeline, video.note, spent(video.money, run)]
     if video.reused or turned.reused:
         remarks.append(say("shell.reused", run.screen.lang))
     data = as_data(

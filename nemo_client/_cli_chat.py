@@ -125,7 +125,7 @@ class Chat:
             output, destination = await planned(self._asked.delivery, self._asked.images)
             answer.video = await studio.export(await self._known(), destination, output, caller=self._run.caller)
             answer.timeline = answer.video.timeline
-            answer.said.append(str(answer.video.path))
+            answer.said += filter(None, (str(answer.video.path), answer.video.note))
         else:
             answer.timeline = await studio.timeline(await self._known())
             if answer.timeline not in answer.said:

@@ -17,7 +17,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -256,9 +256,11 @@ class Http:
             error.reword("no-credits-anonymous", link=link)
         return error
 
-    def server_now(self) -> float | None:
-        """The time by the server's clock, in seconds since 1970; None before its first answer."""
-        return None if self.server_date is None else self.server_date + self._clock() - self._dated
+    def server_now(self) -> datetime | None:
+        """The time by the server's own clock; None before its first answer. This machine's clock can be days off."""
+        if self.server_date is None:
+            return None
+        return datetime.fromtimestamp(self.server_date + self._clock() - self._dated, timezone.utc)
 
     def _request(
         self,

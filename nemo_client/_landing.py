@@ -33,7 +33,10 @@ MAX_FRAME_PIXELS: Final = 8192 * 4352
 """The largest picture of a video that is decoded; larger ones take a gigabyte each."""
 _ROUNDING_SECONDS: Final = 0.25
 # A play list in the place of a video must neither reach out nor name other files here.
-LOCAL_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
+LOCAL_ONLY: Final = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,webm,avi,gif,mpegts,flv,ogg",
+}
 
 
 @dataclass(frozen=True)

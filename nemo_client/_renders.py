@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from ._attempts import Attempt
 from ._config import shown
+from ._containers import Ready, prepared
 from ._desk import Desk
 from ._errors import (
     ApiError,
@@ -54,7 +55,6 @@ from ._render_status import ProgressScale
 from ._results import Output
 from ._retry import PATIENT_SECONDS, is_away, pause_of
 from ._steps import Event, State
-from ._tags import tagged
 
 logger = logging.getLogger("nemo_client")
 
@@ -98,6 +98,14 @@ class Delivered:
     render_id: str
     checked: Checked
     reused: bool
+    word: str = ""
+    """The id of a text where the file is not the one that the backend was asked for."""
+    was: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """What the file is, by its name."""
+        return self.path.suffix.lstrip(".")
 
 
 class Renderer:
@@ -199,10 +207,10 @@ class Renderer:
         with temporary_file(destination, suffix) as temporary:
             checked = await self._fetched(job, temporary, flight)
             flight.report(Progress("check"))
-            path, checked = await self._finish(attempt, temporary, checked, destination, suffix)
+            path, ready = await self._finish(attempt, temporary, checked, destination, suffix)
         with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
             await self._desk.journal.move(attempt, Event.FINISH)
-        return Delivered(path, job.id, checked, reused=False)
+        return Delivered(path, job.id, ready.checked, False, ready.word, ready.was)
 
     async def _fetched(self, job: RenderJob, temporary: Path, flight: Flight) -> Checked:
         """The file; of a render whose status is not understood it is only tried."""
@@ -215,18 +223,18 @@ class Renderer:
 
     async def _finish(
         self, attempt: Attempt, video: Path, checked: Checked, destination: Destination, suffix: str
-    ) -> tuple[Path, Checked]:
-        """Write the destination's tags into a whole video, and land it."""
+    ) -> tuple[Path, Ready]:
+        """Make of a whole video the container that was asked for, with the destination's tags, and land it."""
         with contextlib.ExitStack() as stack:
-            opened = tagged(video, checked, destination, suffix)
+            opened = prepared(video, checked, destination, suffix)
             writing = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, opened))
             try:
-                ready, checked = await asyncio.shield(writing)
+                ready = await asyncio.shield(writing)
             except asyncio.CancelledError:  # its files go only when it no longer writes
                 await asyncio.wait({writing})
                 raise
-            named = destination.sized(checked.width, checked.height)
-            return await self._land(attempt, ready, named, suffix, checked), checked
+            named = destination.sized(ready.checked.width, ready.checked.height)
+            return await self._land(attempt, ready.path, named, ready.suffix, ready.checked), ready
 
     async def _land(
         self, attempt: Attempt, temporary: Path, destination: Destination, suffix: str, checked: Checked
@@ -246,14 +254,16 @@ class Renderer:
             checked = Checked(**each.facts)
             if await asyncio.to_thread(_is_intact, each.path, checked):
                 found = Delivered(each.path, known.facts.get("render_id", ""), checked, reused=True)
-                if destination.sized(checked.width, checked.height).owns(each.path, suffix):
+                if found.suffix != suffix:
+                    found = replace(found, word="container-named", was=found.suffix)
+                if destination.sized(checked.width, checked.height).owns(each.path, found.suffix):
                     return found
                 intact.append(found)
         if not intact:
             return None
         first = intact[0]
         named = destination.sized(first.checked.width, first.checked.height)
-        copy = await asyncio.to_thread(land_copy, first.path, named, suffix)
+        copy = await asyncio.to_thread(land_copy, first.path, named, first.suffix)
         await self._desk.journal.deliver(known, copy, asdict(first.checked))
         return replace(first, path=copy)
 

@@ -106,7 +106,8 @@ class Turned:
 class Video:
     """A delivered video. `path` is absolute; `duration` in seconds, sizes in pixels and bytes.
 
-    `reused` says that the paid work was found in the journal, so that nothing was sent for it.
+    `reused` says that the paid work was found in the journal, so that nothing was sent for it. `format` is what the
+    file is, and `note` says in words where that, or how it became so, is not what was asked for.
     """
 
     path: Path
@@ -124,6 +125,7 @@ class Video:
     timeline: str = ""
     money: Money = field(default_factory=Money)
     reused: bool = False
+    note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON data, without anything secret."""

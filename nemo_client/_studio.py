@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _batch, _drafts, _prompts
+from . import _batch, _drafts, _prompts, _words
 from ._accounts import Account, FixedToken, Token, TokenSource
 from ._attempts import Attempt
 from ._choices import LANGUAGES, WHEN_CHANGED
@@ -106,6 +106,8 @@ class Studio:
                 lambda: client.anonymous_token(),
                 MayReplace(journal),
                 lambda: renew_client_id(client, place),
+                lambda: None,
+                lambda: client.http.server_now(),
             )
         client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
         record = journal
@@ -296,12 +298,15 @@ class Studio:
             )
         except SessionGone as error:
             raise await self._sessions.gone(source) from error
-        checked = delivered.checked
+        checked, note = delivered.checked, ""
+        if delivered.word:
+            facts = {"was": delivered.was, "asked": output.format}
+            note = _words.say(delivered.word, _words.language(session.language), **facts)
         return Video(
             delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,
-            checked.width, checked.height, checked.duration, checked.fps, output.format,
+            checked.width, checked.height, checked.duration, checked.fps, delivered.suffix,
             reply=_joined(*reply_of(source, session.language)), timeline=timeline_words(draft, session.language),
-            money=await self._money_behind(source), reused=delivered.reused,
+            money=await self._money_behind(source), reused=delivered.reused, note=note,
         )  # fmt: skip
 
     async def animate(

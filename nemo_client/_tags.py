@@ -61,14 +61,15 @@ def _copy(source: Path, target: Path, tags: Mapping[str, str], suffix: str) -> N
         streams = {}
         for stream in have.streams:
             if stream.type in ("video", "audio", "subtitle") and getattr(stream, "codec_context", None) is not None:
-                streams[stream.index] = _like(out, stream)
+                streams[stream.index] = add_stream_like(out, stream)
         for packet in have.demux():
             if packet.stream.index in streams and packet.size:  # the end of a stream is an empty one
                 packet.stream = streams[packet.stream.index]
                 out.mux(packet)
 
 
-def _like(out: Any, stream: Any) -> Any:
+def add_stream_like(out: Any, stream: Any) -> Any:
+    """A stream of `out` that takes the packets of `stream` as they are."""
     try:
         return out.add_stream_from_template(template=stream, opaque=True)
     except TypeError:  # releases of PyAV before 15 have no `opaque`

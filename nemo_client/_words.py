@@ -77,6 +77,8 @@ _EN: Final[dict[str, str]] = {
     "download-refused": "The video's address {address} answered with HTTP {status}. Queue again: it is fetched, or rendered again, for free.",
     "download-page": "The video's address {address} answered with a web page, not with a video. Queue again: it is fetched, or rendered again, for free.",
     "download-foreign": "The backend named an address for the video that is not allowed ({reason}).",
+    "container-converted": "The backend sent a {was} file instead of {asked}. It was changed into {asked} on this machine.",
+    "container-named": "The backend sent a {was} file instead of {asked}, and it could not be changed into {asked} here. It is saved as {was}; choose that format to export without a change.",
     "cancelled": "Cancelled.",
     "cancelled-detached": "Cancelled here; the paid work at the backend goes on. Queue the same request again to collect the video without paying again.",
     "fork-refused": "Another branch already went on from this point, and paid steps lie behind it. Chain this node behind that branch, or give the step before another seed (which pays again).",

@@ -73,6 +73,8 @@ TEXTS: Final[dict[str, str]] = {
     "download-refused": "视频地址 {address} 返回 HTTP {status}。请重新执行：程序会再次下载或重新渲染，均免费。",
     "download-page": "视频地址 {address} 返回的是网页而不是视频。请重新执行：程序会再次下载或重新渲染，均免费。",
     "download-foreign": "后端给出的视频地址不被允许（{reason}）。",
+    "container-converted": "后端发来的是 {was} 文件而不是 {asked}。已在本机转换为 {asked}。",
+    "container-named": "后端发来的是 {was} 文件而不是 {asked}，在本机也无法转换为 {asked}。文件已按 {was} 保存；直接选择该格式导出则无需转换。",
     "cancelled": "已取消。",
     "cancelled-detached": "已在本机取消，后端已付费的工作仍在继续。重新执行同一请求即可取回视频，不会再次付费。",
     "fork-refused": "另一个分支已从此处继续，而且其中包含已付费的步骤。请把此节点接在那个分支之后，或更改上一步的种子（会再次扣费）。",

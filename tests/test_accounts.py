@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from nemo_client import (
     Profile,
     RateLimited,
     SignInError,
+    Studio,
     account_text,
     home,
     local,
@@ -153,6 +155,42 @@ async def test_a_refused_anonymous_token_is_renewed_where_nothing_is_owed() -> N
     assert new is not None
     assert (new.value, backend.sign_ups) == ("token-2", 2)
     assert late == new == await account.token()
+
+
+async def test_where_the_time_is_not_known_no_token_has_expired() -> None:
+    """1001 tells; this machine's clock may be days ahead, and there is one token a week."""
+    await Backend().account().token()
+    later = Backend()
+    account = Account(CLOUD, home(), later.sign_up, later.may_replace, later.new_client_id, lambda: None)
+    token = await account.token()
+
+    assert (token.value, later.sign_ups) == ("token-1", 0)
+    assert (await account.renew(token)).value == "token-1"  # type: ignore[union-attr]
+    assert later.sign_ups == 1
+
+
+@pytest.mark.parametrize("days", [-10, 0, 10])
+async def test_a_wrong_clock_throws_no_good_token_away(
+    days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's or the server's: a stored token that seems long over is used until 1001 tells."""
+    faults = local.Faults(local.Fault("clock", count=None, seconds=days * 24 * 3600.0))
+    with local.open(tmp_path / "backend", anonymous=True, pace=0, faults=faults) as backend:
+        monkeypatch.setenv("NEMO_API_URL", backend.url)
+        async with await Studio.open("nemo") as studio:
+            first = await studio._desk.token()
+        cloud = profile("nemo")
+        store = CredentialStore(home())
+        with store.locked():  # as it looks from a clock that is ten days ahead
+            store.write(cloud, replace(first, expires_at=datetime.now(timezone.utc) - timedelta(days=3)))
+        async with await Studio.open("nemo") as studio:
+            balance = await studio.credits()
+            again = await studio._desk.token()
+        signed_up = [call for call in backend.calls if call["endpoint"] == "anonymous-token"]
+
+    assert balance.available == 100
+    assert len(signed_up) == 1
+    assert again.value == first.value
 
 
 async def test_a_token_with_open_work_is_not_replaced() -> None:

@@ -39,7 +39,7 @@ _http _results _jobs _parts _upkeep
 _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
 _tags _fetching _sound _tokens _listing _kept _items _batch_files _batch_page
-_manifest _errands _desk
+_containers _manifest _errands _desk
 _settling
 _renders _sessions
 _messages _edits _views _batch
