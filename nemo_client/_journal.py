@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal, TypeVar
@@ -26,7 +27,7 @@ from ._database import Database, clock
 from ._errors import DiskError, JournalAway, LostRace
 from ._owners import LEASE_SECONDS, NOBODY, RENEW_SECONDS, Mark, Owner, holds, mark, passed
 from ._schema import ATTEMPTS, OWNERS
-from ._steps import NEW_ATTEMPT, PAID, Event, State, advance
+from ._steps import GIVES_BACK, NEW_ATTEMPT, PAID, Event, State, advance
 from ._trials import Worker
 
 logger = logging.getLogger("nemo_client")
@@ -154,7 +155,7 @@ class Journal(Worker):
     async def commit(
         self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
     ) -> Attempt:
-        """Admission and SEND in one transaction.
+        """Admission and SEND in one transaction; `LostRace` where another step holds its session by now.
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
         raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
@@ -163,16 +164,28 @@ class Journal(Worker):
         return await self._do(self._commit, attempt, admit, changes)
 
     async def claim(self, session_id: str, at: str, by: str) -> bool:
-        """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it)."""
+        """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it).
+
+        A claim of another step counts as long as its owner lives, or its message may be out; else the session stands
+        where it did before that claim.
+        """
         return await self._do(self._claim, session_id, at, by)
 
     async def head(self, session_id: str) -> str:
-        """The key of the step that a session stands at; empty where nobody claimed it yet."""
-        return await self._read(lambda connection: _queries.head_of(connection, session_id))
+        """The key of the step that a session stands at; empty where nobody claimed it yet. Void claims do not count."""
+        return await self._read(
+            lambda connection: _queries.head_of(
+                connection, session_id, self._owner.id, partial(self._lives, connection)
+            )
+        )
 
     async def yield_claim(self, session_id: str, at: str, by: str) -> None:
         """Undo a claim whose step was not sent."""
         await self._do(self._yield_claim, session_id, at, by)
+
+    async def give_back(self, by: str) -> None:
+        """Undo this process's claims of a step, in whatever session, unless its message is out or others have it."""
+        await self._do(self._give_back, by)
 
     async def life(self, attempt: Attempt) -> Life:
         """Whether the attempt's owner is this process, another that lives, one that lives but is stuck, or dead."""
@@ -370,8 +383,10 @@ class Journal(Worker):
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**columns(moved), **known}).rowcount != 1:
             raise LostRace
-        if event is Event.RELEASE:  # in one transaction: whoever takes it over next makes a claim of his own
-            _queries.yield_claim(connection, moved.session_id, moved.before, moved.key)
+        if event in GIVES_BACK:  # in one transaction: whoever takes it over next makes a claim of his own
+            _queries.end_claim(connection, moved)
+        elif event is Event.EVIDENCE and attempt.state in (State.LOST, State.FAILED):  # it gave its session back then
+            _queries.retake_claim(connection, moved)
         _queries.note_end(connection, moved)
         _job_rows.note(connection, moved)
         self._trial.written = moved
@@ -389,6 +404,10 @@ class Journal(Worker):
                 self._renew(connection)
                 if (confirmed := self._confirmed(connection)) is not None:
                     return confirmed
+                if attempt.paid and self._database.too_new:
+                    raise self._database.newer()
+                if not _queries.holds_claim(connection, attempt):  # another step was given the session meanwhile
+                    raise LostRace
                 if not attempt.paid:
                     admit((), ())
                     return self._moved(connection, attempt, Event.SEND, changes)
@@ -400,12 +419,22 @@ class Journal(Worker):
             raise LostRace from error
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:
+        self._hold()
         try:
-            with self._database.writing() as connection:
-                return _queries.claimed(connection, session_id, at, by)
+            return self._claimed(session_id, at, by)
         except IntegrityError:  # the first two claims of a session met: now there is a head to compare with
+            return self._claimed(session_id, at, by)
+
+    def _claimed(self, session_id: str, at: str, by: str) -> bool:
+        with self._database.writing() as connection:
+            self._renew(connection)
+            lives = partial(self._lives, connection)
+            return _queries.claimed(connection, session_id, at, by, self._owner.id, lives)
+
+    def _give_back(self, by: str) -> None:
+        if self._held:
             with self._database.writing() as connection:
-                return _queries.claimed(connection, session_id, at, by)
+                _queries.give_back(connection, by, self._owner.id)
 
     def _yield_claim(self, *claim: str) -> None:
         with self._database.writing() as connection:
@@ -490,11 +519,17 @@ class Journal(Worker):
         self._renewed = now
 
     def _life(self, owner: str) -> Life:
+        with self._database.reading() as connection:
+            return self._life_in(connection, owner)
+
+    def _lives(self, connection: Connection, owner: str) -> bool:
+        return self._life_in(connection, owner) != "dead"
+
+    def _life_in(self, connection: Connection, owner: str) -> Life:
         if owner == self._owner.id:
             return "ours"
-        with self._database.reading() as connection:
-            leased = (OWNERS.c.lease_until > clock(connection)).label("leased")
-            row = connection.execute(sa.select(OWNERS, leased).where(OWNERS.c.id == owner)).first()
+        leased = (OWNERS.c.lease_until > clock(connection)).label("leased")
+        row = connection.execute(sa.select(OWNERS, leased).where(OWNERS.c.id == owner)).first()
         if row is None:
             return "dead"
         if not self._owner.sees(row.host, Path(row.lock)):

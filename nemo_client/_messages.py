@@ -96,6 +96,7 @@ class Messenger:
                     raise
                 left = True
                 flight.committed = False
+        await self._desk.journal.give_back(message.key)
         raise SessionBusy("session-busy")
 
     async def _leave(self, message: Message, error: SessionGone) -> bool:
@@ -113,9 +114,9 @@ class Messenger:
             if settled is not None:
                 return settled
             known = await self._desk.journal.latest(message.key)
-        place = await self._sessions.place(message)
         with contextlib.ExitStack() as line:
             try:
+                place = await self._sessions.place(message)
                 attempt = await self._planned(known, message, place)
                 attempt, baseline = await self._commit(attempt, message, flight, caller, line)
             except LostRace:
@@ -123,7 +124,7 @@ class Messenger:
             except (Exception, asyncio.CancelledError):
                 flight.committed = False
                 with contextlib.suppress(DiskError):  # the first error is the one to tell
-                    await self._give_back(place.session_id, message)
+                    await self._desk.journal.give_back(message.key)
                 raise
             try:
                 return await self._sent(attempt, message, baseline, flight, line)
@@ -133,14 +134,6 @@ class Messenger:
                     if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
                         caller.budget.release(message.key)
                 raise
-
-    async def _give_back(self, session_id: str, message: Message) -> None:
-        """Undo the claim of a message that was not sent, unless another Studio or machine has it in hand by now."""
-        newest = await self._desk.journal.latest(message.key)
-        foreign = newest is not None and newest.owner != self._desk.journal.owner_id
-        in_hand = (State.SENT, State.UNKNOWN, *((State.PLANNED, State.DONE) if foreign else ()))
-        if newest is None or newest.state not in in_hand:
-            await self._yield(session_id, message)
 
     async def _continue(self, known: Attempt, message: Message, flight: Flight) -> Attempt | None:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
@@ -180,9 +173,6 @@ class Messenger:
             await self._desk.sleep(WAIT_SECONDS)
             known = await self._desk.journal.latest(known.key) or known
         return known
-
-    async def _yield(self, session_id: str, message: Message) -> None:
-        await self._desk.journal.yield_claim(session_id, message.after.key, message.key)
 
     async def _planned(self, known: Attempt | None, message: Message, place: SessionHandle) -> Attempt:
         where: dict[str, Any] = {
@@ -228,8 +218,6 @@ class Messenger:
             flight.committed = attempt.paid  # before the record says so: no cancel may come in between
             flight.recorded = mark()
             return await self._admitted(attempt, baseline, flight, caller), baseline
-        except LostRace:
-            raise
         except (Exception, asyncio.CancelledError):
             caller.budget.release(attempt.key)
             try:
@@ -350,14 +338,12 @@ class Messenger:
     async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
         with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it
             await self._settler.not_sent(attempt, error.id)
-            await self._yield(attempt.session_id, message)
         return await self._desk.no_credits(baseline.credits) if isinstance(error, NoCredits) else error
 
     async def _held_back(self, attempt: Attempt, message: Message) -> None:
         """It stood still between its record and its message: others may have taken it for dead, so it asks anew."""
         logger.info("the message was held back: its record had become too old")
         await self._settler.not_sent(attempt, "held-back")
-        await self._yield(attempt.session_id, message)
 
     async def _read(self, attempt: Attempt, message: Message, turn: Turn, flight: Flight) -> None:
         """Read the stream to its end; every byte is a sign of life."""
@@ -434,7 +420,6 @@ class Messenger:
         money = await self._settler.money(attempt, baseline)
         changes = paid_facts(money, reply=turn.reply, **_said(turn))
         attempt = await self._desk.journal.move(attempt, Event.DECLINE, **changes)
-        await self._yield(attempt.session_id, message)
         raise ended(attempt)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
 from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS
@@ -62,26 +62,121 @@ def queue_up(connection: Connection, name: str) -> None:
         connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
 
 
-def claimed(connection: Connection, session_id: str, at: str, by: str) -> bool:
-    """Make `by` the session's head if it is `at` now, or unknown; an `IntegrityError` where two make it known."""
-    known = SESSIONS.c.session_id == session_id
-    head = connection.execute(sa.select(SESSIONS.c.head).where(known)).scalar()
-    if head is None:
-        connection.execute(SESSIONS.insert().values(session_id=session_id, head=by))
+Lives = Callable[[str], bool]
+"""Whether an owner lives, by its id."""
+
+
+def claimed(connection: Connection, session_id: str, at: str, by: str, owner: str, lives: Lives) -> bool:
+    """Make `by` the session's head if it stands at `at`; an `IntegrityError` where two make it known.
+
+    A claim that is void counts as given back: then the session stands where it did before it.
+    """
+    row = _locked_session(connection, session_id)
+    mine = {"head": by, "owner": owner}
+    if row is None:
+        connection.execute(SESSIONS.insert().values(session_id=session_id, point=at, **mine))
         return True
-    result = connection.execute(SESSIONS.update().where(known, SESSIONS.c.head.in_((at, by))).values(head=by))
-    return result.rowcount == 1
+    if row.head == by:  # the same step, whoever carries it out: its attempt says who
+        values = mine
+    elif at in (row.head, _void_point(connection, row, owner, lives)):
+        values = {**mine, "point": at}
+    else:
+        return False
+    same = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == row.head, SESSIONS.c.owner == row.owner)
+    return connection.execute(SESSIONS.update().where(*same).values(**values)).rowcount == 1
 
 
-def head_of(connection: Connection, session_id: str) -> str:
-    """The key of the step that a session stands at; empty where nobody claimed it yet."""
-    return str(connection.execute(sa.select(SESSIONS.c.head).where(SESSIONS.c.session_id == session_id)).scalar() or "")
+def _locked_session(connection: Connection, session_id: str) -> Row[Any] | None:
+    """A session's row, which no other transaction changes, nor commits a message in, before this one ends."""
+    return connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id).with_for_update()).first()
+
+
+def _void_point(connection: Connection, claim: Row[Any], asker: str, lives: Lives) -> str | None:
+    """Where a session stands whose claim is void; None where the claim counts.
+
+    It is void where its owner no longer lives, and its step has no attempt, or one that did not go out. A free step is
+    repeated, however far it came.
+    """
+    light = sa.select(
+        ATTEMPTS.c.state, ATTEMPTS.c.owner, ATTEMPTS.c.free, ATTEMPTS.c.before, ATTEMPTS.c.session_id
+    )  # fmt: skip
+    holder = connection.execute(light.where(ATTEMPTS.c.key == claim.head).order_by(ATTEMPTS.c.number.desc())).first()
+    if holder is not None and holder.session_id not in ("", claim.session_id):  # it was carried out elsewhere
+        holder = None
+    if holder is not None and (holder.state == State.DONE.value if holder.free else holder.state not in _NOT_OUT):
+        return None
+    if claim.owner or holder is not None:
+        alive = lives(claim.owner or holder.owner)  # type: ignore[union-attr]
+    else:  # an older program's: any that lives may hold it
+        alive = any(lives(other) for other in connection.execute(sa.select(OWNERS.c.id)).scalars() if other != asker)
+    if alive:
+        return None
+    return claim.point or (holder.before if holder is not None else "") or _newest_done(connection, claim.session_id)
+
+
+_NOT_OUT: Final = (State.PLANNED.value, State.REFUSED.value)
+
+
+def _newest_done(connection: Connection, session_id: str) -> str:
+    """The newest step that was carried out in a session; empty where there is none."""
+    done = (ATTEMPTS.c.session_id == session_id, ATTEMPTS.c.state == State.DONE.value, ATTEMPTS.c.kind != "export")
+    query = sa.select(ATTEMPTS.c.key).where(*done).order_by(ATTEMPTS.c.id.desc()).limit(1)
+    return str(connection.execute(query).scalar() or "")
+
+
+def head_of(connection: Connection, session_id: str, asker: str, lives: Lives) -> str:
+    """The key of the step that a session stands at; empty where nobody claimed it yet. A void claim does not count."""
+    row = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id)).first()
+    return "" if row is None else str(_void_point(connection, row, asker, lives) or row.head)
+
+
+def holds_claim(connection: Connection, attempt: Attempt) -> bool:
+    """Whether an attempt's step holds its session, or nobody does; nobody can take it before the transaction ends."""
+    row = _locked_session(connection, attempt.session_id)
+    return row is None or row.head == attempt.key
 
 
 def yield_claim(connection: Connection, session_id: str, at: str, by: str) -> None:
     """Set the session's head back to `at` if it is `by`."""
     mine = (SESSIONS.c.session_id == session_id, SESSIONS.c.head == by)
-    connection.execute(SESSIONS.update().where(*mine).values(head=at))
+    connection.execute(SESSIONS.update().where(*mine).values(head=at, owner="", point=""))
+
+
+def end_claim(connection: Connection, ended: Attempt) -> None:
+    """A step that came to nothing leaves its session where that stood before it."""
+    mine = (SESSIONS.c.session_id == ended.session_id, SESSIONS.c.head == ended.key)
+    point = connection.execute(sa.select(SESSIONS.c.point).where(*mine)).scalar()
+    if point is not None:
+        yield_claim(connection, ended.session_id, point or ended.before, ended.key)
+
+
+def retake_claim(connection: Connection, done: Attempt) -> None:
+    """Make a step that came to something after all its session's head, unless others went on there meanwhile."""
+    points = {done.before}
+    earlier = sa.select(ATTEMPTS.c.before, ATTEMPTS.c.state).order_by(ATTEMPTS.c.number.desc()).limit(1)
+    point = done.before
+    while (row := connection.execute(earlier.where(ATTEMPTS.c.key == point)).first()) and row.before not in points:
+        if row.state not in _CAME_TO_NOTHING:
+            break
+        point = row.before
+        points.add(point)
+    free = (SESSIONS.c.session_id == done.session_id, SESSIONS.c.head.in_(sorted(points)))
+    connection.execute(SESSIONS.update().where(*free).values(head=done.key, owner="", point=point))
+
+
+def give_back(connection: Connection, by: str, owner: str) -> None:
+    """Undo the claims of a step that this owner holds and that has nothing out, unless others have it in hand."""
+    mine = (SESSIONS.c.head == by, SESSIONS.c.owner == owner, SESSIONS.c.point != "")
+    for claim in connection.execute(sa.select(SESSIONS).where(*mine)).all():
+        there = (ATTEMPTS.c.key == by, ATTEMPTS.c.session_id == claim.session_id)
+        newest = sa.select(ATTEMPTS.c.state, ATTEMPTS.c.owner).where(*there).order_by(ATTEMPTS.c.number.desc())
+        row = connection.execute(newest.limit(1)).first()
+        let_go = row is not None and row.state == State.PLANNED.value and row.owner in ("", owner)
+        if row is None or let_go or row.state in _CAME_TO_NOTHING:
+            yield_claim(connection, claim.session_id, claim.point, by)
+
+
+_CAME_TO_NOTHING: Final = (State.REFUSED.value, State.FAILED.value, State.LOST.value)
 
 
 def deliveries(connection: Connection, key: str) -> list[Delivery]:

@@ -369,7 +369,15 @@ def _whole_kinds_and_owned_claims(connection: Connection) -> None:
         ),
         "CREATE INDEX uncharged_account ON uncharged (account)",
     )
+    _run(connection, _GIVE_BACK)
     _copy_money(connection)
+
+
+_GIVE_BACK: Final = """
+UPDATE sessions SET head = (SELECT "before" FROM attempts WHERE "key" = head ORDER BY number DESC LIMIT 1)
+WHERE (SELECT state FROM attempts WHERE "key" = head ORDER BY number DESC LIMIT 1) IN ('refused', 'failed', 'lost')
+"""
+"""What came to nothing holds its session no longer."""
 
 
 def _copy_money(connection: Connection) -> None:

@@ -8,6 +8,7 @@ paid steps lie behind, nothing is repeated.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar, cast
 from . import _prompts
 from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import ApiError, BadAnswer, ConnectionBroken, InputError, LostRace, SessionBusy, SessionGone
+from ._errors import ApiError, BadAnswer, ConnectionBroken, DiskError, InputError, LostRace, SessionBusy, SessionGone
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._jobs import id_of
@@ -75,10 +76,13 @@ class Sessions:
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in wanted.media]
         wanted = replace(wanted, media=tuple(kept))
         if wanted.onto is None:
-            place = await self._opened(wanted.spoken, [(wanted.media, "")], flight)
-        else:
-            place = await self._added(wanted, wanted.onto, flight)
-        return await self._record(wanted, place)
+            return await self._record(wanted, await self._opened(wanted.spoken, [(wanted.media, "")], flight))
+        try:
+            return await self._record(wanted, await self._added(wanted, wanted.onto, flight))
+        except (Exception, asyncio.CancelledError):
+            with contextlib.suppress(DiskError):  # the first error is the one to tell
+                await self._desk.journal.give_back(wanted.key)
+            raise
 
     def note(self, key: str, media: Sequence[Media]) -> None:
         """Remember what was given for an upload: its bytes, and the names that its files have now."""
@@ -125,7 +129,8 @@ class Sessions:
                 await self._send_media(place.session_id, wanted.media, flight)
                 return place
             except (Exception, asyncio.CancelledError) as error:
-                await self._desk.journal.yield_claim(place.session_id, onto.key, wanted.key)
+                with contextlib.suppress(DiskError):  # the first error is the one to tell
+                    await self._desk.journal.give_back(wanted.key)
                 gone = isinstance(error, SessionGone) and error.code == GONE
                 if last or not gone or not await self.leave(message, place.session_id):
                     raise
@@ -268,13 +273,16 @@ class Sessions:
     async def _settle_head(self, session_id: str) -> bool:
         """Whether the session's newest message was not settled and is now."""
         head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
-        if head is None or head.state not in (State.SENT, State.UNKNOWN):
+        if head is None or not head.paid or head.state not in (State.SENT, State.UNKNOWN):
             return False
         return (await self.look_again(head)).state not in (State.SENT, State.UNKNOWN)
 
     async def _refusal(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
         """Why a living session is not to be had: the message before is not settled, or others went on from there."""
-        head = await self._desk.journal.latest(await self._desk.journal.head(behind.session_id))
+        key = await self._desk.journal.head(behind.session_id)
+        head = await self._desk.journal.latest(key)
+        if key and head is None:  # a step that is about to begin
+            return SessionBusy("session-busy")
         if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
             return await self.unsettled(head)
         return SessionBusy("answer-refused" if asked else "fork-refused")
@@ -284,7 +292,8 @@ class Sessions:
         if not attempt.paid or not attempt.facts.get("baseline"):
             return attempt
         if attempt.state is State.SENT and await self._desk.journal.life(attempt) == "dead":
-            attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
+            with contextlib.suppress(LostRace):
+                attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
         if attempt.state is not State.UNKNOWN:
             return attempt
         baseline = Baseline.from_json(attempt.facts["baseline"])

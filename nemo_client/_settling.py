@@ -91,11 +91,8 @@ class Settler:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
         money = await self.money(attempt, baseline)
         if money.spent != 0 or money.certainty != "exact":
-            attempt = await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
-        else:
-            attempt = await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
-        await self._desk.journal.yield_claim(attempt.session_id, message.after.key, message.key)
-        return attempt
+            return await self._desk.journal.move(attempt, Event.EXPIRE, **paid_facts(money))
+        return await self._desk.journal.move(attempt, Event.CLEAR, **paid_facts(money, error="result-none"))
 
     async def not_sent(self, attempt: Attempt, why: str) -> None:
         """Refused for certain, also where others call it unknown by now: who would have sent it knows better."""

@@ -152,6 +152,9 @@ FREE_MOVES: Final[Mapping[tuple[State, Event], State]] = {
 NEW_ATTEMPT: Final = frozenset({Event.ASK_AGAIN, Event.RESEND})
 """Events that, where they lead to `planned`, begin another attempt."""
 
+GIVES_BACK: Final = frozenset({Event.RELEASE, Event.REFUSE, Event.DECLINE, Event.CLEAR, Event.EXPIRE})
+"""Events after which a step's session stands where it did before it: its message made nothing, or never went out."""
+
 
 class IllegalMove(NemoError):
     """An event that its state does not allow; a defect of the caller, never of the wire."""

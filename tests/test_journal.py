@@ -78,6 +78,8 @@ class TwoOwners(RuleBasedStateMachine):
         self.out: set[tuple[str, int]] = set()
         self.done: set[tuple[str, int]] = set()
         self.head: str | None = None
+        self.point = ""
+        self.claimer: Journal | None = None
 
     def fresh(self) -> Journal:
         return Journal(Path(self.home.name), self.url)
@@ -160,16 +162,29 @@ class TwoOwners(RuleBasedStateMachine):
 
     @rule(who=OWNERS_AT_WORK, at=st.sampled_from(["upload-1", *KEYS]), by=st.sampled_from(KEYS))
     def claim(self, who: int, at: str, by: str) -> None:
-        """A session's head moves from where the writer stands, and never from anywhere else."""
+        """A session's head moves from where the writer stands, and never from anywhere else.
+
+        A claim whose owner died before it sent anything is none: then the writer stands where it was taken.
+        """
+        void = self.point if self.head is not None and self.is_void() else None
         got = self.run(self.owners[who].claim("s", at, by))
-        assert got == (self.head in (None, at, by))
-        self.head = by if got else self.head
+        assert got == (self.head in (None, at, by) or void == at)
+        if got:
+            self.point = self.point if self.head == by else at
+            self.head, self.claimer = by, self.owners[who]
+
+    def is_void(self) -> bool:
+        if self.claimer is None or self.claimer in self.owners:
+            return False
+        newest = self.run(self.owners[0].latest(self.head or ""))
+        return newest is None or newest.state in (State.PLANNED, State.REFUSED)
 
     @rule(who=OWNERS_AT_WORK, at=st.sampled_from(["upload-1", *KEYS]), by=st.sampled_from(KEYS))
     def give_back(self, who: int, at: str, by: str) -> None:
         """Only who holds the claim can undo it."""
         self.run(self.owners[who].yield_claim("s", at, by))
-        self.head = at if self.head == by else self.head
+        if self.head == by:
+            self.head, self.claimer = at, None
 
     @invariant()
     def paid_once(self) -> None:
@@ -247,15 +262,95 @@ def test_of_owners_that_ask_for_one_step_one_sends(tmp_path: Path) -> None:
             await journal.close()
 
     async def claimer(number: int) -> bool:
-        journal = Journal(tmp_path)
-        try:
-            return await journal.claim("t", "upload-1", f"generate-{number}")
-        finally:
-            await journal.close()
+        claimers.append(Journal(tmp_path))  # they live on: with its owner, a claim without a message ends
+        return await claimers[-1].claim("t", "upload-1", f"generate-{number}")
 
+    claimers: list[Journal] = []
     results = at_once(8, owner)
     assert [each for each in results if not isinstance(each, SessionBusy)] == [True]
     assert sorted(map(bool, at_once(8, claimer))) == [False] * 7 + [True]
+    for journal in claimers:
+        asyncio.run(journal.close())
+
+
+async def test_a_claim_of_a_dead_owner_is_void_where_nothing_went_out(tmp_path: Path) -> None:
+    """Before its attempt exists and while that is planned or refused; not once it was sent."""
+    for number, events in enumerate(([], ["begin"], ["begin", Event.SEND, Event.REFUSE], ["begin", Event.SEND])):
+        session, first = f"s{number}", Journal(tmp_path)
+        key, other = f"edit-{number}", f"edit-other-{number}"
+        assert await first.claim(session, "generate-1", key)
+        attempt = planned(key, session_id=session, before="generate-1")
+        for event in events:
+            attempt = await (first.begin(attempt) if event == "begin" else first.move(attempt, event))
+        if Event.REFUSE in events:  # claimed once more, to ask again
+            assert await first.claim(session, "generate-1", key)
+        second = Journal(tmp_path)
+
+        assert not await second.claim(session, "generate-1", other)
+        assert await second.head(session) == key
+        died(first)
+        out = attempt.state is State.SENT
+        assert await second.head(session) == (key if out else "generate-1")
+        assert not await second.claim(session, "upload-1", other)
+        assert await second.claim(session, "generate-1", other) is not out
+        assert await second.head(session) == (key if out else other)
+        first._held = False
+        await first.close()
+        await second.close()
+
+
+async def test_a_claim_that_is_void_is_taken_once(tmp_path: Path) -> None:
+    """Of many that find it void one has it: the others compare with what it set."""
+    gone = Journal(tmp_path)
+    assert await gone.claim("s", "generate-1", "edit-gone")
+    died(gone)
+
+    async def claimer(number: int) -> bool:
+        journal = Journal(tmp_path)
+        alive.append(journal)
+        return await journal.claim("s", "generate-1", f"edit-{number}")
+
+    alive: list[Journal] = []
+    results = await asyncio.to_thread(at_once, 8, claimer)
+
+    assert sorted(map(bool, results)) == [False] * 7 + [True]
+    gone._held = False
+    for journal in (*alive, gone):
+        await journal.close()
+
+
+async def test_what_is_sent_holds_its_session_still(tmp_path: Path) -> None:
+    """One that was taken for dead, so that another step was given its session, sends nothing."""
+    first, second = Journal(tmp_path), Journal(tmp_path)
+    assert await first.claim("s", "generate-1", "edit-1")
+    begun = await first.begin(planned("edit-1", session_id="s", before="generate-1"))
+    died(first)
+    assert await second.claim("s", "generate-1", "edit-2")
+
+    with pytest.raises(SessionBusy):
+        await first.commit(begun, lambda opened, day: None)
+    newest = await second.latest("edit-1")
+    assert newest is not None
+    assert newest.state is State.PLANNED
+    for journal in (first, second):
+        journal._held = False
+        await journal.close()
+
+
+@pytest.mark.parametrize("event", [Event.CLEAR, Event.EXPIRE, Event.REFUSE])
+async def test_what_came_to_nothing_gives_its_session_back(tmp_path: Path, event: Event) -> None:
+    """In one transaction with its end; a late result takes it up again, unless another step went on meanwhile."""
+    journal = Journal(tmp_path)
+    assert await journal.claim("s", "generate-1", "edit-1")
+    attempt = await journal.begin(planned("edit-1", session_id="s", before="generate-1"))
+    for step in (Event.SEND, Event.BREAK, event):
+        attempt = await journal.move(attempt, step)
+
+    assert await journal.head("s") == "generate-1"
+    if attempt.state is State.LOST:
+        await journal.move(attempt, Event.EVIDENCE)
+        assert await journal.head("s") == "edit-1"
+    await journal.close()
 
 
 async def test_admission_is_given_the_run_and_the_last_day() -> None:
