@@ -168,6 +168,12 @@ class Request:
         clock = {"t0": self.t0, "later": self.later, "folder": str(self.folder)}
         return self.service.nursery.start(do="animate", env=self.environment(host), **{**clock, **order})
 
+    def step(self, **order: Any) -> dict[str, Any]:
+        """One step on a session in a process of its own, to the end of that."""
+        clock = {"t0": self.t0, "later": self.later}
+        child = self.service.nursery.start(do="step", env=self.environment(""), **clock, **order)
+        return child.result()
+
     def environment(self, host: str) -> dict[str, str]:
         """What a client on that machine finds in its environment."""
         return {
@@ -207,6 +213,14 @@ class Request:
         with closing(sqlite3.connect(path, timeout=10)) as database:
             rows = database.execute("SELECT state FROM attempts WHERE key LIKE 'generate-%' ORDER BY number")
             return [state for (state,) in rows]
+
+    def newest(self, kind: str) -> str:
+        """The state of the newest attempt at a step of that kind; empty where there is none."""
+        path = self.directory / "home" / "journal.sqlite3"
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            query = "SELECT state FROM attempts WHERE kind = ? ORDER BY id DESC LIMIT 1"
+            row = database.execute(query, (kind,)).fetchone()
+            return str(row[0]) if row else ""
 
     def leftovers(self) -> list[str]:
         """Files that a process which is gone should not leave behind."""

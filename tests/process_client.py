@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from nemo_client import (
     Destination,
     Journal,
     NemoError,
+    SessionHandle,
     Studio,
     Video,
     Wish,
@@ -43,6 +44,7 @@ from tests import process_backend
 SPEED = 100
 EPOCH = 1_800_000_000.0
 AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite")
+BELOW = ("_http", "_trials", "_tunnels", "_retry", "_lanes")
 WRITES = ("_begin", "_move", "_finished", "_commit", "_claim", "_yield_claim", "_deliver")
 
 
@@ -128,6 +130,99 @@ async def _delivered(studio: Studio, journal: Journal, order: dict[str, Any]) ->
     return await studio.animate([from_pixels(pixels)], Wish("slow push-in", duration=2), destination)
 
 
+class Awaits:
+    """Everything that a process waits for, from some moment on, by the lines of the client that lead there.
+
+    `kill_at` is one of these places: when it is reached for the first time, the process ends by SIGKILL.
+    """
+
+    def __init__(self, kill_at: str = "") -> None:
+        self.places: dict[str, None] = {}
+        self._kill_at = kill_at
+
+    def begin(self) -> None:
+        asyncio.get_running_loop().set_task_factory(
+            lambda loop, work, **rest: asyncio.Task(self.watch(work), loop=loop, **rest)
+        )
+
+    async def watch(self, work: Any) -> Any:
+        return await _Watched(work, self._note)
+
+    def _note(self, work: Any) -> None:
+        lines = []
+        while work is not None:
+            frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
+            path = Path(frame.f_code.co_filename) if frame is not None else Path()
+            if frame is not None and path.parent.name == "nemo_client" and path.stem not in BELOW:
+                lines.append(f"{path.stem}:{frame.f_lineno}")
+            work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
+        place = " ".join(lines)
+        if place == self._kill_at != "":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if place:
+            self.places[place] = None
+
+
+class _Watched:
+    """A coroutine that tells whenever it waits."""
+
+    def __init__(self, work: Any, note: Callable[[Any], None]) -> None:
+        self._work, self._note = work, note
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        give = self._work.send
+        value: Any = None
+        while True:
+            try:
+                waits_for = give(value)
+            except StopIteration as end:
+                return end.value
+            self._note(self._work)
+            try:
+                give, value = self._work.send, (yield waits_for)
+            except BaseException as error:  # noqa: BLE001 - handed on to the work
+                give, value = self._work.throw, error
+
+
+async def step(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one step on a session as the order says, in front of it what lies behind it; what it came to."""
+    started, later = order["t0"], order.get("later", 0.0)
+
+    def wall() -> float:
+        return EPOCH + later + SPEED * (time.time() - started)
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / SPEED)
+
+    awaits = Awaits(order.get("kill_at", ""))
+    async with await Studio.open("nemo", sleep=sleep, clock=lambda: SPEED * time.monotonic(), wall=wall) as studio:
+        session = await studio.upload([from_pixels(np.full((48, 32, 3), 90, np.uint8))])
+        if order["after"] == "generate":
+            session = (await studio.generate(session, Wish("slow push-in", duration=2))).session
+        if order.get("watch"):
+            awaits.begin()
+        try:
+            await awaits.watch(STEPS[order["step"]](studio, session))
+        except NemoError as error:
+            return {"error": error.id, "charged": error.charged, "text": str(error)}
+        return {"places": list(awaits.places)}
+
+
+STEPS: dict[str, Callable[[Studio, SessionHandle], Coroutine[Any, Any, object]]] = {
+    "generate": lambda studio, at: studio.generate(at, Wish("slow push-in", duration=2)),
+    "generate with another seed": lambda studio, at: studio.generate(at, Wish("slow push-in", duration=2, seed=1)),
+    "edit": lambda studio, at: studio.edit(at, "make it 4 seconds"),
+    "edit with other words": lambda studio, at: studio.edit(at, "make it 6 seconds"),
+    "edit the newest state": lambda studio, at: studio.edit(
+        at, "make it 6 seconds", when_changed="edit the newest state"
+    ),
+    "generate again": lambda studio, at: studio.edit(at, "make it 6 seconds", when_changed="generate again (pays)"),
+    "chat": lambda studio, at: studio.chat(at, "make it 5 seconds"),
+    "chat with other words": lambda studio, at: studio.chat(at, "make it 7 seconds"),
+    "upload": lambda studio, at: studio.upload([from_pixels(np.full((32, 32, 3), 30, np.uint8))], onto=at),
+}
+
+
 def kill_in(seconds: float) -> None:
     """End this process by SIGKILL in that many real seconds."""
     timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
@@ -151,7 +246,7 @@ def client(order: dict[str, Any]) -> None:
     if "kill_after" in order:
         kill_in(order["kill_after"])
     began = time.monotonic()
-    result = asyncio.run(animate(order))
+    result = asyncio.run((step if order["do"] == "step" else animate)(order))
     Path(order["report"]).write_text(json.dumps({**result, "seconds": time.monotonic() - began}))
 
 

@@ -177,6 +177,47 @@ def test_killed_at_any_moment_it_is_paid_once_and_delivered_once(workers: Worker
     workers.each([(number + chance.random()) / RANDOM_MOMENTS for number in range(RANDOM_MOMENTS)], check)
 
 
+OTHERS = {
+    "generate": ("generate with another seed", "chat", "upload", "edit with other words"),
+    "edit": ("edit with other words", "edit the newest state", "chat", "upload", "generate again"),
+    "chat": ("chat with other words", "edit", "edit the newest state", "upload"),
+}
+TAKEN = ("fork-refused", "edit-changed")
+"""The session went on with the step that was killed: true, and the error names the ways out."""
+
+
+@pytest.mark.parametrize("killed", OTHERS)
+def test_killed_at_any_await_of_a_paid_step_every_other_request_on_its_session_works(
+    workers: Workers, killed: str
+) -> None:
+    """What had not gone out is no hindrance. Where its outcome is not known, the session is busy until it is."""
+    after = "upload" if killed == "generate" else "generate"
+
+    def check(request: Request, moment: tuple[str, str]) -> None:
+        place, other = moment
+        ended = request.step(step=killed, after=after, watch=True, kill_at=place)
+        reached.append(ended == {"signal": 9})
+        if not reached[-1]:
+            return
+        state = "" if request.newest(killed) == "" else request.newest(killed)
+        told = request.step(step=other, after=after)
+        if state in ("", "planned", "refused"):
+            assert "error" not in told, (state, told)
+        elif told.get("error") == "session-busy":
+            assert request.newest(killed) == "unknown"
+            assert told["charged"] == "no"
+            request.later += HORIZON_SECONDS
+            told = request.step(step=other, after=after)
+        assert told.get("error", "fork-refused") in TAKEN, (state, told)
+
+    places: list[str] = []
+    reached: list[bool] = []
+    workers.each([0], lambda request, _: places.extend(request.step(step=killed, after=after, watch=True)["places"]))
+    workers.each([(place, OTHERS[killed][n % len(OTHERS[killed])]) for n, place in enumerate(places)], check)
+    assert len(places) > 10
+    assert sum(reached) > 0.8 * len(places)
+
+
 def test_killed_where_the_work_stops_with_its_client_it_is_never_sent_again_by_itself(workers: Workers) -> None:
     """A typed error, then the user's word: as many charges as the ledger says, and the error never hides one."""
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
