@@ -35,6 +35,7 @@ An exception carries an id and facts; its words come from `_words`. `charged` is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import _words
@@ -45,6 +46,15 @@ if TYPE_CHECKING:
     from ._questions import Option, Question
 
 Charged = Literal["no", "maybe", "yes"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was paid for in a run before something of it failed: credits, the jobs that hold it, and how sure it is."""
+
+    spent: str
+    jobs: tuple[str, ...]
+    sure: bool = True
 
 
 class NemoError(Exception):
@@ -61,6 +71,7 @@ class NemoError(Exception):
         self.facts = facts
         self.charged: Charged = charged
         self.lang: str | None = None
+        self.kept: Kept | None = None
 
     def reword(self, text_id: str, **facts: Any) -> None:
         """Let another text say it, where more is known by now than when it was raised."""
@@ -71,7 +82,14 @@ class NemoError(Exception):
         """What failed, whether it was charged, and what to do next, in one line."""
         chosen = _words.language(lang or self.lang)
         what = _words.say(self.id, chosen, **self.facts)
-        return scrub(f"{what} {_words.say(f'money.{self.charged}', chosen)}")
+        return scrub(f"{what} {self._money(chosen)}")
+
+    def _money(self, lang: str) -> str:
+        """What is known of money; what the same run paid before is named, with how to collect it."""
+        if self.kept is None:
+            return _words.say(f"money.{self.charged}", lang)
+        facts = {"spent": self.kept.spent, "jobs": ", ".join(self.kept.jobs)}
+        return _words.say("money.kept" if self.kept.sure else "money.kept-maybe", lang, **facts)
 
     def __str__(self) -> str:
         return self.text()

@@ -41,6 +41,9 @@ _UPDATE: Final = ATTEMPTS.update().where(
     ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch")
 )
 
+RUN_SECONDS: Final = 7 * 24 * 3600.0
+"""How far back the messages of one run are looked for."""
+
 _NEVER: Final[Mark] = (float("-inf"), float("-inf"))
 
 
@@ -206,6 +209,11 @@ class Journal(Worker):
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
         return await self._read(lambda connection: _queries.paid_since(connection, profile, moment))
+
+    async def made_in(self, profile: str, run: str) -> list[tuple[str, float | None, float | None]]:
+        """What a run of the last week paid for and got, oldest first: key, credits if exact, else at most."""
+        moment = self._wall() - RUN_SECONDS
+        return await self._read(lambda connection: _queries.made_in(connection, profile, run, moment))
 
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""

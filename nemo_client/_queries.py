@@ -45,6 +45,18 @@ _PAID_SINCE: Final = _LIGHT.where(
 )  # fmt: skip
 
 
+_MADE_IN: Final = (
+    sa.select(ATTEMPTS.c.key, ATTEMPTS.c.spent, AT_MOST.c.spent)
+    .outerjoin_from(ATTEMPTS, AT_MOST, AT_MOST.c.attempt == ATTEMPTS.c.id)
+    .where(
+        ATTEMPTS.c.free.is_(False), kinds(*PAID), ATTEMPTS.c.state == State.DONE.value,
+        ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.sent > sa.bindparam("moment"),
+        ATTEMPTS.c.run == sa.bindparam("run"),
+    )
+    .order_by(ATTEMPTS.c.id)
+)  # fmt: skip
+
+
 _QUEUE: Final = (
     ACCOUNTS.update().where(ACCOUNTS.c.account == sa.bindparam("known")).values(admissions=ACCOUNTS.c.admissions + 1)
 )
@@ -263,6 +275,14 @@ def paid_since(connection: Connection, profile: str, moment: float) -> list[Atte
     Of their facts only what limits count: `money.spent`, be it exact or at most.
     """
     return [_light(row) for row in connection.execute(_PAID_SINCE, {"profile": profile, "moment": moment})]
+
+
+def made_in(
+    connection: Connection, profile: str, run: str, moment: float
+) -> list[tuple[str, float | None, float | None]]:
+    """The finished paid steps that a run sent after `moment`, oldest first: key, credits if exact, else at most."""
+    rows = connection.execute(_MADE_IN, {"profile": profile, "run": run, "moment": moment})
+    return [(key, exact, at_most) for key, exact, at_most in rows]
 
 
 def _light(row: Sequence[Any]) -> Attempt:

@@ -23,10 +23,10 @@ from ._client import NemoClient, message_payload, renew_client_id
 from ._config import LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits, counting
-from ._errors import InputError, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from ._errors import InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._http import Http, Sleep
-from ._jobs import Job
+from ._jobs import Job, id_of
 from ._journal import Journal
 from ._landing import Destination
 from ._lanes import Lane
@@ -256,6 +256,18 @@ class Studio:
             turned = await self._say(kind, start, inputs, text, caller)
         return turned if before.sure == 0 else replace(turned, money=together([before, turned.taken]), reused=False)
 
+    async def paid_in(self, run: str) -> Kept | None:
+        """What a run (a ComfyUI prompt, a shell command, a batch) paid for and got; None where that is nothing."""
+        made = [] if self._desk.profile.free else await self._desk.journal.made_in(self._desk.profile.name, run)
+        paid = [(key, exact, at_most) for key, exact, at_most in made if exact != 0]
+        if not paid:
+            return None
+        most = [at_most if exact is None else exact for _, exact, at_most in paid]
+        known = [each for each in most if each is not None]
+        spent = f"{sum(known):g}" if len(known) == len(most) else "?"
+        sure = all(exact is not None for _, exact, _ in paid)
+        return Kept(spent, tuple(id_of(key) for key, _, _ in paid), sure=sure)
+
     async def newest(self, session: SessionHandle) -> SessionHandle:
         """The newest finished step of the handle's session, where a conversation that one place carries stands now."""
         return await self._edits.newest(_usable(session))
@@ -326,12 +338,8 @@ class Studio:
         session = await self.upload(media, language=language, prompt=wish.prompt, page=page, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
         caller.later = 0.0
-        try:
+        with counting(turned.taken):  # the export is free, what it shows was paid for in this run
             video = await self.export(turned.session, destination, output, caller=caller)
-        except NemoError as error:
-            if turned.money.spent and not turned.reused:  # the export is free, what it shows was paid for just now
-                error.charged = "yes"
-            raise
         return replace(video, reused=turned.reused)
 
     batch = _batch.batch
@@ -456,7 +464,7 @@ class Studio:
             _joined(reply, changes),
             timeline_words(done.facts.get("draft") or {}, language),
             money,
-            reused=known is not None and known.state is State.DONE,
+            reused=known is not None and known.state is State.DONE and done.run != caller.run,
             changes=changes,
         )
 

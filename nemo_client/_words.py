@@ -20,6 +20,8 @@ _EN: Final[dict[str, str]] = {
     "money.no": "Nothing was charged.",
     "money.maybe": "This may have been charged.",
     "money.yes": "This was charged.",
+    "money.kept": "{spent} credits were paid in this run before that, and what they made is kept (job {jobs}): queue the same workflow again, or use NemoVideo Recover, and nothing is paid again.",
+    "money.kept-maybe": "Up to {spent} credits may have been paid in this run before that, and what was made is kept (job {jobs}): queue the same workflow again, or use NemoVideo Recover, and nothing is paid again.",
     # The connection.
     "connect-dns": "The name {host} could not be found. Check the network and its DNS.",
     "connect-proxy": "No connection to {host} through the proxy {proxy}: {reason}. Check HTTPS_PROXY, ALL_PROXY and NO_PROXY; the profile 'local preview' works without a network.",

@@ -16,6 +16,8 @@ TEXTS: Final[dict[str, str]] = {
     "money.no": "未扣除任何积分。",
     "money.maybe": "可能已扣除积分。",
     "money.yes": "积分已扣除。",
+    "money.kept": "在此之前，本次运行已付 {spent} 积分，所得结果已保留（任务 {jobs}）：再次执行同一工作流，或使用“NemoVideo 任务恢复”即可取回，不会再次扣费。",
+    "money.kept-maybe": "在此之前，本次运行可能已扣费（至多 {spent} 积分），所得结果已保留（任务 {jobs}）：再次执行同一工作流，或使用“NemoVideo 任务恢复”即可取回，不会再次扣费。",
     # The connection.
     "connect-dns": "找不到主机 {host}。请检查网络和 DNS 设置。",
     "connect-proxy": "无法通过代理 {proxy} 连接 {host}：{reason}。请检查 HTTPS_PROXY、ALL_PROXY 和 NO_PROXY；配置 'local preview'（本地预览）无需网络。",

@@ -100,5 +100,6 @@ def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> JobEr
     known = {getattr(error, "charged", "no") for error in errors} | {"yes" if outcomes.paid else "no"}
     error = JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
+    error.kept = next((kept for each in errors if (kept := getattr(each, "kept", None)) is not None), None)
     error.lang = lang
     return error

@@ -30,7 +30,7 @@ from ._given import check_handles, fill_in, language_of
 from ._spans import overall
 
 if TYPE_CHECKING:
-    from ..nemo_client import Budget, Job, Journal, Money, Profile, Progress, Studio, Turned, Video
+    from ..nemo_client import Budget, Job, Journal, Kept, Money, Profile, Progress, Studio, Turned, Video
 
 logger = logging.getLogger("nemo_client")
 
@@ -283,6 +283,7 @@ async def run_all(
     except _host.interrupt_type():
         await _give_up(futures, items, node_id, language)
     errors = [_error(future, language) for future in futures]
+    await _name_what_is_kept(errors, profiles, prompt_id)
     if len(items) > 1 or errors[0] is None:
         display.show(_done(time.monotonic() - started, items, errors, language), 1.0)
     results = [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
@@ -380,6 +381,36 @@ def _error(future: Future[Any], language: str) -> Exception | None:
     return error.with_traceback(None)
 
 
+async def _name_what_is_kept(errors: list[Exception | None], profiles: Sequence[Any], run: str) -> None:
+    """Errors of a run that paid for something before say so, by the journal, and how it is collected.
+
+    An error about a message of its own says what that one took; it is left as it is.
+    """
+    from ..nemo_client import NemoError, NothingMade, ResultUnknown
+
+    kept: dict[str, Kept | None] = {}
+    for error, profile in zip(errors, profiles, strict=True):
+        own = isinstance(error, (NothingMade, ResultUnknown))
+        if not isinstance(error, NemoError) or error.charged == "maybe" or (own and error.charged != "no"):
+            continue
+        if profile not in kept:
+            kept[profile] = await on_network(functools.partial(_paid_in, profile, run))
+        error.kept = kept[profile]
+        if error.kept is not None:
+            error.charged = "yes" if error.kept.sure else "maybe"
+
+
+async def _paid_in(profile: str, run: str) -> Kept | None:
+    """What the run paid for and got; None as well where the journal cannot be read."""
+    from ..nemo_client import NemoError
+
+    try:
+        return await (await network().studio(profile)).paid_in(run) if run else None
+    except NemoError as error:
+        logger.debug("what the run paid could not be read: %s", error.id)
+        return None
+
+
 def _paid(parts: list[Money], lang: str | None) -> str:
     """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
     from ..nemo_client import Tally, say
@@ -431,9 +462,8 @@ def without_session() -> Iterator[None]:
         yield
     except NothingMade as error:
         if error.session is not None:
-            error.id = {"question-asked": "question-asked-image", "nothing-made": "nothing-made-image"}.get(
-                error.id, error.id
-            )
+            images = {"question-asked": "question-asked-image", "nothing-made": "nothing-made-image"}
+            error.reword(images.get(error.id, error.id))
         raise
 
 

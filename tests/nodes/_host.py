@@ -151,10 +151,14 @@ class Host:
         """Run one node in a prompt of its own; what its function returns."""
         return self.prompt({node_id: (node, inputs)})[node_id]
 
-    def prompt(self, nodes: dict[str, tuple[type[Any], dict[str, Any]]]) -> dict[str, Any]:
+    def run_in(self, prompt_id: str, node: type[Any], /, **inputs: Any) -> Any:
+        """Run one node as a part of the prompt of that id."""
+        return self.prompt({"1": (node, inputs)}, prompt_id)["1"]
+
+    def prompt(self, nodes: dict[str, tuple[type[Any], dict[str, Any]]], prompt_id: str = "") -> dict[str, Any]:
         """Run independent nodes in one prompt, side by side; results by id. The first failure cancels the others."""
         self.flag = False
-        prompt_id = str(uuid.uuid4())
+        prompt_id = prompt_id or str(uuid.uuid4())
 
         async def one(node_id: str, node: type[Any], inputs: dict[str, Any]) -> Any:
             self._context.set(Context(prompt_id, node_id, None))

@@ -235,3 +235,50 @@ def test_a_failed_item_is_answered_by_its_own_session(nodes: Nodes, host: Host, 
 
     assert answered.session_id == asked.session_id != made.session_id
     assert not answered.error
+
+
+# --- What a run paid before something failed -------------------------------------------------------------------------
+
+
+def test_an_export_that_fails_says_what_the_run_paid_and_that_it_is_kept(
+    nodes: Nodes, host: Host, charging: Any
+) -> None:
+    """Not "nothing was charged" right after 100 credits; queued again, it is found and nothing is paid."""
+    at = uploaded(nodes, host, "nemo")
+    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+
+    def node(name: str, **inputs: Any) -> Any:
+        return host.run_in("run-1", nodes[name], **inputs)
+
+    (made,), _, _ = node("NemoGenerateVideo", session=at, **GENERATE)
+    export = {"session": made, "filename_prefix": "video/x", "format": "mp4", "quality": "high"}
+    with pytest.raises(NemoError) as caught:
+        node("NemoExportRender", **export)
+    text = str(caught.value)
+    out = node("NemoExportRender", **export)
+
+    assert "100 credits were paid in this run before that" in text
+    assert "kept" in text
+    assert made.key.split("-")[1][:8] in text
+    assert "Nothing was charged" not in text
+    assert Path(out["result"][1][0]).is_file()
+    assert sent(charging) == 1
+
+
+def test_a_run_that_paid_nothing_says_so(nodes: Nodes, host: Host, charging: Any) -> None:
+    """The generation is of an earlier run: this one was free."""
+    (made,), _, _ = host.run_in("run-1", nodes["NemoGenerateVideo"], session=uploaded(nodes, host, "nemo"), **GENERATE)
+    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    with pytest.raises(NemoError, match=r"Nothing was charged\.$"):
+        host.run_in(
+            "run-2", nodes["NemoExportRender"],
+            session=made, filename_prefix="video/x", format="mp4", quality="high",
+        )  # fmt: skip
+
+
+def test_the_all_in_one_node_says_the_same(nodes: Nodes, host: Host, charging: Any) -> None:
+    """Also where the export had to begin again: what the run paid is not called reused, hence free."""
+    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    inputs = {**GENERATE, "filename_prefix": "video/x", "profile": "nemo", "image": picture(64, 96)}
+    with pytest.raises(NemoError, match="100 credits were paid in this run before that"):
+        host.run(nodes["NemoImageToVideo"], **inputs)
