@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ._media import Media, from_file, from_pixels, from_url, read_pixels
     from ._models import Credits
     from ._money import FREE, Money, Tally, together
+    from ._outcomes import outcome_of
     from ._profiles import (
         Described,
         check_given_up,
@@ -123,6 +124,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_media": ("Media", "from_file", "from_pixels", "from_url", "read_pixels"),
     "_models": ("Credits",),
     "_money": ("FREE", "Money", "Tally", "together"),
+    "_outcomes": ("outcome_of",),
     "_profiles": (
         "Described",
         "check_given_up",
@@ -226,6 +228,7 @@ __all__ = [
     "last_frame",
     "list_jobs",
     "list_owed",
+    "outcome_of",
     "pick_job",
     "pictures_of",
     "profile",

@@ -53,6 +53,7 @@ class Run:
         self.on_stop: Callable[[], int] | None = None
         self.elsewhere: Callable[[], int] = lambda: 0  # how many items other machines are at
         self._charged: Charged = "no"
+        self._spent = 0.0  # credits, by this command's messages that are done
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[Any] | None = None
         self._opening: asyncio.Task[ShellStudio] | None = None
@@ -85,7 +86,7 @@ class Run:
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""
-        self._charged, self.job_id = "no", ""
+        self._charged, self._spent, self.job_id = "no", 0.0, ""
         return self._complete(self._supervised(work))
 
     def at(self, session: SessionHandle) -> SessionHandle:
@@ -96,6 +97,7 @@ class Run:
     def turned(self, turned: Turned) -> Turned:
         """Note what a message cost and its job; stop here if the user asked for it."""
         self.job_id = id_of(turned.session.key)
+        self._spent += turned.taken.sure or 0.0
         if turned.money.spent is None:
             self._charged = "yes" if self._charged == "yes" else "maybe"
         elif turned.money.spent > 0:
@@ -129,7 +131,7 @@ class Run:
             text = self._answered(error, error.session)
         text += " " + say(f"money.{charged}", lang)
         if self._charged != "no":
-            text += " " + say("shell.kept", lang, command=self.job_command())
+            text += " " + self._kept()
         code = INTERRUPTED if self.presses else error.exit_code
         return Failure(error.id, text, charged, code)
 
@@ -145,6 +147,13 @@ class Run:
         lang, command = self.screen.lang, chat_command(session.profile, session.session_id, _example(error))
         text_id = "shell.question" if isinstance(error, QuestionAsked) else "shell.answered"
         return say(text_id, lang, **{**error.facts, "command": command})
+
+    def _kept(self) -> str:
+        """What was paid for before something failed, as far as it is known, and the command that collects it."""
+        command = self.job_command()
+        if not self._spent:
+            return say("shell.kept", self.screen.lang, command=command)
+        return say("shell.kept-paid", self.screen.lang, spent=f"{self._spent:g}", command=command)
 
     def unexpected(self, error: Exception) -> Failure:
         """A defect of ours; whether it cost something is not known once there is a session."""

@@ -147,7 +147,7 @@ class Messenger:
             return await self._settler.found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
         if known.state is State.UNKNOWN:
             return await self._settler.settle(known, message, _baseline_of(known), flight, first=0.0)
-        if known.state is State.LOST:
+        if known.state is State.LOST and not await self._desk.journal.messages_since(known):
             shown = await self._settler.shown(known, _baseline_of(known))
             if shown is not None:
                 return shown

@@ -11,7 +11,8 @@ from ._attempts import Attempt
 from ._config import shown
 from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, QuestionAsked, ResultUnknown
 from ._handles import SessionHandle
-from ._jobs import id_of
+from ._jobs import Job, id_of
+from ._journal import Journal
 from ._models import Credits
 from ._models import State as SessionState
 from ._money import Money
@@ -130,6 +131,12 @@ def reply_of(attempt: Attempt, language: str) -> tuple[str, str]:
         language = _prompts.language_of(str(attempt.facts.get("text") or ""))
     changes = _drafts.what_changed(baseline.get("draft") or {}, draft, language)
     return reply, "" if changes in reply else changes
+
+
+async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
+    """What a job that made nothing ended with, as an error; None for any other job."""
+    attempt = await journal.latest(job.key)
+    return ended(attempt) if attempt is not None and attempt.state in (State.FAILED, State.LOST) else None
 
 
 def is_answered(attempt: Attempt) -> bool:

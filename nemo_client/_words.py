@@ -208,6 +208,7 @@ _EN: Final[dict[str, str]] = {
     "shell.kept": "What was paid for is kept: `{command}` delivers it without paying again.",
     "shell.unknown": "The message was sent, but what became of it is not known yet: {reason}. `{command}` looks for its result; nothing is sent twice.",
     "shell.unknown-reason": "the connection broke",
+    "shell.kept-paid": "{spent} credits were paid in this run, and what they made is kept: `{command}` delivers it without paying again.",
     "shell.question": "The backend asks before it goes on: {question} To answer: `{command}`",
     "shell.answered": "The backend answered without making a video: {reply} To answer: `{command}`",
     "shell.unsettled": "The message before this one in the session is not settled yet: its result is still looked for. Try again in {minutes} min, or look now: `{command}`",

@@ -204,6 +204,7 @@ TEXTS: Final[dict[str, str]] = {
     "shell.kept": "已付费的内容已保留：`{command}` 可取得视频，不会再次付费。",
     "shell.unknown": "消息已发送，但结果尚不清楚：{reason}。`{command}` 可查询其结果；不会重复发送。",
     "shell.unknown-reason": "连接中断",
+    "shell.kept-paid": "本次运行已付 {spent} 积分，所得结果已保留：`{command}` 可取回，不会再次扣费。",
     "shell.question": "后端在继续之前提出了问题：{question} 如要回答：`{command}`",
     "shell.answered": "后端作了回复，但没有生成视频：{reply} 如要回答：`{command}`",
     "shell.unsettled": "此会话中的上一条消息尚无结论，结果仍在查找中。请在 {minutes} 分钟后重试，或立即查看：`{command}`",

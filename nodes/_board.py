@@ -71,6 +71,7 @@ class Board:
         self._studios: WeakSet[Studio] = WeakSet()
         self._watching: asyncio.Task[None] | None = None
         self._acts = 0
+        self._answered: dict[tuple[Journal, str, float], NemoError | None] = {}
 
     async def jobs(self, limit: int, lang: str) -> dict[str, Any]:
         """The newest jobs; from the first time on, browsers are told when one moves."""
@@ -190,11 +191,29 @@ class Board:
         journal = _run.network().journal()
         errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
         pictures = await pictures_of(journal, jobs)
+        errors = {**await self._answers(journal, jobs), **errors}
         if len(self._places) > PLACES:
             self._places.clear()
         self._places.update({(journal, job.id): pictures[job.key] for job in jobs if job.key in pictures})
         around = _Around(self._running(), errors, pictures)
         return await asyncio.to_thread(_views, jobs, around, lang)
+
+    async def _answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
+        """What the backend asked or said instead of making something, of jobs that failed; each is read once."""
+        from ..nemo_client import outcome_of
+
+        found: dict[str, NemoError] = {}
+        for job in jobs:
+            if job.state == "failed":
+                place = (journal, job.key, job.changed)
+                if place not in self._answered:
+                    self._answered[place] = await outcome_of(journal, job)
+                    if len(self._answered) > PLACES:
+                        self._answered.pop(next(iter(self._answered)))
+                error = self._answered.get(place)
+                if error is not None:
+                    found[job.key] = error
+        return found
 
     def _running(self) -> dict[str, Progress]:
         """What is under way in this process, by step key; what is collected here is, whatever it waits for."""

@@ -694,3 +694,16 @@ async def test_the_list_is_read_in_a_few_queries(site: Site, cloud: Callable[...
 
     assert [jobs for jobs, _ in counts] == [1, 2, 3, 4]
     assert max(queries for _, queries in counts) <= 4
+
+
+async def test_the_list_shows_what_the_backend_asks(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """A job that ended with a question is a card with the question, and how it is answered; not "use another seed"."""
+    made = cloud()
+    made.fault("ask_question", "message")
+    with pytest.raises(NemoError):
+        await generate(site)
+    job = await site.job()
+
+    assert job["state"] == "failed"
+    assert "Mood: Which mood? [Calm / Lively]" in job["error"]
+    assert "NemoVideo Chat" in job["error"]
