@@ -18,7 +18,11 @@ from nemo_client._database import Database
 PROFILE = "nemo"
 ACCOUNT = "user-1"
 JOB_SECONDS = 600.0
-INSERT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = (
+    'INSERT INTO attempts (id, "key", number, state, epoch, owner, profile, "before", account, session_id, task_id,'
+    " run, free, hidden, created, changed, sent, spent, facts)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def key(kind: str, job: int) -> str:

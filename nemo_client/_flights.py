@@ -121,6 +121,10 @@ class Flights:
             if flight.latest is not None
         }
 
+    def is_paid_for(self, caller: Caller) -> bool:
+        """Whether a paid message that `caller` waits for is out."""
+        return any(flight.committed and caller in flight.callers for flight in self._flights.values())
+
     @property
     def committed(self) -> int:
         """How many pieces of paid work are out."""

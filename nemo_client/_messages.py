@@ -23,6 +23,7 @@ from ._errors import (
     Charged,
     ConnectionBroken,
     DiskError,
+    InputError,
     JournalAway,
     LimitError,
     LostRace,
@@ -36,6 +37,7 @@ from ._errors import (
 from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
+from ._job_rows import id_of
 from ._money import ESTIMATES, Money, admits, cost, estimate
 from ._outcomes import Baseline, Message, ended, refused
 from ._owners import mark
@@ -55,6 +57,10 @@ WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
 
+class NotSent(InputError):
+    """A message that would have to be sent, which none of those who wait for it asked for."""
+
+
 class Messenger:
     """Sends messages for one desk, in the places that its `sessions` find or open for them."""
 
@@ -67,7 +73,8 @@ class Messenger:
     async def join(self, message: Message, caller: Caller) -> Attempt:
         """As `carry_out`, together with all who ask for the same.
 
-        Where the limit of another one ended the work that was joined, it is tried within this caller's own.
+        Where the limit of another one ended the work that was joined, or that it only collects, it is tried within
+        this caller's own.
         """
         mine = False
 
@@ -79,7 +86,7 @@ class Messenger:
         while True:
             try:
                 return await self._desk.flights.join(message.key, start, caller)
-            except LimitError:
+            except (LimitError, NotSent):
                 if mine:
                     raise
 
@@ -114,6 +121,8 @@ class Messenger:
             if settled is not None:
                 return settled
             known = await self._desk.journal.latest(message.key)
+        if not self._desk.profile.free and all(each.only_collects for each in flight.callers or (caller,)):
+            raise NotSent("resume-unsent", job=id_of(message.key))
         with contextlib.ExitStack() as line:
             try:
                 place = await self._sessions.place(message)

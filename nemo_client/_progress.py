@@ -110,7 +110,8 @@ class Caller:
     `run` names the ComfyUI prompt, shell command or batch that the profile's limit counts for; `budget` is what this
     caller may spend, alone or together with others. Set `gave_up` before cancelling the task that waits: a user's
     cancel of the last waiter also stops the render, anything else only detaches. `goes_on` is set where a paid message
-    was out by then. `later` are seconds of work that will follow the step waited for.
+    was out by then. `later` are seconds of work that will follow the step waited for. One that `only_collects` never
+    sends a message that may charge: what was never sent, or turns out refused, ends with `resume-unsent`.
     """
 
     on_progress: OnProgress = _ignore
@@ -119,6 +120,7 @@ class Caller:
     gave_up: bool = False
     goes_on: bool = False
     later: float = 0.0
+    only_collects: bool = False
 
     def take(self, progress: Progress) -> None:
         """Progress of the step waited for, told with what will follow it."""

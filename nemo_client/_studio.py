@@ -149,6 +149,10 @@ class Studio:
         """How many paid messages are out and being read."""
         return self._desk.flights.committed
 
+    def is_paid_for(self, caller: Caller) -> bool:
+        """Whether a paid message that this caller waits for is out and being read."""
+        return self._desk.flights.is_paid_for(caller)
+
     async def drain(self, *, only_committed: bool = True) -> None:
         """Read the streams of paid messages that are out to their end, or wait for all that is under way."""
         await self._desk.flights.drain(only_committed=only_committed)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import logging
 import os
 import re
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -36,6 +38,11 @@ _ID: Final = re.compile(r"[0-9a-f]{8}")
 _OUT: Final = ("sent", "unknown")
 _UNSENT: Final = ("planned", "refused")
 _ERRORS: Final = {"unknown": "result-unknown", "lost": "result-lost", "failed": "result-none"}
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a job."""
+    return _ID.fullmatch(text) is not None
 
 
 @dataclass
@@ -61,6 +68,20 @@ class _Around:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Page:
+    """Which jobs are asked for: so many, with this in their prompt or id, of this filter, after the one of this id.
+
+    `seen` is the `mark` of the answer that whoever asks has already.
+    """
+
+    limit: int = 50
+    search: str = ""
+    which: str = "all"
+    after: str = ""
+    seen: str = ""
+
+
 class Board:
     """The jobs of the journal with what is under way here."""
 
@@ -72,25 +93,68 @@ class Board:
         self._watching: asyncio.Task[None] | None = None
         self._acts = 0
         self._answered: dict[tuple[Journal, str, float], NemoError | None] = {}
+        self._born = uuid.uuid4().hex
+        self._ids: dict[str, str] = {}
 
-    async def jobs(self, limit: int, lang: str) -> dict[str, Any]:
-        """The newest jobs; from the first time on, browsers are told when one moves."""
-        from ..nemo_client import list_jobs
+    async def jobs(self, page: Page, lang: str) -> dict[str, Any]:
+        """A page of jobs; from the first time on, browsers are told when one moves.
 
+        The first page begins with those that still owe a video (`pinned` names them), then come the newest. `next` is
+        what `after` is to be for the page that follows, and `counts` says how many there are of each filter. `mark`
+        stands for all that was read: whoever names it as `seen` is told what runs, as long as nothing has changed.
+        """
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
-        found = (
-            await list_jobs(_run.network().journal(), limit=limit) if await asyncio.to_thread(_run.is_journal) else []
+        if not await asyncio.to_thread(_run.is_journal):
+            return {"jobs": [], "now": time.time()}
+        running = self._running()
+        mark = await self._mark(page, running)
+        if page.seen and page.seen == mark:
+            told = {self._ids[key]: _progress(each, lang) for key, each in running.items() if key in self._ids}
+            return {"unchanged": True, "running": told, "now": time.time(), "mark": mark}
+        found = await self._page(page, running)
+        return {**found, "jobs": await self._views(found["jobs"], lang), "now": time.time(), "mark": mark}
+
+    async def _mark(self, page: Page, running: Mapping[str, Progress]) -> str:
+        """Changes with the journal, with what is done here, and once a minute: files may go without a word."""
+        changed = await _run.network().journal().change_mark()
+        here = (self._acts, sorted((key, each.stage) for key, each in running.items()), int(time.time() // 60))
+        return hashlib.sha256(repr((self._born, replace(page, seen=""), changed, here)).encode()).hexdigest()[:32]
+
+    async def _page(self, page: Page, running: Mapping[str, Progress]) -> dict[str, Any]:
+        from ..nemo_client import count_jobs, list_jobs, list_owed
+
+        journal, first = _run.network().journal(), not page.after
+        pinned: list[Job] = []
+        if first and page.which == "all" and not page.search:
+            pinned = await list_owed(journal, limit=page.limit // 2) if page.limit > 1 else []
+        found = await list_jobs(
+            journal, limit=page.limit + 1, search=page.search, which=page.which, after=page.after, running=running
         )
-        return {"jobs": await self._views(found, lang), "now": time.time()}
+        above = {job.key for job in pinned}
+        others = [job for job in found if job.key not in above]
+        shown = others[: page.limit - len(pinned)]
+        more = len(found) > page.limit or len(shown) < len(others)
+        answer: dict[str, Any] = {
+            "jobs": [*pinned, *shown],
+            "pinned": [job.id for job in pinned],
+            "next": shown[-1].id if more and shown else "",
+            "search": page.search.strip(),
+        }
+        if first:
+            answer["counts"] = await count_jobs(journal, search=page.search, running=running)
+        return answer
 
     async def find(self, wanted: str) -> Job:
         """The job of that id; `InputError` where there is none."""
         from ..nemo_client import InputError
 
-        if not _ID.fullmatch(wanted) or not await asyncio.to_thread(_run.is_journal):
+        if not is_id(wanted) or not await asyncio.to_thread(_run.is_journal):
             raise InputError("job-unknown", job=wanted[:16])
-        return await _run.network().find_job(wanted)
+        job = await _run.network().find_job(wanted)
+        if job.id != wanted:  # a word of a prompt
+            raise InputError("job-unknown", job=wanted)
+        return job
 
     async def view(self, wanted: str, lang: str) -> dict[str, Any]:
         """One job as it is now."""
@@ -119,7 +183,7 @@ class Board:
 
     async def resume(self, wanted: str, lang: str) -> dict[str, Any]:
         """Collect a job in the background, once at a time. One that was never sent is not sent from here: that pays."""
-        from ..nemo_client import Budget, Caller, InputError, Progress, profile
+        from ..nemo_client import Caller, InputError, Progress, profile
 
         job = await self.find(wanted)
         key = (_run.network().journal(), job.key)
@@ -127,8 +191,8 @@ class Board:
             known = await asyncio.to_thread(profile, job.profile)
             if job.state in _UNSENT and not known.free:
                 raise InputError("resume-unsent", job=job.id)
-            # Should the message turn out refused meanwhile, the limit of one credit keeps it from being sent anew.
-            entry = _Resume(Caller(budget=Budget(1)), Progress("settle"))
+            # The message may turn out refused meanwhile: it is not sent again from here.
+            entry = _Resume(Caller(only_collects=not known.free), Progress("settle"))
             entry.caller.on_progress = entry.take
             entry.task = asyncio.ensure_future(_collected(job, entry.caller))
             entry.task.add_done_callback(lambda task: self._ended(task, key, entry))
@@ -192,9 +256,11 @@ class Board:
         errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
         pictures = await pictures_of(journal, jobs)
         errors = {**await self._answers(journal, jobs), **errors}
-        if len(self._places) > PLACES:
+        if len(self._places) > PLACES or len(self._ids) > PLACES:
             self._places.clear()
+            self._ids.clear()
         self._places.update({(journal, job.id): pictures[job.key] for job in jobs if job.key in pictures})
+        self._ids.update({job.key: job.id for job in jobs})
         around = _Around(self._running(), errors, pictures)
         return await asyncio.to_thread(_views, jobs, around, lang)
 

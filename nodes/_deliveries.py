@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import _host
+from ._memory import Memory
 
 
 @dataclass
@@ -21,7 +21,7 @@ class _Delivery:
     due: bool = False
 
 
-_deliveries: dict[tuple[str, str], _Delivery] = {}
+_deliveries: Memory[_Delivery] = Memory(_Delivery)
 
 
 def repeated(prefix: str | None) -> int:
@@ -29,8 +29,7 @@ def repeated(prefix: str | None) -> int:
 
     None is a prefix that comes by a link, which IS_CHANGED is not told: then all of the node's count.
     """
-    _, node_id = _host.place()
-    found = [each for (node, known), each in _deliveries.items() if node == node_id and prefix in (None, known)]
+    found = [each for known, each in _deliveries.known() if prefix in (None, known)]
     for each in found:
         each.due = not all(path.is_file() for path in each.paths)
     return sum(each.repeats + each.due for each in found)
@@ -38,8 +37,7 @@ def repeated(prefix: str | None) -> int:
 
 def note(prefix: str, paths: Sequence[Path]) -> None:
     """The running node has delivered `paths`."""
-    _, node_id = _host.place()
-    known = _deliveries.setdefault((node_id, prefix), _Delivery())
+    known = _deliveries.here(prefix)
     known.repeats += known.due
     known.due = False
     known.paths = list(paths)

@@ -7,6 +7,7 @@ Call the progress functions from the node's own coroutine only: each looks at th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import logging
@@ -63,6 +64,41 @@ def place() -> tuple[str, str]:
 
     context = get_executing_context()
     return ("", "") if context is None else (str(context.prompt_id), str(context.node_id))
+
+
+def workflow() -> str:
+    """What tells the running workflow, as far as this node depends on it, from others that have a node of that id.
+
+    A digest of the workflow's own id and of all inputs of the node and of those before it: with other inputs the node
+    runs anyway, and what was delivered then is not what it would deliver now. Empty where ComfyUI does not say.
+    """
+    prompt_id, node_id = place()
+    queue = getattr(prompt_server(), "prompt_queue", None)
+    running: dict[Any, Any] = getattr(queue, "currently_running", None) or {}
+    item = next((each for each in list(running.values()) if len(each) > 3 and str(each[1]) == prompt_id), None)
+    if item is None or not isinstance(item[2], Mapping):
+        return ""
+    extra = item[3].get("extra_pnginfo") if isinstance(item[3], Mapping) else None
+    drawn = extra.get("workflow") if isinstance(extra, Mapping) else None
+    name = drawn.get("id") if isinstance(drawn, Mapping) else None
+    found = json.dumps([name, _before(item[2], node_id)], sort_keys=True, default=repr)
+    return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _before(graph: Mapping[str, Any], node_id: str) -> dict[str, Any]:
+    """Class and inputs of a node and of all that it depends on, by their ids."""
+    found: dict[str, Any] = {}
+    todo = [node_id]
+    while todo:
+        each = todo.pop()
+        node = graph.get(each)
+        if each in found or not isinstance(node, Mapping):
+            continue
+        inputs = node.get("inputs") or {}
+        found[each] = [node.get("class_type"), inputs]
+        values = inputs.values() if isinstance(inputs, Mapping) else ()
+        todo += [str(value[0]) for value in values if isinstance(value, (list, tuple)) and len(value) == 2]
+    return found
 
 
 class Display:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from ..nemo_client import InputError, JobError, NemoError, say
 from . import _host
+from ._memory import Memory
 from ._run import Outcomes
 
 _T = TypeVar("_T")
@@ -37,7 +38,7 @@ class _Reruns:
     due: bool = False
 
 
-_reruns: dict[str, _Reruns] = {}
+_reruns: Memory[_Reruns] = Memory(_Reruns)
 
 
 def spread(inputs: Mapping[str, Sequence[Any]], length: int | None = None) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def settle(
     errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if errors and (on_item_error == STOP or len(errors) == len(outcomes)):
         raise errors[0] if len(outcomes) == 1 else _items_failed(errors, outcomes)
-    reruns = _reruns.setdefault(_host.place()[1], _Reruns())
+    reruns = _reruns.here()
     reruns.count += reruns.due
     reruns.due = bool(errors)
     rows: list[tuple[Any, ...] | _T] = []
@@ -83,8 +84,7 @@ def rerun_count() -> int:
 
     As with deliveries the count only grows: once all items are there, it stays what it was for that run.
     """
-    reruns = _reruns.get(_host.place()[1])
-    return reruns.count + reruns.due if reruns else 0
+    return sum(reruns.count + reruns.due for _, reruns in _reruns.known())
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any], ...]:

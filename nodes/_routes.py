@@ -152,7 +152,12 @@ async def _jobs(call: Call) -> Mapping[str, Any]:
     wanted = call.request.query.get("limit", str(_JOBS))
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 0 < int(wanted) <= MAX_JOBS):
         raise _odd("limit", wanted, f"1 to {MAX_JOBS}")
-    return await _on_network(lambda: board.jobs(int(wanted), call.lang))
+    query = call.request.query
+    after, search = query.get("after", ""), query.get("search", "")
+    if after and not _board.is_id(after):
+        raise _odd("after", after, "the id of a job")
+    page = _board.Page(int(wanted), search, query.get("filter", "all"), after, query.get("seen", ""))
+    return await _on_network(lambda: board.jobs(page, call.lang))
 
 
 async def _picture(call: Call) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ LOOK_SECONDS: Final = 0.2
 LEAVE_SECONDS: Final = 0.1
 SNAPSHOT_SECONDS: Final = 2.0
 FIRST_SNAPSHOT_SECONDS: Final = 0.1
+STATE_SECONDS: Final = 2.0
 
 Work = Callable[["Studio", "Item"], Awaitable[_T]]
 
@@ -56,6 +58,8 @@ class Network:
         self._retiring: set[asyncio.Task[None]] = set()
         self._journals: dict[tuple[Path, str | None], Journal] = {}
         self.jobs: tuple[Job, ...] = ()
+        self._profiles_seen: tuple[object, ...] = ()
+        self._jobs_seen: tuple[Journal, str] | None = None
         threading.Thread(target=self._live, name="nemo-network", daemon=True).start()
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
@@ -84,20 +88,33 @@ class Network:
         return [LATEST, *(job.label for job in self.jobs)]
 
     def job_state(self, wanted: str) -> str:
-        """What stands behind a choice of the Recover node now, for IS_CHANGED."""
-        from ..nemo_client import InputError, pick_job
+        """What stands behind a choice of the Recover node now, for IS_CHANGED; never raises, and waits a bounded time.
 
+        Any job of the journal can be chosen, so it is looked up there; as last seen where that takes too long.
+        """
+        from ..nemo_client import NemoError, pick_job
+
+        async def find() -> Job:
+            if not await asyncio.to_thread(is_journal):
+                return pick_job((), wanted)
+            return await self.find_job(wanted)
+
+        finding = self.submit(find())
         try:
-            job = pick_job(self.jobs, wanted)
-        except InputError:
-            return ""
+            job = finding.result(STATE_SECONDS)
+        except (NemoError, ImportError, TimeoutError, FutureTimeoutError) as error:
+            finding.cancel()
+            try:
+                job = pick_job(() if isinstance(error, NemoError) else self.jobs, wanted)
+            except NemoError:
+                return ""
         return f"{job.id} {job.state} {job.delivered} {Path(job.video).is_file() if job.video else ''}"
 
     async def find_job(self, wanted: str) -> Job:
         """The job that `wanted` means, from the journal as it is now."""
-        from ..nemo_client import list_jobs, pick_job
+        from ..nemo_client import find_job
 
-        return pick_job(await list_jobs(self.journal(), limit=1000, hidden=True), wanted)
+        return await find_job(self.journal(), wanted)
 
     def journal(self) -> Journal:
         """The journal of the home directory, one for this process; on the network thread."""
@@ -143,10 +160,6 @@ class Network:
         tasks = [task for _, _, task in self._studios.values() if task.done() and not task.cancelled()]
         return [task.result() for task in tasks if task.exception() is None]
 
-    def committed(self) -> bool:
-        """Whether a paid message is out; on the network thread."""
-        return any(studio.committed for studio in self.opened())
-
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
         self._watching = self.loop.create_task(self._watch())
@@ -158,19 +171,55 @@ class Network:
             await asyncio.sleep(SNAPSHOT_SECONDS)
 
     async def look(self) -> None:
-        """Read profiles and jobs anew; what cannot be read keeps its last good state."""
-        from ..nemo_client import NemoError, default_profile, list_jobs, profiles
+        """Read profiles and jobs where they have changed; what cannot be read keeps its last good state.
 
-        try:
-            self.profiles = tuple(await asyncio.to_thread(profiles))
-            self.default = await asyncio.to_thread(default_profile)
-            if await asyncio.to_thread(is_journal):
-                self.jobs = tuple(await list_jobs(self.journal()))
-        except NemoError as error:
-            logger.debug("profiles or jobs could not be read: %s", error.id)
-        except ImportError as error:
-            logger.debug("profiles or jobs could not be read: %s", error)
+        While nothing changes, only a file's time and the journal's change counter are looked at.
+        """
+        from ..nemo_client import NemoError
+
+        for read in (self._look_at_profiles, self._look_at_jobs):
+            try:
+                await read()
+            except NemoError as error:
+                logger.debug("profiles or jobs could not be read: %s", error.id)
+            except ImportError as error:
+                logger.debug("profiles or jobs could not be read: %s", error)
         self._seen.set()
+
+    async def _look_at_profiles(self) -> None:
+        from ..nemo_client import default_profile, profiles
+
+        stamp = await asyncio.to_thread(_stamp_profiles)
+        if stamp != self._profiles_seen:
+            self._profiles_seen = stamp
+            self.default = await asyncio.to_thread(default_profile)
+            self.profiles = tuple(await asyncio.to_thread(profiles))
+
+    async def _look_at_jobs(self) -> None:
+        from ..nemo_client import list_jobs, list_owed
+
+        if not await asyncio.to_thread(is_journal):
+            return
+        journal = self.journal()
+        seen = (journal, await journal.change_mark())
+        if seen != self._jobs_seen:
+            both = (*await list_owed(journal), *await list_jobs(journal))
+            self.jobs = tuple({job.key: job for job in both}.values())
+            self._jobs_seen = seen
+
+
+def _stamp_profiles() -> tuple[object, ...]:
+    """What is another value after each change of what profiles are read from. Blocks, for one look at the disk."""
+    from ..nemo_client import home
+
+    place = home()
+    try:
+        info = (place / "profiles.json").stat()
+    except OSError:
+        written: tuple[int, ...] = ()
+    else:
+        written = (info.st_mtime_ns, info.st_size, info.st_ino)
+    return place, written, *(os.environ.get(name) for name in ("NEMO_API_URL", "NEMO_WEB_URL"))
 
 
 def is_journal() -> bool:
@@ -352,16 +401,17 @@ async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, 
     for item in items:
         item.caller.gave_up = True
     _leave(futures)
-    committed = await asyncio.wrap_future(network().submit(_committed()))
+    committed = await asyncio.wrap_future(network().submit(_is_out(items)))
     text = say("cancelled-detached" if committed else "cancelled", spoken(language))
     _host.send_text(text, node_id)
     raise _host.interrupt_type()
 
 
-async def _committed() -> bool:
-    """Whether paid work is out, once the cancelled work had a moment to leave."""
+async def _is_out(items: Sequence[Item]) -> bool:
+    """Whether paid work of these items goes on, once they had a moment to leave. What other nodes pay for is theirs."""
     await asyncio.sleep(LEAVE_SECONDS)
-    return network().committed()
+    studios = network().opened()
+    return any(item.caller.goes_on or any(studio.is_paid_for(item.caller) for studio in studios) for item in items)
 
 
 def _error(future: Future[Any], language: str) -> Exception | None:
@@ -439,18 +489,27 @@ def spoken(language: str) -> str | None:
 
 @contextmanager
 def in_words_of(language: str) -> Iterator[None]:
-    """Errors that leave this block are in the language of a handle."""
-    from ..nemo_client import NemoError
+    """Errors that leave this block are in the language of a handle, and come without what caused them.
+
+    ComfyUI logs the traceback of every error with all that are chained to it: two pages to say that credits are
+    missing. What an expected error means is in its text; how it came about is told where debugging is on.
+    """
+    from ..nemo_client import NemoError, traceback_of
 
     try:
         yield
     except (NemoError, ImportError) as caught:
         error = _packages.describe(caught) or caught
-        if isinstance(error, NemoError):
-            error.lang = error.lang or spoken(language)
-        if error is caught:
+        if not isinstance(error, NemoError):
             raise
-        raise error from caught
+        error.lang = error.lang or spoken(language)
+        if caught.__cause__ is not None or caught.__context__ is not None:
+            logger.debug("%s\n%s", error.id, traceback_of(caught))
+        if error is not caught:
+            raise error from None
+        error.__cause__ = error.__context__ = None
+        error.__suppress_context__ = True
+        raise
 
 
 @contextmanager

@@ -30,8 +30,11 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
 
 
 def overall(progress: Progress) -> float:
-    """How far the whole way is, 0..1. Work that tells no percentage moves ever slower and never past its span."""
-    start, end = _SPANS[progress.stage]
+    """How far the whole way is, 0..1. Work that tells no percentage moves ever slower and never past its span.
+
+    A stage without a span moves nothing: bars never go back, so they stay where they are.
+    """
+    start, end = _SPANS.get(progress.stage, (0.0, 0.0))
     within = progress.fraction
     if within is None:
         within = 1 - math.exp(-progress.elapsed / _TYPICAL_SECONDS)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from nemo_client import InputError, Journal, count_jobs, find_job, forget_job, list_jobs, list_owed, pick_job
-from nemo_client._attempts import Attempt
 from nemo_client._database import Database
 from nemo_client._jobs import FILTERS, uploads_behind
 from nemo_client._schema import ATTEMPTS, JOBS
-from nemo_client._steps import Event, State
+from nemo_client._steps import Event
 
-MEDIA = [["pixels:ab", "ab.jpg", "image/jpeg"]]
-DRAFT = {"t": [{"tt": 0, "sg": [{"st": 0, "d": 5000}]}]}
-LONG = {**DRAFT, "note": "x" * 30_000}
+from ._jobs import DRAFT, LONG, counted, delivered, fill, key, made, planned, uploaded
 
 
 @pytest.fixture
@@ -29,68 +25,6 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     opened = Journal(tmp_path / "home")
     yield opened
     await opened.close()
-
-
-def key(kind: str, number: int) -> str:
-    """A key as steps have it; the job's id is the number in hexadecimal digits."""
-    return f"{kind}-{number:08x}{'0' * 32}"
-
-
-def planned(kind: str, number: int, before: str = "", text: str | None = "a lake", **rest: Any) -> Attempt:
-    facts = {} if text is None else {"text": text}
-    given = {"account": "me", "session_id": f"s-{number}", "task_id": "t", "facts": facts, **rest}
-    return Attempt(key(kind, number), 1, State.PLANNED, "nemo", before=before, **given)
-
-
-async def made(journal: Journal, number: int, before: str = "", *, kind: str = "generate", **rest: Any) -> str:
-    """A finished message that made a video; its key."""
-    sent = await journal.move(await journal.begin(planned(kind, number, before, **rest)), Event.SEND)
-    money = {"spent": 100.0, "certainty": "exact"}
-    await journal.move(sent, Event.FINISH, facts={"draft": LONG, "money": money}, spent=100.0)
-    return sent.key
-
-
-async def delivered(journal: Journal, number: int, before: str) -> None:
-    """A finished export of what a message made."""
-    export = await journal.begin(planned("export", number, before, text=None, free=True))
-    sent = await journal.move(export, Event.SEND)
-    await journal.deliver(sent, Path(f"/videos/{number}.mp4"), {})
-    await journal.move(sent, Event.FINISH)
-
-
-async def uploaded(journal: Journal, number: int, before: str = "", media: Any = MEDIA) -> str:
-    step = await journal.finished(planned("upload", number, before, text=None, free=True), {"media": media})
-    return step.key
-
-
-class Read:
-    """What was read from the database meanwhile: statements, rows, and the longest text in one."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-        self.rows = 0
-        self.longest = 0
-
-
-@contextlib.contextmanager
-def counted(path: Path) -> Iterator[Read]:
-    """Counts what SQLite itself hands out, whoever asks: every row of every statement."""
-    read = Read()
-
-    def fetched(cursor: Any, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        read.rows += 1
-        read.longest = max([read.longest, *(len(value) for value in row if isinstance(value, str))])
-        return row
-
-    def heard(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        read.statements.append(statement)
-        cursor.row_factory = fetched
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", heard)
-    try:
-        yield read
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", heard)
 
 
 # --- Every job can be reached -----------------------------------------------------------------------------------------
@@ -255,44 +189,13 @@ async def test_a_message_that_is_sent_again_is_the_newest_job(journal: Journal) 
 # --- What they cost ---------------------------------------------------------------------------------------------------
 
 
-async def fill(journal: Journal, jobs: int, facts: Any = None, start: int = 0x10000000) -> None:
-    """Delivered jobs of one upload each, as an older program left them: without the rows that lists read."""
-    await journal.latest("generate-x")
-    text = json.dumps(facts or {"text": "a cat", "draft": DRAFT, "money": {"spent": 80.0, "certainty": "exact"}})
-    shared = {
-        "number": 1,
-        "state": "done",
-        "epoch": 2,
-        "owner": "o",
-        "profile": "nemo",
-        "account": "me",
-        "task_id": "t",
-    }
-    shared |= {"run": "", "hidden": False, "created": 4e9, "changed": 4e9, "sent": 4e9, "spent": None}
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for each in range(jobs):
-            number = start + each
-            last = ""
-            for kind, told in (("upload", json.dumps({"media": MEDIA})), ("generate", text), ("export", "{}")):
-                row = {**shared, "key": key(kind, number), "before": last, "free": kind != "generate", "facts": told}
-                last = row["key"]
-                yield {**row, "session_id": f"s-{number}"}
-
-    def write(database: Database, _: Any) -> None:
-        with database.writing() as connection:
-            connection.execute(ATTEMPTS.insert(), list(rows()))
-
-    await journal.work(write)
-
-
 async def test_rows_of_an_older_program_are_taken_up(journal: Journal) -> None:
     """In portions; once, by whoever reads first; what they show is what the attempts say."""
     await made(journal, 1)
     await fill(journal, 450)
 
     jobs = await list_jobs(journal, limit=1000)
-    with counted(Path()) as read:
+    with counted() as read:
         again = await list_jobs(journal, limit=1000)
 
     assert len(jobs) == 451
@@ -336,7 +239,7 @@ async def test_no_draft_is_read_for_a_list_a_look_up_or_to_forget(journal: Journ
         await list_jobs(journal)
         costs.append({})
         for name, work in works.items():
-            with counted(Path()) as read:
+            with counted() as read:
                 await work()
             assert read.longest < 1000, name
             costs[-1][name] = (len(read.statements), read.rows)
@@ -366,7 +269,7 @@ async def test_what_uses_an_index_does_not_walk_the_table(journal: Journal) -> N
     """A list, the owed ones and an id: neither reads all jobs nor sorts them."""
     await fill(journal, 30)
     await list_jobs(journal)
-    with counted(Path()) as read:
+    with counted() as read:
         await list_jobs(journal, limit=5)
         await list_owed(journal)
         await find_job(journal, "10000001")

@@ -1,7 +1,7 @@
 // What the page knows of profiles and credits: one copy, read by the panel and by the settings. It holds no token: the
 // server never sends one.
 
-import { ask } from "./host.mjs";
+import { ask, Refusal } from "./host.mjs";
 
 const MINUTE = 60_000;
 const readers = new Set();
@@ -45,6 +45,17 @@ export async function askCredits(profile, { again = false } = {}) {
   const answer = await ask("credits", { body: { profile } });
   credits.set(profile, { answer, at: Date.now() });
   if (latest) take(latest);
+}
+
+/** Asks again for the credits of those profiles that were asked for before: a job that ended may have taken some. */
+export async function askAgain(profiles) {
+  for (const profile of profiles.filter((each) => credits.get(each)?.answer)) {
+    try {
+      await askCredits(profile, { again: true });
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error; // what was seen last stays; nobody asked
+    }
+  }
 }
 
 /** The credits last seen of a profile, if any. */

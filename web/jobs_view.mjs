@@ -1,34 +1,54 @@
-// The list of jobs with its search.
+// The list of jobs: what still owes a video on top, then the newest, older ones page by page, and a search over all.
 
-import { make, show, write } from "./dom.mjs";
+import { button, make, show, write } from "./dom.mjs";
+import { ask } from "./host.mjs";
 import { jobCard } from "./job_card.mjs";
 import { t } from "./words.js";
 
-/** {element, update(jobs), running(), leave()} */
-export function jobsView({ refresh }) {
+const PAGE = 50;
+const TYPING = 250;
+
+/** {element, read(signal), running(), leave()}; `ended(profiles)` tells of jobs that came to their end. */
+export function jobsView({ refresh, ended }) {
   const cards = new Map(); // id -> {element, update, picture}
-  let jobs = [];
+  const asked = { pages: 1, mark: "" };
+  let shown = { jobs: [], pinned: new Set(), next: "", searched: "" };
+  let typing = 0;
   const search = make("input", {
     type: "search",
     placeholder: t("jobs.search"),
     "aria-label": t("jobs.search"),
-    oninput: () => filter(),
+    oninput: () => {
+      filter(); // at once among those at hand; the server looks through all
+      clearTimeout(typing);
+      typing = setTimeout(() => again({ pages: 1 }), TYPING);
+    },
   });
   const nothing = make("p", { class: "nv-quiet nv-empty", role: "status" });
+  const owing = make("ul", { class: "nv-jobs", "data-what": "pinned" });
+  const pinned = make("div", { class: "nv-pinned" }, make("h4", {}, t("jobs.pinned")), owing);
   const list = make("ul", { class: "nv-jobs" });
+  const more = button(t("jobs.more"), () => again({ pages: asked.pages + 1 }), { class: "nv-more" });
   const title = t("jobs.title");
-  const element = make("section", { "aria-label": title }, make("h3", {}, title), search, nothing, list);
+  const parts = [make("h3", {}, title), search, nothing, pinned, list, more];
+  const element = make("section", { "aria-label": title }, ...parts);
   const seen = watchSight((id) => cards.get(id)?.picture());
+
+  const again = (changes) => {
+    Object.assign(asked, { mark: "", ...changes });
+    return refresh();
+  };
+  const wanted = () => search.value.trim();
 
   const put = (job) => {
     if (cards.has(job.id)) return cards.get(job.id).update(job);
     const gone = () => {
       forget(job.id);
-      refresh();
+      again({});
     };
     const changed = (next) => {
       cards.get(next.id)?.update(next);
-      refresh();
+      again({});
     };
     const card = jobCard({ changed, gone });
     card.update(job);
@@ -43,27 +63,79 @@ export function jobsView({ refresh }) {
     cards.delete(id);
   };
   const filter = () => {
-    const wanted = search.value.trim().toLowerCase();
-    const matching = jobs.filter((job) => job.prompt.toLowerCase().includes(wanted));
-    const shown = new Set(matching.map((job) => job.id));
-    for (const job of jobs) show(cards.get(job.id).element, shown.has(job.id));
-    write(nothing, jobs.length ? t("jobs.no-match") : t("jobs.none"));
-    show(nothing, !matching.length);
-    show(search, jobs.length > 0);
+    const words = wanted().toLowerCase();
+    const found = shown.searched === wanted(); // then the server has judged, by its own rules
+    const fits = (job) => found || job.prompt.toLowerCase().includes(words) || job.id.startsWith(words);
+    const matching = new Set(shown.jobs.filter(fits).map((job) => job.id));
+    for (const job of shown.jobs) show(cards.get(job.id).element, matching.has(job.id));
+    const none = shown.jobs.length || wanted() ? t("jobs.no-match") : t("jobs.none");
+    write(nothing, none);
+    show(nothing, !matching.size);
+    show(search, shown.jobs.length > 0 || Boolean(wanted()));
+    show(pinned, shown.jobs.some((job) => shown.pinned.has(job.id) && matching.has(job.id)));
+    show(more, Boolean(shown.next));
   };
   const update = (next) => {
-    jobs = next;
-    jobs.forEach(put);
-    const ids = new Set(jobs.map((job) => job.id));
+    const before = new Map(shown.jobs.map((job) => [job.id, job]));
+    shown = next;
+    shown.jobs.forEach(put);
+    const ids = new Set(shown.jobs.map((job) => job.id));
     for (const id of [...cards.keys()]) if (!ids.has(id)) forget(id);
-    // An element that is already in its place stays untouched: moving one would stop its video.
+    place(owing, shown.jobs.filter((job) => shown.pinned.has(job.id)));
+    place(list, shown.jobs.filter((job) => !shown.pinned.has(job.id)));
+    filter();
+    const over = shown.jobs.filter((job) => before.has(job.id) && isUnderWay(before.get(job.id)) && !isUnderWay(job));
+    if (over.length) ended([...new Set(over.map((job) => job.profile))]);
+  };
+  // An element that is already in its place stays untouched: moving one would stop its video.
+  const place = (where, jobs) =>
     jobs.forEach((job, index) => {
       const card = cards.get(job.id).element;
-      if (list.children[index] !== card) list.insertBefore(card, list.children[index] ?? null);
+      if (where.children[index] !== card) where.insertBefore(card, where.children[index] ?? null);
     });
-    filter();
+
+  const page = (signal, more) => {
+    const query = new URLSearchParams({ limit: PAGE, ...(wanted() ? { search: wanted() } : {}), ...more });
+    return ask(`jobs?${query}`, { signal });
   };
-  return { element, update, running: () => jobs.some((job) => job.running), leave: () => seen?.disconnect() };
+  /** Reads the pages that are shown, unless the server says that nothing has changed since. */
+  const read = async (signal) => {
+    const searched = wanted();
+    const first = await page(signal, asked.mark ? { seen: asked.mark } : {});
+    if (signal.aborted) return;
+    if (first.unchanged) return tellRunning(first.running);
+    const jobs = new Map(first.jobs.map((job) => [job.id, job]));
+    let last = first;
+    for (let count = 1; count < asked.pages && last.next; count += 1) {
+      last = await page(signal, { after: last.next });
+      if (signal.aborted) return;
+      for (const job of last.jobs) if (!jobs.has(job.id)) jobs.set(job.id, job);
+    }
+    if (searched !== wanted()) return; // typed on meanwhile: another answer will come
+    asked.mark = first.mark ?? "";
+    update({
+      jobs: [...jobs.values()],
+      pinned: new Set(first.pinned ?? []),
+      next: last.next ?? "",
+      searched: first.search ?? "",
+    });
+  };
+  const tellRunning = (running) => {
+    for (const job of shown.jobs) {
+      job.running = running[job.id] ?? null;
+      cards.get(job.id).update(job);
+    }
+  };
+  const leave = () => {
+    clearTimeout(typing);
+    seen?.disconnect();
+  };
+  return { element, read, running: () => shown.jobs.some((job) => job.running), leave };
+}
+
+/** Whether something may still be charged for a job: it runs here, or its message is out. */
+function isUnderWay(job) {
+  return Boolean(job.running) || ["sent", "unknown"].includes(job.state);
 }
 
 /** Tells the id of each card that comes into view, for its picture; at once where browsers cannot say. */

@@ -1,9 +1,9 @@
 // The sidebar's panel. It begins when it enters the page and ends, with everything it began, when it leaves.
 
-import { follow, load } from "./accounts.mjs";
+import { askAgain, follow, load } from "./accounts.mjs";
 import { accountView } from "./account_view.mjs";
 import { button, make, show, styles, write } from "./dom.mjs";
-import { ask, onJobs, onLanguage, Refusal, words } from "./host.mjs";
+import { onJobs, onLanguage, Refusal, words } from "./host.mjs";
 import { jobsView } from "./jobs_view.mjs";
 import { poll } from "./polling.mjs";
 import { profilesView } from "./profiles_view.mjs";
@@ -25,7 +25,7 @@ class Panel extends HTMLElement {
   begin() {
     this.leaving = new AbortController();
     this.troubles = { profiles: "", jobs: "" };
-    this.jobs = jobsView({ refresh: () => this.polling.now() });
+    this.jobs = jobsView({ refresh: () => this.polling.now(), ended: (profiles) => askAgain(profiles) });
     this.trouble = make("p", { class: "nv-trouble", role: "alert", hidden: true });
     this.notice = make("p", { class: "nv-trouble", "data-what": "notice", hidden: true });
     const account = accountView();
@@ -70,12 +70,7 @@ class Panel extends HTMLElement {
   }
 
   readJobs() {
-    const { signal } = this.leaving;
-    const read = async () => {
-      const { jobs } = await ask("jobs?limit=50", { signal });
-      if (!signal.aborted) this.jobs.update(jobs);
-    };
-    return this.guard("jobs", read());
+    return this.guard("jobs", this.jobs.read(this.leaving.signal));
   }
 
   /** Shows why reading failed until it goes well again. */

@@ -61,6 +61,9 @@ class Host:
     routes: web.RouteTableDef = field(default_factory=web.RouteTableDef)
     events: list[tuple[str, Any, Any]] = field(default_factory=list)
     hidden: dict[str, Any] = field(default_factory=dict)  # by their kind: PROMPT, EXTRA_PNGINFO
+    graph: dict[str, Any] | None = None  # the prompt that runs, as ComfyUI's queue has it; None: it does not say
+    drawn: Any = None  # the workflow it was made from, EXTRA_PNGINFO
+    running: dict[int, Any] = field(default_factory=dict)
     _context: contextvars.ContextVar[Context | None] = field(
         default_factory=lambda: contextvars.ContextVar("context", default=None)
     )
@@ -115,6 +118,7 @@ class Host:
             client_id=host.client_id,
             routes=host.routes,
             send_sync=lambda event, data, sid=None: host.events.append((event, data, sid)),
+            prompt_queue=types.SimpleNamespace(currently_running=host.running),
         )
         server = types.SimpleNamespace(instance=instance)
         execution_utils = module("comfy_execution.utils", get_executing_context=lambda: host._context.get())
@@ -159,6 +163,7 @@ class Host:
         """Run independent nodes in one prompt, side by side; results by id. The first failure cancels the others."""
         self.flag = False
         prompt_id = prompt_id or str(uuid.uuid4())
+        self._queue(prompt_id)
 
         async def one(node_id: str, node: type[Any], inputs: dict[str, Any]) -> Any:
             self._context.set(Context(prompt_id, node_id, None))
@@ -181,12 +186,19 @@ class Host:
     def is_changed(self, node: type[Any], node_id: str = "1", /, **constants: Any) -> Any:
         """What IS_CHANGED says: constants only, links as None, in the node's context."""
 
+        self._queue("prompt")
+
         def ask() -> Any:
             self._context.set(Context("prompt", node_id, None))
             as_list = getattr(node, "INPUT_IS_LIST", False)
             return node.IS_CHANGED(**{name: [value] if as_list else value for name, value in constants.items()})
 
         return contextvars.copy_context().run(ask)
+
+    def _queue(self, prompt_id: str) -> None:
+        self.running.clear()
+        if self.graph is not None:
+            self.running[7] = (7, prompt_id, self.graph, {"extra_pnginfo": self.drawn, "client_id": "client"}, [])
 
 
 def load_pack() -> types.ModuleType:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nemo_client import InputError, local
+from nemo_client import InputError, Journal, home, local
 from nemo_client._steps import kind_of
+from tests._jobs import counted, fill, made
 
 from ._arrays import picture
 from ._host import Host, Interrupted
@@ -82,3 +86,88 @@ def test_no_such_job_is_one_clear_error(nodes: Nodes, host: Host) -> None:
         with pytest.raises(InputError) as caught:
             host.run(nodes["NemoRecover"], job=job)
         assert caught.value.id == "job-unknown"
+
+
+def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
+    """Do `work` with the journal of the pack's own thread."""
+    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+
+    async def there() -> Any:
+        return await work(network.journal())
+
+    return network.submit(there()).result(60)
+
+
+def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, host: Host, cloud: Any) -> None:
+    """By its id; offered on top as long as it owes its video; and what became of it is seen by IS_CHANGED."""
+    wanted = generated(nodes, host, "nemo").key.split("-")[1][:8]
+    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    on_network(pack, lambda journal: fill(journal, 1200))
+    network.submit(network.look()).result(60)
+
+    labels = nodes["NemoRecover"].INPUT_TYPES()["required"]["job"][0]
+    before = host.is_changed(nodes["NemoRecover"], job=wanted)
+    answer = host.run(nodes["NemoRecover"], job=wanted)
+    network.submit(network.look()).result(60)
+    after = host.is_changed(nodes["NemoRecover"], job=wanted)
+
+    assert labels[0] == "latest unfinished"
+    assert labels[1].startswith(wanted)
+    assert 50 <= len(labels) <= 52
+    assert Path(answer["result"][1][0]).is_file()
+    assert before.startswith(f"{wanted} done False")
+    assert after.startswith(f"{wanted} done True")
+    assert host.is_changed(nodes["NemoRecover"], job="0badc0de") == ""
+    assert len(local.read_ledger(cloud.directory).messages) == 1
+
+
+def test_nothing_is_read_while_nothing_changes(pack: Any, nodes: Nodes, host: Host) -> None:
+    """Looking again costs one look at the change counter; a change is seen at the next look, whoever made it."""
+    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    on_network(pack, lambda journal: fill(journal, 60))
+    for _ in range(2):  # the first look also writes what an older program left out
+        network.submit(network.look()).result(60)
+    with counted() as read:
+        for _ in range(5):
+            network.submit(network.look()).result(60)
+    quiet = list(read.statements)
+    other = asyncio.run(one_more())
+    with counted() as read:
+        network.submit(network.look()).result(60)
+
+    assert quiet == []
+    assert read.statements
+    assert network.jobs[0].key == other
+
+
+async def one_more() -> str:
+    """Another process's job, which owes its video."""
+    journal = Journal(home())
+    try:
+        return await made(journal, 0xEE000001)
+    finally:
+        await journal.close()
+
+
+def test_profiles_are_read_again_when_their_file_or_the_environment_changes(
+    pack: Any, nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only then; a broken file keeps the last good state, and what follows it is read."""
+    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    path = home() / "profiles.json"
+    home().mkdir(parents=True, exist_ok=True)
+
+    def seen() -> tuple[str, ...]:
+        network.submit(network.look()).result(60)
+        return tuple(network.profiles)
+
+    first = seen()
+    path.write_text('{"profiles": {"mine": {"api_url": "https://mine.test"}}}', encoding="utf-8")
+    second = seen()
+    path.write_text("{", encoding="utf-8")
+    third = seen()
+    path.write_text('{"profiles": {"yours": {"api_url": "https://yours.test"}}}', encoding="utf-8")
+
+    assert first == ("nemo", "local preview")
+    assert second == third == (*first, "mine")
+    assert seen() == (*first, "yours")

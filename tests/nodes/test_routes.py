@@ -21,8 +21,10 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from nemo_client import LimitError, NemoError, Wish, _settling, _tokens, home, list_jobs
+from nemo_client import Caller, Destination, LimitError, NemoError, Wish, _settling, _tokens, home, list_jobs
+from nemo_client._steps import Event
 from tests import _backend
+from tests import _jobs as journal_jobs
 from tests._backend import Cloud
 
 from ._host import Host
@@ -515,7 +517,7 @@ async def test_a_running_render_is_stopped(site: Site, cloud: Callable[..., Clou
 
 async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[..., Cloud]) -> None:
     """Its message, then its export, both as progress of one job; the browser's cancel stops the render."""
-    from nemo_client import Destination, RenderFailed
+    from nemo_client import RenderFailed
 
     cloud(renderer=slow)
 
@@ -707,3 +709,147 @@ async def test_the_list_shows_what_the_backend_asks(site: Site, cloud: Callable[
     assert job["state"] == "failed"
     assert "Mood: Which mood? [Calm / Lively]" in job["error"]
     assert "NemoVideo Chat" in job["error"]
+
+
+# --- All jobs ---------------------------------------------------------------------------------------------------------
+
+
+async def on_journal(site: Site, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Do `work` with the journal that the routes read."""
+
+    async def there() -> Any:
+        return await work(site.run.network().journal())
+
+    return await asyncio.wrap_future(site.run.network().submit(there()))
+
+
+def ids(answer: Any) -> list[str]:
+    return [job["id"] for job in answer["jobs"]]
+
+
+async def test_what_owes_a_video_comes_first_however_old(site: Site) -> None:
+    """Pinned on top of the first page, with Resume; the newest follow; older ones are told on the next pages, once."""
+
+    async def write(journal: Any) -> None:
+        await journal_jobs.made(journal, 0xEE000001)
+        await journal_jobs.fill(journal, 120)
+
+    await on_journal(site, write)
+    pages = [await site.get("/nemo/jobs?limit=50")]
+    while pages[-1]["next"]:
+        pages.append(await site.get(f"/nemo/jobs?limit=50&after={pages[-1]['next']}"))
+
+    assert ids(pages[0])[0] == "ee000001"
+    assert pages[0]["pinned"] == ["ee000001"]
+    assert pages[0]["jobs"][0]["resumable"]
+    assert [len(page["jobs"]) for page in pages] == [50, 50, 22], "the one on top is told again in its place"
+    assert len({each for page in pages for each in ids(page)}) == 121
+    assert pages[0]["counts"] == {"all": 121, "working": 0, "ready": 1, "failed": 0}
+    assert "counts" not in pages[1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+async def test_small_pages_lose_nothing(limit: int, site: Site) -> None:
+    """Also where more owe a video than one page holds."""
+
+    async def write(journal: Any) -> None:
+        await journal_jobs.fill(journal, 5)
+        for number in range(1, 7):
+            await journal_jobs.made(journal, number)
+
+    await on_journal(site, write)
+    answer = await site.get(f"/nemo/jobs?limit={limit}")
+    seen = set(ids(answer))
+    while answer["next"]:
+        answer = await site.get(f"/nemo/jobs?limit={limit}&after={answer['next']}")
+        assert len(answer["jobs"]) <= limit
+        seen |= set(ids(answer))
+
+    assert len(seen) == 11
+
+
+async def test_the_search_and_the_filters_are_the_server_s(site: Site) -> None:
+    """Over all jobs, not over those of a page; by a word of the prompt or the id."""
+
+    async def write(journal: Any) -> None:
+        await journal_jobs.made(journal, 0xEE000001, text="A heron lifts off")
+        sent = await journal.move(await journal.begin(journal_jobs.planned("generate", 2)), Event.SEND)
+        await journal.move(sent, Event.DECLINE, facts={"error": "asked-back"})
+        await journal_jobs.fill(journal, 120)
+
+    await on_journal(site, write)
+
+    assert ids(await site.get("/nemo/jobs?search=HERON")) == ["ee000001"]
+    assert ids(await site.get("/nemo/jobs?search=ee000001")) == ["ee000001"]
+    assert ids(await site.get("/nemo/jobs?search=%25")) == []
+    assert ids(await site.get("/nemo/jobs?filter=failed")) == ["00000002"]
+    assert ids(await site.get("/nemo/jobs?filter=ready")) == ["ee000001"]
+    assert (await site.get("/nemo/jobs?search=a cat&limit=5"))["counts"]["all"] == 120
+    assert await site.refused("GET", "/nemo/jobs?filter=none") == (400, "value")
+    assert await site.refused("GET", "/nemo/jobs?after=..") == (400, "value")
+
+
+async def test_a_panel_that_knows_the_list_is_told_only_what_runs(site: Site) -> None:
+    """As long as nothing changed nothing is read but the change counter; another page or search is read."""
+    await on_journal(site, lambda journal: journal_jobs.made(journal, 1))
+    await site.get("/nemo/jobs")
+    first = await site.get("/nemo/jobs?limit=50")
+    for _ in range(2):  # a minute may have passed just now
+        with journal_jobs.counted() as read:
+            same = await site.get(f"/nemo/jobs?limit=50&seen={first['mark']}")
+        if "jobs" not in same:
+            break
+        first = same
+    statements = list(read.statements)
+    other = await site.get(f"/nemo/jobs?limit=20&seen={first['mark']}")
+    await on_journal(site, lambda journal: journal_jobs.made(journal, 2))
+    changed = await site.get(f"/nemo/jobs?limit=50&seen={first['mark']}")
+
+    assert same == {"unchanged": True, "running": {}, "mark": first["mark"], "now": pytest.approx(time.time(), abs=60)}
+    assert statements == []
+    assert ids(other) == ["00000001"]
+    assert ids(changed) == ["00000002", "00000001"]
+
+
+async def test_a_resume_collects_and_never_sends(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """In so many words: where the message turns out not to have gone, nothing goes out, however cheap it would be."""
+    made = cloud()
+    made.fault("answer", "message", status=200, code=2001, message="no")
+    with contextlib.suppress(NemoError):
+        await generate(site)
+    job = (await list_jobs_of(site))[0]
+
+    async def collect(studio: Any) -> Any:
+        return await studio.collect(job, Destination(home() / "out", "clip"), caller=Caller(only_collects=True))
+
+    with pytest.raises(NemoError) as caught:
+        await site.network(collect)
+
+    assert caught.value.id == "resume-unsent"
+    assert (made.sent("message"), len(made.ledger.messages)) == (1, 0)
+
+
+async def test_who_wants_it_sent_is_not_stopped_by_one_who_only_collects(
+    site: Site, cloud: Callable[..., Cloud]
+) -> None:
+    """Both wait for the same message: it goes out once, for the one who asked for it."""
+    cloud()
+    with contextlib.suppress(NemoError):
+        await site.post("/nemo/profiles/save", name="nemo", run_limit=1)
+        await generate(site)
+    await site.post("/nemo/profiles/save", name="nemo", run_limit=0)
+    job = (await list_jobs_of(site))[0]
+
+    async def both(studio: Any) -> Any:
+        there = Destination(home() / "out", "clip")
+        collecting = studio.collect(job, there, caller=Caller(only_collects=True))
+        return await asyncio.gather(collecting, studio.collect(job, there), return_exceptions=True)
+
+    collected, sent = await site.network(both)
+
+    assert sent.path.is_file()
+    assert getattr(collected, "id", "") == "resume-unsent" or collected.path == sent.path
+
+
+async def list_jobs_of(site: Site) -> Any:
+    return await on_journal(site, list_jobs)

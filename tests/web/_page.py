@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 WEB = Path(__file__).parent.parent.parent / "web"
 
@@ -100,16 +101,22 @@ class Server:
     profiles: list[dict[str, Any]] = field(default_factory=lambda: [profile()])
     jobs: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    lister: Callable[[dict[str, str]], dict[str, Any]] | None = None
+    """What answers for jobs instead, by what was asked of it."""
     app: str = APP
     added: dict[str, str] = field(default_factory=dict)
     """Code that was added to files of the extension by an update, by their names."""
     asked: list[str] = field(default_factory=list)
+    queries: list[dict[str, str]] = field(default_factory=list)
+    """What was asked of the list of jobs."""
     posted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def answer(self, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
         """The answer of a /nemo route."""
         if path in self.answers:
             return self.answers[path]
+        if path == "/nemo/jobs" and self.lister is not None:
+            return 200, self.lister(self.queries[-1])
         if path == "/nemo/jobs":
             return 200, {"jobs": self.jobs, "now": 1_760_000_000}
         if path == "/nemo/profiles/token" and body is not None:
@@ -138,6 +145,8 @@ def serve(server: Server) -> tuple[ThreadingHTTPServer, str]:
                 code = file.read_text(encoding="utf-8") + server.added.get(file.name, "")
                 self._send(200, _CSS if file.suffix == ".css" else _JS, code)
             else:
+                if path.endswith("/nemo/jobs"):
+                    server.queries.append(dict(parse_qsl(urlsplit(self.path).query)))
                 self._answer(path, None)
 
         def do_POST(self) -> None:

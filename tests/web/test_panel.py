@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -285,6 +286,105 @@ def test_searching_looks_in_the_prompts(load: Load, server: Server) -> None:
 
     assert found == ["00000001"]
     assert panel.get_by_text("No job has this").is_visible()
+
+
+def listing(jobs: list[dict[str, Any]], size: int = 50) -> Callable[[dict[str, str]], dict[str, Any]]:
+    """The server's list of all these jobs: what owes a video first, pages, a search, and a mark of what was read."""
+
+    def answer(query: dict[str, str]) -> dict[str, Any]:
+        words = query.get("search", "")
+        found = [each for each in jobs if words.lower() in each["prompt"].lower() + each["id"]]
+        mark = json.dumps([jobs, words])
+        if query.get("seen") == mark:
+            return {"unchanged": True, "running": {}, "mark": mark, "now": 0}
+        start = next((at + 1 for at, each in enumerate(found) if each["id"] == query.get("after")), 0)
+        owed = [] if start or words else [each for each in found if each["unfinished"]]
+        rest = [each for each in found if each not in owed][start : start + size - len(owed)]
+        more = bool(rest) and rest[-1] is not found[-1]
+        pinned = {"pinned": [each["id"] for each in owed], "search": words}
+        return {"jobs": [*owed, *rest], "next": rest[-1]["id"] if more else "", "mark": mark, "now": 0, **pinned}
+
+    return answer
+
+
+def shown(panel: Any) -> list[int]:
+    return [int(each.get_attribute("data-job"), 16) for each in panel.locator(".nv-job:visible").all()]
+
+
+def test_what_owes_a_video_stands_on_top_and_older_ones_come_page_by_page(load: Load, server: Server) -> None:
+    """However many came after it; the last page has no button."""
+    owed = {"state": "done", "delivered": False, "unfinished": True, "resumable": True}
+    jobs = [*(job(number) for number in range(1, 121)), job(999, **owed)]
+    server.lister = listing(jobs)
+    panel = open_panel(load())
+    first = shown(panel)
+    more = panel.get_by_role("button", name="Show older jobs")
+    for _ in range(2):
+        more.click()
+        panel.page.wait_for_function("(n) => document.querySelectorAll('.nv-job').length > n", arg=len(shown(panel)))
+    panel.locator("[data-job='00000078']").wait_for()
+
+    assert first == [999, *range(1, 50)]
+    assert panel.locator("[data-what=pinned] .nv-job button:visible", has_text="Resume").count() == 1
+    assert shown(panel) == [999, *range(1, 121)]
+    assert not more.is_visible()
+
+
+def test_a_search_finds_what_no_page_shows_yet(load: Load, server: Server) -> None:
+    """The server looks through all jobs; an id is found as well; without the search the list is as before."""
+    server.lister = listing([*(job(number) for number in range(1, 81)), job(500, prompt="A heron lifts off")])
+    panel = open_panel(load())
+    search = panel.get_by_role("searchbox")
+    search.fill("HERON")
+    panel.locator("[data-job='000001f4']").wait_for()
+    by_word = shown(panel)
+    search.fill("000001f4")
+    panel.locator("[data-job='000001f4']").wait_for()
+    by_id = shown(panel)
+    search.fill("nothing like it")
+    panel.get_by_text("No job has this").wait_for()
+    search.fill("")
+    panel.locator("[data-job='00000001']").wait_for()
+
+    assert by_word == by_id == [500]
+    assert len(shown(panel)) == 50
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again(load: Load, server: Server) -> None:
+    """The panel names what it has; the server then tells only what runs."""
+    server.jobs = [job(1)]
+    server.lister = listing(server.jobs)
+    page = load()
+    panel = open_panel(page)
+    page.evaluate(MOVED)
+    page.wait_for_function(
+        "performance.getEntriesByType('resource').filter((e) => /nemo.jobs.*seen=/.test(e.name)).length"
+    )
+    server.jobs[0]["prompt"] = "another lake"
+    page.evaluate(MOVED)
+    panel.get_by_text("another lake").wait_for()
+
+    assert "seen" not in server.queries[0]
+    assert "seen" in server.queries[1]
+
+
+def test_the_balance_is_read_again_when_a_job_ends(load: Load, server: Server) -> None:
+    """Where it was shown before; a job that goes on changes nothing."""
+    server.profiles = [profile(account="registered")]
+    server.jobs = [job(1, state="sent", delivered=False, unfinished=True, running=running(0.2))]
+    page = load()
+    panel = open_panel(page)
+    panel.locator("[data-what=credits]", has_text="88").first.wait_for()
+    page.evaluate(MOVED)
+    page.wait_for_timeout(300)
+    before = server.asked.count("/nemo/credits")
+    server.answers["/nemo/credits"] = (200, {"available": 12, "frozen": 0, "total": 12, "register": ""})
+    server.jobs = [job(1)]
+    page.evaluate(MOVED)
+    panel.locator("[data-what=credits]", has_text="12").first.wait_for()
+
+    assert before == 1
+    assert server.asked.count("/nemo/credits") == 2
 
 
 def test_the_panel_fits_a_narrow_sidebar(load: Load, server: Server) -> None:
