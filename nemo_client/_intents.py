@@ -1,120 +1,28 @@
-"""Words -> decisions, in English and Chinese: which requests are for the agent, and what its answers ask of a person.
+"""What the agent's answers ask of a person, in English and Chinese: instructions about a web page become actions.
 
-Pure functions over the tables of `_phrases`; nothing here does I/O, raises, or takes more than linear time. Two
-mistakes are possible in routing, and they cost differently: a request that goes to the agent by mistake charges, one
-that is kept from it by mistake makes no film. So only requests that consist of known words alone are kept from it.
+Pure functions over the tables of `_phrases`; nothing here does I/O, raises, or takes more than linear time.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import dropwhile, pairwise, takewhile
 from typing import Literal
 
 from . import _phrases as ph
+from ._router import URL as _URL
+from ._router import Intent, Request, read_request, route
 
-Intent = Literal["export", "credits", "state", "upload", "agent"]
-"""Who answers a request: the agent (it may charge), or one of the free endpoints."""
+__all__ = ["Action", "Intent", "Request", "Translated", "read_request", "route", "translate"]
 
 Action = Literal["export", "state", "timeline", "credits"]
 """What a page instruction means here; each is free."""
 
-_MAX_REQUEST = 200
-_MAX_WORDS = 24
-_MAX_FILES = 8000
 _MAX_PROPOSAL = 200
 _MAX_PASSES = 8
-
-_URL = re.compile(r"https?://[!#-&(*-;=?-Z\\^-~]+", re.IGNORECASE)  # ASCII without quotes and closing brackets
-_FILE = re.compile(
-    rf"(?:[a-z]:[\\/]|~?[\\/]|\.{{1,2}}[\\/])[^\n]*\.(?:{ph.FILE_TYPES})|[^\s/]+\.(?:{ph.FILE_TYPES})", re.IGNORECASE
-)
-_QUOTES = "\"'“”‘’「」『』`"
-
-
-def route(message: str) -> Intent:
-    """Who answers `message`.
-
-    "agent" unless the whole message is a short request for an export, the credits, the state or an upload, however
-    politely put; a message that is nothing but links or file names is an upload. Text in full width, traditional
-    characters and any case are read alike.
-    """
-    text = message.strip()
-    if len(text) > _MAX_FILES:
-        return "agent"
-    if _gives_files(text):
-        return "upload"
-    if len(text) > _MAX_REQUEST:
-        return "agent"
-    found = {_route_sentence(sentence) for sentence in _requests(text)}
-    return found.pop() if len(found) == 1 else "agent"
-
-
-def _gives_files(text: str) -> bool:
-    bare = text.strip(_QUOTES)
-    return bool(text) and (_FILE.fullmatch(bare) is not None or all(map(_URL.fullmatch, text.split())))
-
-
-def _requests(text: str) -> Iterator[str]:
-    """The sentences that ask for something, normalised: NFKC, lower case, no emoji, links as one word."""
-    chinese = ph.CJK.search(text) is not None
-    text = _URL.sub(" 网址 " if chinese else " url ", text)
-    text = unicodedata.normalize("NFKC", text).casefold().translate(ph.TO_SIMPLIFIED)
-    for sentence in re.split(r"[!?。;\n]+|\.(?=\s|$)|\.{2,}", text):
-        plain = re.sub(r"['’]", "", sentence)
-        plain = "".join(c if c.isalnum() else " " for c in plain)
-        plain = ("" if chinese else " ").join(plain.split())
-        if plain and plain not in ph.PLEASANTRIES:
-            yield plain
-
-
-def _route_sentence(text: str) -> Intent:
-    chinese = ph.CJK.search(text) is not None
-    if not chinese and text.count(" ") >= _MAX_WORDS:
-        return "agent"
-    before, after, whole, grammars = _grammar(chinese)
-    if whole.fullmatch(text):
-        return "state"
-    for candidate in _without_politeness(text, before, after):
-        for intent, pattern in grammars:
-            if pattern.fullmatch(candidate):
-                return intent
-    return "agent"
-
-
 _Pattern = re.Pattern[str]
-
-
-@cache
-def _grammar(chinese: bool) -> tuple[_Pattern, _Pattern, _Pattern, tuple[tuple[Intent, _Pattern], ...]]:
-    """Polite words before and after a request, the whole sentences that ask for the state, and the requests."""
-    if chinese:
-        before, after, whole = ph.ZH_BEFORE, ph.ZH_AFTER, ph.ZH_DONE
-        export, credits, state, upload = ph.ZH_EXPORT, ph.ZH_CREDITS, ph.ZH_STATE, ph.ZH_UPLOAD
-    else:
-        before, after, whole = ph.EN_BEFORE, ph.EN_AFTER, ph.EN_STATE
-        export, credits, state, upload = ph.EN_EXPORT, ph.EN_CREDITS, ph.EN_STATE, ph.EN_UPLOAD
-    requests: tuple[tuple[Intent, str], ...] = (
-        ("export", export), ("credits", credits), ("state", state), ("upload", upload),
-    )  # fmt: skip
-    patterns = tuple((intent, re.compile(pattern)) for intent, pattern in requests)
-    return re.compile(before), re.compile(after), re.compile(whole), patterns
-
-
-def _without_politeness(text: str, before: _Pattern, after: _Pattern) -> Iterator[str]:
-    """`text`, then with one more polite word taken off its beginning or its end, and so on."""
-    while text:
-        yield text
-        if found := before.match(text):
-            text = text[found.end() :]
-        elif found := after.search(text):
-            text = text[: found.start()]
-        else:
-            return
 
 
 @dataclass(frozen=True, slots=True)
