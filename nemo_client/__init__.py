@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         UnsupportedFile,
     )
     from ._handles import AuthHandle, SessionHandle
-    from ._intents import route, translate
+    from ._intents import normalize, translate
     from ._items import BatchItem
     from ._jobs import LATEST, Job, count_jobs, find_job, list_jobs, list_owed, pick_job
     from ._journal import Journal
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from ._progress import Budget, Caller, Progress
     from ._results import Output, Turned, Video, Wish
+    from ._router import ExportWish, Request, read_request, route
     from ._secret import Secret
     from ._sound import from_samples
     from ._studio import Studio
@@ -115,7 +116,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "UnsupportedFile",
     ),
     "_handles": ("AuthHandle", "SessionHandle"),
-    "_intents": ("route", "translate"),
+    "_intents": ("normalize", "translate"),
     "_items": ("BatchItem",),
     "_jobs": ("Job", "LATEST", "count_jobs", "find_job", "list_jobs", "list_owed", "pick_job"),
     "_journal": ("Journal",),
@@ -138,6 +139,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "_progress": ("Budget", "Caller", "Progress"),
     "_results": ("Output", "Turned", "Video", "Wish"),
+    "_router": ("ExportWish", "Request", "read_request", "route"),
     "_secret": ("Secret",),
     "_sound": ("from_samples",),
     "_studio": ("Studio",),
@@ -175,6 +177,7 @@ __all__ = [
     "Described",
     "Destination",
     "DiskError",
+    "ExportWish",
     "FileTooLarge",
     "InputError",
     "Job",
@@ -197,6 +200,7 @@ __all__ = [
     "QuestionAsked",
     "RateLimited",
     "RenderFailed",
+    "Request",
     "ResultUnknown",
     "Secret",
     "SessionBusy",
@@ -228,12 +232,14 @@ __all__ = [
     "last_frame",
     "list_jobs",
     "list_owed",
+    "normalize",
     "outcome_of",
     "pick_job",
     "pictures_of",
     "profile",
     "profiles",
     "read_pixels",
+    "read_request",
     "redact",
     "replace_token",
     "route",

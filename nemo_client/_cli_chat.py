@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from . import _intents
+from . import _router
 from ._choices import LANGUAGES
 from ._cli_animate import (
     Delivery,
@@ -72,13 +72,11 @@ class Chat:
             raise InputError("prompt-empty")
         one_of("--language", self._asked.language, LANGUAGES)
         answer = _Answer()
-        intent = _intents.route(message)
-        if intent == "agent":
-            await self._ask(message, answer)
-        elif intent == "upload":
-            await self._upload(message, answer)
+        request = _router.read_request(message)
+        if request.intent == "agent":
+            await self._ask(message, answer, request)
         else:
-            await self._act(intent, answer)
+            await self._carry_out(request, answer)
         data = as_data(
             self._session,
             answer.video,
@@ -96,7 +94,17 @@ class Chat:
             return outcome
         return replace(outcome, notes=(*outcome.notes, further(self._run)))
 
-    async def _ask(self, message: str, answer: _Answer) -> None:
+    async def _carry_out(self, request: _router.Request, answer: _Answer) -> None:
+        """Answer a request, or several that are joined, without the agent."""
+        if request.price:
+            answer.said.append(say("chat.export-free", self._run.screen.lang))
+        for intent in (*request.also, request.intent):
+            if intent == "upload":
+                await self._upload(request.files, answer)
+            else:
+                await self._act(intent, answer, request.export)
+
+    async def _ask(self, message: str, answer: _Answer, request: _router.Request) -> None:
         session = await self._opened(message)
         studio = await self._run.studio()
         turned = await studio.chat(session, message, caller=self._run.caller)
@@ -107,22 +115,27 @@ class Chat:
         answer.timeline = turned.timeline
         answer.said.append(spoken.text)
         answer.notes += [*proposals(self._run, spoken), spent(turned.money, self._run)]
-        for action in spoken.actions:
+        exports = ["export"] if request.export and "export" not in spoken.actions else []
+        for action in (*spoken.actions, *exports):
             try:
-                await self._act(action, answer)
+                await self._act(action, answer, request.export)
             except NemoError as error:  # the answer is paid for: it is told all the same
                 answer.notes.append(error.text(self._run.screen.lang))
 
-    async def _act(self, action: str, answer: _Answer) -> None:
-        """Carry out something free: the credits, the export, or the state as a timeline."""
+    async def _act(self, action: str, answer: _Answer, wish: _router.ExportWish | None = None) -> None:
+        """Carry out something free: the credits, the export as it was asked for, or the state as a timeline."""
         studio = await self._run.studio()
         if action == "credits":
             balance = await studio.credits()
             answer.money = replace(answer.money, after=balance.available)
             answer.said.append(balance_text(balance, self._run))
-            answer.reply = answer.reply or answer.said[-1]
+            answer.reply = answer.reply or "\n".join(answer.said)
         elif action == "export":
-            output, destination = await planned(self._asked.delivery, self._asked.images)
+            output, destination = await planned(_worded(self._asked.delivery, wish), self._asked.images)
+            if wish and wish.size_note:
+                note = say(wish.size_note, self._run.screen.lang, asked=wish.asked, resolution=wish.resolution)
+                answer.notes.append(note)
+                answer.reply = answer.reply or note
             answer.video = await studio.export(await self._known(), destination, output, caller=self._run.caller)
             answer.timeline = answer.video.timeline
             answer.said += filter(None, (str(answer.video.path), answer.video.note))
@@ -131,9 +144,8 @@ class Chat:
             if answer.timeline not in answer.said:
                 answer.said.append(answer.timeline)
 
-    async def _upload(self, message: str, answer: _Answer) -> None:
-        """A message that is a file or addresses: they go to the session."""
-        files = _files_in(message)
+    async def _upload(self, files: Sequence[str], answer: _Answer) -> None:
+        """A message that names a file or addresses: they go to the session."""
         if not files:
             raise InputError("chat-upload")
         if self._asked.session or self._asked.images or self._session:
@@ -175,12 +187,15 @@ class Chat:
         self._session = self._run.at(session)
 
 
-def _files_in(message: str) -> list[str]:
-    """The addresses, or the one file, that a message consists of; none where it only says "upload"."""
-    bare = message.strip().strip("\"'")
-    if "://" in bare:
-        return bare.split()
-    return [bare] if os.path.isfile(bare) or os.path.splitext(bare)[1] else []
+def _worded(delivery: Delivery, wish: _router.ExportWish | None) -> Delivery:
+    """The delivery with what the message said of format, quality and size: it is newer than the command's options."""
+    if wish is None:
+        return delivery
+    format, quality, resolution = wish.fill(delivery.format, delivery.quality, delivery.resolution)
+    suffix = os.path.splitext(delivery.output)[1].lower().lstrip(".")
+    if wish.format and suffix not in ("", wish.format) and not os.path.isdir(delivery.output):
+        raise InputError("chat-output-format", suffix=suffix, format=wish.format)
+    return replace(delivery, format=format, quality=quality, resolution=resolution)
 
 
 def converse(run: Run, chat: Chat) -> None:

@@ -6,6 +6,7 @@ Pure functions over the tables of `_phrases`; nothing here does I/O, raises, or 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import dropwhile, pairwise, takewhile
@@ -15,7 +16,7 @@ from . import _phrases as ph
 from ._router import URL as _URL
 from ._router import Intent, Request, read_request, route
 
-__all__ = ["Action", "Intent", "Request", "Translated", "read_request", "route", "translate"]
+__all__ = ["Action", "Intent", "Request", "Translated", "normalize", "read_request", "route", "translate"]
 
 Action = Literal["export", "state", "timeline", "credits"]
 """What a page instruction means here; each is free."""
@@ -61,6 +62,12 @@ def translate(reply: str, lang: str = "en") -> Translated:
     return Translated(text, tuple(orders.actions), tuple(orders.proposals))
 
 
+def normalize(message: str) -> str:
+    """The letters and digits of a message: what makes two proposals the same."""
+    plain = unicodedata.normalize("NFKC", message).casefold()
+    return "".join(letter for letter in plain if letter.isalnum()) or plain
+
+
 class _Orders:
     """What the instructions found so far mean."""
 
@@ -82,7 +89,7 @@ class _Orders:
     def propose(self, message: str) -> None:
         self.dropped = True
         message = _ASIDE_END.sub("", message.strip(_PUNCTUATION))[:_MAX_PROPOSAL].strip(_PUNCTUATION)
-        if message and message not in self.proposals:
+        if message and normalize(message) not in map(normalize, self.proposals):
             self.proposals.append(message)
 
 

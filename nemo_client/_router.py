@@ -52,6 +52,17 @@ class ExportWish:
     resolution: str = ""
     asked: str = ""
 
+    def fill(self, format: str, quality: str, resolution: str) -> tuple[str, str, str]:
+        """The three of an `Output`: what was said, else what is given here."""
+        return self.format or format, self.quality or quality, self.resolution or resolution
+
+    @property
+    def size_note(self) -> str:
+        """The id of the words that say in which size it is exported instead; `""` where it is the one asked for."""
+        if not self.asked:
+            return ""
+        return "chat.largest-size" if self.resolution == f"{_HEIGHTS[-1]}p" else "chat.nearest-size"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

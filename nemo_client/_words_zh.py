@@ -184,6 +184,10 @@ TEXTS: Final[dict[str, str]] = {
     "account.local": "{profile}：在本机渲染，免费，无需账户",
     "language": "语言 {language}",
     "chat.exported": "已导出：{path}",
+    "chat.export-free": "导出是免费的，不需要积分。",
+    "chat.largest-size": "最大尺寸是 {resolution}，因此视频以此尺寸导出。",
+    "chat.nearest-size": "没有 {asked} 这一尺寸，因此视频以最接近的 {resolution} 导出。",
+    "chat-output-format": "--output 的扩展名是 .{suffix}，而消息要求 {format}。请指定扩展名为 .{format} 的文件，或指定一个文件夹。",
     "chat.upload": "要添加图片、声音或视频，请在此节点之前放置“NemoVideo 上传图像”或“NemoVideo 上传文件或网址”，并连接其会话。",
     "chat.proposal": "后端建议（需要积分）：{message}",
     # The shell.

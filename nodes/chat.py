@@ -9,9 +9,10 @@ from ..nemo_client import WHEN_CHANGED
 from . import _deliveries, _host, _inputs, _run
 
 if TYPE_CHECKING:
-    from ..nemo_client import Destination, NemoError, SessionHandle, Studio, Video
+    from ..nemo_client import Destination, ExportWish, NemoError, Request, SessionHandle, Studio, Video
 
-MAX_FOLLOWED: Final = 3
+MAX_PAID: Final = 3
+"""Messages that one run sends at most, the user's own among them."""
 
 
 class NemoChat:
@@ -42,7 +43,7 @@ class NemoChat:
         follow = {
             "default": False,
             "tooltip": "Off: free proposals of the answer are carried out, paid ones are told. On: paid ones are sent, "
-            "too, within max_credits.",
+            "too, each once, within max_credits and at most three messages a run.",
         }
         changed = {
             "default": WHEN_CHANGED[0],
@@ -94,7 +95,9 @@ class NemoChat:
         if talk.video is not None:
             path = str(talk.video.path)
             _deliveries.note(prefix, [talk.video.path])
-            ui |= {"images": [_host.view_of(talk.video.path)], "animated": (True,)}
+            ui["images"] = [_host.view_of(talk.video.path)]
+            if talk.video.format != "gif":
+                ui["animated"] = (True,)
         return {"ui": ui, "result": (talk.session, reply, path)}
 
 
@@ -111,36 +114,62 @@ class _Talk:
     video: Video | None = None
 
     async def say(self, studio: Studio, item: _run.Item, message: str) -> None:
-        from ..nemo_client import route
+        from ..nemo_client import read_request
 
-        intent = route(message)
-        if intent == "agent":
-            await self._ask(studio, item, message)
-        else:
-            await self._act(studio, item, intent)
+        request = read_request(message)
+        if request.intent == "agent":
+            await self._ask(studio, item, message, request)
+            return
+        if request.price:
+            self.said.append(self._words("chat.export-free"))
+        for intent in (*request.also, request.intent):
+            await self._act(studio, item, intent, request.export)
 
-    async def _ask(self, studio: Studio, item: _run.Item, message: str) -> None:
+    async def _ask(self, studio: Studio, item: _run.Item, message: str, request: Request) -> None:
         """Send it, send or tell what its answer proposes that costs, and do what is free."""
         from ..nemo_client import NemoError
 
         actions, proposals = await self._sent(studio, item, message)
-        for _ in range(MAX_FOLLOWED if self.follow else 0):
-            if not proposals:
-                break
+        actions += await self._follow(studio, item, message, proposals)
+        if request.export:
+            actions.append("export")
+        for action in dict.fromkeys(actions):
             try:
-                more, further = await self._sent(studio, item, proposals[0])
-            except NemoError as error:  # what was answered before is paid for: it is told all the same
-                self._tell(error)
-                del proposals[: error.charged != "no"]
-                break
-            actions += [each for each in more if each not in actions]
-            proposals = [*proposals[1:], *further]
-        self.said += [self._words("chat.proposal", message=each) for each in proposals]
-        for action in actions:
-            try:
-                await self._act(studio, item, action)
+                await self._act(studio, item, action, request.export)
             except NemoError as error:
                 self._tell(error)
+
+    async def _follow(self, studio: Studio, item: _run.Item, message: str, proposals: list[str]) -> list[str]:
+        """Send the proposals of an answer where that is wanted, each once, and tell the others; what is free.
+
+        What the answers to proposals propose is only told: an agent that always has one more idea must not spend on
+        and on.
+        """
+        from ..nemo_client import NemoError, normalize
+
+        sent = {normalize(message)}
+        left = {normalize(each): each for each in reversed(proposals)}
+        left = {key: left[key] for key in map(normalize, proposals) if key not in sent}
+        actions: list[str] = []
+        further: list[str] = []
+        while self.follow and left and len(sent) < MAX_PAID:
+            key, proposal = next(iter(left.items()))
+            try:
+                more, told = await self._sent(studio, item, proposal)
+            except NemoError as error:  # what was answered before is paid for: it is told all the same
+                self._tell(error)
+                if error.charged != "no":
+                    del left[key]
+                break
+            del left[key]
+            sent.add(key)
+            actions += more
+            further += told
+        for each in further:
+            if normalize(each) not in sent:
+                left.setdefault(normalize(each), each)
+        self.said += [self._words("chat.proposal", message=each) for each in left.values()]
+        return actions
 
     async def _sent(self, studio: Studio, item: _run.Item, message: str) -> tuple[list[str], list[str]]:
         """Send one message and note what is said; the free actions and the paid messages that its answer asks for."""
@@ -159,12 +188,22 @@ class _Talk:
         error.lang = _run.spoken(self.session.language)
         self.said.append(str(error))
 
-    async def _act(self, studio: Studio, item: _run.Item, action: str) -> None:
-        """Carry out something free, of the newest state where this node carries the whole conversation."""
+    async def _act(self, studio: Studio, item: _run.Item, action: str, wish: ExportWish | None) -> None:
+        """Carry out something free, of the newest state where this node carries the whole conversation.
+
+        An export is made as it was asked for.
+        """
+        from ..nemo_client import Output
+
         if self.when_changed == WHEN_CHANGED[1] and not self.said:
             self.session = await studio.newest(self.session)
         if action == "export":
-            self.video = await studio.export(self.session, self.destination, caller=item.caller)
+            output = Output()
+            if wish:
+                output = Output(*wish.fill(output.format, output.quality, output.resolution))
+                if wish.size_note:
+                    self.said.append(self._words(wish.size_note, asked=wish.asked, resolution=wish.resolution))
+            self.video = await studio.export(self.session, self.destination, output, caller=item.caller)
             self.said.append(self._words("chat.exported", path=self.video.path))
         elif action == "credits":
             self.said.append(self._words("credits", **(await studio.credits()).shown))

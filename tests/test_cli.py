@@ -88,6 +88,18 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.Loc
         yield backend
 
 
+@pytest.fixture
+def made_session(shell: Shell, picture: Path) -> str:
+    """The id of a session of the local preview, with a video of a second."""
+    return str(shell("chat", "make a 1 second video", "--image", picture, "--local", "--json").data["session_id"])
+
+
+def shorter_side(video: Path) -> int:
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        return min(stream.width, stream.height)
+
+
 def sent(backend: local.LocalBackend, endpoint: str) -> int:
     """How often an endpoint was called."""
     return sum(call["endpoint"] == endpoint for call in backend.calls)
@@ -400,6 +412,55 @@ class TestChat:
 
         assert made.data["credits"]["spent"] > 0
         assert sent(cloud, "message") == 1
+
+    @pytest.mark.parametrize(
+        ("message", "name", "side", "said"),
+        [
+            ("Export 1080p MP4", "video.mp4", 1080, ""),
+            ("export as gif", "video.gif", 0, ""),
+            ("导出720p的webm", "video.webm", 720, ""),
+            ("download it as a mov file in 480p", "video.mov", 480, ""),
+            ("render it out in 4k", "video.mp4", 1080, "1080p is the largest size there is"),
+            ("export it in 360p", "video.mp4", 480, "There is no size 360p"),
+        ],
+    )
+    def test_an_export_in_words_has_the_format_and_size_that_was_asked_for(
+        self, shell: Shell, made_session: str, message: str, name: str, side: int, said: str
+    ) -> None:
+        """The words count for this export; where there is no such size the nearest one is taken, and said."""
+        ran = shell("chat", message, "--session", made_session, "--local", "--output", "out/")
+
+        assert ran.code == 0
+        assert Path(ran.out.strip()) == Path.cwd() / "out" / name
+        assert said in ran.err
+        assert side in (0, shorter_side(Path(ran.out.strip())))
+
+    def test_a_file_of_another_format_than_the_words_say_is_refused(self, shell: Shell, made_session: str) -> None:
+        """Neither is given up in silence; nothing is rendered."""
+        ran = shell("chat", "export as gif", "--session", made_session, "--local", "--output", "a.mp4", "--json")
+
+        assert (ran.code, ran.data["error"]["id"]) == (2, "chat-output-format")
+
+    @pytest.mark.parametrize("message", ["Is exporting free?", "导出要积分吗"])
+    def test_what_an_export_costs_is_answered_without_the_agent(
+        self, shell: Shell, cloud: local.LocalBackend, message: str
+    ) -> None:
+        """Asking must not cost what it asks about."""
+        ran = shell("chat", message)
+
+        assert ran.code == 0
+        assert "An export is free" in ran.out
+        assert sent(cloud, "message") == 0
+
+    def test_requests_that_are_joined_are_all_carried_out(self, shell: Shell, made_session: str) -> None:
+        """An edit goes to the agent, and the export behind it is made in the format of the words."""
+        both = shell("chat", "make it 2 seconds and export as gif", "--session", made_session, "--local", "--json")
+        free = shell("chat", "export and show me the timeline", "--session", made_session, "--local", "--json")
+
+        assert (both.code, Path(both.data["video"]).suffix) == (0, ".gif")
+        assert both.data["reply"]
+        assert (free.code, Path(free.data["video"]).suffix) == (0, ".mp4")
+        assert free.data["timeline"]
 
     def test_an_unknown_session_is_said(self, shell: Shell) -> None:
         """A session that the backend does not know is an error, not a new session."""

@@ -57,19 +57,110 @@ def test_off_paid_proposals_are_told(nodes: Nodes, host: Host, cloud: Any, answe
     assert sent(cloud) == [EDIT]
 
 
-def test_on_three_at_the_most_are_sent_and_the_rest_is_told(
+def test_on_three_messages_at_the_most_are_sent_and_the_rest_is_told(
     nodes: Nodes, host: Host, cloud: Any, answers: list[str]
 ) -> None:
-    """An agent that always proposes one more must not spend for ever, nor be cut short in silence."""
+    """The user's own among them: an agent full of ideas must not spend for ever, nor be cut short in silence."""
     at = session(nodes, host)
-    answers += ["One. " + TWO, "Two. " + THREE, "Three. " + FOUR, 'Four. Click "make it 6 seconds".']
+    answers += [f"One. {TWO} {THREE} {FOUR}", "Two.", "Three."]
 
     reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"][1]
 
-    assert sent(cloud) == [EDIT, "make it 3 seconds", "make it 4 seconds", "make it 5 seconds"]
-    assert reply.splitlines() == [
-        "One.", "Two.", "Three.", "Four.", "The backend proposes (this costs credits): make it 6 seconds",
-    ]  # fmt: skip
+    assert sent(cloud) == [EDIT, "make it 3 seconds", "make it 4 seconds"]
+    assert told(reply) == ["make it 5 seconds"]
+    assert reply.splitlines()[:3] == ["One.", "Two.", "Three."]
+
+
+def test_on_proposals_in_answers_to_proposals_are_told(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str]
+) -> None:
+    """An agent that always has one more idea must not spend on and on."""
+    at = session(nodes, host)
+    answers += ["One. " + TWO, "Two. " + THREE + " " + THREE]
+
+    reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"][1]
+
+    assert sent(cloud) == [EDIT, "make it 3 seconds"]
+    assert told(reply) == ["make it 4 seconds"]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        'Click "make it 3 seconds".',
+        'Click "Make it 3 seconds!"',
+        'Click "MAKE IT  3 SECONDS".',
+        'Click "make it 2 seconds".',
+        'Click "ｍake it 3 seconds…".',
+    ],
+)
+def test_on_a_proposal_is_sent_once_however_it_is_written(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str], again: str
+) -> None:
+    """In the same answer or in a later one, and what the user has said already is none."""
+    at = session(nodes, host)
+    answers += [f"One. {TWO} {again}", f"Two. {again} {TWO}"]
+
+    reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"][1]
+
+    assert sent(cloud) == [EDIT, "make it 3 seconds"]
+    assert told(reply) == []
+
+
+def told(reply: str) -> list[str]:
+    """The proposals that were told and not sent."""
+    begin = "The backend proposes (this costs credits): "
+    return [line.removeprefix(begin) for line in reply.splitlines() if line.startswith(begin)]
+
+
+@pytest.mark.parametrize(
+    ("message", "suffix", "said"),
+    [
+        ("Export 1080p MP4", ".mp4", ""),
+        ("export as gif", ".gif", ""),
+        ("导出480p的webm", ".webm", ""),
+        ("render it out in 4k as mov", ".mov", "1080p is the largest size there is"),
+    ],
+)
+def test_an_export_in_words_has_the_format_and_size_that_was_asked_for(
+    nodes: Nodes, host: Host, cloud: Any, message: str, suffix: str, said: str
+) -> None:
+    """Free, and where there is no such size the words say so."""
+    at = session(nodes, host)
+
+    ran = host.run(nodes["NemoChat"], session=at, message=message, seed=0)
+    _, reply, path = ran["result"]
+
+    assert Path(path).is_file()
+    assert Path(path).suffix == suffix
+    assert said in reply
+    assert ("animated" in ran["ui"]) == (suffix != ".gif")
+    assert sent(cloud) == []
+
+
+def test_an_edit_that_ends_in_an_export_is_done_and_exported(
+    nodes: Nodes, host: Host, cloud: Any, answers: list[str]
+) -> None:
+    """Once, also where the answer asks for the export, too; in the format of the words."""
+    at = session(nodes, host)
+    answers += ["Done. Click Export."]
+
+    _, reply, path = host.run(nodes["NemoChat"], session=at, message=EDIT + " and export as gif", seed=0)["result"]
+
+    assert sent(cloud) == [EDIT + " and export as gif"]
+    assert Path(path).suffix == ".gif"
+    assert reply.count(path) == 1
+
+
+@pytest.mark.parametrize("message", ["Is exporting free?", "导出要积分吗"])
+def test_what_an_export_costs_is_answered_without_the_agent(nodes: Nodes, host: Host, cloud: Any, message: str) -> None:
+    """Asking must not cost what it asks about."""
+    at = session(nodes, host, generated=False)
+
+    reply = host.run(nodes["NemoChat"], session=at, message=message, seed=0)["result"][1]
+
+    assert "An export is free" in reply
+    assert sent(cloud) == []
 
 
 def test_an_answer_that_is_paid_for_comes_out_where_following_it_fails(
