@@ -76,6 +76,7 @@ class _Orders:
         self.actions: list[Action] = []
         self.proposals: list[str] = []
         self.dropped = False
+        self.explains = False
 
     def do(self, what: str) -> None:
         """Note an action by its name; a button that charges becomes a proposal."""
@@ -88,6 +89,8 @@ class _Orders:
 
     def propose(self, message: str) -> None:
         self.dropped = True
+        if self.explains:
+            return
         message = _ASIDE_END.sub("", message.strip(_PUNCTUATION))[:_MAX_PROPOSAL].strip(_PUNCTUATION)
         if message and normalize(message) not in map(normalize, self.proposals):
             self.proposals.append(message)
@@ -112,10 +115,17 @@ _SENTENCE_END = re.compile(
 def _without_instructions(text: str, orders: _Orders) -> str:
     kept: list[str] = []
     header: int | None = None  # a line such as "Next:", kept only if something of its list is kept
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    steps = _find_steps(lines, orders.lang)
+    for at, line in enumerate(lines):
         marker = _ITEM.match(line)
         body = line[marker.end() :] if marker else line
+        orders.explains = at in steps and steps[at]
         rest = body if ph.CONTENT_LABEL.match(body) else "".join(_kept_sentences(body, orders))
+        orders.explains = False
+        if rest == body and at in steps and _is_step(body):
+            rest = ""
+            orders.dropped = True
         if rest == body:
             header = len(kept) if body.rstrip().endswith((":", "：")) and not _URL.search(body) else None
             kept.append(line)
@@ -128,9 +138,98 @@ def _without_instructions(text: str, orders: _Orders) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
+def _find_steps(lines: list[str], lang: str) -> dict[int, bool]:
+    """The lines of lists in which a step is about the page, and whether the list explains how something is done."""
+    found: dict[int, bool] = {}
+    header, at = "", 0
+    while at < len(lines):
+        end = at
+        while end < len(lines) and _ITEM.match(lines[end]):
+            end += 1
+        block = range(at, end)
+        if any(_is_about_page(lines[each], lang) for each in block):
+            found.update(dict.fromkeys(block, ph.EXPLAINS.search(header) is not None))
+        header, at = lines[max(at, end - 1)] or header, max(at + 1, end)
+    return found
+
+
+def _is_about_page(line: str, lang: str) -> bool:
+    body = _ITEM.sub("", line, count=1)
+    return not ph.CONTENT_LABEL.match(body) and "".join(_kept_sentences(body, _Orders(lang))) != body
+
+
+def _is_step(body: str) -> bool:
+    """Whether a line begins as a step does: with a verb in the imperative."""
+    first = _WORD.search(body[:40].replace("*", ""))
+    begins = first is not None and not body[: first.start()].strip(" *\"“'`")
+    if begins and first is not None and first.group().lower() in ph.STEP_VERBS:
+        return True
+    return ph.ZH_STEP.match(body) is not None
+
+
+_NUMBER = re.compile(r"\s*\(?\d{1,2}[.)、]\s*$")
+
+
 def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
+    """The sentences that stay, each with the number before it ("1. Click Export. 2. …")."""
+    line = _without_deeds(line, orders)
+    number, gone = "", False
     for sentence in _pieces(line, _SENTENCE_END):
-        yield _kept(sentence, orders)
+        if _NUMBER.match(sentence):
+            number += sentence
+            continue
+        kept = _kept(sentence, orders)
+        if number and gone and kept == sentence and _is_step(sentence.strip()):
+            kept = ""
+        gone = gone or (bool(number) and kept != sentence)
+        yield (number if kept.strip() else "") + kept
+        number = ""
+    yield number
+
+
+def _without_deeds(line: str, orders: _Orders) -> str:
+    """The line without "select the clip and press Delete", which together is an edit."""
+
+    def take(found: re.Match[str]) -> str:
+        before = line[: found.start()]
+        start = max(map(before.rfind, ".!?:\n。！？"), default=-1) + 1
+        lead = before[start:]
+        if any(left < found.start() < right for left, right in quoted) or not _leads(lead):
+            return found.group()
+        orders.dropped = True
+        deed = found["deed"].lower()
+        chinese = ph.CJK.search(found.group()) is not None
+        words = ph.DEEDS.get(deed, (deed.capitalize(), deed))
+        if not ph.EXPLAINS.search(lead + found.group()):
+            orders.propose(f"{words[1]}{found['what'].strip()}" if chinese else f"{words[0]} {found['what'].strip()}")
+        return _DONE
+
+    line = ph.PICK_AND_DRAG.sub(r"drag \g<what>", line)
+    line = ph.ZH_PICK_AND_DRAG.sub(r"把\g<what>拖动到", line)
+    quoted = [found.span() for found in ph.QUOTED.finditer(line)]
+    if ph.CJK.search(line):
+        line = ph.ZH_PICK_AND_DO.sub(take, line)
+    cleaned = ph.PICK_AND_DO.sub(take, line)
+    if _DONE not in cleaned:
+        return cleaned
+    # What led to it goes with it: "To shorten it, …", "1. ….".
+    return _AROUND_DONE.sub("", cleaned)
+
+
+_DONE = "\ue000"
+_AROUND_DONE = re.compile(
+    rf"(?:(?<=[.!?。！？:：])|^)[^.!?。！？:：]{{0,80}}{_DONE}[^.!?。！？;；,，\n]{{0,80}}[.!?。！？;；,，]?"
+)
+
+
+def _leads(lead: str) -> bool:
+    """Whether what stands before an instruction only leads to it: nothing, "you can", "to shorten it,"."""
+    words = re.findall(r"[a-z']+", lead.lower())
+    if ph.CJK.search(lead):
+        return _led_zh(lead)[0] or ph.EXPLAINS.match(lead) is not None
+    if not words or lead.rstrip().endswith(","):
+        return not words or words[0] in ph.SUBORDINATE | ph.YOU
+    return all(word in ph.LEADS | ph.YOU for word in words)
 
 
 # What stands in quotes is content: it is never cut, and a verb in it is no instruction.
@@ -164,15 +263,34 @@ def _kept(sentence: str, orders: _Orders) -> str:
         return sentence
     sentence = _ASIDE.sub(lambda m: _kept_aside(m.group(), orders), sentence)
     clauses = _pieces(sentence, _BREAK)
+    explained, orders.explains = orders.explains, orders.explains or ph.EXPLAINS.search(sentence) is not None
     marks = [_instructs(clause, orders) for clause in clauses]
+    orders.explains = explained
     if True not in marks:
         return sentence
     first = marks.index(True)
     lead = _lead(clauses[:first])
-    rest = zip(clauses[first:], marks[first:], strict=True)
-    after = [clause for clause, mark in rest if not mark and ph.STATEMENT.match(clause.lstrip())]
+    rest = [*zip(clauses, marks, strict=True)][first:]
+    after = [
+        clause
+        for (before, _), (clause, mark) in pairwise(rest)
+        if not mark and (ph.STATEMENT.match(clause.lstrip()) or _is_told(before, clause))
+    ]
     kept = _sentence(lead, after, sentence)
     return sentence[: len(sentence) - len(sentence.lstrip())] + kept if kept else ""
+
+
+_TELLS = re.compile(r"[:：—–-]\s*$")
+
+
+def _is_told(before: str, clause: str) -> bool:
+    """Whether a clause tells of the content behind a colon: "Check the timeline: the music starts at 0:02"."""
+    return (
+        _TELLS.search(before) is not None
+        and not _is_step(clause.strip())
+        and not _subordinate(clause)
+        and len(clause.split()) + (2 if ph.CJK.search(clause) else 0) > 2
+    )
 
 
 def _kept_aside(aside: str, orders: _Orders) -> str:
@@ -212,7 +330,7 @@ def _subordinate(clause: str) -> bool:
 
 
 _VERB = re.compile(rf"\b(?:{'|'.join(sorted(ph.INSTRUCTION_VERBS))})\b|{ph.ZH_INSTRUCTION_VERB.pattern}", re.IGNORECASE)
-_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
+_WORD = re.compile(r"[A-Za-z](?:[A-Za-z'’-]*[A-Za-z])?")
 _OFFERS = (["shall", "i"], ["should", "i"])
 _WINDOW = 12  # words after a verb
 _MAX_REST = 400  # characters after a verb
@@ -247,8 +365,24 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
     """Whether the verb at `words[at]` is said of a part of the page; `rest` is the text after it."""
     verb, window = words[at], words[at + 1 : at + 1 + _WINDOW]
     near = set(window)
+    if verb in ph.CLICKS | ph.HANDLES and ph.KEYS.match(rest):
+        orders.do(next((ph.BUTTON_ACTIONS[word] for word in window[1:] if word in ph.KEY_PURPOSES), ""))
+        return True
+    if verb in ph.HANDLES | ph.DRAGS and near & ph.CONTROLS:
+        value = re.search(r"\bto\s(-?\d+(?:\.\d+)?\s?(?:%|percent|dB|s\b|seconds)?)", rest)
+        name = re.search(r"(?:the|your)\s((?:[\w-]+\s){1,3}?)slider", rest)
+        if value and name:
+            orders.propose(f"Set the {name[1].strip()} to {value[1].strip()}")
+        orders.do("")
+        return True
+    if verb in ph.MOUSES and verb not in ph.CLICKS:
+        orders.do("")
+        return True
     if verb in ph.CLICKS:
-        return _click_en(verb, window, rest, orders)
+        if not _click_en(verb, window, rest, orders) and verb not in ph.MOUSES:
+            return False
+        orders.do("")
+        return True
     if verb in ph.DRAGS or (verb in ph.DROPS and near & ph.DROP_PLACES):
         what = _trimmed(re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE))
         if what.strip(" .!?"):
@@ -256,7 +390,9 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
             orders.propose("" if near & ph.UPLOAD_PLACES else f"Move {what}")
             return True
     elif verb in ph.OPENS:
-        return _open_en(verb, window, orders)
+        return _open_en(verb, window, rest, orders)
+    elif verb in ("look", "take") and (verb, *window[:1]) not in (("look", "at"), ("take", "a")):
+        return False
     elif verb in ph.LOOKS and near & ph.VIEWERS and (verb not in ("see", "find") or window[0] in ph.SEEN):
         orders.do("timeline")
         return True
@@ -270,7 +406,7 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
 
 
 def _click_en(verb: str, window: list[str], rest: str, orders: _Orders) -> bool:
-    name = re.match(r"\s*(?:on |the |your |a )*[\"“‘「『【\[*`]+\s*([^\"”’」』】\]*`\n]{1,60})", rest)
+    name = re.match(r"\s*(?:on |the |your |a )*[\"“‘'「『【\[*`]+\s*([^\"”’'」』】\]*`\n]{1,60})", rest)
     words = [word for word in window if word not in ("on", "the", "your", "a", "this")]
     first = words[0] if words else ""
     titled = verb in ("click", "tap") and re.match(r"\s*(?:on |the )*[A-Z]", rest) is not None
@@ -284,13 +420,22 @@ def _click_en(verb: str, window: list[str], rest: str, orders: _Orders) -> bool:
     return True
 
 
-def _open_en(verb: str, window: list[str], orders: _Orders) -> bool:
+_MENU = re.compile(r"^[^.!?\n]{1,60}?(?:>|→|›|»|->)\s*[\"“'*]*(\w+)")
+
+
+def _open_en(verb: str, window: list[str], rest: str, orders: _Orders) -> bool:
     near = set(window[:10])
+    if _MENU.match(rest):  # Settings > Export
+        orders.do(next((ph.BUTTON_ACTIONS[word] for word in window if word in ph.BUTTON_ACTIONS), "state"))
+        if "export" in map(str.lower, _WORD.findall(rest)):
+            orders.do("export")
+        return True
     opens = verb in ("open", "opening") and window[:1] not in (["with"], ["on"], ["up"], ["by"])
     goes = verb not in ("open", "opening") and (verb in ("visit", "visiting", "hover") or "to" in window[:2])
     if not (opens or goes) or not near & (ph.PAGE_PLACES | ph.ACCOUNT):
         return False
-    orders.do("credits" if near & ph.ACCOUNT else "timeline" if goes and "timeline" in near else "state")
+    place = "timeline" if goes and "timeline" in near else "export" if near & {"export", "download"} else "state"
+    orders.do("credits" if near & ph.ACCOUNT else place)
     return True
 
 
@@ -334,13 +479,39 @@ def _led_zh(before: str) -> tuple[bool, str]:
     return True, place
 
 
+_KEY_DELETES = re.compile(
+    r"[^，。]{0,12}(?:delete|del|backspace|退格|删除)\s?键?(?:删除|移除)([^，。]{1,30})", re.IGNORECASE
+)
+_MENU_ZH = re.compile(r"[^。]{1,30}?(?:>|→|›|»|->)\s*[“\"]?(?:导出|下载|export)", re.IGNORECASE)
+
+
 def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
     near = rest[:20]
+    if rest.startswith(("了", "过")):  # it is done
+        return False
+    if verb in ph.ZH_PRESSES and (ph.ZH_SHORTCUT if verb in ("用", "使用") else ph.ZH_KEYS).match(rest):
+        orders.do(next((what for pattern, what in ph.ZH_KEY_PURPOSES if pattern.search(rest)), ""))
+        if made := _KEY_DELETES.match(rest):
+            orders.propose("删除" + made[1])
+        return True
+    if verb in ph.ZH_HANDLES | ph.ZH_DRAGS and ph.ZH_CONTROLS.search(place + rest[:16]):
+        value = re.search(r"[到至为成]\s?(-?\d+(?:\.\d+)?\s?(?:%|％|秒|dB)?)", verb + rest[:30])
+        name = re.search(r"(?:[把将]|^)([^，。把将的]{1,6}?)的?(?:滑块|滑杆|滑动条)", place or rest)
+        if value and name:
+            orders.propose(f"把{name[1]}调到{value[1]}")
+        orders.do("")
+        return True
     if verb in ph.ZH_CLICKS:
-        return _click_zh(rest[:40], orders)
+        return _click_zh(place, rest[:40], orders)
     if verb in ph.ZH_DRAGS:
+        if ph.ZH_UPLOADS.search(rest[:16]):  # no message can upload a file
+            orders.do("")
+            return True
         target = "到" if verb[-1] in "入到至" else ""
         orders.propose(f"{place if place[:1] in ('把', '将') else ''}移动{target}{rest}")
+        return True
+    if verb in ph.ZH_OPENS and _MENU_ZH.match(rest):
+        orders.do("export")
         return True
     if verb in ph.ZH_OPENS and ph.ZH_PLACES.search(near):
         lines = verb != "打开" and re.search("时间[线轴]", near)
@@ -358,9 +529,9 @@ def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
     return False
 
 
-def _click_zh(rest: str, orders: _Orders) -> bool:
+def _click_zh(place: str, rest: str, orders: _Orders) -> bool:
     named = [word for word in map(str.lower, _WORD.findall(rest)) if word in ph.BUTTONS]
-    if not ph.ZH_PAGE_PARTS.search(rest[:30]) and not named:
+    if not ph.ZH_PAGE_PARTS.search(rest[:30]) and not named and not ph.ZH_SHELVES.search(place):
         return False
     found = [(m.start(), what) for pattern, what in ph.ZH_BUTTON_ACTIONS if (m := pattern.search(rest))]
     meanings = [what for _, what in sorted(found)] + [ph.BUTTON_ACTIONS.get(word, "") for word in named]

@@ -40,14 +40,34 @@ OTHERS = _words(
 )
 
 CLICKS = _words(
-    "click tap press hit select choose double-click right-click clicking tapping pressing hitting selecting choosing"
+    "click tap press hit select choose pick highlight double-click right-click clicking"
+    " tapping pressing hitting selecting choosing"
 )
+HANDLES = _words(
+    "use using move moving slide sliding adjust adjusting set setting toggle toggling increase decrease lower raise"
+    " turn pull change"
+)
+"""Verbs that work a control, and say something else of anything but one."""
+CONTROLS = _words(
+    "slider sliders dropdown checkbox toolbar sidebar inspector knob shortcut shortcuts hotkey hotkeys keyboard toggle"
+    " spinner stepper scrubber playhead"
+)
+KEYS = re.compile(
+    r"\s*(?:on )?(?:the )?[\"“'‘`*\[(]*(?:(?:ctrl|cmd|command|control|shift|alt|option|[⌘⇧⌥⌃])\s?[+-]?\s?\S|space ?bar"
+    r"|space\b|spacebar|delete\b|del\b|backspace|enter\b|return\b|esc\b|escape\b"
+    r"|tab key|arrow key|f\d{1,2}\b|\w key\b)",
+    re.IGNORECASE,
+)
+"""A key of the keyboard, behind "press"."""
 OPENS = _words("open go head navigate switch visit scroll hover opening going navigating visiting")
 DRAGS = _words("drag drag-and-drop dragging drag-n-drop")
 DROPS = _words("drop dropping")
-LOOKS = _words("preview view watch review see check play find previewing viewing watching reviewing checking")
+LOOKS = _words("preview look take view watch review see check play find previewing viewing watching reviewing checking")
 SAVES = _words("export download save exporting downloading saving")
-INSTRUCTION_VERBS = CLICKS | OPENS | DRAGS | DROPS | LOOKS | SAVES
+MOUSES = _words("right-click double-click hover hovering right-clicking double-clicking")
+INSTRUCTION_VERBS = CLICKS | OPENS | DRAGS | DROPS | LOOKS | SAVES | HANDLES | MOUSES
+STEP_VERBS = INSTRUCTION_VERBS | _words("pick enter type wait confirm locate name trim hold release make ensure scroll")
+"""Verbs that begin a step of a list about a page."""
 
 PAGE_PARTS = _words(
     "button buttons panel panels tab tabs menu menus icon icons sidebar toolbar timeline canvas workspace"
@@ -74,19 +94,69 @@ BUTTON_ACTIONS: dict[str, str] = {
 }
 """What a click on a thing of this name means; "generate" costs, so it becomes a proposal."""
 
+KEY_PURPOSES = _words("export download render play preview")
+
 BUTTONS = frozenset(BUTTON_ACTIONS) | _words(
     "share apply next continue done confirm publish upload edit add here below link split undo replace"
 )
-CHOOSES = _words("select choose press hit selecting choosing pressing hitting")
+CHOOSES = _words("pick highlight select choose press hit selecting choosing pressing hitting")
 AFTER_SAVE = _words("as in to now when once if whenever button at from here directly anytime and or")
 OWN = _words("the your my this")
 
 PREPOSITIONS = _words("with for to in on of from as by at about")
 SEEN = _words("it them this your the")
 
+EXPLAINS = re.compile(
+    r"\b(?:here(?:['’]s| is) how|how to|how you can|follow (?:these|the) (?:\w+ )?steps|steps to|these steps|as follows"
+    r"|step[- ]by[- ]step)\b|^\s*(?:to (?!the\b|my\b|your\b)\w+ [^,]{1,60},"
+    r"|if you(?:['’]d| would)? (?:want|like|need|wish|prefer) to\b)"
+    r"|\bby (?:\w+ ){0,2}(?:click|drag|press|select|us|mov|adjust|choos|tapp|hover|right-click|double-click)\w*ing\b"
+    r"|(?:步骤|方法|操作)(?:如下|是)|按(?:照)?(?:以下|下面|下列)|具体(?:步骤|操作)|如何"
+    r"|^\s*(?:如果|若|如|要是)?(?:您|你)?(?:想要?|要|需要|希望)[^，]{1,30}(?:，|的话)|通过[^，。]{1,20}(?:来|可以|即可)",
+    re.IGNORECASE,
+)
+"""Words that explain how something is done: nothing that should be done now."""
+
+_PICKED = r"(?P<what>(?:the|your|a|an|any|each|both|all|that|this)\s[\w' -]{1,60}?)"
+_DEED = (
+    r"(?P<deed>delete|backspace|del|remove|trash|bin|split|cut|duplicate|copy|mute|trim|crop|rotate|flip|reverse|detach"
+    r"|hide|lock|loop|replace)"
+)
+PICK_AND_DO = re.compile(
+    r"(?:(?:please|just|simply|first|then|now|you can|you could|you may)\s){0,3}"
+    r"(?<![\w-])(?:right-click|double-click|select|choose|pick|highlight|click|tap|hover over)(?:\s(?:on|over))?\s"
+    rf"{_PICKED}(?:\s(?:on|in) the (?:timeline|canvas|track|panel|editor))?"
+    r"\s?(?:,|\band\b|\bthen\b|→|->|\.)(?:\s?(?:and|then|now|just|simply|,|→|\d{1,2}[.)])){0,3}\s?"
+    r"(?:press|hit|click|tap|choose|select|use|pick)(?:\s(?:on|the|your)){0,2}\s[\"“'‘`*\[]*"
+    rf"{_DEED}\b[\"”'’`*\]]*"
+    r"(?:\s(?:key|button|icon|option|command|tool|clip)|\s(?:in|from|on|of) (?:the|your) [\w ]{1,30}){0,2}",
+    re.IGNORECASE,
+)
+"""Something is chosen and a key or a command pressed for it: together an edit."""
+DEEDS = {
+    **dict.fromkeys(_words("delete backspace del remove trash bin"), ("Delete", "删除")),
+    **dict.fromkeys(_words("duplicate copy"), ("Duplicate", "复制")),
+    **dict.fromkeys(_words("split cut"), ("Split", "拆分")),
+}
+PICK_AND_DRAG = re.compile(
+    rf"\b(?:select|choose|click(?: and hold)?(?: on)?|tap|grab|hold|pick) {_PICKED}"
+    r"(?:,? and|, then|,)(?: then)? drag it\b",
+    re.IGNORECASE,
+)
+ZH_PICK_AND_DRAG = re.compile(
+    r"(?:选中|选择|点击|按住|长按)(?P<what>[^，。；、\n“”「」按点选]{1,20}?)[，,\s]?(?:然后|并|再|后){0,2}(?:把它|将其|将它)?(?:拖拽|拖动|拖)到"
+)
+ZH_PICK_AND_DO = re.compile(
+    r"(?:请|您|你|可以|只需|先|首先|然后|在?时间[线轴][上中里]){0,5}(?:选中|选择|右键点击|右键单击|右击|点击|单击|双击|点选)"
+    r"(?P<what>[^，。；、\n“”「」按点选]{1,20}?)[，；。\s]?(?:然后|并且?|再|接着|后|之后|，|\d[.、)]|\s){0,4}"
+    r"(?:按下?|点击|选择|单击|点选)(?:键盘上?的?|菜单中的?|右键菜单中的?)?[\s“\"「『【]*(?P<deed>delete|del|backspace|删除|移除|拆分|分割|剪切|复制|静音|替换|隐藏|旋转|裁剪|倒放)"
+    r"[”\"」』】\s]*(?:键|按钮|图标|选项|命令)?(?:即可|就可以了?|就行了?|吧)?",
+    re.IGNORECASE,
+)
+
 CONTENT_LABEL = re.compile(
     r"\W*(?:scene|shot|frame|clip|act|visuals?|prompt|narrat(?:or|ion)|voice-?over|captions?|title|text"
-    r"|subtitles?|cta|script|镜头|场景|画面|旁白|字幕|标题|文案|提示词|脚本)\s*\d*\W{0,3}[:：]",
+    r"|subtitles?|cta|script|镜头|场景|画面|旁白|字幕|标题|文案|提示词|脚本)\s*[\d一二三四五六七八九十]*\W{0,3}[:：]",
     re.IGNORECASE,
 )
 """A line of a storyboard: content from end to end."""
@@ -110,13 +180,33 @@ ZH_LEADS = sorted(
     ),
     key=lambda word: (-len(word), word),
 )
-ZH_CLICKS = _words("点击 单击 双击 点选 点一下 点按 轻点 轻触 按下 选择")
+ZH_CLICKS = _words("点击 单击 双击 点选 点一下 点按 轻点 轻触 按下 选择 选中 右击 右键点击 右键单击 点开 勾选")
+ZH_PRESSES = _words("按 按下 按住 使用 用 长按")
+ZH_KEYS = re.compile(
+    r"[\s“\"「『【‘]*(?:键盘上?的?)?[\s“\"「『【‘]*(?:(?:ctrl|cmd|command|control|shift|alt|option|[⌘⇧⌥⌃])|空格|回车|delete"
+    r"|del(?![a-z])|backspace|esc|enter|退格|删除键|方向键|快捷键|f\d|鼠标|右键|[a-z]\s?键)",
+    re.IGNORECASE,
+)
+ZH_SHORTCUT = re.compile(r"\s*(?:键盘)?快捷键|\s*(?:ctrl|cmd|command|shift|alt|⌘)", re.IGNORECASE)
+ZH_CONTROLS = re.compile("滑块|滑杆|滑动条|拉杆|旋钮|下拉框|下拉菜单|复选框|工具栏|开关按钮")
+ZH_HANDLES = _words("拖 移动 调节 调整 滑动 拖动 拉动 使用 用 设置")
 ZH_OPENS = _words("打开 进入 前往 切换到 转到 跳转到")
-ZH_DRAGS = _words("拖拽 拖动 拖放 拖曳 拖入 拖到 拖至")
+ZH_DRAGS = _words("拖拽 拖动 拖放 拖曳 拖入 拖到 拖至 拖进 拖放到 拖拽到")
 ZH_CHECKS = _words("查看 检查 查询")
 ZH_LOOKS = ZH_CHECKS | _words("预览 观看 播放")
 ZH_SAVES = _words("导出 下载 保存")
-ZH_INSTRUCTION_VERB = re.compile("|".join(sorted(ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES)))
+ZH_INSTRUCTION_VERB = re.compile(
+    "|".join(
+        sorted(
+            ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES | ZH_PRESSES | ZH_HANDLES,
+            key=lambda word: (-len(word), word),
+        )
+    )
+)
+ZH_UPLOADS = re.compile("上传|聊天|对话框|输入框|这里|此处|文件区|拖放区")
+ZH_STEP = re.compile(
+    r"\s*(?:请|先|再|然后|接着|最后)*(?:选|点|按|拖|打开|进入|设置|调整|调节|输入|等待|等|确认|找到|勾选|单击|双击|导出|下载|保存|查看|预览|松开|移动|使用|用)"
+)
 ZH_PAGE_PARTS = re.compile(
     "按钮|图标|菜单|面板|选项|标签|链接|这里|此处|右上角|左上角|右下角|左下角|左侧|右侧|上方|下方|顶部|底部|时间线|时间轴|编辑器"
     '|工作区|工作台|素材库|媒体库|画布|设置|侧边栏|(?:导出|下载|生成|渲染|预览|播放|保存|分享|确认|确定|应用|发布)(?!的)|[“"「『【]'
@@ -124,6 +214,11 @@ ZH_PAGE_PARTS = re.compile(
 ZH_PLACES = re.compile(
     "面板|菜单|选项卡|标签|页面|编辑器|工作区|工作台|时间线|时间轴|素材库|媒体库|画布|设置|项目|草稿|预览|侧边栏|浏览器|网页"
     "|官网|账户|账号|账单|链接|网站"
+)
+ZH_SHELVES = re.compile("素材库|媒体库|音乐库|面板|菜单|工具栏|侧边栏|工作区")
+ZH_KEY_PURPOSES = (
+    (re.compile("导出|下载"), "export"),
+    (re.compile("播放|预览"), "timeline"),
 )
 ZH_VIEWERS = re.compile("时间线|时间轴|面板|画布|预览窗|播放器|编辑器|工作区|工作台")
 ZH_ACCOUNT = re.compile("账户|账号|账单|余额|订阅|充值")

@@ -107,6 +107,17 @@ def test_on_a_proposal_is_sent_once_however_it_is_written(
     assert told(reply) == []
 
 
+def test_on_uploads_and_explanations_are_not_sent(nodes: Nodes, host: Host, cloud: Any, answers: list[str]) -> None:
+    """No message can upload a file, and how something is done is nothing to do."""
+    at = session(nodes, host)
+    answers += ["好的。把图片拖入上传区域。To trim a clip, drag its edge. Drag your image into the upload area."]
+
+    reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0, follow=True)["result"][1]
+
+    assert sent(cloud) == [EDIT]
+    assert told(reply) == []
+
+
 def told(reply: str) -> list[str]:
     """The proposals that were told and not sent."""
     begin = "The backend proposes (this costs credits): "
