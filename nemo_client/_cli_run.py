@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, facts_of
 from ._cli_studio import ShellStudio
 from ._config import CLOUD, LOCAL
-from ._errors import Cancelled, Charged, NemoError, NothingMade, QuestionAsked, ResultUnknown
+from ._errors import Cancelled, Charged, NemoError, NothingMade, QuestionAsked, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._intents import translate
 from ._jobs import id_of
@@ -130,7 +130,7 @@ class Run:
         if isinstance(error, NothingMade) and error.session is not None:
             text = self._answered(error, error.session)
         text += " " + say(f"money.{charged}", lang)
-        if self._charged != "no":
+        if self._charged != "no" and not isinstance(error, SessionGone):  # what was paid in it went with it
             text += " " + self._kept()
         code = INTERRUPTED if self.presses else error.exit_code
         return Failure(error.id, text, charged, code)

@@ -246,6 +246,7 @@ def _failure(value: dict[str, Any]) -> StreamFailure | None:
     details = value.get("error_details")
     facts = dict(_mapping(details))
     error = value.get("error") or value.get("errorMessage") or value.get("errorCode")
+    facts |= {name: error[name] for name in ("code", "status") if isinstance(error, dict) and name in error}
     code = value.get("errorCode") or value.get("code")
     if isinstance(code, (int, str)) and code not in (0, 200, ""):
         facts.setdefault("code", code)
@@ -266,7 +267,8 @@ def _typed(value: dict[str, Any]) -> AgentEvent | None:
         return Heartbeat()
     if kind == "error":
         error = value.get("error") or value.get("message") or value.get("content") or "error"
-        facts = {"code": value["code"]} if isinstance(value.get("code"), (int, str)) else {}
+        told = {**(error if isinstance(error, dict) else {}), **value}
+        facts = {"code": told["code"]} if isinstance(told.get("code"), (int, str)) else {}
         return StreamFailure(_words(error), facts)
     if kind == "text" and isinstance(value.get("content"), str):
         return Text(value["content"], partial=True, thought=value.get("thought") is True)

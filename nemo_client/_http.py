@@ -40,6 +40,7 @@ from ._errors import (
     SignInError,
     TooLate,
 )
+from ._free_users import FreeUsers
 from ._lanes import Lane
 from ._network import Road, Transport
 from ._retry import retry_pause
@@ -58,8 +59,6 @@ SLOWEST_UPLOAD: Final = 16 * 1024
 STREAM_IDLE_SECONDS: Final = 180.0
 REFUSED_ONCE_PAUSE: Final = 1.0
 """Seconds after which a token that had worked is tried once more: one 401 can come from anything on the way."""
-FREE_USER: Final = "anon_"
-"""How the user ids of free accounts begin."""
 CALLS_AT_ONCE: Final = 16
 UPLOADS_AT_ONCE: Final = 4
 
@@ -121,6 +120,7 @@ class Http:
         *,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        free_users: FreeUsers | None = None,
     ) -> None:
         self.profile = profile
         self.client_id = client_id
@@ -138,7 +138,7 @@ class Http:
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self.server_date: float | None = None
         self._dated = 0.0
-        self._free_users: dict[str, str] = {}
+        self._free_users = free_users or FreeUsers()
         self._worked: Token | None = None
 
     async def aclose(self) -> None:
@@ -224,14 +224,13 @@ class Http:
 
     def note_user(self, token: Token, user_id: str) -> None:
         """Remember whose token it is, where that is a free account: one given in a variable does not tell."""
-        if user_id.startswith(FREE_USER):
-            self._free_users[token.account] = user_id
+        self._free_users.note(token.account, user_id)
 
     def free_user(self, token: Token) -> str | None:
         """The user id behind a free account's token, empty where it is not known; None for any other account."""
         if token.kind == "anonymous":
             return token.user_id
-        return self._free_users.get(token.account)
+        return self._free_users.of(token.account)
 
     def registration_link(self, token: Token) -> str:
         """Where the free account of this token becomes a registered one; empty for any other account."""

@@ -39,7 +39,7 @@ from ._flights import Flight
 from ._handles import SessionHandle
 from ._job_rows import id_of
 from ._money import ESTIMATES, Money, admits, cost, estimate
-from ._outcomes import Baseline, Message, ended, refused
+from ._outcomes import Baseline, Message, ended, refused, says_no_credits
 from ._owners import mark
 from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
@@ -399,6 +399,9 @@ class Messenger:
         done = await self._settler.found(attempt, baseline, turn.reply)
         if done is not None:
             return done
+        made = len(turn.tools) > len(turn.open_calls)
+        if says_no_credits(turn.failure) and not made and await self._settler.untouched(attempt, baseline):
+            raise await self._refusal(attempt, message, baseline, NoCredits(code=2001))
         money = await self._settler.money(attempt, baseline)
         taken = bool(money.spent) and money.certainty == "exact"
         self._settler.later(attempt, message, baseline)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from . import _drafts, _prompts
 from ._attempts import Attempt
 from ._config import shown
 from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, QuestionAsked, ResultUnknown
+from ._events import StreamFailure
 from ._handles import SessionHandle
+from ._intents import translate
 from ._jobs import Job, id_of
 from ._journal import Journal
 from ._models import Credits
@@ -84,6 +87,32 @@ def refused(error: NemoError) -> bool:
     return error.code in REFUSALS or error.status in REFUSALS
 
 
+def says_no_credits(failure: StreamFailure | None) -> bool:
+    """Whether a failure inside of a stream is 2001: as its code, wherever that stands, or in its words."""
+    if failure is None:
+        return False
+    places: list[Any] = [failure.details]
+    while places:
+        place = places.pop()
+        if isinstance(place, Mapping):
+            codes = [place.get(name) for name in _CODE_NAMES]
+            if any(str(code).strip() == "2001" for code in codes if not isinstance(code, bool)):
+                return True
+            places += [each for each in place.values() if isinstance(each, (Mapping, list))]
+        else:
+            places += [each for each in place if isinstance(each, (Mapping, list))]
+    return bool(_SAID_2001.search(failure.message))
+
+
+_CODE_NAMES: Final = ("code", "error_code", "errorCode", "status")
+_SAID_2001: Final = re.compile(r"(?<![\d.])2001(?![\d.]\d|\d)")
+
+
+def _plain(reply: str) -> str:
+    """An answer without orders to click on a page that its reader does not see."""
+    return translate(reply, _prompts.language_of(reply)).text
+
+
 def ended(attempt: Attempt) -> NemoError:
     """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
     money = Money.from_json(attempt.facts.get("money"))
@@ -95,7 +124,7 @@ def ended(attempt: Attempt) -> NemoError:
         nothing.job = job
         return nothing
     sure = money.spent == 0 or money.certainty == "exact"
-    reply = shown(str(attempt.facts.get("reply") or ""), 500)
+    reply = shown(_plain(str(attempt.facts.get("reply") or "")), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
     error = _asked(attempt, reply, taken) or NothingMade("nothing-made", charged=taken, reply=reply or "…")
     error.session, error.job = handle_of(attempt, "auto"), job

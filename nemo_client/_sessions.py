@@ -19,7 +19,17 @@ from typing import Any, Final, TypeVar, cast
 from . import _prompts
 from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import ApiError, BadAnswer, ConnectionBroken, DiskError, InputError, LostRace, SessionBusy, SessionGone
+from ._errors import (
+    ApiError,
+    BadAnswer,
+    Charged,
+    ConnectionBroken,
+    DiskError,
+    InputError,
+    LostRace,
+    SessionBusy,
+    SessionGone,
+)
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._jobs import id_of
@@ -348,7 +358,8 @@ class Sessions:
             return SessionGone(code=1002)
         words = "; ".join(" ".join(str(each.facts.get("text") or each.kind).split())[:60] for each in paid)
         spent = sum(each.spent or 0.0 for each in paid)
-        return SessionGone("session-gone-paid", code=1002, paid=words, spent=f"{spent:g}")
+        charged: Charged = "yes" if spent else "maybe" if any(each.spent is None for each in paid) else "no"
+        return SessionGone("session-gone-paid", code=1002, charged=charged, paid=words, spent=f"{spent:g}")
 
     async def _again(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
         """Repeat uploads into a new session from the kept bytes, in another language if one is given; the last one."""

@@ -132,6 +132,24 @@ class Settler:
         except NemoError:
             return False
 
+    async def untouched(self, attempt: Attempt, baseline: Baseline) -> bool:
+        """Whether two reads show no work and no charge; what cannot be read shows nothing."""
+        for read in range(2):
+            if read:
+                await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+            try:
+                state = await self._desk.client.state(attempt.session_id)
+                balance = await self._desk.client.balance() if attempt.paid else None
+            except NemoError as error:
+                logger.info("state and balance could not be read (%s)", error.id)
+                return False
+            fresh = _drafts.media_ids(state.raw) - baseline.media
+            if fresh or _drafts.segments_digest(state.draft or {}) != baseline.segments:
+                return False
+            if balance is not None and (baseline.credits is None or balance.held < baseline.credits.held):
+                return False
+        return True
+
     async def quiet_state(self, attempt: Attempt) -> SessionState:
         """The state once two reads agree on the draft; the second stage of a generation can come late."""
         state = await self._desk.client.state(attempt.session_id)

@@ -24,6 +24,7 @@ from ._config import LOCAL, Profile, client_id, ensure_home, home, profile
 from ._desk import Desk
 from ._edits import STOP, Edits, counting
 from ._errors import InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from ._free_users import FreeUsers
 from ._handles import SessionHandle
 from ._http import Http, Sleep
 from ._jobs import Job, id_of
@@ -109,7 +110,8 @@ class Studio:
                 lambda: None,
                 lambda: client.http.server_now(),
             )
-        client = NemoClient(Http(chosen, own_id, tokens, sleep=sleep, clock=clock))
+        http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=FreeUsers(place))
+        client = NemoClient(http)
         record = journal
         desk = Desk(
             chosen, place, client, journal, UploadStore(place), sleep, clock, lambda: wall() + record.skew

@@ -436,11 +436,11 @@ async def _name_what_is_kept(errors: list[Exception | None], profiles: Sequence[
 
     An error about a message of its own says what that one took; it is left as it is.
     """
-    from ..nemo_client import NemoError, NothingMade, ResultUnknown
+    from ..nemo_client import NemoError, NothingMade, ResultUnknown, SessionGone
 
     kept: dict[str, Kept | None] = {}
     for error, profile in zip(errors, profiles, strict=True):
-        own = isinstance(error, (NothingMade, ResultUnknown))
+        own = isinstance(error, (NothingMade, ResultUnknown, SessionGone))
         if not isinstance(error, NemoError) or error.charged == "maybe" or (own and error.charged != "no"):
             continue
         if profile not in kept:

@@ -32,6 +32,7 @@ from nemo_client import (
 )
 from nemo_client._accounts import Account, CredentialStore, Token, known_token, registration_link
 from nemo_client._errors import ApiError
+from nemo_client._free_users import FreeUsers
 from nemo_client._models import AnonymousToken
 from tests._backend import until
 
@@ -392,3 +393,36 @@ async def test_what_is_known_of_an_account_is_told_without_the_network(monkeypat
     monkeypatch.setenv("NEMO_TOKEN", "mine")
     assert account_text(CLOUD) == "nemo: your own account"
     assert account_text(profile("local preview")) == "local preview: renders on this machine, free, no account"
+
+
+async def test_a_free_accounts_token_in_the_variable_is_known_in_later_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening a session tells whose it is; that is kept, without the token."""
+    with local.open(tmp_path / "backend", anonymous=True, pace=0) as backend:
+        monkeypatch.setenv("NEMO_API_URL", backend.url)
+        monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
+        async with await Studio.open("nemo") as studio:
+            token = await studio._desk.token()
+        monkeypatch.setenv("NEMO_TOKEN", token.value.reveal())
+        (home() / "credentials.json").unlink()
+        async with await Studio.open("nemo") as studio:
+            assert await studio.registration_link() == ""
+            await studio._desk.client.create_session("en")
+            link = await studio.registration_link()
+        async with await Studio.open("nemo") as studio:
+            later = await studio.registration_link()
+
+    assert link == later == f"https://web.test/register?bind={token.user_id}"
+    assert token.value.reveal() not in (home() / "free_accounts.json").read_text()
+
+
+def test_a_damaged_record_of_free_accounts_costs_nothing(tmp_path: Path) -> None:
+    """It is a convenience, and is written again."""
+    (tmp_path / "free_accounts.json").write_text("{half")
+    users = FreeUsers(tmp_path)
+    assert users.of("token-1") is None
+    users.note("token-1", "anon_1")
+    users.note("token-2", "someone")
+
+    assert (FreeUsers(tmp_path).of("token-1"), FreeUsers(tmp_path).of("token-2")) == ("anon_1", None)

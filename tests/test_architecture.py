@@ -32,7 +32,7 @@ _words _questions
 _errors
 _config _proxies _phrases _grammar _requests_en _requests_zh _steps _owners _patience _postgres _schema _render_status
 _router _models _events _drafts _prompts _retry _polling _progress _attempts _database _tunnels
-_intents _money _envelope _accounts _flights _turn _queries _network _lanes
+_intents _money _envelope _accounts _free_users _flights _turn _queries _network _lanes
 _trials _needed _job_rows
 _journal
 _http _results _jobs _parts _upkeep

@@ -269,6 +269,17 @@ class TestTheBackendSaysNo:
         assert "nmv_usr_wrong" not in ran.out + ran.err
         assert sent(cloud, "message") == 0
 
+    def test_a_paid_session_that_is_gone(self, shell: Shell, picture: Path, cloud: local.LocalBackend) -> None:
+        """What was paid in it is named; nothing says that it is kept, or that it was free."""
+        cloud.faults.add(local.Fault("lost_session", "render"))
+
+        ran = shell("animate", picture, "--json")
+
+        assert (ran.data["error"]["id"], ran.data["error"]["charged"]) == ("session-gone-paid", "yes")
+        assert "100 credits were paid" in ran.error_line
+        assert "is kept" not in ran.error_line
+        assert "Nothing was charged" not in ran.error_line
+
     def test_a_web_page_instead_of_data(self, shell: Shell, picture: Path, cloud: local.LocalBackend) -> None:
         """A proxy's page is told as such."""
         page = {"body": "<html>Sign in</html>", "content_type": "text/html"}
