@@ -222,7 +222,7 @@ def _grammar(chinese: bool) -> Grammar:
     for left_out in ("", *units):
         name = f"all_but_{left_out}" if left_out else "all"
         choice = " | ".join(unit for intent, unit in units.items() if intent != left_out)
-        rules += f"{name} = <junk>* ( ( {choice} ) <junk>* )+\n"
+        rules += f"{name} = <junk>* ( ( {choice} ) <after>* )+\n"
     return Grammar(rules)
 
 
