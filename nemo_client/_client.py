@@ -112,7 +112,7 @@ class NemoClient:
         """
         payload = message_payload(session_id, message)
         async with self.http.stream("the message", "/run_sse", payload, may_go) as response:
-            if response.status_code != 200 or not _is_stream(response):
+            if not (response.is_success and _is_stream(response)):
                 raise await self._no_stream(response)
             async with aclosing(self._events(response)) as events:
                 yield events

@@ -56,7 +56,6 @@ ANSWER_SECONDS: Final = 180.0
 """How long one call may take, besides its own body."""
 SLOWEST_UPLOAD: Final = 16 * 1024
 """Bytes a second; a body that is sent more slowly is given up."""
-STREAM_IDLE_SECONDS: Final = 180.0
 REFUSED_ONCE_PAUSE: Final = 1.0
 """Seconds after which a token that had worked is tried once more: one 401 can come from anything on the way."""
 CALLS_AT_ONCE: Final = 16
@@ -92,9 +91,11 @@ def quietly() -> Iterator[None]:
 
 
 def new_client(
-    address: str, *, pooled: bool = True, judged: bool = False, read_seconds: float = READ_SECONDS
+    address: str, *, pooled: bool = True, judged: bool = False, read_seconds: float | None = READ_SECONDS
 ) -> httpx.AsyncClient:
     """An httpx client for the profile at `address`; `judged` where a backend says what to ask, as for downloads.
+
+    `read_seconds` is how long the other side may be silent; None is as long as it likes.
 
     Proxies and certificates of the system count, through `_network` alone: httpx itself reads no environment here.
     """
@@ -102,7 +103,7 @@ def new_client(
         logging.getLogger(name).addFilter(_quiet)
     road = Road(urlsplit(address).hostname or "", judged=judged)
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=None),
+        timeout=httpx.Timeout(READ_SECONDS, read=read_seconds, connect=CONNECT_SECONDS, pool=None),
         transport=Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),
         trust_env=False,
         follow_redirects=False,
@@ -327,13 +328,14 @@ class Http:
     ) -> AsyncIterator[httpx.Response]:
         """POST `payload` on a connection opened for it, never a pooled one, and without any retry.
 
-        A stale pooled connection would turn a harmless failure into one where the message may be out. Raises
+        A stale pooled connection would turn a harmless failure into one where the message may be out. Silence ends
+        nothing: a tool that works for minutes says nothing meanwhile, and a client that hangs up stops it. Raises
         `ConnectError` only if not one byte of the body was written. `may_go` is asked at the last moment, once the
         connection is there and right before the first byte of the body; `TooLate` where it says no.
         """
         token = await self.tokens.token()
         if self._streams is None:
-            self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=STREAM_IDLE_SECONDS)
+            self._streams = new_client(self.profile.api_url, pooled=False, read_seconds=None)
         body, length = _Watched(payload, may_go), {"Content-Length": str(len(payload))}
         request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
         request.headers.update(self.headers(token))

@@ -32,6 +32,10 @@ NEXT_ADDRESS_SECONDS: Final = 0.25
 
 KEEPALIVE_SECONDS: Final = 5.0
 
+PROBES: Final[Mapping[str, int]] = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 10}
+"""TCP keep-alive: the first probe after 30 s of silence (which also keeps the connection known to routers on the way),
+then one each 15 s; a peer that answers none of ten is dead. `TCP_KEEPALIVE` is what macOS calls the first."""
+
 MOVED: Final = "nemo_moved"
 """The extension of an answer that holds its `Location`. httpx does not see it: it would make a request of it even
 where none is followed, and fail in its own ways at what is no address."""
@@ -91,13 +95,19 @@ class Road(httpcore.AsyncNetworkBackend):
             address = literal(host)
             if self._judged and address is not None:
                 await self._allowed([address], timeout)
-            return await through(proxy, host, port, self._plain.connect_tcp, certificates, timeout)
+            return await through(proxy, host, port, self._connect, certificates, timeout)
         if not self._judged and not self.local:
-            return await self._plain.connect_tcp(host, port, timeout)
+            return await self._connect(host, port, timeout)
         end = None if timeout is None else asyncio.get_running_loop().time() + timeout
         found = await self._allowed(await _found(host, port, timeout), timeout)
         left = None if end is None else max(end - asyncio.get_running_loop().time(), 0.001)
-        return await _first([str(each) for each in found], lambda each: self._plain.connect_tcp(each, port, left))
+        return await _first([str(each) for each in found], lambda each: self._connect(each, port, left))
+
+    async def _connect(self, host: str, port: int, timeout: float | None) -> _Stream:
+        """The one way in which connections are made: each has keep-alive, for a stream may be silent for minutes."""
+        stream = await self._plain.connect_tcp(host, port, timeout)
+        keep_alive(stream.get_extra_info("socket"))
+        return stream
 
     async def sleep(self, seconds: float) -> None:
         """As httpcore asks for it."""
@@ -121,6 +131,15 @@ class Road(httpcore.AsyncNetworkBackend):
             kinds = {kind_of(each) for each in await _found(self._near, 443, timeout)}
             return kinds if kinds <= LIVABLE else set()
         return set()
+
+
+def keep_alive(connection: Any) -> None:
+    """Have the operating system look whether the other end of a socket still lives, as far as it can."""
+    with contextlib.suppress(OSError, AttributeError):  # none of it is worth a connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in PROBES.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def foreign(kind: Kind) -> RenderFailed:

@@ -301,3 +301,17 @@ async def test_halves_of_characters_in_a_prompt_do_not_break_the_message() -> No
         await drained(client, "a\ud83db")
 
     assert json.loads(server.asked[0].body)["new_message"] == {"parts": [{"text": "a?b"}]}
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 226])
+async def test_an_event_stream_under_any_2xx_is_read(status: int) -> None:
+    """Gateways answer 201 or 202 to a POST; what is in the stream is what counts."""
+    body = b'data: {"type": "text", "content": "Hello"}\n\n'
+    async with (
+        serving(always(stream(body, status, connection="close"))) as server,
+        client_of(server.url) as client,
+        client.run("s", "go") as events,
+    ):
+        heard = [event async for event in events]
+
+    assert [event.text for event in heard if isinstance(event, Text)] == ["Hello"]

@@ -639,3 +639,62 @@ async def test_nothing_leaves_this_machine_unencrypted(monkeypatch: pytest.Monke
                 await client.balance()
     assert isinstance(caught.value, NemoError)
     assert proxy.heads == []
+
+
+# --- Keep-alive -----------------------------------------------------------------------------------------------------
+
+_PROBES = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 10}
+OPEN_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {}\n\n"
+
+
+def assert_kept_alive(connection: socket.socket) -> None:
+    """By what the operating system says of the socket."""
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    for name, value in _PROBES.items():
+        if hasattr(socket, name):
+            assert connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value, name
+
+
+async def open_then_close(_: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(OPEN_STREAM)
+    await writer.drain()
+    writer.close()
+
+
+async def stream_socket(client: NemoClient) -> None:
+    async with client.http.stream("the message", "/run_sse", b"{}") as response:
+        assert_kept_alive(response.extensions["network_stream"].get_extra_info("socket"))
+        assert await response.aread()
+
+
+async def test_a_stream_has_keep_alive_straight_to_this_machine() -> None:
+    """A dead peer is found by probes, never by a silence that is too long."""
+    async with serving(open_then_close) as server, client_of(server.url) as client:
+        await stream_socket(client)
+
+
+async def test_a_stream_has_keep_alive_straight_to_a_name(names: Names, tls: Any) -> None:
+    """Found by the resolver, encrypted."""
+    names.set("api.test", ["127.0.0.1"])
+    async with serving(open_then_close, tls=tls) as server, client_of(f"https://api.test:{server.port}") as client:
+        await stream_socket(client)
+
+
+@pytest.mark.parametrize("kind", ["http", "https", "socks5"])
+async def test_a_stream_has_keep_alive_through_every_proxy(
+    kind: str, names: Names, tls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the proxy: that is where the connection ends, TLS in TLS included."""
+    async with behind(kind, tls, monkeypatch, open_then_close) as _, client_of("https://api.test") as client:
+        await stream_socket(client)
+
+
+async def test_calls_and_downloads_have_keep_alive_too(names: Names, tls: Any) -> None:
+    """There is one way in which connections are made."""
+    names.set("cdn.test", ["127.0.0.1"])
+    async with serving(always(FILM), tls=tls) as server:
+        for judged in (True, False):
+            road = Road("127.0.0.1" if judged else "cdn.test", judged=judged)
+            stream = await road.connect_tcp("127.0.0.1" if judged else "cdn.test", server.port, 5)
+            assert_kept_alive(stream.get_extra_info("socket"))
+            await stream.aclose()
