@@ -282,8 +282,17 @@ def _opened(opening: asyncio.Task[ShellStudio] | None) -> ShellStudio | None:
 
 
 def _reason(error: ResultUnknown, lang: str) -> str:
-    """Why it is not known, where the backend said so."""
-    return str(error.facts.get("reason") or say("shell.unknown-reason", lang))
+    """Why it is not known: what the backend said, or how its answer ended."""
+    if error.facts.get("reason"):
+        return str(error.facts["reason"])
+    if error.id == "answered-nothing":
+        return say("shell.unknown-nothing", lang)
+    if error.id == "result-late":
+        return say("shell.unknown-late", lang)
+    if error.id == "stream-capped":
+        return say("shell.unknown-cap", lang)
+    broke = str(error.facts.get("why") or "").startswith(("answer-", "connect-"))
+    return say("shell.unknown-reason", lang) if broke else say("shell.unknown-end", lang)
 
 
 def report(screen: Screen, profile: str, max_credits: int, body: Callable[[Run], Outcome | None]) -> int:

@@ -17,7 +17,7 @@ from ._bounded import Decoder, Undecodable
 from ._config import client_id
 from ._envelope import open_envelope
 from ._errors import BadAnswer, ConnectionBroken, InputError, NemoError
-from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, parse_event
+from ._events import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, Unknown, parse_event
 from ._http import Http, segment
 from ._models import (
     AnonymousToken,
@@ -131,10 +131,15 @@ class NemoClient:
     async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
         """The events; what cannot be read ends them, but not the reading, which keeps the run going."""
         reader = _EventReader(response.headers.get("content-encoding", ""))
-        async for chunk in response.aiter_raw():
-            yield Heartbeat()
-            for event in reader.feed(chunk):
+        try:
+            async for chunk in response.aiter_raw():
+                yield Heartbeat()
+                for event in reader.feed(chunk):
+                    yield event
+        except httpx.HTTPError:
+            for event in reader.cut():
                 yield event
+            raise
         for event in reader.close():
             yield event
         if reader.trouble:
@@ -235,6 +240,15 @@ class _EventReader:
             self.trouble = "answer-too-large"
         except Undecodable:
             self.trouble = "answer-broken"
+
+    def cut(self) -> Iterator[AgentEvent]:
+        """After a break: the last event where it lacks only its end, `Unknown` where the break was within one."""
+        pending, found = self._decoder.pending and not self.trouble, False
+        for event in self.close():
+            found = True
+            yield event
+        if pending and not found:
+            yield Unknown("")
 
     def close(self) -> Iterator[AgentEvent]:
         if self.trouble:

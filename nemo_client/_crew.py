@@ -225,7 +225,7 @@ class Crew:
             if errand.caller.gave_up:
                 raise Cancelled("cancelled") from None
             with suppress(asyncio.TimeoutError):  # this worker is being closed: hanging up would not undo a charge
-                await asyncio.wait_for(studio.drain(), CLOSING_SECONDS)
+                await asyncio.wait_for(studio.drain(read_on=False), CLOSING_SECONDS)
             raise
         return await self._of_this_run(line, money, work.run)
 
@@ -278,7 +278,7 @@ async def _closed(studios: Iterable[asyncio.Task[Studio]], journal: Journal | No
     for opening in studios:
         with suppress(NemoError, OSError):
             studio = await opening
-            await studio.drain()  # a stream that is hung up may end the work that is paid for
+            await studio.drain(read_on=False)  # a stream that is hung up may end the work that is paid for
             await studio.aclose()
     if journal is not None:
         await journal.close()

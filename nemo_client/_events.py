@@ -12,6 +12,7 @@ beyond the limits of `_json`. The one exception is `EventTooLarge`, the bound on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,11 @@ class SseDecoder:
             self._fail(payloads)
         return payloads
 
+    @property
+    def pending(self) -> bool:
+        """Whether an event was begun and is not ended: a stream that breaks here was cut in the middle of one."""
+        return bool(self._data or self._tail)
+
     def close(self) -> list[str]:
         """The last event, if it lacks only its end (see the class); the decoder holds nothing afterwards.
 
@@ -144,12 +150,13 @@ class SseDecoder:
 class Text:
     """Words of the agent; a `thought` is not for people. A `partial` one is a piece that a whole one may repeat.
 
-    Texts of the typed dialect are `partial`: nothing says that they are whole.
+    Texts of the typed dialect are `partial`, and `typed`: nothing says that they are whole, and nothing repeats them.
     """
 
     text: str
     partial: bool = False
     thought: bool = False
+    typed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,16 @@ class StreamFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """Why the model stopped, given as an error code (`STOP`, `MAX_TOKENS` …): no failure.
+
+    ADK puts the finish reason there where an event has no content.
+    """
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """A sign of life and nothing else."""
 
@@ -203,7 +220,24 @@ class Unknown:
     raw: str
 
 
-AgentEvent = Text | ToolCall | ToolResult | StateDelta | StreamFailure | Heartbeat | TurnEnd | Unknown
+AgentEvent = Text | ToolCall | ToolResult | StateDelta | StreamFailure | Finish | Heartbeat | TurnEnd | Unknown
+
+USUAL_ENDS = frozenset(
+    {
+        "STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED", "STOP_SEQUENCE", "END_TURN", "LENGTH", "NO_CONTENT",
+        "NO_RESPONSE", "EMPTY", "EMPTY_CONTENT", "EMPTY_RESPONSE",
+    }
+)  # fmt: skip
+"""Finish reasons of an answer that is whole, or was cut by its length, or had nothing to add."""
+
+OTHER_ENDS = frozenset(
+    {
+        "SAFETY", "RECITATION", "LANGUAGE", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE", "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "CONTENT_FILTER", "UNKNOWN_ERROR", "UNKNOWN",
+    }
+)  # fmt: skip
+"""Finish reasons that leave an answer unsaid: a failure, but none of work that was done before."""
 
 
 def parse_event(data: str) -> list[AgentEvent]:
@@ -219,11 +253,16 @@ def parse_event(data: str) -> list[AgentEvent]:
         return [Unknown(data)]
     if isinstance(value.get("type"), str) and not isinstance(value.get("content"), dict):
         return [_typed(value) or Unknown(data)]
-    failure = _failure(value)
-    events: list[AgentEvent] = [failure] if failure else []
+    bare = _bare(value)
+    if bare is not None:
+        return [bare]
+    failure = _finish(value) or _failure(value)
+    events: list[AgentEvent] = [failure] if isinstance(failure, StreamFailure) else []
     known = failure is not None or not value.keys().isdisjoint(_ENVELOPE)
     for event in _agent(value):
         events.append(Unknown(data) if event is None else event)
+    if isinstance(failure, Finish):  # it says why what stands beside it ends
+        events.append(failure)
     if events:
         return events
     return [Heartbeat() if known else Unknown(data)]
@@ -255,6 +294,33 @@ def _failure(value: dict[str, Any]) -> StreamFailure | None:
     return StreamFailure(_words(error), facts) if error else None
 
 
+def _finish(value: dict[str, Any]) -> Finish | None:
+    """The finish reason that an event carries as its error code."""
+    code = value.get("errorCode")
+    if not isinstance(code, str) or value.get("error"):
+        return None
+    name = end_name(code)
+    message = value.get("errorMessage")
+    words = whole_characters(message) if isinstance(message, str) else ""
+    return Finish(name) if name in USUAL_ENDS or (name in OTHER_ENDS and _NO_CONTENT.search(words)) else None
+
+
+def end_name(code: str) -> str:
+    """A finish reason as it is listed here, whatever stands before it and however it is written."""
+    return re.sub(r"[\s-]+", "_", code.rpartition(".")[2].strip()).upper()
+
+
+_NO_CONTENT = re.compile(r"\b(no|empty|without|missing) (content|response|candidates?|text|parts?)\b", re.IGNORECASE)
+
+
+def _bare(value: dict[str, Any]) -> Text | None:
+    """Words without a `type`: `{"text": …}`, or `{"content": …}` with a plain string."""
+    if not value.keys().isdisjoint(_ENVELOPE - {"content"}) or value.get("role") == "user" or _failure(value):
+        return None
+    said = [value[name] for name in ("text", "content") if isinstance(value.get(name), str)]
+    return Text(said[0], partial=True, thought=value.get("thought") is True, typed=True) if said else None
+
+
 def _words(error: Any) -> str:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         error = error["message"]
@@ -270,8 +336,10 @@ def _typed(value: dict[str, Any]) -> AgentEvent | None:
         told = {**(error if isinstance(error, dict) else {}), **value}
         facts = {"code": told["code"]} if isinstance(told.get("code"), (int, str)) else {}
         return StreamFailure(_words(error), facts)
-    if kind == "text" and isinstance(value.get("content"), str):
-        return Text(value["content"], partial=True, thought=value.get("thought") is True)
+    if kind == "text":
+        said = [value[name] for name in ("content", "text") if isinstance(value.get(name), str)]
+        text = next((each for each in said if each), said[0] if said else None)
+        return None if text is None else Text(text, partial=True, thought=value.get("thought") is True, typed=True)
     if not isinstance(name, str) or not name:
         return None
     # Ids of typed events are the events' own, so calls and results meet by name.

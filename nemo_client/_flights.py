@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Set
 from typing import Any, TypeVar, cast
 
 from ._errors import Cancelled
@@ -62,6 +62,27 @@ class Flights:
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
         self._chores: dict[str, asyncio.Task[None]] = {}
+        self._readings: dict[asyncio.Future[None], asyncio.Task[None]] = {}
+
+    def read_on(self, reading: asyncio.Future[None], seconds: float) -> None:
+        """Go on reading a stream whose result is known, for so many seconds at the most; nobody waits for it."""
+        task = self._readings[reading] = asyncio.ensure_future(_bounded(reading, seconds))
+        task.add_done_callback(lambda done: self._read_to_its_end(reading, done))
+
+    def _read_to_its_end(self, reading: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._readings.pop(reading, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("a stream whose result was known ended with %s", type(error).__name__)
+
+    async def end(self, tasks: Set[asyncio.Future[Any]]) -> None:
+        """Cancel these, and wait until they have ended, but for streams that are read on."""
+        ending = {task for task in tasks if task not in self._readings and not task.done()}
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        for task in tasks - self._readings.keys():
+            _ = task.cancelled() or task.exception()  # looked at: whoever needs it has it
 
     def chore(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do `work` beside everything else while this lives, once at a time for one key; nobody waits for it."""
@@ -130,15 +151,21 @@ class Flights:
         """How many pieces of paid work are out."""
         return sum(flight.committed for flight in self._flights.values())
 
-    async def drain(self, *, only_committed: bool = True) -> None:
-        """Wait until paid work that is out (or all work) has come to its end."""
-        tasks = [
-            flight.task
-            for flight in self._flights.values()
-            if flight.task is not None and (flight.committed or not only_committed)
-        ]
-        if tasks:
+    async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
+        """Wait until paid work that is out (or all work) has come to its end.
+
+        And, with `read_on`, until streams have ended whose result is known already.
+        """
+        while tasks := [
+            *(
+                flight.task
+                for flight in self._flights.values()
+                if flight.task is not None and (flight.committed or not only_committed)
+            ),
+            *(self._readings.values() if read_on else ()),
+        ]:
             await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # what has ended is taken out by then
 
     async def stop(self) -> None:
         """Cancel everything that was not given up before (which is at its end), and wait until it has ended."""
@@ -146,8 +173,12 @@ class Flights:
         for flight in flights:
             if flight.task is not None and not flight.given_up:
                 flight.task.cancel()
-        for chore in self._chores.values():
+        for chore in (*self._chores.values(), *self._readings.values()):
             chore.cancel()
         tasks = [flight.task for flight in flights if flight.task is not None]
-        if tasks or self._chores:
-            await asyncio.wait([*tasks, *self._chores.values()])
+        if ending := [*tasks, *self._chores.values(), *self._readings.values()]:
+            await asyncio.wait(ending)
+
+
+async def _bounded(reading: asyncio.Future[None], seconds: float) -> None:
+    await asyncio.wait_for(reading, max(seconds, 0.0))

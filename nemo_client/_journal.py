@@ -215,6 +215,10 @@ class Journal(Worker):
         moment = self._wall() - RUN_SECONDS
         return await self._read(lambda connection: _queries.made_in(connection, profile, run, moment))
 
+    async def sent_after(self, attempt: Attempt) -> Attempt | None:
+        """The first message that went out in the attempt's session after it, or None."""
+        return await self._read(lambda connection: _queries.sent_after(connection, attempt))
+
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
         return await self._read(lambda connection: _queries.charges(connection, profile, kind, newest))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -34,24 +34,29 @@ from ._errors import (
     SessionGone,
     TooLate,
 )
-from ._events import Heartbeat
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._job_rows import id_of
+from ._models import State as SessionState
 from ._money import ESTIMATES, Money, admits, cost, estimate
-from ._outcomes import Baseline, Message, ended, refused, says_no_credits
+from ._outcomes import Baseline, Message, ended, not_known, refused, says_no_credits
 from ._owners import mark
 from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
 from ._sessions import GONE, Sessions
 from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
-from ._steps import Event, Kind, State
+from ._steps import Event, State
+from ._streams import Stream, stage_of
 from ._turn import Turn
 
 logger = logging.getLogger("nemo_client")
 
 STREAM_SECONDS: Final = 16 * 60.0
 FIRST_READ_SECONDS: Final = 30.0
+NOTHING_PAUSES: Final = (10.0, 30.0)
+"""When the state is read after a clean end without a word, in seconds each: it is told within a minute."""
+LATE_PAUSES: Final = (3.0, 5.0, 10.0, 15.0, 20.0, 30.0)
+"""When the state is read where a result was told of that it does not show yet."""
 RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
@@ -148,7 +153,7 @@ class Messenger:
         """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
         known = await self._free_of_others(known, flight)
         if known.state is State.DONE:
-            flight.report(Progress(_stage(message.kind), reused=True))
+            flight.report(Progress(stage_of(message.kind), reused=True))
             return known
         if known.state is State.SENT:  # its owner is gone, and with it the stream
             known = await self._desk.journal.move(known, Event.OWNER_DIED)
@@ -156,12 +161,12 @@ class Messenger:
             return await self._settler.found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
         if known.state is State.UNKNOWN:
             return await self._settler.settle(known, message, _baseline_of(known), flight, first=0.0)
-        if known.state is State.LOST and not await self._desk.journal.messages_since(known):
-            shown = await self._settler.shown(known, _baseline_of(known))
-            if shown is not None:
-                return shown
-        if known.state in (State.FAILED, State.LOST):
-            raise ended(known)
+        if known.state in (State.FAILED, State.LOST):  # no verdict is repeated without a look
+            late = await self._settler.found(known, _baseline_of(known))
+            if late is None:
+                raise ended(known)
+            await self._desk.journal.claim(late.session_id, message.after.key, message.key)
+            return late
         return None
 
     async def _free_of_others(self, known: Attempt, flight: Flight) -> Attempt:
@@ -318,25 +323,52 @@ class Messenger:
     async def _send(
         self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, line: contextlib.ExitStack
     ) -> Attempt:
-        turn = Turn()
+        stream = Stream(self._desk, attempt, message, baseline, flight)
+        turn = stream.turn
         try:
             with line:  # only the stream counts, not what follows it
-                await asyncio.wait_for(self._read(attempt, message, turn, flight), STREAM_SECONDS)
+                shown = await self._listen(stream, flight)
         except TooLate:
             await self._held_back(attempt, message)
             raise LostRace from None
         except NemoError as error:
             if refused(error):
                 raise await self._refusal(attempt, message, baseline, error) from error
-            return await self._broken(attempt, message, baseline, flight, error.id)
+            return await self._cut(attempt, message, baseline, turn, flight, error.id)
         except asyncio.TimeoutError:
-            return await self._broken(attempt, message, baseline, flight, "stream-too-long")
+            return await self._cut(attempt, message, baseline, turn, flight, "stream-too-long")
         except (Exception, asyncio.CancelledError):
             await self._move_on(attempt)
             raise
         if turn.failure is not None:
             return await self._failed_inside(attempt, message, baseline, turn)
+        if shown is not None and turn.question is None:  # the stream is read on, and the result is there
+            return await self._settler.done(attempt, Event.FINISH, baseline, shown, turn.reply, **_said(turn))
         return await self._conclude(attempt, message, baseline, turn, flight)
+
+    async def _listen(self, stream: Stream, flight: Flight) -> SessionState | None:
+        """Read the stream to its end (None), or until its result can be taken: then it is read on in the background.
+
+        Nothing but the cap ends it; `asyncio.TimeoutError` says that it was passed.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + STREAM_SECONDS
+        reading = asyncio.ensure_future(stream.read(partial(self._desk.journal.keeps, flight.recorded)))
+        watching = asyncio.ensure_future(stream.watch())
+        try:
+            await asyncio.wait({reading, watching}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() and watching.done():
+                if (error := watching.exception()) is None:
+                    self._desk.flights.read_on(reading, end - clock())
+                    return watching.result()
+                logger.error("the watch over a stream ended with %s", type(error).__name__)
+                await asyncio.wait({reading}, timeout=max(end - clock(), 0.0))
+            if not reading.done():
+                raise asyncio.TimeoutError
+            reading.result()
+            return None
+        finally:
+            await self._desk.flights.end({reading, watching})
 
     async def _move_on(self, attempt: Attempt) -> None:
         """This Studio is being closed: what becomes of the message is not known; nobody waits for a database."""
@@ -354,49 +386,44 @@ class Messenger:
         logger.info("the message was held back: its record had become too old")
         await self._settler.not_sent(attempt, "held-back")
 
-    async def _read(self, attempt: Attempt, message: Message, turn: Turn, flight: Flight) -> None:
-        """Read the stream to its end; every byte is a sign of life."""
-        clock, stage = self._desk.clock, _stage(message.kind)
-        started = heard = clock()
-        flight.report(_progress(turn, stage, flight, 0.0))  # from now on it is paid for
-        ticker = asyncio.ensure_future(self._tick(lambda: (started, heard), turn, stage, flight))
-        try:
-            may_go = partial(self._desk.journal.keeps, flight.recorded)
-            async with self._desk.client.run(attempt.session_id, message.text, may_go) as events:
-                async for event in events:
-                    heard = clock()
-                    if not isinstance(event, Heartbeat):
-                        turn.add(event)
-                        flight.report(_progress(turn, stage, flight, heard - started))
-        finally:
-            ticker.cancel()
-
-    async def _tick(self, times: Callable[[], tuple[float, float]], turn: Turn, stage: Any, flight: Flight) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            started, heard = times()
-            now = self._desk.clock()
-            flight.report(_progress(turn, stage, flight, now - started, now - heard))
+    async def _cut(
+        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: Flight, why: str
+    ) -> Attempt:
+        """The stream broke, or its cap was passed. Where all was said by then, that is the answer."""
+        if turn.failure is not None:
+            return await self._failed_inside(attempt, message, baseline, turn)
+        said = turn.over if why == "stream-too-long" else turn.whole
+        if said and (turn.ended or turn.question or message.kind == "chat"):
+            logger.info("the stream ended with %s after the whole answer", why)
+            return await self._conclude(attempt, message, baseline, turn, flight)
+        return await self._broken(attempt, message, baseline, turn, flight, why, at_once=said)
 
     async def _broken(
-        self, attempt: Attempt, message: Message, baseline: Baseline, flight: Flight, why: str
-    ) -> Attempt:
+        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: Flight, why: str,
+        *, at_once: bool = False,
+    ) -> Attempt:  # fmt: skip
         """The message may be out and at work: nothing is sent again, the state is read instead."""
         logger.info("the message ended with %s", why)
-        attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": why})
+        attempt = await self._unknown(attempt, turn, why)
         if not attempt.paid:
             await self._desk.sleep(FREE_CONFIRM_SECONDS)
             found = await self._settler.found(attempt, baseline)
             if found is not None:
                 return found
             raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
-        return await self._settler.settle(attempt, message, baseline, flight, first=FIRST_READ_SECONDS)
+        first = 0.0 if at_once else FIRST_READ_SECONDS
+        return await self._settler.settle(attempt, message, baseline, flight, first=first)
+
+    async def _unknown(self, attempt: Attempt, turn: Turn, why: str) -> Attempt:
+        """The attempt as unknown, with why and with what was said: whoever settles it tells that."""
+        facts = {"error": why, "reply": turn.reply, **_said(turn)}
+        return await self._desk.journal.move(attempt, Event.BREAK, facts=facts)
 
     async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
         """An error inside the stream: one read of state and balance is enough to report."""
         reason = shown(str(getattr(turn.failure, "message", ""))) or "?"
-        attempt = await self._desk.journal.move(attempt, Event.BREAK, facts={"error": reason})
-        done = await self._settler.found(attempt, baseline, turn.reply)
+        attempt = await self._unknown(attempt, turn, reason)
+        done = await self._settler.found(attempt, baseline)
         if done is not None:
             return done
         made = len(turn.tools) > len(turn.open_calls)
@@ -416,20 +443,55 @@ class Messenger:
         try:
             state = await self._settler.quiet_state(attempt)
         except NemoError as error:
-            return await self._broken(attempt, message, baseline, flight, error.id)
-        answered = bool(turn.reply or turn.tools or turn.ended) and not turn.open_calls
+            return await self._broken(attempt, message, baseline, turn, flight, error.id)
+        answered = not turn.silent and not turn.open_calls
         changed = _drafts.digest(state.draft or {}) != _drafts.digest(baseline.draft or {})
         made = changed and _drafts.is_ready(state.draft or {})
         if message.kind == "chat" and answered:
+            if not made and attempt.paid and (turn.made_something or baseline.has_new_media(state)):
+                return await self._late(attempt, message, baseline, turn)
             return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
         if made and (not turn.open_calls or baseline.shows_work(state)):
             return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
-        if not answered or (turn.question is None and await self._settler.at_work(attempt, baseline)):
-            return await self._broken(attempt, message, baseline, flight, "no-answer")
-        return await self._declined(attempt, message, baseline, turn)
+        if turn.open_calls or (turn.question is None and await self._settler.at_work(attempt, baseline)):
+            return await self._broken(attempt, message, baseline, turn, flight, "no-answer")
+        if not answered:
+            return await self._nothing_said(attempt, message, baseline, turn)
+        return await self._made_nothing(attempt, message, baseline, turn, state)
 
-    async def _declined(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
+    async def _nothing_said(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
+        """A clean end without anything readable: a gateway that ends an idle stream looks the same."""
+        attempt = await self._unknown(attempt, turn, "answered-nothing")
+        return await self._look_for(attempt, message, baseline, NOTHING_PAUSES)
+
+    async def _late(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
+        """The stream told of success, and the state does not show it yet: never a failure, but a matter of time."""
+        attempt = await self._unknown(attempt, turn, "result-late")
+        return await self._look_for(attempt, message, baseline, LATE_PAUSES)
+
+    async def _look_for(
+        self, attempt: Attempt, message: Message, baseline: Baseline, pauses: Sequence[float]
+    ) -> Attempt:
+        """Read the state after each of these pauses; what does not show by then is settled in the background."""
+        for pause in pauses if attempt.paid else (FREE_CONFIRM_SECONDS,):
+            await self._desk.sleep(pause)
+            found = await self._settler.found(attempt, baseline)
+            if found is not None:
+                return found
+        self._settler.later(attempt, message, baseline)
+        raise not_known(attempt)
+
+    async def _made_nothing(
+        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, state: SessionState
+    ) -> Attempt:
+        """A clean answer, and no draft of it: declined, unless anything tells that something was made."""
         money = await self._settler.money(attempt, baseline)
+        fell = bool(money.spent) and money.certainty == "exact" and turn.question is None
+        if attempt.paid and (fell or turn.tells_of_success or baseline.has_new_media(state)):
+            return await self._late(attempt, message, baseline, turn)
+        return await self._declined(attempt, message, money, turn)
+
+    async def _declined(self, attempt: Attempt, message: Message, money: Money, turn: Turn) -> Attempt:
         changes = paid_facts(money, reply=turn.reply, **_said(turn))
         attempt = await self._desk.journal.move(attempt, Event.DECLINE, **changes)
         raise ended(attempt)
@@ -439,21 +501,7 @@ def _baseline_of(attempt: Attempt) -> Baseline:
     return Baseline.from_json(attempt.facts["baseline"])
 
 
-def _stage(kind: Kind) -> Any:
-    return kind if kind in ("generate", "edit", "chat") else "generate"
-
-
 def _said(turn: Turn) -> dict[str, Any]:
     """What the journal keeps of a turn beside its reply: whether it ended in words, and what it asks the user."""
     asked = {"question": turn.question.to_json()} if turn.question else {}
     return {"spoke_last": turn.spoke_last, **asked}
-
-
-def _progress(turn: Turn, stage: Any, flight: Flight, elapsed: float, quiet: float = 0.0) -> Progress:
-    return Progress(
-        stage, tool=_tool(turn), elapsed=elapsed, quiet=quiet, left=flight.left(elapsed), price=flight.price
-    )
-
-
-def _tool(turn: Turn) -> str:
-    return turn.tools[-1] if turn.tools else ""

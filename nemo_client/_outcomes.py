@@ -71,8 +71,25 @@ class Baseline:
         """
         if not _drafts.is_ready(state.draft or {}):
             return False
-        fresh = _drafts.media_ids(state.raw) - self.media
-        return bool(fresh) or _drafts.segments_digest(state.draft or {}) != self.segments
+        return self.has_new_media(state) or _drafts.segments_digest(state.draft or {}) != self.segments
+
+    def has_new_media(self, state: SessionState) -> bool:
+        """Whether `state` lists generated media that were not there before, in a draft or not."""
+        return bool(_drafts.media_ids(state.raw) - self.media)
+
+    def left_by(self, later: Baseline) -> bool:
+        """As `shows_work`, by what things were like before a later message of the session."""
+        if not _drafts.is_ready(later.draft or {}):
+            return False
+        return bool(later.media - self.media) or later.segments != self.segments
+
+
+def not_known(attempt: Attempt) -> ResultUnknown:
+    """What an attempt whose result is not known is reported as, by why that is so."""
+    why = str(attempt.facts.get("error") or "")
+    text_id = {"stream-too-long": "stream-capped"}.get(why, why)
+    told = text_id if text_id in ("answered-nothing", "result-late", "stream-capped") else "result-unknown"
+    return ResultUnknown(told, charged="maybe" if attempt.paid else "no", why=why)
 
 
 def refused(error: NemoError) -> bool:

@@ -24,6 +24,44 @@ AFTER_NOISE = re.compile(
     re.IGNORECASE,
 )
 
+# --- What a stream tells of the work -------------------------------------------------------------------------------
+
+READING_TOOL = re.compile(
+    r"^(?:(?:get|list|search|find|query|read|fetch|look|lookup|check|inspect|describe|analy[sz]e|view|show|ask|think|plan"
+    r"|estimate|calculate|count|load|recall|retrieve|transfer|exit|browse|preview|validate|verify)(?:_|-|$|(?=[A-Z]))"
+    r"|.*(?:_|-)(?:status|state|info|balance|credits|question|search|analysis)$)",
+    re.IGNORECASE,
+)
+"""Tools that only look: their success makes nothing."""
+
+MAKING_TOOL = re.compile(
+    r"generat|creat|make|render|edit|compos|animat|synthes|produc|assembl|insert|add|apply|build|extend|merge|stitch"
+    r"|trim|crop|cut|replace|remove|update|set|save|draft|video|clip|track|music|title|subtitle",
+    re.IGNORECASE,
+)
+"""Tools that make or change something, by their names."""
+
+WORK_IS_DONE = re.compile(
+    r"\b(?:is|are|['’]s) (?:now |all |already )?(?:ready|done|finished|complete|set|there)\b"
+    r"|\b(?:has|have|['’]ve|['’]s) (?:now |just |already |all )?(?:been )?(?:successfully )?"
+    r"(?:generated|created|made|added|rendered|edited|updated|changed|animated|produced|finished|completed|applied|put"
+    r"|set|replaced|removed|trimmed|done|turned)\b"
+    r"|\bi (?:just |successfully )?(?:generated|created|made|added|animated|updated|changed|put|set|finished)\b"
+    r"|\bsuccessfully\b|^\W*(?:all )?(?:done|finished|ready)\b|\bhere(?:'s| is| are) (?:the|your)\b"
+    r"|(?:已经?|成功)(?:为你|为您|帮你|帮您|将|把|给)?.{0,24}(?:生成|制作|创建|添加|加上|完成|做好|更新|修改|剪辑|合成|调整|替换|删除|准备)"
+    r"|(?:生成|制作|创建|添加|修改|剪辑|合成|更新|调整)(?:完成|成功|完毕|好了|完了)|(?:做|弄|改|加|剪|准备)好了|大功告成|搞定",
+    re.IGNORECASE,
+)
+"""A sentence that says that the work is done."""
+
+UNDONE = re.compile(
+    r"\?\s*$|？\s*$|\b(?:not|n['’]t|cannot|never|nothing|unable|fail(?:ed|s)?|once|when|after|before|until|if|will|would"
+    r"|could|should|shall|may|might|soon|almost|still|yet|please|need|sorry|without)\b"
+    r"|没有?|未能?|无法|不能|失败|一旦|之后|以后|如果|将会|即将|正在|请|抱歉|吗|尚",
+    re.IGNORECASE,
+)
+"""What makes such a sentence say something else: that it is not done, or not yet, or a question."""
+
 FILE_TYPES = "mp4|mov|avi|webm|mkv|jpe?g|png|gif|webp|heic|heif|mp3|wav|m4a|aac"
 
 # --- The translator: a web page's words -------------------------------------------------------------------------

@@ -285,6 +285,20 @@ def made_in(
     return [(key, exact, at_most) for key, exact, at_most in rows]
 
 
+def sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
+    """The first message that went out in an attempt's session after it, with its facts, or None."""
+    moment = attempt.changed if attempt.sent is None else attempt.sent
+    query = (
+        sa.select(ATTEMPTS)
+        .where(ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.key != attempt.key, kinds(*PAID))
+        .where(ATTEMPTS.c.sent > moment, ATTEMPTS.c.state.not_in([State.PLANNED.value, State.REFUSED.value]))
+        .order_by(ATTEMPTS.c.sent, ATTEMPTS.c.id)
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else attempt_of(row)
+
+
 def _light(row: Sequence[Any]) -> Attempt:
     """An attempt without its facts, which are long, but with what it took."""
     primary, key, number, state, profile, account, run, sent, taken = row

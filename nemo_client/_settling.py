@@ -6,17 +6,18 @@ no evidence. After a break the caller is told early, and the state is read on wh
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
 from . import _drafts
 from ._attempts import Attempt
 from ._desk import Desk
-from ._errors import LostRace, NemoError, ResultUnknown, SessionGone, SignInError
+from ._errors import LostRace, NemoError, SessionGone, SignInError
 from ._flights import Flight
 from ._models import State as SessionState
 from ._money import FREE, Money, charged
-from ._outcomes import Baseline, Message, ended
+from ._outcomes import Baseline, Message, ended, not_known
 from ._progress import Progress
 from ._steps import Event, State
 
@@ -30,6 +31,8 @@ FREE_CONFIRM_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
 LATE_READS: Final = 60
+TOLD_SECONDS: Final = 0.1
+"""Whoever waits is told first, before anything goes on in the background."""
 
 
 class Settler:
@@ -51,7 +54,7 @@ class Settler:
             if ended_as is not None:
                 return ended_as
         self.later(attempt, message, baseline)
-        raise ResultUnknown("result-unknown")
+        raise not_known(attempt)
 
     async def look(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
         """One free read for another message of the session: the attempt as it ended, or None while it is not known."""
@@ -79,6 +82,7 @@ class Settler:
             self._desk.flights.chore(message.key, lambda: self._read_on(attempt, message, baseline))
 
     async def _read_on(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        await asyncio.sleep(TOLD_SECONDS)
         for _ in range(LATE_READS):
             await self._desk.sleep(READ_SECONDS)
             newest = await self._desk.journal.latest(message.key)
@@ -104,16 +108,25 @@ class Settler:
                 raise
             await self._desk.journal.move(newest, Event.REFUSE, facts={"error": why})
 
-    async def found(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
+    async def found(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """As `shown`; a state that cannot be read shows nothing."""
         try:
-            return await self.shown(attempt, baseline, reply)
+            return await self.shown(attempt, baseline)
+        except LostRace:
+            raise
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
 
-    async def shown(self, attempt: Attempt, baseline: Baseline, reply: str = "") -> Attempt | None:
-        """The attempt as done, if the state shows its work, and shows the same a little later."""
+    async def shown(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """The attempt as done, if the state shows its work, and shows the same a little later.
+
+        The state counts only while no later message went out in the session; after that, what was stored before that
+        message does.
+        """
+        later = await self._desk.journal.sent_after(attempt)
+        if later is not None:
+            return await self._shown_before(later, attempt, baseline)
         state = await self._desk.client.state(attempt.session_id)
         if not baseline.shows_work(state):
             return None
@@ -121,7 +134,17 @@ class Settler:
         again = await self._desk.client.state(attempt.session_id)
         if _drafts.segments_digest(again.draft or {}) != _drafts.segments_digest(state.draft or {}):
             return None
-        return await self.done(attempt, Event.EVIDENCE, baseline, again, reply)
+        return await self.done(attempt, Event.EVIDENCE, baseline, again, str(attempt.facts.get("reply") or ""))
+
+    async def _shown_before(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """The attempt as done, if what was there before a later message shows its work."""
+        if not later.facts.get("baseline"):
+            return None
+        then = Baseline.from_json(later.facts["baseline"])
+        if not baseline.left_by(then):
+            return None
+        state = SessionState(draft=dict(then.draft or {}))
+        return await self.done(attempt, Event.EVIDENCE, baseline, state, str(attempt.facts.get("reply") or ""))
 
     async def at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
         """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""

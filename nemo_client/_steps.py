@@ -131,6 +131,7 @@ MOVES: Final[Mapping[tuple[State, Event], State]] = {
     (State.UNKNOWN, Event.CLEAR): State.FAILED,
     (State.UNKNOWN, Event.EXPIRE): State.LOST,
     (State.LOST, Event.EVIDENCE): State.DONE,
+    (State.FAILED, Event.EVIDENCE): State.DONE,
     (State.REFUSED, Event.ASK_AGAIN): State.PLANNED,
     (State.FAILED, Event.ASK_AGAIN): State.FAILED,
     (State.LOST, Event.ASK_AGAIN): State.LOST,

@@ -155,9 +155,12 @@ class Studio:
         """Whether a paid message that this caller waits for is out and being read."""
         return self._desk.flights.is_paid_for(caller)
 
-    async def drain(self, *, only_committed: bool = True) -> None:
-        """Read the streams of paid messages that are out to their end, or wait for all that is under way."""
-        await self._desk.flights.drain(only_committed=only_committed)
+    async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
+        """Read the streams of paid messages that are out to their end, or wait for all that is under way.
+
+        `read_on` includes those whose result is known already, which can go on for a quarter of an hour.
+        """
+        await self._desk.flights.drain(only_committed=only_committed, read_on=read_on)
 
     def running(self) -> dict[str, Progress]:
         """How what is under way stands, by step key; an export counts for the message behind it."""
@@ -374,13 +377,12 @@ class Studio:
         Where a last look finds the result after all, that is it, and nothing is sent.
         """
         attempt = await self.may_resend(job)
-        if attempt.state is not State.FAILED:
-            try:
-                return await self._again(job, caller or Caller())
-            except (NothingMade, ResultUnknown, SessionGone):
-                attempt = await self._newest(job)
-                if attempt.state not in (State.FAILED, State.LOST):
-                    raise
+        try:
+            return await self._again(job, caller or Caller())
+        except (NothingMade, ResultUnknown, SessionGone):
+            attempt = await self._newest(job)
+            if attempt.state not in (State.FAILED, State.LOST):
+                raise
         await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
         return await self._again(job, caller or Caller())
 

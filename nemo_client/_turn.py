@@ -6,8 +6,19 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from ._events import AgentEvent, StreamFailure, Text, ToolCall, ToolResult, TurnEnd, whole_characters
-from ._phrases import AFTER_NOISE, NOISE
+from ._events import (
+    OTHER_ENDS,
+    AgentEvent,
+    StreamFailure,
+    Text,
+    ToolCall,
+    ToolResult,
+    TurnEnd,
+    Unknown,
+    end_name,
+    whole_characters,
+)
+from ._phrases import AFTER_NOISE, MAKING_TOOL, NOISE, READING_TOOL, UNDONE, WORK_IS_DONE
 from ._questions import Inquiry, is_question, is_ticket, read_inquiry
 from ._secret import scrub
 
@@ -19,6 +30,10 @@ MAX_CALLS: Final = 1000
 
 MAX_NAME_CHARACTERS: Final = 200
 
+_NO_SUCCESS = frozenset(
+    {"error", "failed", "failure", "fail", "rejected", "refused", "cancelled", "canceled", "aborted", "timeout",
+     "denied", "invalid", "unavailable", "expired", "not_found"}
+)  # fmt: skip
 _UNFINISHED = frozenset({"pending", "queued", "submitted", "processing", "running", "in_progress"})
 
 
@@ -29,6 +44,7 @@ class Turn:
 
     Attributes:
         tools: the names of the tools called, in order.
+        succeeded: the names of the tools that told of success, in order.
         failure: the first failure that the stream reported, or None.
         ended: whether the agent said that its turn is complete.
         question: what the agent asks the user by its last call, or None. Such a call is not open: it ends the turn.
@@ -36,10 +52,12 @@ class Turn:
 
     def __init__(self) -> None:
         self.tools: list[str] = []
+        self.succeeded: list[str] = []
         self.failure: StreamFailure | None = None
         self.ended = False
         self.question: Inquiry | None = None
         self._answered = False  # the question, within the turn
+        self._last: AgentEvent | None = None  # of those that say something
         self._texts: list[str] = []  # whole texts
         self._said_before = 0  # how many of them stand before the last call
         self._pieces: list[str] = []  # pieces that no whole text has repeated yet
@@ -68,8 +86,41 @@ class Turn:
         """The calls that have no result yet, oldest first."""
         return (*self._open, *self._beyond)
 
+    @property
+    def over(self) -> bool:
+        """Whether all seems said: no call is open, and the agent said so, spoke last, or asks the user."""
+        return not self.open_calls and (self.ended or self.question is not None or isinstance(self._last, Text))
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was said is whole, where the connection breaks now: nothing says that more was to come."""
+        if not self.over or isinstance(self._last, Unknown):
+            return False
+        last = self._last
+        if self.ended or self.question is not None or (isinstance(last, Text) and not last.partial):
+            return True
+        return isinstance(last, Text) and last.typed and bool(_ENDS_A_SENTENCE.search(last.text))
+
+    @property
+    def silent(self) -> bool:
+        """Whether the stream held nothing that can be read: no words, no calls, no end."""
+        return not (self.reply or self.tools or self.succeeded or self.ended)
+
+    @property
+    def tells_of_success(self) -> bool:
+        """Whether the stream told that something was made: by a tool's result, or in a sentence."""
+        made = any(not READING_TOOL.search(name) for name in self.succeeded)
+        return made or says_it_is_done(self.reply)
+
+    @property
+    def made_something(self) -> bool:
+        """Whether a tool that makes something, by its name, told of success."""
+        return any(MAKING_TOOL.search(name) and not READING_TOOL.search(name) for name in self.succeeded)
+
     def add(self, event: AgentEvent) -> None:
         """Take the next event of the turn."""
+        if isinstance(event, ToolCall | ToolResult | Unknown) or (isinstance(event, Text) and not event.thought):
+            self._last = event
         if isinstance(event, Text):
             if not event.thought:
                 self._add_text(event)
@@ -79,9 +130,15 @@ class Turn:
             self._end_pieces()
             self._close_call(event)
         elif isinstance(event, StreamFailure):
-            self.failure = self.failure or event
+            self._add_failure(event)
         elif isinstance(event, TurnEnd):
             self.ended = True
+
+    def _add_failure(self, failure: StreamFailure) -> None:
+        """A finish reason that leaves an answer unsaid is no failure of the work that was done before it."""
+        code = failure.details.get("code")
+        if not (self.succeeded and isinstance(code, str) and end_name(code) in OTHER_ENDS):
+            self.failure = self.failure or failure
 
     def _add_text(self, event: Text) -> None:
         if not event.text or self._whole + self._length > MAX_REPLY_CHARACTERS:
@@ -153,12 +210,32 @@ class Turn:
         match = [call for call in self._open if call.id and call.id == own] or [
             call for call in self._open if call.name == name and not (call.id and own)
         ]
+        if _is_success(result.response) and len(self.succeeded) < MAX_CALLS:
+            self.succeeded.append((match[0].name if match else name) or name)
         if not match:
             return
         status = result.response.get("status") if isinstance(result.response, dict) else None
         if match[0].long_running and isinstance(status, str) and status.lower() in _UNFINISHED:
             return
         self._open = [call for call in self._open if call is not match[0]]
+
+
+def _is_success(response: object) -> bool:
+    """Whether a tool's answer tells of success: no error, no word of failure, and not the ticket of work to come."""
+    if not isinstance(response, dict):
+        return response not in (None, False, "")
+    if response.get("error") or response.get("errors") or response.get("isError") or response.get("is_error"):
+        return False
+    if any(response.get(name) is False for name in ("ok", "success", "succeeded")):
+        return False
+    words = [response.get(name) for name in ("status", "state", "result")]
+    return not any(isinstance(word, str) and word.lower() in _NO_SUCCESS | _UNFINISHED for word in words)
+
+
+def says_it_is_done(reply: str) -> bool:
+    """Whether a sentence of an answer says that the work is done; one that says it is not, or not yet, does not."""
+    sentences = (match.group() for match in _SENTENCE.finditer(reply) if match.group().strip())
+    return any(WORK_IS_DONE.search(each) and not UNDONE.search(each) for each in sentences)
 
 
 def _joined(pieces: list[str]) -> str:
@@ -174,6 +251,7 @@ def _joined(pieces: list[str]) -> str:
 
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
+_ENDS_A_SENTENCE = re.compile(r"[.!?…。！？)）\]】\"”’'*`~]\s*$|[\U0001F300-\U0001FAFF\u2600-\u27BF]\uFE0F?\s*$")
 _SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 _NOISE_WINDOW = 600
 

@@ -40,7 +40,7 @@ _transfers _outcomes _profiles
 _client _media _landing _timeline_picture
 _tags _fetching _sound _tokens _listing _kept _items _batch_files _batch_page
 _containers _manifest _errands _desk
-_settling
+_settling _streams
 _renders _sessions
 _messages _edits _views _batch
 _studio

@@ -116,6 +116,7 @@ CONTRACT = {
     ("unknown", "refuse"): "refused", ("unknown", "evidence"): "done", ("unknown", "clear"): "failed",
     ("unknown", "expire"): "lost",
     ("lost", "evidence"): "done", ("refused", "ask again"): "planned",
+    ("failed", "evidence"): "done",
     ("failed", "ask again"): "failed", ("lost", "ask again"): "lost",
     ("failed", "resend"): "planned", ("lost", "resend"): "planned",
 }  # fmt: skip

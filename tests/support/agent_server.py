@@ -33,13 +33,18 @@ from tests._backend import write_video
 from tests.support.script import Step, script_for
 
 APP = "nemo_agent"
-TOOLS = ("generate_video", "edit_multitrack", "search_music")
+TOOLS = ("generate_video", "edit_multitrack", "search_music", "get_status")
 
 
 class Stage:
     """What is scripted for the next turns, and what was seen."""
 
     def __init__(self, credits: float) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.begin(credits)
+
+    def begin(self, credits: float) -> None:
+        """As if nothing had been yet."""
         self.granted = credits
         self.scripts: list[list[Step]] = []
         self.turns: dict[str, list[Step]] = {}  # what is left to do, by invocation
@@ -49,7 +54,6 @@ class Stage:
             "messages": [], "charges": [], "uploads": [],
             "running": 0, "stopped": 0, "ended": 0, "reads": 0, "balances": 0,
         }  # fmt: skip
-        self.tasks: set[asyncio.Task[None]] = set()
         self.after: list[tuple[str, Step]] = []  # what reaches the state after a turn: session and step
 
     @property
@@ -200,6 +204,8 @@ class Proxy:
             ("GET", "/files/{rid}", self.file),
             ("POST", "/_agent/scripts", self.script),
             ("POST", "/_agent/go", self.go),
+            ("POST", "/_agent/state", self.put),
+            ("POST", "/_agent/reset", self.reset),
             ("GET", "/_agent/seen", self.seen),
         ):
             app.add_api_route(path, handler, methods=[method])
@@ -283,9 +289,23 @@ class Proxy:
         self._stage.let_go.clear()
         return {}
 
+    async def reset(self, request: Request) -> Any:
+        """Begin anew, with so many credits, for the next test; what still runs is let go."""
+        self._stage.let_go.set()
+        self._stage.begin(float((await request.json())["credits"]))
+        return {}
+
     async def go(self) -> Any:
         """Let the tools that are held go on."""
         self._stage.let_go.set()
+        return {}
+
+    async def put(self, request: Request) -> Any:
+        """A draft that appears in a session's state, and what it costs."""
+        given = await request.json()
+        if given["charge"]:
+            self._stage.seen["charges"].append(given["charge"])
+        await self._put(given["session"], {"draft": given["draft"]})
         return {}
 
     async def seen(self) -> Any:

@@ -38,6 +38,11 @@ class AgentServer:
         """Let the tools that are held go on."""
         httpx.post(f"{self.url}/_agent/go", trust_env=False).raise_for_status()
 
+    def put(self, session: str, draft: dict[str, Any], charge: float = 0) -> None:
+        """Put a draft into a session's state, and take credits, behind the agent's back."""
+        given = {"session": session, "draft": draft, "charge": charge}
+        httpx.post(f"{self.url}/_agent/state", json=given, trust_env=False).raise_for_status()
+
     @property
     def seen(self) -> dict[str, Any]:
         """`messages`, `charges`, `available`, `stopped` (tools whose client hung up), `ended` (turns), `reads` …"""
@@ -72,11 +77,25 @@ def running(credits: float = 1000) -> Iterator[AgentServer]:
             process.terminate()
 
 
+_shared: list[AgentServer] = []  # its modules take seconds to load: one process serves all tests of this one
+
+
+def shared(config: pytest.Config) -> AgentServer:
+    """The agent server of this test process, as fresh as if it had just been started."""
+    if not _shared:
+        stack = contextlib.ExitStack()
+        _shared.append(stack.enter_context(running()))
+        config.add_cleanup(stack.close)
+    server = AgentServer(_shared[0].url)
+    httpx.post(f"{server.url}/_agent/reset", json={"credits": 1000}, trust_env=False).raise_for_status()
+    return server
+
+
 @pytest.fixture
-def agent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentServer]:
-    """A fresh agent server with 1000 credits, as the profile `nemo` sees it."""
-    with running() as server:
-        monkeypatch.setenv("NEMO_API_URL", server.url)
-        monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
-        monkeypatch.setenv("NEMO_TOKEN", TOKEN)
-        yield server
+def agent_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AgentServer:
+    """An agent server with 1000 credits and nothing scripted, as the profile `nemo` sees it."""
+    server = shared(request.config)
+    monkeypatch.setenv("NEMO_API_URL", server.url)
+    monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
+    monkeypatch.setenv("NEMO_TOKEN", TOKEN)
+    return server
