@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ._models import Credits
     from ._money import FREE, Money, Tally, together
     from ._outcomes import outcome_of
+    from ._pasted import pasted
     from ._profiles import (
         Described,
         check_given_up,
@@ -126,6 +127,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "_models": ("Credits",),
     "_money": ("FREE", "Money", "Tally", "together"),
     "_outcomes": ("outcome_of",),
+    "_pasted": ("pasted",),
     "_profiles": (
         "Described",
         "check_given_up",
@@ -234,6 +236,7 @@ __all__ = [
     "list_owed",
     "normalize",
     "outcome_of",
+    "pasted",
     "pick_job",
     "pictures_of",
     "profile",

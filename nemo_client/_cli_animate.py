@@ -20,6 +20,7 @@ from ._landing import Destination, temporary_file
 from ._media import Media, from_file, from_url
 from ._models import Credits
 from ._money import FREE, Money
+from ._pasted import find_path, is_address
 from ._progress import Progress
 from ._results import Output, Turned, Video, Wish, one_of
 from ._transfers import disk_error
@@ -118,7 +119,7 @@ async def read_media(run: Run, images: Sequence[str]) -> list[Media]:
 
 
 def _medium(text: str) -> Media:
-    return from_url(text) if "://" in text else from_file(Path(text).expanduser())
+    return from_url(text) if is_address(text) else from_file(find_path(text))
 
 
 def as_data(

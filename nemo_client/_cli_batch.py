@@ -65,8 +65,9 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
     if wanted.retry not in ("", "failed"):
         raise InputError("value", name="--retry", value=wanted.retry, expected="failed")
     defaults = {**wanted.defaults, "profile": run.profile}
-    items = named(await asyncio.to_thread(items_of, wanted.sources, defaults))
     folder = BatchFolder(wanted.folder)
+    found = await asyncio.to_thread(items_of, wanted.sources, defaults)
+    items = named(found, (await asyncio.to_thread(folder.latest)).values())
     if wanted.dry_run:
         due, latest = _split(folder, items, wanted.retry)
         if wanted.scheduler and due:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -17,6 +17,7 @@ from ._choices import FORMATS, LANGUAGES
 from ._errors import InputError
 from ._landing import Destination
 from ._media import from_url, look_at
+from ._pasted import find_meant
 from ._results import Output, Wish, one_of
 
 DEFAULT_STEM: Final = "video"
@@ -30,7 +31,8 @@ class BatchItem:
     """One video of a batch: its pictures (files or http(s) addresses) and what shall come of them.
 
     `output` is the name of its file in the batch's folder, with or without its format's suffix; where nobody gives one
-    it is named after its first picture. `profile` is empty for the batch's own. `line` says where a manifest has it.
+    it is named after its first picture. `profile` is empty for the batch's own. `line` says where a manifest has it,
+    `entry` what it is called in results where another item has its name, in another format.
     Raises `InputError` for what can be seen to be wrong without looking at files.
     """
 
@@ -46,6 +48,7 @@ class BatchItem:
     resolution: str = "auto"
     language: str = "auto"
     line: int = field(default=0, compare=False)
+    entry: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         given = (self.image,) if isinstance(self.image, (str, os.PathLike)) else self.image
@@ -74,17 +77,25 @@ class BatchItem:
     @property
     def name(self) -> str:
         """What the item is called in results: its file's name without the suffix."""
+        return self.entry or self.file_name
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called, without the suffix."""
         path = PurePosixPath(self.output or _ODD.sub("_", stem_of(self.image)))
         return str(path.with_suffix("") if path.suffix.lower().lstrip(".") in FORMATS else path)
 
     def destination(self, folder: Path) -> Destination:
         """Where its video goes."""
-        path = folder.absolute() / self.name
+        path = folder.absolute() / self.file_name
         return Destination(path.parent, path.name, numbering="on collision")
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
-        return {**asdict(self), "image": list(self.image)}
+        data = {**asdict(self), "image": list(self.image)}
+        if not self.entry:
+            del data["entry"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BatchItem:
@@ -100,7 +111,9 @@ class BatchItem:
     @property
     def request(self) -> str:
         """A hash of what is asked for and of how its files look from outside: another one means to look again."""
-        seen: list[object] = [{**self.to_json(), "line": 0, "output": self.name}]
+        asked = {**self.to_json(), "line": 0, "output": self.name}
+        asked.pop("entry", None)
+        seen: list[object] = [asked]
         for each in self.image:
             if "://" not in each:
                 try:
@@ -116,7 +129,18 @@ class BatchItem:
             if "://" in each:
                 from_url(each)
             else:
-                look_at(Path(each).expanduser())
+                path = Path(each).expanduser()
+                if not path.exists():
+                    raise missing_file(path, str(path))
+                look_at(path)
+
+
+def missing_file(path: Path, name: str) -> InputError:
+    """A file that is not there; with the one that may be meant, where its name differs in case alone."""
+    meant = find_meant(path)
+    if meant is not None:
+        return InputError("file-missing-meant", name=name, meant=meant.name)
+    return InputError("file-missing", name=name)
 
 
 def stem_of(images: Sequence[str]) -> str:
@@ -130,18 +154,64 @@ def stem_of(images: Sequence[str]) -> str:
     return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
 
 
-def named(items: Iterable[BatchItem]) -> list[BatchItem]:
+def named(items: Iterable[BatchItem], known: Iterable[Mapping[str, Any]] = ()) -> list[BatchItem]:
     """The items, each with a name of its own: of two with one name the second gets `_2`.
 
-    An `InputError` where two were given the same one.
+    `known` are the lines of earlier runs: an item that has one keeps its name, whatever is added beside it, and a new
+    one takes none that belongs to a picture which is still there. An `InputError` where two were given the same one.
     """
-    items = list(items)
-    given: dict[str, BatchItem] = {}
+    items = _apart(items)
+    taken = {_folded(item.name) for item in items if item.output}
+    earlier = _earlier_names(known, taken)
+    kept = {id(item): name for item in items if not item.output and (name := _name_before(item, earlier, same=True))}
     for item in items:
-        if item.output and (other := given.setdefault(_folded(item.name), item)) is not item:
+        if not item.output and id(item) not in kept and (name := _name_before(item, earlier, same=False)):
+            kept[id(item)] = name
+    taken |= {_folded(name) for name in kept.values()}
+    taken |= {_folded(name) for image, lines in earlier.items() for name, _ in lines if os.path.exists(image[0])}
+    return [
+        item if item.output else replace(item, output=kept.get(id(item)) or _free_name(item.name, taken))
+        for item in items
+    ]
+
+
+def _apart(items: Iterable[BatchItem]) -> list[BatchItem]:
+    """The items, of which two with one name are told apart by their formats, if they can be."""
+    given: dict[str, BatchItem] = {}
+    apart = []
+    for item in items:
+        other = given.setdefault(_folded(item.name), item) if item.output else item
+        if other is not item and item.export.format != other.export.format and not item.entry:
+            item = replace(item, entry=f"{item.file_name}.{item.export.format}")
+            other = given.setdefault(_folded(item.name), item)
+        if other is not item:
             raise InputError("batch-same-name", name=item.name, first=other.line or "?", line=item.line or "?")
-    taken = set(given)
-    return [item if item.output else replace(item, output=_free_name(item.name, taken)) for item in items]
+        apart.append(item)
+    return apart
+
+
+Earlier = dict[tuple[str, ...], list[tuple[str, str]]]
+"""By an item's pictures: the names that lines of earlier runs have for them, each with its request."""
+
+
+def _earlier_names(known: Iterable[Mapping[str, Any]], given: Collection[str]) -> Earlier:
+    """What is known of pictures, without the names that are given to items now."""
+    found: Earlier = {}
+    for line in known:
+        image, name = line.get("image"), str(line.get("item") or "")
+        if isinstance(image, list) and image and name and _folded(name) not in given:
+            found.setdefault(tuple(map(str, image)), []).append((name, str(line.get("request") or "")))
+    return found
+
+
+def _name_before(item: BatchItem, earlier: Earlier, *, same: bool) -> str:
+    """The name of the same request earlier, or of another one with these pictures; it is used up by that."""
+    names = earlier.get(item.image, [])
+    for each in names:
+        if not same or replace(item, output=each[0]).request == each[1]:
+            names.remove(each)
+            return each[0]
+    return ""
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

@@ -5,6 +5,7 @@ A manifest's paths count from where it lies. What is wrong with it is told with 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import glob
@@ -16,10 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ._batch_files import RESULTS
+from ._batch_files import RESULTS, LineFile
 from ._batch_page import THUMBNAILS
 from ._errors import InputError, NemoError
-from ._items import BatchItem, is_picture
+from ._items import BatchItem, is_picture, missing_file
+from ._pasted import find_path, is_address
 
 COLUMNS: Final = ("image", "prompt", "duration", "ratio", "seed", "output", "profile")
 """What a manifest may say of an item; only `image` has to be there."""
@@ -29,6 +31,11 @@ _MEANT: Final = {
     "length": "duration", "seconds": "duration", "aspect_ratio": "ratio", "aspect ratio": "ratio", "name": "output",
     "output name": "output", "output_name": "output", "filename": "output", "file name": "output", "video": "output",
 }  # fmt: skip
+_TABLES: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".txt", ".xml", ".yaml", ".yml", ".docx")
+"""What people keep lists in that is no manifest."""
+_UNSEEN: Final = "\ufeff\u200b\u200c\u200d\u2060"
+_SEP: Final = re.compile(r'[ \t]*"?sep=(.)"?[ \t,;]*(?:\r\n|\r|\n)', re.IGNORECASE)
+_FIRST_BYTES: Final = 64
 _NUMBER: Final = re.compile(r"(\d+)")
 
 
@@ -42,27 +49,61 @@ def items_of(sources: Sequence[str], defaults: Mapping[str, Any]) -> list[BatchI
 
 
 def _items(source: str, defaults: Mapping[str, Any]) -> Iterable[BatchItem]:
-    path = Path(source).expanduser()
-    if "://" in source:
+    if is_address(source):
         return [_item({"image": (source,)}, defaults)]
+    path = find_path(source)
     if path.is_dir():
         return _pictures(source, (each for each in path.iterdir() if is_picture(each)), defaults)
     if path.suffix.lower() in MANIFESTS:
         return list(read_manifest(path, defaults))
+    if path.suffix.lower() in _TABLES:
+        raise InputError("batch-kind", name=path.name, manifests=" ".join(MANIFESTS))
     if not path.exists() and glob.has_magic(source):
-        found = (Path(each) for each in glob.iglob(str(path), recursive=True))
+        found = (Path(each) for each in glob.iglob(_pattern(os.path.expanduser(source)), recursive=True))
         return _pictures(source, (each for each in found if is_picture(each)), defaults)
     if not path.exists():
-        raise InputError("file-missing", name=source)
+        raise missing_file(path, source)
     return [_item({"image": (str(path.absolute()),)}, defaults)]
 
 
+def _pattern(source: str) -> str:
+    """A glob in which each folder that is there under this very name means itself, whatever brackets are in it."""
+    parts = Path(source).parts
+    made = ""
+    for part in parts:
+        literal = os.path.join(made, glob.escape(part))
+        there = glob.has_magic(part) and bool(glob.glob(literal))
+        made = literal if there else os.path.join(made, part)
+    return made
+
+
 def _pictures(source: str, paths: Iterable[Path], defaults: Mapping[str, Any]) -> list[BatchItem]:
-    mine = (each for each in paths if each.is_file() and not _is_thumbnail(each))
+    ours = _OurVideos()
+    mine = (each for each in paths if each.is_file() and not _is_thumbnail(each) and each not in ours)
     found = sorted(mine, key=lambda each: natural(str(each)))
     if not found:
         raise InputError("batch-no-pictures", name=source)
     return [_item({"image": (str(each.absolute()),)}, defaults) for each in found]
+
+
+class _OurVideos:
+    """The videos that batches made, by the results beside or above them: a GIF of ours is no new picture."""
+
+    def __init__(self) -> None:
+        self._made: dict[Path, frozenset[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        whole = Path(os.path.abspath(path))
+        return any(str(whole.relative_to(folder)) in self._made_in(folder) for folder in whole.parents)
+
+    def _made_in(self, folder: Path) -> frozenset[str]:
+        if folder not in self._made:
+            self._made[folder] = frozenset()
+            with contextlib.suppress(NemoError):  # a folder above that this user may not read
+                lines = list(LineFile(folder / RESULTS).read())
+                names = (os.path.normpath(str(line["video"])) for line in lines if line.get("video"))
+                self._made[folder] = frozenset(names)
+        return self._made[folder]
 
 
 def _is_thumbnail(path: Path) -> bool:
@@ -93,6 +134,8 @@ def read_manifest(path: Path, defaults: Mapping[str, Any]) -> Iterator[BatchItem
             if "image" not in data:
                 raise InputError("batch-no-image")
             data["image"] = tuple(_found(each, path.parent) for each in data["image"])
+            if "output" in data:
+                data["output"] = data["output"].replace("\\", "/")
             yield _item({**data, "line": line}, defaults)
         except NemoError as error:
             raise _at(path, line, error) from error
@@ -116,12 +159,22 @@ def _text_of(path: Path) -> str:
         if isinstance(error, FileNotFoundError):
             raise InputError("file-missing", name=str(path)) from error
         raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = _encoding(data)
     try:
-        return data.decode(encoding)
+        return data.decode(encoding).lstrip(_UNSEEN)  # a mark may be there twice
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError("batch-encoding", file=path.name, line=line) from error
+
+
+def _encoding(data: bytes) -> str:
+    """UTF-16 by its mark, or by the zeros that ASCII letters have there; else UTF-8."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    first = data[:_FIRST_BYTES]
+    if first[1::2].count(0) * 2 > len(first[1::2]) > 0:
+        return "utf-16-le"
+    return "utf-16-be" if first[::2].count(0) * 2 > len(first[::2]) > 0 else "utf-8-sig"
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -141,12 +194,15 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    told = _SEP.match(text)  # as Excel writes it: not a line of the table
+    delimiter = told[1] if told else _delimiter(text)
+    reader = csv.reader(io.StringIO(text[told.end() :] if told else text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
-    begin = 1
+    before = 1 if told else 0
+    begin = 1 + before
     try:
         for row in reader:
-            line, begin = begin, reader.line_num + 1
+            line, begin = begin, reader.line_num + 1 + before
             if not any(cell.strip() for cell in row):
                 continue
             if not header:
@@ -154,9 +210,14 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 continue
             if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
                 raise InputError("batch-cells", file=path.name, line=line, cells=len(row), columns=len(header))
-            yield line, dict(zip(header, (cell.strip() for cell in row), strict=False))
+            yield line, dict(zip(header, (_cell(cell) for cell in row), strict=False))
     except csv.Error as error:
         raise InputError("batch-csv", file=path.name, line=begin, what=str(error)) from error
+
+
+def _cell(text: str) -> str:
+    """A cell's text without what stands around it, seen or unseen."""
+    return text.strip().strip(_UNSEEN).strip()
 
 
 def _delimiter(text: str) -> str:
@@ -165,14 +226,14 @@ def _delimiter(text: str) -> str:
 
     def known(delimiter: str) -> int:
         cells = next(csv.reader([first], delimiter=delimiter), [])
-        return sum(cell.strip().lower() in COLUMNS for cell in cells)
+        return sum(_cell(cell).lower() in COLUMNS for cell in cells)
 
     return max((",", ";", "\t"), key=known)
 
 
 def _header(path: Path, line: int, row: Sequence[str]) -> list[str]:
     """The names of the columns, all of them known, none twice."""
-    header = [cell.strip().lower() for cell in row]
+    header = [_cell(cell).lower() for cell in row]
     while header and not header[-1]:
         header.pop()
     for name in header:
@@ -235,4 +296,4 @@ def _number(name: str, value: Any) -> float | int:
 
 def _found(image: str, folder: Path) -> str:
     """A manifest's path, counted from where the manifest lies; addresses stay."""
-    return image if "://" in image else os.path.abspath(folder / Path(image).expanduser())
+    return image if is_address(image) else str(find_path(image, folder))

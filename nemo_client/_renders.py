@@ -42,7 +42,6 @@ from ._landing import (
     file_digest,
     free_names,
     land_as,
-    land_copy,
     no_name_left,
     temporary_file,
 )
@@ -55,6 +54,7 @@ from ._render_status import ProgressScale
 from ._results import Output
 from ._retry import PATIENT_SECONDS, is_away, pause_of
 from ._steps import Event, State
+from ._tags import copy_delivered
 
 logger = logging.getLogger("nemo_client")
 
@@ -263,9 +263,12 @@ class Renderer:
             return None
         first = intact[0]
         named = destination.sized(first.checked.width, first.checked.height)
-        copy = await asyncio.to_thread(land_copy, first.path, named, first.suffix)
-        await self._desk.journal.deliver(known, copy, asdict(first.checked))
-        return replace(first, path=copy)
+        copied = await asyncio.to_thread(copy_delivered, first.path, first.checked, named, first.suffix)
+        if copied is None:
+            return None
+        copy, checked = copied
+        await self._desk.journal.deliver(known, copy, asdict(checked))
+        return replace(first, path=copy, checked=checked)
 
     async def _note_failure(self, attempt: Attempt, error: NemoError) -> None:
         """A render that failed is given up; one that may still run, or lies ready, keeps its id for the next try."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ._errors import DiskError, RenderFailed
-from ._landing import LOCAL_ONLY, Checked, Destination, check_video, temporary_file
+from ._landing import LOCAL_ONLY, Checked, Destination, check_video, land, land_copy, temporary_file
 
 logger = logging.getLogger("nemo_client")
 
@@ -37,6 +37,38 @@ def tagged(video: Path, checked: Checked, destination: Destination, suffix: str)
         yield ready
 
 
+def copy_delivered(
+    source: Path, checked: Checked, destination: Destination, suffix: str
+) -> tuple[Path, Checked] | None:
+    """Deliver a file that lies here already once more, with this destination's tags in the place of any other graph's.
+
+    None where its tags cannot be taken out: another workflow must not go along, and rendering again is free. Blocks.
+    """
+    import av
+
+    try:
+        with temporary_file(destination, suffix) as copy:
+            if suffix not in TAGGED or _graph_tags(source) == dict(destination.tags):
+                return land_copy(source, destination, suffix), checked
+            found = _with_tags(source, copy, checked, destination.tags, suffix)
+            return land(copy, destination, suffix), found
+    except (av.FFmpegError, *_FAILURES, RenderFailed) as error:
+        logger.warning("the video is rendered again, since its workflow cannot be taken out (%s)", type(error).__name__)
+        return None
+
+
+def _graph_tags(path: Path) -> dict[str, str]:
+    """The tags of a file that a graph left there: JSON objects, lists and texts, which no encoder writes."""
+    import av
+
+    with av.open(str(path), options=LOCAL_ONLY) as container:
+        return {name: value for name, value in container.metadata.items() if _is_of_a_graph(value)}
+
+
+def _is_of_a_graph(value: str) -> bool:
+    return value[:1] in ("{", "[", '"')
+
+
 def _with_tags(video: Path, copy: Path, checked: Checked, tags: Mapping[str, str], suffix: str) -> Checked:
     """Make the copy; what it turned out to be. Raises if it is less than the original."""
     _copy(video, copy, tags, suffix)
@@ -56,7 +88,8 @@ def _copy(source: Path, target: Path, tags: Mapping[str, str], suffix: str) -> N
         av.open(str(source), options=LOCAL_ONLY) as have,
         av.open(str(target), "w", format=kind, options=_MOVFLAGS if suffix in ("mp4", "mov") else {}) as out,
     ):
-        for name, value in {**have.metadata, **tags}.items():
+        kept = {name: value for name, value in have.metadata.items() if not _is_of_a_graph(value)}
+        for name, value in {**kept, **tags}.items():
             out.metadata[name] = value
         streams = {}
         for stream in have.streams:

@@ -103,6 +103,7 @@ _EN: Final[dict[str, str]] = {
     "session-busy": "This session is still at work on another message. Queue again when it has finished.",
     # Wrong input.
     "file-missing": "There is no file {name}.",
+    "file-missing-meant": "There is no file {name}, but one called {meant}. Write its name as it is.",
     "file-unreadable": "{name} cannot be read: {reason}.",
     "not-an-image": "{name} is not an image that can be read.",
     "image-too-large": "The image has {width} x {height} pixels; at most {limit} million pixels can be used.",
@@ -294,6 +295,7 @@ _EN: Final[dict[str, str]] = {
     "batch-no-image": "There is no picture for this item. Give `image`: a path, several with | between them, or an http(s) address.",
     "batch-no-pictures": "There are no pictures in {name}. Give a folder with pictures, a glob, or a manifest.",
     "batch-empty": "The manifest {file} has no items. Write one line an item below the names of the columns.",
+    "batch-kind": "{name} is no manifest that can be read. Save it as CSV (UTF-8), or write one JSON object a line; manifests end in {manifests}.",
     "batch-line": "{file}, line {line}: {what}",
     "batch-encoding": "{file}, line {line} is not UTF-8 text. Save the manifest as 'CSV UTF-8'.",
     "batch-json": "{file}, line {line} is no JSON object ({what}). Write one object a line.",

@@ -99,6 +99,7 @@ TEXTS: Final[dict[str, str]] = {
     "session-busy": "此会话正在处理另一条消息。请待其完成后重新执行。",
     # Wrong input.
     "file-missing": "文件 {name} 不存在。",
+    "file-missing-meant": "文件 {name} 不存在，但有名为 {meant} 的文件。请按实际名称填写。",
     "file-unreadable": "无法读取 {name}：{reason}。",
     "not-an-image": "{name} 不是可读取的图像。",
     "image-too-large": "图像为 {width} x {height} 像素，最多只能使用 {limit} 百万像素。",
@@ -290,6 +291,7 @@ TEXTS: Final[dict[str, str]] = {
     "batch-no-image": "此条目没有图片。请填写 `image`：一个路径、用 | 分隔的多个路径，或一个 http 地址。",
     "batch-no-pictures": "{name} 中没有图片。请给出含图片的文件夹、通配符或清单文件。",
     "batch-empty": "清单 {file} 中没有条目。请在列名下方每行写一个条目。",
+    "batch-kind": "{name} 不是可读取的清单。请另存为 CSV（UTF-8），或每行写一个 JSON 对象；清单的扩展名为 {manifests}。",
     "batch-line": "{file} 第 {line} 行：{what}",
     "batch-encoding": "{file} 第 {line} 行不是 UTF-8 文本。请将清单另存为 'CSV UTF-8'。",
     "batch-json": "{file} 第 {line} 行不是 JSON 对象（{what}）。请每行写一个对象。",

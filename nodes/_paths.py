@@ -11,7 +11,10 @@ import re
 import unicodedata
 from pathlib import PurePath, PureWindowsPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
+
+from ..nemo_client import pasted
+
+__all__ = ["is_odd_prefix", "is_share", "means_no_file", "pasted", "shown"]
 
 MAX_FOLDER_BYTES: Final = 255
 MAX_STEM_BYTES: Final = 230
@@ -19,26 +22,10 @@ MAX_STEM_BYTES: Final = 230
 MAX_PREFIX_BYTES: Final = 1024
 MAX_SHOWN: Final = 120
 
-_QUOTES: Final = "\"'`“”‘’„‚«»‹›"
 _NO_NAME: Final = '<>:"|?*'
 _NO_LINE: Final = ("Cc", "Cs", "Zl", "Zp")
 _TURNS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DEVICE: Final = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])", re.I)
-
-
-def pasted(source: str) -> str:
-    """A path as people paste it, without the quotes around it; a `file:` address of this machine becomes its path."""
-    text = source.strip().strip(_QUOTES).strip()
-    if text[:5].lower() != "file:":
-        return text
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return text
-    if parts.netloc.lower() not in ("", "localhost"):  # another machine
-        return text
-    path = unquote(parts.path)
-    return path[1:] if re.match(r"/[A-Za-z]:", path) else path
 
 
 def shown(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,169 @@ def test_every_fault_of_a_manifest_is_told_with_its_line(
         items(written(tmp_path, name, content))
     assert caught.value.charged == "no"
     assert str(caught.value).endswith("Nothing was charged.")
+
+
+TABLE = "image,prompt,ratio\r\na.jpg,ein Käfer,1:1\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.encode("utf-16-be"),
+        TABLE.encode("utf-16-le"),
+        b"\xef\xbb\xbf" * 3 + TABLE.encode(),
+        "\ufeff\ufeff".encode("utf-16-le") + TABLE.encode("utf-16-le"),
+        "sep=,\n" + TABLE,
+        '"sep=\t"\r\n' + TABLE.replace(",", "\t"),
+        "SEP=|\r\n" + TABLE.replace(",", "|"),
+        TABLE.replace("image", "\u200bimage").replace("a.jpg", "a.jpg\u200b").replace("1:1", "\u20601:1"),
+    ],
+    ids=["utf-16-be", "utf-16-le", "three marks", "two marks in utf-16", "sep", "quoted sep", "odd sep", "unseen"],
+)
+def test_a_manifest_is_read_as_spreadsheets_write_it(content: str | bytes, tmp_path: Path) -> None:
+    """Without its mark, with it twice, with Excel's first line, with characters that nobody sees."""
+    (found,) = items(written(tmp_path, "list.csv", content))
+
+    assert (names([found]), found.prompt, found.ratio) == (["a.jpg"], "ein Käfer", "1:1")
+
+
+def test_a_fault_below_excel_s_first_line_is_told_with_its_own_line(tmp_path: Path) -> None:
+    """As the editor counts."""
+    with pytest.raises(InputError) as caught:
+        items(written(tmp_path, "list.csv", "sep=;\nimage;seed\na.jpg;1\nb.jpg;many\n"))
+
+    assert caught.value.facts["line"] == 4
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '"deep/my picture.png"',
+        "'deep\\my picture.png'",
+        "deep\\my picture.png",
+        "./deep/../deep/my picture.png",
+        "file:{url}",
+    ],
+)
+def test_a_path_is_read_as_people_write_it(cell: str, tmp_path: Path) -> None:
+    """With quotes, with backslashes, as an address of this machine: in a manifest and as the command's own source."""
+    picture = tmp_path / "deep" / "my picture.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (8, 8)).save(picture)
+    text = cell.format(url=f"//{str(picture).replace(' ', '%20')}")
+
+    (found,) = items(written(tmp_path, "list.jsonl", json.dumps({"image": text})))
+    (alone,) = items(text if text.startswith("file:") else str(tmp_path / text.strip("\"'")))
+
+    assert os.path.samefile(found.image[0], picture)
+    assert os.path.samefile(alone.image[0], picture)
+
+
+@pytest.mark.parametrize(("on_disk", "asked"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_found_however_its_letters_are_composed(on_disk: str, asked: str, tmp_path: Path) -> None:
+    """A Mac hands over letters and accents apart."""
+    name = "Äpfel für José 삼.png"
+    Image.new("RGB", (8, 8)).save(tmp_path / unicodedata.normalize(on_disk, name))
+
+    (found,) = items(written(tmp_path, "list.csv", f"image\n{unicodedata.normalize(asked, name)}\n"))
+
+    found.check_files()
+
+
+@pytest.mark.parametrize("asked", ["photo.JPG", "PHOTO.jpg", "Photo.jpeg"])
+def test_a_name_in_another_case_is_told_with_the_one_that_is_there(asked: str, tmp_path: Path) -> None:
+    """Windows and Macs do not tell them apart, so lists from there may."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "Photo.jpg")
+    (found,) = items(written(tmp_path, "list.csv", f"image\n{asked}\n"))
+
+    with pytest.raises(InputError) as caught:
+        found.check_files()
+
+    assert caught.value.id == ("file-missing" if asked == "Photo.jpeg" else "file-missing-meant")
+    assert asked == "Photo.jpeg" or "Photo.jpg" in caught.value.text("en")
+
+
+@pytest.mark.parametrize("name", ["list.xls", "list.ods", "Liste.JSON", "list.yaml", "list.txt"])
+def test_a_list_of_another_kind_is_told_what_to_save_it_as(name: str, tmp_path: Path) -> None:
+    """Not that the backend does not take such a picture."""
+    with pytest.raises(InputError, match="CSV") as caught:
+        items(written(tmp_path, name, "x"))
+
+    assert caught.value.id == "batch-kind"
+
+
+@pytest.mark.parametrize("folder", ["photos [2024]", "a[b]", "[x] [y]/z [1]", "one*"])
+def test_brackets_of_a_folder_that_is_there_are_its_name(folder: str, tmp_path: Path) -> None:
+    """The rest of a glob stays one."""
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    for name in ("p1.png", "p2.png", "q.png"):
+        Image.new("RGB", (8, 8)).save(place / name)
+
+    assert names(items(f"{place}/p?.png")) == ["p1.png", "p2.png"]
+
+
+@pytest.mark.parametrize("source", ["{}", "{}/*.gif", "{}/../**/*.gif"])
+def test_videos_of_an_earlier_batch_are_no_pictures(source: str, photos: Path) -> None:
+    """A GIF is a picture, too: what results.jsonl names is left out, a GIF of the user's own is not."""
+    for name in ("mine.gif", "made.gif", "inside/made.gif"):
+        Image.new("RGB", (8, 8)).save(photos / name)
+    lines = [
+        {"item": "made", "video": "made.gif"},
+        {"item": "x", "video": "inside/made.gif"},
+        {"item": "y", "video": None},
+    ]
+    written(photos, "results.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+    found = names(items(source.format(photos)))
+
+    assert "mine.gif" in found
+    assert "made.gif" not in found
+
+
+def lines_of(found: list[BatchItem]) -> list[dict[str, Any]]:
+    return [{"item": each.name, "image": list(each.image), "request": each.request} for each in found]
+
+
+@pytest.mark.parametrize("added", ["shot.jpg", "shot.bmp", "shot.PNG"])
+def test_an_item_keeps_its_name_when_others_are_added(added: str, tmp_path: Path) -> None:
+    """Whatever stands before it now; only the new one gets a new name."""
+    for name in ("shot.png", "shot.webp"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    before = named(items(tmp_path))
+    Image.new("RGB", (8, 8)).save(tmp_path / added)
+
+    after = named(items(tmp_path), lines_of(before))
+
+    kept = {each.image: each.name for each in after if each.image in {one.image for one in before}}
+    assert kept == {each.image: each.name for each in before}
+    assert {each.name for each in after} == {"shot", "shot_2", "shot_3"}
+
+
+def test_of_two_requests_with_one_picture_each_keeps_its_own_name(tmp_path: Path) -> None:
+    """Told apart by what is asked for; a new wish for a picture keeps the name that its old one had."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    image = str(tmp_path / "a.png")
+    before = named([BatchItem((image,), "first"), BatchItem((image,), "second")])
+
+    swapped = named([BatchItem((image,), "second"), BatchItem((image,), "first")], lines_of(before))
+    changed = named([BatchItem((image,), "third")], lines_of(before)[:1])
+
+    assert [each.name for each in swapped] == ["a_2", "a"]
+    assert [each.name for each in changed] == ["a"]
+
+
+def test_one_name_in_two_formats_is_two_items(tmp_path: Path) -> None:
+    """`one.mp4` and `one.gif` are two files; in results the second is called with its format."""
+    found = named([BatchItem(("a.jpg",), "x", output=f"red/one.{kind}") for kind in ("mp4", "gif", "webm")])
+    with pytest.raises(InputError, match="ONE"):
+        named([BatchItem(("a.jpg",), "x", output="one.gif"), BatchItem(("b.jpg",), "x", output="ONE.gif")])
+
+    assert [each.name for each in found] == ["red/one", "red/one.gif", "red/one.webm"]
+    assert {each.destination(tmp_path).stem for each in found} == {"one"}
+    assert [each.export.format for each in found] == ["mp4", "gif", "webm"]
+    assert [BatchItem.from_json(each.to_json()).name for each in found] == [each.name for each in found]
+    assert "entry" not in found[0].to_json()
 
 
 def test_items_without_a_name_get_one_of_their_own() -> None:

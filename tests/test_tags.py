@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from nemo_client import Caller, Destination, DiskError, Wish, _tags
+from nemo_client import Caller, Destination, DiskError, Output, Wish, _tags
 from nemo_client._landing import check_video
 from tests._backend import Cloud, cloud, picture, until, write_video
 from tests._processes import Request, service
@@ -83,6 +83,26 @@ def test_tags_that_a_container_cannot_take_are_left_out(tmp_path: Path) -> None:
 
     with _tags.tagged(video, checked, odd, "mp4") as (ready, _):
         assert check_video(ready).duration == checked.duration
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "webm", "mkv", "gif"])
+async def test_each_delivery_of_a_render_carries_its_own_graph(format: str, tmp_path: Path, cloud: Clouds) -> None:
+    """Under another name, from another graph, without any (the shell, --disable-metadata), and back again."""
+    made = cloud()
+    own = [TAGS, {"workflow": '{"nodes": [2]}', "extra": '"é"'}, {}, {"prompt": "[]"}]
+    found = []
+    async with made.studio() as studio:
+        session = await studio.upload([picture()])
+        turned = await studio.generate(session, WISH)
+        for number, tags in enumerate(own):
+            place = Destination(tmp_path / "out", f"film{number}", tags=tags)
+            video = await studio.export(turned.session, place, Output(format))
+            found.append({name: value for name, value in tags_of(video.path).items() if value[:1] in '{["'})
+            assert check_video(video.path).sha256 == video.sha256
+
+    assert found == ([{}] * 4 if format == "gif" else own)
+    assert made.sent("render") == 1
+    assert left_in(tmp_path / "out") == []
 
 
 async def test_a_cancel_while_tags_are_written_leaves_nothing(
