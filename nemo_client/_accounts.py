@@ -125,7 +125,7 @@ class CredentialStore:
 
     def _save(self, entries: Mapping[str, object]) -> None:
         kept = {"version": 1, "tokens": entries}
-        write_private(self._path, Secret(json.dumps(kept, indent=1, default=Secret.reveal) + "\n"))
+        write_private(self._path, Secret(json.dumps(kept, ensure_ascii=True, indent=1, default=Secret.reveal) + "\n"))
         for left in self._path.parent.glob(f".{self._path.name}.*"):  # by a process that was killed while it wrote
             with contextlib.suppress(OSError):
                 left.unlink()

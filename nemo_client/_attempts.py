@@ -100,7 +100,7 @@ def facts_text(facts: Mapping[str, Any]) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return json.dumps(facts)
+        return json.dumps(facts, ensure_ascii=True)
     return text
 
 

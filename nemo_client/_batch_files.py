@@ -102,7 +102,7 @@ def _text(entry: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:  # a file's name that is no text
-        return json.dumps(entry, allow_nan=False).encode()
+        return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode()
 
 
 class BatchFolder:

@@ -113,7 +113,7 @@ class Screen:
         for remark in outcome.remarks:
             self.remark(remark)
         if self.as_json:
-            self.write(json.dumps(outcome.data))
+            self.write(json.dumps(outcome.data, ensure_ascii=True))
         elif outcome.text:
             self.write(outcome.text)
         for note in outcome.notes:
@@ -127,7 +127,7 @@ class Screen:
         if self.as_json:
             data = {"id": failure.id, "message": plain(failure.message), "charged": failure.charged}
             with contextlib.suppress(NemoError):  # the line is said, and the code is worse news already
-                self.write(json.dumps({"error": {**data, "exit_code": failure.exit_code}}))
+                self.write(json.dumps({"error": {**data, "exit_code": failure.exit_code}}, ensure_ascii=True))
         return failure.exit_code
 
     def write(self, text: str) -> None:

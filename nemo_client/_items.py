@@ -121,7 +121,7 @@ class BatchItem:
                     seen.append([info.st_size, info.st_mtime_ns])
                 except (OSError, ValueError):
                     seen.append(None)
-        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
         """Raise what can be seen to be wrong with its pictures without decoding them. Blocks."""

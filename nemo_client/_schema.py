@@ -397,7 +397,7 @@ def _money_in(facts: str) -> str:
     except ValueError:
         return ""
     money = told.get("money") if isinstance(told, dict) else None
-    return json.dumps(money) if money else ""
+    return json.dumps(money, ensure_ascii=True) if money else ""
 
 
 _LISTS: Final = (

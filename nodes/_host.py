@@ -328,7 +328,7 @@ def _tag(value: object) -> str:
     Empty where another node put something there that JSON does not hold: a tag is no reason to fail.
     """
     try:
-        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=True)
     except (TypeError, ValueError, RecursionError) as error:
         logger.warning("a part of the workflow is not written into the video (%s)", type(error).__name__)
         return ""
