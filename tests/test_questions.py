@@ -305,3 +305,19 @@ async def test_an_edit_that_asks_is_answered_on_its_draft(cloud: Clouds) -> None
 
     assert "0-4s" in turned.timeline
     assert turned.session.session_id == made.session.session_id
+
+
+@pytest.mark.parametrize("way", ["the error's session", "the session before"])
+async def test_an_answer_in_another_language_stays_in_the_session_that_asked(way: str, cloud: Clouds) -> None:
+    """A session is opened in the prompt's language; the answer to its question never opens another one."""
+    backend = cloud()
+    backend.fault("ask_question", "message")
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()], prompt="slow push-in of the harbour in the evening")
+        error = await asked_by(studio, session)
+        assert error.session is not None
+        at = error.session if way == "the error's session" else session
+        turned = await studio.chat(at, "请做得平静一些，不要太快，谢谢")
+
+    assert turned.session.session_id == session.session_id
+    assert len(backend.ledger.sessions) == 1
