@@ -35,8 +35,8 @@ def late(jobs: int) -> int:
     return min(10, jobs // 2)
 
 
-def fill(folder: Path, rows: int) -> int:
-    """Make a journal of about `rows` rows in `folder`; returns its number of jobs."""
+def fill(folder: Path, rows: int, *, draft: int = 0) -> int:
+    """Make a journal of about `rows` rows in `folder`; returns its number of jobs. Drafts have `draft` bytes more."""
     database = Database(None, folder)
     with database.writing():
         pass
@@ -50,7 +50,7 @@ def fill(folder: Path, rows: int) -> int:
         ).fetchall()
         for name, _ in indices:  # made again at the end, which is much quicker
             connection.execute(f"DROP INDEX {name}")
-        connection.executemany(INSERT, _attempts(jobs))
+        connection.executemany(INSERT, _attempts(jobs, draft))
         connection.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?)", _deliveries(jobs))
         owed = ((job * 3 + 2, key("generate", job), ACCOUNT) for job in range(jobs - late(jobs), jobs))
         connection.executemany("INSERT INTO owed VALUES (?, ?, ?)", owed)
@@ -60,8 +60,12 @@ def fill(folder: Path, rows: int) -> int:
     return jobs
 
 
-def _attempts(jobs: int) -> Iterator[tuple[object, ...]]:
-    draft = {"t": [{"tt": 0, "sg": [{"st": 0, "d": 5000, "m": {"asset": "a" * 32, "kind": "image"}}]}], "id": "d" * 32}
+def _attempts(jobs: int, more: int) -> Iterator[tuple[object, ...]]:
+    draft: dict[str, object] = {
+        "t": [{"tt": 0, "sg": [{"st": 0, "d": 5000, "m": {"asset": "a" * 32, "kind": "image"}}]}],
+        "id": "d" * 32,
+        **({"more": "x" * more} if more else {}),
+    }
     money = {"before": 300.0, "after": 220.0, "spent": 80.0, "certainty": "exact"}
     made = json.dumps({"text": "a cat in the rain", "baseline": {"draft": None}, "money": money, "draft": draft})
     begin = time.time() - jobs * JOB_SECONDS

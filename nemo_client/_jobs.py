@@ -20,7 +20,7 @@ from ._journal import Journal
 from ._owners import Owner
 from ._queries import media_behind, newest_files, portions
 from ._schema import ATTEMPTS, JOBS
-from ._steps import State, kind_of
+from ._steps import PAID, State, kind_of
 
 LATEST = "latest unfinished"
 EVERY = 1_000_000
@@ -28,7 +28,8 @@ SEARCH_CHARACTERS: Final = 200
 FILTERS: Final = ("all", "working", "ready", "failed")
 """What a list may be narrowed to: everything, messages that are out, videos to collect, what came to nothing."""
 
-_ID: Final = re.compile(r"[0-9a-f]{4,8}")
+_ID: Final = re.compile(r"[0-9a-f]{4,40}")
+"""The beginning of a step's hash: eight digits tell jobs apart for people, more where two of many share those."""
 _FAILED: Final = (State.FAILED.value, State.LOST.value, State.REFUSED.value)
 _OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 
@@ -170,6 +171,8 @@ def _holds(text: str) -> sa.ColumnElement[bool]:
 
 def _begins_with(first: str) -> sa.ColumnElement[bool]:
     """Ids with this beginning, in a form that an index serves in any database: they are of hexadecimal digits."""
+    if len(first) > _job_rows.ID_CHARACTERS:
+        return sa.or_(*(sa.and_(JOBS.c.key >= f"{kind}-{first}", JOBS.c.key < f"{kind}-{first}g") for kind in PAID))
     return sa.and_(JOBS.c.short >= first, JOBS.c.short < first + "g")
 
 
@@ -255,7 +258,7 @@ def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
         found = [job for job in jobs if job.unfinished and not job.hidden][:1]
     else:
         first = text.split(" ", 1)[0].lower()
-        found = [job for job in jobs if len(first) >= 4 and job.id.startswith(first)]
+        found = [job for job in jobs if len(first) >= 4 and job.key.split("-", 1)[-1].startswith(first)]
         found = found or [job for job in jobs if text.lower() in job.prompt.lower() and not job.hidden][:1]
     return _the_one(found, text)
 
@@ -264,5 +267,8 @@ def _the_one(found: Sequence[Job], text: str) -> Job:
     if not found:
         raise InputError("job-unknown", job=text[:80])
     if len(found) > 1:
-        raise InputError("job-ambiguous", job=text[:80], jobs=", ".join(job.id for job in found[:_TOLD]))
+        told = {job.id for job in found[:_TOLD]}
+        length = _job_rows.ID_CHARACTERS * (1 if len(told) == len(found[:_TOLD]) else 2)
+        jobs = ", ".join(job.key.split("-", 1)[1][:length] for job in found[:_TOLD])
+        raise InputError("job-ambiguous", job=text[:80], jobs=jobs)
     return found[0]

@@ -258,9 +258,18 @@ class Journal(Worker):
 
         Missing are what another program wrote: an older one, or a database from before there were such rows.
         """
-        while await self._do(self._note_missing):
+        found: list[_T] = []
+
+        def reading() -> bool:
+            if self._note_missing():
+                return False
+            with self._database.reading() as connection:
+                found[:] = [read(connection)]
+            return True
+
+        while not await self._do(reading):
             pass
-        return await self._read(read)
+        return found[0]
 
     async def renew_lists(self, numbers: Sequence[int]) -> None:
         """Make the rows of these attempts again: an older program went on with them."""

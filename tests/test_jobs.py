@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,20 @@ async def test_two_jobs_with_one_beginning_are_told(journal: Journal) -> None:
         await find_job(journal, "abcd")
 
     assert (caught.value.id, caught.value.facts["jobs"]) == ("job-ambiguous", "abcd0002, abcd0001")
+
+
+async def test_two_jobs_whose_short_ids_are_one_are_told_apart_by_more_of_it(journal: Journal) -> None:
+    """Eight digits are few among ten thousand jobs: the error names more, and those are taken."""
+    for end in ("a", "b"):
+        await journal.begin(replace(planned("generate", 7), key=f"generate-{7:08x}{end * 32}"))
+
+    with pytest.raises(InputError) as caught:
+        await find_job(journal, "00000007")
+    longer = str(caught.value.facts["jobs"]).split(", ")
+
+    assert longer == ["00000007bbbbbbbb", "00000007aaaaaaaa"]
+    assert [(await find_job(journal, each)).key[9:25] for each in longer] == longer
+    assert pick_job(await list_jobs(journal), longer[0]).key[9:25] == longer[0]
 
 
 async def test_the_newest_that_owes_a_video_is_found_among_many(journal: Journal) -> None:
