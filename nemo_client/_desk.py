@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ._accounts import Token
 from ._client import NemoClient
@@ -17,6 +18,7 @@ from ._http import Sleep
 from ._journal import Journal
 from ._media import UploadStore
 from ._models import Credits
+from ._progress import Caller
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Desk:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     flights: Flights = field(default_factory=Flights)
+    payers: WeakValueDictionary[tuple[str, str], Caller] = field(default_factory=WeakValueDictionary)
+    """Which caller a paid step counts for, by run and key: one of them, however many ask for it within the run."""
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def token(self) -> Token:

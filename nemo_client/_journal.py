@@ -198,6 +198,14 @@ class Journal(Worker):
         """The process id of the attempt's owner, 0 if it is not known."""
         return await self._read(lambda connection: _queries.owner_pid(connection, attempt.owner))
 
+    async def tell_charges(self, account: str, held: float, settled_before: float) -> tuple[dict[str, float], bool]:
+        """Note what the account's balance, `held` now, says of charges that had not come when their work was done.
+
+        What was told, by step, and whether a charge is still to come. A zero counts for what was sent before
+        `settled_before` only.
+        """
+        return await self._do(self._tell_charges, account, held, settled_before)
+
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
         return await self._select(sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN)))
@@ -412,6 +420,23 @@ class Journal(Worker):
         _job_rows.note(connection, moved)
         self._trial.written = moved
         return moved
+
+    def _tell_charges(self, account: str, held: float, settled_before: float) -> tuple[dict[str, float], bool]:
+        with self._database.reading() as connection:
+            if not _queries.uncharged(connection, account):  # nearly always
+                return {}, False
+        told: dict[str, float] = {}
+        with self._database.writing() as connection:
+            for attempt, spent, exact in _queries.find_charges(connection, account, held, settled_before):
+                money = {**attempt.facts["money"], "spent": spent, "certainty": "exact" if exact else "at most"}
+                known = replace(
+                    attempt, spent=spent if exact else None, facts={**attempt.facts, "money": money}
+                )  # fmt: skip
+                connection.execute(_UPDATE, {**columns(known), "known_id": attempt.id, "known_epoch": attempt.epoch})
+                _queries.note_at_most(connection, known)
+                _job_rows.note(connection, known)
+                told[attempt.key] = spent
+            return told, bool(_queries.uncharged(connection, account))
 
     def _commit(
         self,

@@ -32,19 +32,21 @@ from ._errors import (
     ResultUnknown,
     SessionBusy,
     SessionGone,
+    SignInError,
     TooLate,
 )
 from ._flights import Flight
 from ._handles import SessionHandle
 from ._job_rows import id_of
+from ._models import Credits
 from ._models import State as SessionState
-from ._money import ESTIMATES, Money, admits, cost, estimate
+from ._money import ESTIMATES, Money, admits, cost, estimate, known_balance
 from ._outcomes import Baseline, Message, ended, not_known, refused, says_no_credits
 from ._owners import mark
 from ._patience import AWAY_SECONDS, patient
 from ._progress import Caller, Progress
 from ._sessions import GONE, Sessions
-from ._settling import FREE_CONFIRM_SECONDS, Settler, paid_facts
+from ._settling import FREE_CONFIRM_SECONDS, HORIZON_SECONDS, Settler, paid_facts
 from ._steps import Event, State
 from ._streams import Stream, stage_of
 from ._turn import Turn
@@ -222,7 +224,7 @@ class Messenger:
             flight.report(Progress("plan"))
             state = await self._desk.client.state(attempt.session_id)
             state, files = await self._sessions.with_pictures(message, attempt.session_id, state)
-            credits = None if attempt.free else await self._desk.client.balance()
+            credits = None if attempt.free else await self._read_balance(caller)
             flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
             draft = state.draft or {}
             media = _drafts.media_ids(state.raw)
@@ -240,9 +242,33 @@ class Messenger:
                 self._desk.flights.chore(f"release {attempt.key}", lambda: self._release_later(attempt))
             raise
 
+    async def _read_balance(self, caller: Caller) -> Credits | None:
+        """The balance; None where it is unlimited, or cannot be read and no limit needs it."""
+        profile = self._desk.profile
+        try:
+            return known_balance(await self._desk.client.balance())
+        except SignInError:
+            raise
+        except NemoError as error:
+            if caller.budget.limit or profile.run_limit or profile.day_limit:
+                raise
+            logger.info("the balance could not be read (%s)", error.id)
+            return None
+
+    async def _tell_charges(self, account: str, credits: Credits | None, caller: Caller) -> bool:
+        """Note charges that came after their work was done; whether one is still to come."""
+        if credits is None:
+            return False
+        settled = self._desk.wall() - HORIZON_SECONDS
+        told, more = await self._desk.journal.tell_charges(account, credits.held, settled)
+        for key, spent in told.items():
+            caller.budget.correct(key, spent)
+        return more
+
     async def _admitted(self, attempt: Attempt, baseline: Baseline, flight: Flight, caller: Caller) -> Attempt:
         """The attempt as sent, in one transaction with the check of credits and limits."""
         journal, profile = self._desk.journal, self._desk.profile
+        owing = await self._tell_charges(attempt.account, baseline.credits, caller)
         kinds = {attempt.kind, *ESTIMATES}
         seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
         expected = {kind: estimate(kind, charges) for kind, charges in seen.items()}
@@ -250,12 +276,13 @@ class Messenger:
         facts: dict[str, Any] = {"baseline": baseline.to_json()}
 
         def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
-            facts["alone"] = not opened
-            if baseline.credits is None:
+            facts["alone"] = not opened and not owing
+            if attempt.free:
                 return
             self._check_limits(expected, attempt.kind, attempt.key, day, caller)
             others = [expected[other.kind] for other in opened]
-            if not admits(baseline.credits, expected[attempt.kind], others, seen=bool(seen[attempt.kind])):
+            credits, mine, known = baseline.credits, expected[attempt.kind], bool(seen[attempt.kind])
+            if credits is not None and not admits(credits, mine, others, seen=known):
                 raise NoCredits(code=2001)
             caller.budget.take(attempt.key, expected[attempt.kind])
 

@@ -58,12 +58,24 @@ def admits(balance: Credits, estimate: float, open_estimates: Sequence[float], *
     return free >= estimate or (not seen and not open_estimates and balance.available > 0)
 
 
-def charged(before: Credits | None, after: Credits | None, *, alone: bool) -> Money:
-    """What was taken between two balances; `alone` says that nothing else of ours used the account meanwhile."""
+UNLIMITED: Final = -1.0
+"""What an account reads as its balance from which nothing is ever taken."""
+
+
+def known_balance(balance: Credits) -> Credits | None:
+    """The balance, or None where it says nothing about charges."""
+    return None if balance.available == UNLIMITED else balance
+
+
+def charged(before: Credits | None, after: Credits | None, *, alone: bool, late: bool = False) -> Money:
+    """What was taken between two balances; `alone` says that nothing else of ours used the account meanwhile.
+
+    `late` says that a charge may still come: then a balance that has not fallen says nothing yet.
+    """
     if before is None or after is None:
         return Money(before.available if before else None, after.available if after else None)
     spent = before.held - after.held
-    if spent < 0 or (spent == 0 and after.frozen > before.frozen):  # topped up meanwhile, or not taken yet
+    if spent < 0 or (spent == 0 and (late or after.frozen > before.frozen)):  # topped up meanwhile, or not taken yet
         return Money(before.available, after.available)
     return Money(before.available, after.available, spent, "exact" if alone else "at most")
 

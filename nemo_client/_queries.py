@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from ._attempts import Attempt, Delivery, attempt_of, facts_of, facts_text
-from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS
+from ._schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS, UNCHARGED
 from ._steps import PAID, State, kind_of
 
 _T = TypeVar("_T")
@@ -341,10 +341,66 @@ def note_end(connection: Connection, attempt: Attempt) -> None:
         connection.execute(OWED.insert().values(attempt=attempt.id, key=attempt.key, account=attempt.account))
     elif attempt.state is State.DONE and attempt.kind == "export":
         _show(connection, attempt)
+    note_uncharged(connection, attempt)
+    note_at_most(connection, attempt)
+
+
+def note_at_most(connection: Connection, attempt: Attempt) -> None:
+    """Keep in a row of its own what an attempt took at most, where that is all that is known."""
     spent = (attempt.facts.get("money") or {}).get("spent")
     if attempt.paid and attempt.spent is None and spent is not None:
         connection.execute(AT_MOST.delete().where(AT_MOST.c.attempt == attempt.id))
         connection.execute(AT_MOST.insert().values(attempt=attempt.id, spent=spent))
+
+
+def note_uncharged(connection: Connection, attempt: Attempt) -> None:
+    """Keep in mind that the charge of a finished attempt was not seen yet: the next look at the balance may tell it."""
+    money, before = attempt.facts.get("money") or {}, (attempt.facts.get("baseline") or {}).get("credits")
+    if not attempt.paid or attempt.state is not State.DONE or not before or attempt.sent is None:
+        return
+    held = float(before.get("available", 0)) + float(before.get("frozen", 0))
+    if money.get("spent") is None and money.get("after") is not None:
+        values = {"attempt": attempt.id, "account": attempt.account, "held": held, "sent": attempt.sent}
+        connection.execute(UNCHARGED.insert().values(alone=bool(attempt.facts.get("alone")), **values))
+
+
+def uncharged(connection: Connection, account: str) -> list[Row[Any]]:
+    """An account's finished attempts whose charge was not seen yet, the oldest first."""
+    return list(
+        connection.execute(sa.select(UNCHARGED).where(UNCHARGED.c.account == account).order_by(UNCHARGED.c.sent))
+    )
+
+
+def find_charges(
+    connection: Connection, account: str, held: float, settled_before: float
+) -> list[tuple[Attempt, float, bool]]:
+    """Attempts whose charge the balance tells by now: what each took, and whether that is exact.
+
+    A charge that was seen counts; that there is none is known only for what was sent before `settled_before`. Where
+    others used the account meanwhile, what is left of the drop is shared out once nothing of it can still come.
+    """
+    rows = uncharged(connection, account)
+    if not rows:
+        return []
+    late = {row.attempt for row in rows}
+    since = _LIGHT.where(
+        ATTEMPTS.c.account == account, ATTEMPTS.c.sent >= rows[0].sent, ATTEMPTS.c.state.not_in(_NOT_OUT)
+    )
+    others = [each for each in map(_light, connection.execute(since)) if each.id not in late]
+    old = all(row.sent < settled_before for row in rows)
+    drop = rows[0].held - held
+    alone = len(rows) == 1 and not others and rows[0].alone
+    if alone and drop == 0 and not old:
+        return []
+    if not alone:
+        if not old or any(each.state in (State.SENT, State.UNKNOWN) for each in others):
+            return []
+        drop -= sum(float(each.facts["money"]["spent"]) for each in others if each.facts)
+    connection.execute(UNCHARGED.delete().where(UNCHARGED.c.attempt.in_(sorted(late))))
+    if drop < 0:  # topped up meanwhile: it will not be known
+        return []
+    query = sa.select(ATTEMPTS).where(ATTEMPTS.c.id.in_(sorted(late)))
+    return [(attempt_of(row), drop / len(rows), alone) for row in connection.execute(query)]
 
 
 def _show(connection: Connection, export: Attempt) -> None:

@@ -16,7 +16,7 @@ from ._desk import Desk
 from ._errors import LostRace, NemoError, SessionGone, SignInError
 from ._flights import Flight
 from ._models import State as SessionState
-from ._money import FREE, Money, charged
+from ._money import FREE, Money, charged, known_balance
 from ._outcomes import Baseline, Message, ended, not_known
 from ._progress import Progress
 from ._steps import Event, State
@@ -188,27 +188,34 @@ class Settler:
         self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str, **more: Any
     ) -> Attempt:
         """The attempt as done, with its draft, reply and money, and `more` facts."""
-        money = await self.money(attempt, baseline)
+        made = _drafts.digest(state.draft or {}) != _drafts.digest(baseline.draft or {})
+        money = await self.money(attempt, baseline, made=made)
         changes = paid_facts(money, reply=reply, draft=state.draft, **more)
         try:
             return await self._desk.journal.move(attempt, event, **changes)
         except LostRace:  # taken for dead meanwhile: the result counts all the same
             newest = await self._desk.journal.latest(attempt.key)
-            if newest is None or newest.number != attempt.number or newest.state is State.DONE:
-                return newest or attempt
+            if newest is None or newest.number != attempt.number:  # another attempt: what it comes to is its own matter
+                raise
+            if newest.state is State.DONE:
+                return newest
             return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
 
-    async def money(self, attempt: Attempt, baseline: Baseline) -> Money:
-        """What the attempt took, and how sure that is; alone on the account as far as this journal knows."""
+    async def money(self, attempt: Attempt, baseline: Baseline, *, made: bool = False) -> Money:
+        """What the attempt took, and how sure that is; alone on the account as far as this journal knows.
+
+        For work that was `made` a charge may come until the horizon: before it, a balance that has not fallen is none.
+        """
         if attempt.free:
             return FREE
         try:
-            after = await self._desk.client.balance()
+            after = known_balance(await self._desk.client.balance())
         except NemoError:
             after = None
         since = await self._desk.journal.paid_since(attempt.profile, sent_at(attempt) - 0.001)
         alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
-        return charged(baseline.credits, after, alone=alone)
+        late = made and self._desk.wall() - sent_at(attempt) <= HORIZON_SECONDS
+        return charged(baseline.credits, after, alone=alone, late=late)
 
 
 def paid_facts(money: Money, **facts: Any) -> dict[str, Any]:

@@ -466,13 +466,15 @@ class Studio:
         money = Money.from_json(done.facts.get("money"))
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
+        # What was begun again within a run finds its own work: that is what this run took.
+        own = done.run == caller.run and self._desk.payers.setdefault((caller.run, message.key), caller) is caller
         reply, changes = reply_of(done, language)
         return Turned(
             self._handle(done, language),
             _joined(reply, changes),
             timeline_words(done.facts.get("draft") or {}, language),
             money,
-            reused=known is not None and known.state is State.DONE and done.run != caller.run,
+            reused=known is not None and known.state is State.DONE and not own,
             changes=changes,
         )
 
