@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from ._colours import in_srgb
 from ._config import home
 from ._errors import InputError
 from ._jobs import Job, uploads_behind, uploads_of
@@ -37,7 +38,9 @@ def thumbnail(path: Path, side: int) -> bytes:
                 raise InputError("image-too-large", width=image.width, height=image.height, limit=MAX_PIXELS // 10**6)
             image.draft("RGB", (side, side))
             image.thumbnail((side, side))
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            profile = image.info.get("icc_profile")
+            turned = ImageOps.exif_transpose(image)
+            upright = (in_srgb(turned, profile) or turned).convert("RGBA")
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise InputError("not-an-image", name=path.name) from error
     out = io.BytesIO()

@@ -253,7 +253,7 @@ def check_video(path: Path) -> Checked:
             gap = _missing_seconds(container, stream, seen)
             length = container.duration / av.time_base if container.duration else 0.0
             rate = float(stream.average_rate or stream.base_rate or 0)
-            width, height, kind = stream.width, stream.height, container.format.name
+            (width, height), kind = shown_size(stream, seen.turned), container.format.name
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
         reason = "it is empty" if size == 0 else "it cannot be decoded"
         raise RenderFailed("video-broken", reason=reason) from error
@@ -275,8 +275,12 @@ def _bound(stream: VideoStream) -> None:
 
 @dataclass
 class _Seen:
-    """What a walk through a file met: packets of the video, first frames that were decoded, ends in seconds."""
+    """What a walk through a file met: packets of the video, first frames that were decoded, ends in seconds.
 
+    `turned` says that the video is shown on its side.
+    """
+
+    turned: bool = False
     packets: int = 0
     frames: int = 0
     end: float = 0.0
@@ -289,7 +293,9 @@ def _walk(container: InputContainer, video: VideoStream) -> _Seen:
     for packet in container.demux():
         is_video = packet.stream.index == video.index
         if is_video and not seen.frames and seen.packets < _FIRST_PACKETS:
-            seen.frames += len(packet.decode())
+            frames = packet.decode()
+            seen.frames += len(frames)
+            seen.turned = seen.turned or any(round(getattr(each, "rotation", 0) / 90) % 2 for each in frames)
         if not packet.size:  # the end of a stream
             continue
         seen.packets += is_video
@@ -298,6 +304,13 @@ def _walk(container: InputContainer, video: VideoStream) -> _Seen:
             seen.end = max(seen.end, end)
             seen.video_end = max(seen.video_end, end if is_video else 0.0)
     return seen
+
+
+def shown_size(stream: VideoStream, turned: bool) -> tuple[int, int]:
+    """Width and height as people see them: the shape of the pixels counts, and the way the film is held."""
+    shape = stream.sample_aspect_ratio
+    width, height = max(1, round(stream.width * shape)) if shape else stream.width, stream.height
+    return (height, width) if turned else (width, height)
 
 
 def _missing_seconds(container: InputContainer, video: VideoStream, seen: _Seen) -> float:

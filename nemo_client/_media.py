@@ -15,6 +15,7 @@ import struct
 import sys
 import tempfile
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,11 +27,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from ._colours import in_srgb
 from ._config import redact
 from ._confined import open_file
 from ._errors import FileTooLarge, InputError, UnsupportedFile
 from ._parts import part_file, sweep
 from ._private import FILE_MODE, private_folder
+from ._sidedata import END_OF_JPEG, KINDS, Data, without_side_data
 from ._transfers import UploadPart, disk_error
 from ._words import FORMATS
 
@@ -43,6 +46,8 @@ MAX_JPEG_SIDE: Final = 65_500
 # Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
 # below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
 JPEG_STEPS: Final = tuple([min(1 + (x + y) // 2, most) for y in range(8) for x in range(8)] for most in (5, 3))
+KEEP_METADATA: Final = "NEMO_KEEP_METADATA"
+"""Set to 1, pictures that need no other form go out as the files are, with all that stands in them."""
 PNG_LEVEL: Final = 1
 MAX_NAME_BYTES: Final = 80
 MARK_DIGITS: Final = 8
@@ -59,11 +64,27 @@ _MIME: Final = {
     "webp": "image/webp", "mp3": "audio/mpeg", "wav": "audio/wav", "m4a": "audio/mp4", "aac": "audio/aac",
 }  # fmt: skip
 _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
-_CONVERTED: Final = frozenset({"heic", "heif", "bmp", "tif", "tiff"})
-_READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # not what starts other programs, as EPS does
+_CONVERTED: Final = frozenset({"heic", "heif", "avif", "bmp", "tif", "tiff"})
+_MOVING: Final = ("gif", "png", "webp")  # more pictures in one file are pages elsewhere
+_READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not what starts other programs, as EPS does
+_BEGINS: Final = {
+    b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif", b"II*\0": "tiff",
+    b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3",
+}  # fmt: skip
+_BRANDS: Final = {
+    b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov", b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic",
+    b"hevc": "heic", b"heim": "heic", b"heis": "heic", b"mif1": "heic", b"msf1": "heic",
+}  # fmt: skip
+_FAMILIES: Final = {
+    "jpg": ("jpg", "jpeg"), "tiff": ("tif", "tiff"), "heic": ("heic", "heif", "avif"), "mp4": ("mp4", "mov", "m4a"),
+    "m4a": ("m4a", "mp4", "mov"), "mov": ("mov", "mp4", "m4a"), "webm": ("webm", "mkv"), "mkv": ("mkv", "webm"),
+    "mp3": ("mp3", "aac", "wav"),
+}  # fmt: skip
+"""Suffixes under which what the first bytes announce goes as well."""
 # What Pillow and its plugins raise for damage; `ValueError` and `TypeError` come from odd tags.
 _UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, OverflowError)
 _HEIC_SIZE: Final = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", re.DOTALL)
+_OF_CONTENT: Final = re.compile(r"[0-9a-f]{64}\.\w+")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -73,7 +94,9 @@ class Media:
 
     `name` is the one on the wire: of the file, so that prompts can say it, with eight digits of the fingerprint, by
     which the session's state is searched for it. `kept` is the name of the kept bytes, by their own hash. `sha256` is
-    that of the file which was looked at: nothing else is uploaded in its place.
+    that of the file which was looked at: nothing else is uploaded in its place. `plain` names the format whose side
+    data is left out when it goes, but for its `orientation`. `older` is the fingerprint that earlier versions gave it,
+    where that was another one.
     """
 
     fingerprint: str = field(repr=False)
@@ -82,6 +105,9 @@ class Media:
     content: bytes | Path = field(default=b"", repr=False)
     url: str = field(default="", repr=False)
     sha256: str = field(default="", repr=False, compare=False)
+    plain: str = field(default="", repr=False, compare=False)
+    orientation: int = field(default=1, repr=False, compare=False)
+    older: str = field(default="", repr=False, compare=False)
     kept: str = field(default="", repr=False, compare=False)
 
     @property
@@ -96,8 +122,9 @@ class Media:
 
     @property
     def part(self) -> UploadPart:
-        """This file as a part of a multipart upload."""
-        return UploadPart(self.name, self.mime, self.content)
+        """This file as a part of a multipart upload, without side data."""
+        content = b"".join(_chunks(self)) if self.plain else self.content
+        return UploadPart(self.name, self.mime, content)
 
 
 def mark_of(fingerprint: str) -> str:
@@ -164,14 +191,21 @@ def look_at(path: Path) -> None:
     with _opened_file(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
-            heic = suffix in ("heic", "heif") or _is_heic(file)
-            (_open_heic(file, path) if heic else _open_image(file, path)).close()
+            heic = _is_heic(file)
+            try:
+                (_open_heic(file, path) if heic else _open_image(file, path)).close()
+            except InputError as error:
+                if error.id != "not-an-image":
+                    raise
+                file.seek(0)
+                if _sniffed(file) != "png":  # side data is not looked at here
+                    raise
 
 
 def _from_opened(file: BinaryIO, path: Path) -> Media:
     suffix = _kind_of(file, path)
     if suffix in _STILLS or suffix in _CONVERTED:
-        return _still(file, path, suffix)
+        return _still(file, path)
     return _as_it_is(file, path, suffix, _MIME[suffix])
 
 
@@ -183,17 +217,50 @@ def _as_it_is(file: BinaryIO, path: Path, suffix: str, mime: str, fingerprint: s
     return Media(fingerprint, name, mime, path, sha256=digest, kept=f"{digest}.{suffix}")
 
 
+def _as_pixels_are(file: BinaryIO, path: Path, kind: str, fingerprint: str = "", orientation: int = 1) -> Media:
+    """A picture whose pixels go out byte for byte, without side data; `ValueError` where that cannot be taken out."""
+    media = _as_it_is(file, path, "jpg" if kind == "jpeg" else kind, f"image/{kind}", fingerprint)
+    if kind not in KINDS or os.environ.get(KEEP_METADATA, "").strip() in ("1", "true", "yes"):
+        return media
+    file.seek(0)
+    digest = hashlib.sha256()
+    for piece in without_side_data(file.read(), kind, orientation):
+        digest.update(piece)
+    kept = f"{digest.hexdigest()}{Path(media.name).suffix}"
+    return replace(media, plain=kind, orientation=orientation, kept=kept)
+
+
 def _kind_of(file: BinaryIO, path: Path) -> str:
-    """The suffix of a file that can be sent, judged by its name and size."""
-    suffix = path.suffix.lower().lstrip(".")
+    """The suffix of a file that can be sent, judged by its first bytes, by its name where these tell nothing."""
+    given = path.suffix.lower().lstrip(".")
+    suffix = given if given in _MIME or given in _CONVERTED else ""
+    found = _sniffed(file)
+    if found and suffix not in _FAMILIES.get(found, (found,)):
+        suffix = found
+    if not suffix:
+        raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, AVIF, BMP and TIFF are converted)")
     size = os.fstat(file.fileno()).st_size
-    if suffix not in _MIME and suffix not in _CONVERTED:
-        raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, BMP and TIFF are converted)")
     if suffix not in _CONVERTED:
         check_size(path.name, size)
     if size == 0 and suffix not in _STILLS | _CONVERTED:
         raise InputError("file-unreadable", name=path.name, reason="it is empty")
     return suffix
+
+
+def _sniffed(file: BinaryIO) -> str:
+    """The suffix for what a file's first bytes announce; empty where they tell nothing for sure."""
+    try:
+        head = file.read(64)
+        file.seek(0)
+    except OSError:
+        return ""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "mp4")
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "webm" if b"webm" in head else "mkv"
+    if head.startswith(b"RIFF"):
+        return {b"WEBP": "webp", b"AVI ": "avi", b"WAVE": "wav"}.get(head[8:12], "")
+    return next((suffix for begin, suffix in _BEGINS.items() if head.startswith(begin)), "")
 
 
 def from_url(url: str) -> Media:
@@ -262,50 +329,117 @@ def _scratch() -> IO[bytes]:
         return io.BytesIO()
 
 
-def _still(file: BinaryIO, path: Path, suffix: str) -> Media:
-    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
-    heic = suffix in ("heic", "heif") or _is_heic(file)
-    image = _open_heic(file, path) if heic else _open_image(file, path)
-    with image:
-        format_name = image.format
-        turned, moving = _looked_at(image, path)
-        if format_name == "MPO":  # a phone's JPEG with more pictures behind the first
-            format_name = "JPEG"
-        elif format_name == "GIF" or moving:
-            kind = (format_name or "gif").lower()
-            return _as_it_is(file, path, kind, f"image/{kind}")
-        plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
-        pixels = _upright(image, path)
-    if format_name not in ("JPEG", "PNG", "WEBP") or turned or not plain_mode:
-        return from_pixels(pixels, stem=path.stem)
-    kind = format_name.lower()
-    suffix = "jpg" if kind == "jpeg" else kind
-    return _as_it_is(file, path, suffix, f"image/{kind}", pixels_fingerprint(pixels))
+def _still(file: BinaryIO, path: Path) -> Media:
+    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels.
 
-
-def _looked_at(image: Image.Image, path: Path) -> tuple[bool, bool]:
-    """Whether it has to be turned, and whether it moves; a PNG is read to its end for that."""
+    Side data that cannot be read costs nothing: then the pixels are read without it.
+    """
     try:
-        return image.getexif().get(0x0112, 1) not in (0, 1), bool(getattr(image, "is_animated", False))
-    except _UNREADABLE as error:
-        raise InputError("not-an-image", name=path.name) from error
+        return _read_still(file, file, path)
+    except InputError as error:
+        if error.id != "not-an-image":
+            raise
+        file.seek(0)
+        kind = {"jpg": "jpeg"}.get(found := _sniffed(file), found)
+        if kind not in KINDS:
+            raise
+        return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
+
+
+def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
+    """The picture without side data that is not needed, ended as it should be; raises `error` where pixels are missing.
+
+    A JPEG that lacks more than its end marker shows other pixels once something else follows its data.
+    """
+    try:
+        plain = b"".join(without_side_data(file.read(), kind, exif=True))
+        if kind == "jpeg":
+            other = plain.removesuffix(END_OF_JPEG) + b"\x5a\xa5" * 4096 + END_OF_JPEG
+            with Image.open(io.BytesIO(plain)) as one, Image.open(io.BytesIO(other)) as two:
+                if one.tobytes() != two.tobytes():
+                    raise error
+    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
+        raise error from cause
+    return plain
+
+
+def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> Media:
+    """The still that `readable` shows; what is sent of it comes from `file`."""
+    heic = _is_heic(file)
+    image = _open_heic(file, path) if heic else _open_image(readable, path)
+    with image:
+        kind = (image.format or "").lower()
+        if kind == "mpo":  # a phone's JPEG with more pictures behind the first
+            kind = "jpeg"
+        try:
+            moving = kind in _MOVING and bool(getattr(image, "is_animated", False))
+        except _UNREADABLE as error:
+            raise InputError("not-an-image", name=path.name) from error
+        orientation = _orientation_of(image)
+        if kind == "gif" or moving:
+            return _as_pixels_are(file, path, kind, orientation=orientation)
+        plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
+        pixels, older = _shown(image, path)
+    if kind in KINDS and orientation == 1 and plain_mode:
+        try:
+            return replace(_as_pixels_are(file, path, kind, pixels_fingerprint(pixels)), older=older)
+        except ValueError:  # built in an odd way: its pixels are encoded anew
+            pass
+    return replace(from_pixels(pixels, stem=path.stem), older=older)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """EXIF's 1..8; 1 where that cannot be read."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except _UNREADABLE:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def read_pixels(path: Path) -> Pixels:
-    """The upright RGB or RGBA pixels of a still, uint8 [H, W, C]."""
+    """The upright RGB or RGBA pixels of a still in sRGB, uint8 [H, W, C]."""
     with _opened_file(path, None) as file, _open_image(file, path) as image:
-        return _upright(image, path)
+        return _shown(image, path)[0]
 
 
-def _upright(image: Image.Image, path: Path) -> Pixels:
+def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:
+    """The upright pixels in sRGB, and their fingerprint as earlier versions took it, without regard to the profile."""
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            upright = Image.fromarray((np.asarray(upright, np.uint32) >> 8).astype(np.uint8))
+        profile = image.info.get("icc_profile")
+        image.load()
+        upright = _turned(image)
+        if upright.mode.startswith("I") or upright.mode == "F":
+            upright = Image.fromarray(_eight_bit_levels(upright, image.format == "TIFF"))
         alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
-        return _plain(np.asarray(upright.convert("RGBA" if alpha else "RGB")))
+        pixels = _plain(np.asarray(upright.convert("RGBA" if alpha else "RGB")))
+        converted = in_srgb(upright, profile if isinstance(profile, bytes) else None)
+        if converted is None:
+            return pixels, ""
+        return _plain(np.asarray(converted)), pixels_fingerprint(pixels)
     except _UNREADABLE as error:
         raise InputError("not-an-image", name=path.name) from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _UNREADABLE:  # pixels are never lost to what stands beside them
+        return image
+
+
+def _eight_bit_levels(image: Image.Image, of_tiff: bool) -> Pixels:
+    """Levels of more than eight bits, scaled by the range that they use: 1 (fractions), 255, 65535 or 32 bits."""
+    values = np.asarray(image)
+    if image.mode != "F" and not (image.mode == "I" and of_tiff):
+        return (values.astype(np.uint32) >> 8).astype(np.uint8)
+    levels = values.astype(np.float64)
+    if not np.isfinite(levels).all():
+        raise InputError("image-not-finite")
+    most = float(levels.max(initial=0))
+    ranges = (1.0, 255.0, 65535.0, 4294967295.0) if image.mode == "F" else (255.0, 65535.0, 4294967295.0)
+    full = next((each for each in ranges if most <= each), most)
+    return np.clip(np.rint(levels * (255 / full)), 0, 255).astype(np.uint8)
 
 
 def _open_image(file: BinaryIO, path: Path) -> Image.Image:
@@ -373,7 +507,12 @@ def _is_heic(file: BinaryIO) -> bool:
 
 @contextmanager
 def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
-    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read."""
+    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read.
+
+    What Pillow has to say of side data and sizes concerns nobody: both are judged here.
+    """
+    for category in (UserWarning, Image.DecompressionBombWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
     try:
         if not path.is_file():
             raise InputError("file-missing", name=path.name)
@@ -418,7 +557,7 @@ class UploadStore:
                 self._write(media, target)
         except OSError as error:
             raise disk_error(error, target) from error
-        return replace(media, content=target, sha256="", kept=media.kept_name)
+        return replace(media, content=target, sha256="", plain="", kept=media.kept_name)
 
     def find(self, fingerprint: str, kept: str, mime: str, name: str = "") -> Media | None:
         """Kept media again, or None if it is no longer there; `name` is the one to send it under."""
@@ -426,7 +565,21 @@ class UploadStore:
             return from_url(fingerprint.removeprefix("url:"))
         kept = Path(kept).name
         target = self._directory / kept
-        return Media(fingerprint, name or kept, mime, target, kept=kept) if target.is_file() else None
+        if not target.is_file():
+            return None
+        media = Media(fingerprint, name or kept, mime, target, kept=kept)
+        kind = mime.removeprefix("image/")
+        return self._plain(media, kind) if kind in KINDS and not _OF_CONTENT.fullmatch(kept) else media
+
+    def _plain(self, media: Media, kind: str) -> Media:
+        """What an earlier version kept as the file was, without its side data: under another name."""
+        assert isinstance(media.content, Path)  # noqa: S101 - kept media are files
+        with _opened_file(media.content, None) as file:
+            try:
+                plain = _as_pixels_are(file, media.content, kind, media.fingerprint)
+            except ValueError:
+                return replace(from_pixels(read_pixels(media.content)), fingerprint=media.fingerprint)
+        return self.keep(replace(plain, name=media.name, mime=media.mime))
 
     def place(self, name: str) -> Path:
         """Where kept bytes of that name lie, if they are still there."""
@@ -455,12 +608,32 @@ class UploadStore:
                     digest.update(chunk)
                 out.flush()
                 os.fsync(out.fileno())
-            if media.sha256 and media.sha256 != digest.hexdigest():
-                raise InputError("file-unreadable", name=media.name, reason="it changed while it was read")
+            if media.sha256 and not media.plain and media.sha256 != digest.hexdigest():
+                raise _changed(media)
             temporary.replace(target)
 
 
-def _chunks(media: Media) -> Iterator[bytes]:
+def _chunks(media: Media) -> Iterator[Data]:
+    """What is sent of it."""
+    if media.plain:
+        yield from without_side_data(_whole(media), media.plain, media.orientation)
+        return
+    yield from _source_chunks(media)
+
+
+def _whole(media: Media) -> bytes:
+    """The file that was looked at; an `InputError` if it is another one by now."""
+    data = b"".join(_source_chunks(media))
+    if media.sha256 and media.sha256 != hashlib.sha256(data).hexdigest():
+        raise _changed(media)
+    return data
+
+
+def _changed(media: Media) -> InputError:
+    return InputError("file-unreadable", name=media.name, reason="it changed while it was read")
+
+
+def _source_chunks(media: Media) -> Iterator[bytes]:
     if isinstance(media.content, bytes):
         yield media.content
         return

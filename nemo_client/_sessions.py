@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -54,13 +54,17 @@ REMEMBERED: Final = 1000
 
 @dataclass(frozen=True)
 class Upload:
-    """What to upload: its step key, the media, the language setting, the one to speak, and the session to add to."""
+    """What to upload: its step key, the media, the language setting, the one to speak, and the session to add to.
+
+    `older` are the keys that earlier versions gave it.
+    """
 
     key: str
     media: tuple[Media, ...]
     language: str
     spoken: str
     onto: SessionHandle | None = None
+    older: tuple[str, ...] = ()
 
 
 class Sessions:
@@ -70,6 +74,7 @@ class Sessions:
         self._desk = desk
         self._settler = Settler(desk)
         self._lost: set[str] = set()  # sessions of which a message or an upload said 1002
+        self._replaced: OrderedDict[str, Upload] = OrderedDict()
         self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
         self._seen: OrderedDict[str, frozenset[str]] = OrderedDict()
 
@@ -93,6 +98,40 @@ class Sessions:
             with contextlib.suppress(DiskError):  # the first error is the one to tell
                 await self._desk.journal.give_back(wanted.key)
             raise
+
+    async def older_keys(self, key: str) -> tuple[str, ...]:
+        """The keys that earlier versions gave an upload."""
+        known = await self._desk.journal.latest(key)
+        return tuple(map(str, known.facts.get("older", ()))) if known is not None else ()
+
+    async def find_older(self, wanted: Upload) -> Attempt | None:
+        """An upload that an earlier version made under another key, and that went on: what followed may be known.
+
+        Where its next step is not, `replace_older` puts the upload as it is made now in its place.
+        """
+        if not wanted.older or await self._desk.journal.latest(wanted.key) is not None:
+            return None
+        account = (await self._desk.token()).account
+        for key in wanted.older:
+            known = await self._desk.journal.latest(key)
+            ours = known is not None and known.state is State.DONE and known.account == account
+            if ours and await self._desk.journal.is_followed(key):
+                _remember(self._replaced, key, wanted)
+                return known
+        return None
+
+    def replace_older(self, handle: SessionHandle) -> Upload | None:
+        """The upload that stands for one of an earlier version from now on."""
+        return self._replaced.get(handle.key)
+
+    async def find_known(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
+        """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again."""
+        for older in await self.older_keys(after.key):
+            known = await self._desk.journal.latest(key_after(older))
+            if known is not None and (known.state is State.DONE or known.open):
+                before = await self._desk.journal.latest(older)
+                return None if before is None else handle_of(before, after.language)
+        return None
 
     def note(self, key: str, media: Sequence[Media]) -> None:
         """Remember what was given for an upload: its bytes, and the names that its files have now."""
@@ -190,6 +229,7 @@ class Sessions:
             "names": [each.name for each in upload.media],
             "language": upload.language,
             "spoken": upload.spoken,
+            **({"older": list(upload.older)} if upload.older else {}),
         }
         where: dict[str, Any] = {
             "session_id": place.session_id,
@@ -372,7 +412,9 @@ class Sessions:
                 placed = replace(step, session_id=opened.session_id, task_id=opened.task_id)
                 continue
             place = replace(opened, key=before)
-            placed = await self._record(Upload(step.key, media, str(step.facts["language"]), spoken), place)
+            older = tuple(step.facts.get("older", ()))
+            wanted = Upload(step.key, media, str(step.facts["language"]), spoken, older=older)
+            placed = await self._record(wanted, place)
         return placed
 
     def _kept_of(self, step: Attempt) -> tuple[Media, ...]:

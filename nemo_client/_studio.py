@@ -180,9 +180,9 @@ class Studio:
         *,
         language: str = "auto",
         prompt: str = "",
-        page: str = "",
         onto: SessionHandle | None = None,
         caller: Caller | None = None,
+        page: str = "",
     ) -> SessionHandle:
         """Upload to a new session, or `onto` one. Free; not repeated while its session lives.
 
@@ -197,10 +197,16 @@ class Studio:
         language = onto.language if onto else language
         key = upload_key(self._desk.profile.id, before, [each.fingerprint for each in media], language)
         spoken = _prompts.spoken_language(language, prompt, page)
-        wanted = Upload(key, tuple(media), language, spoken, onto)
-        done = await self._desk.flights.join(
-            key, lambda flight: self._sessions.upload(wanted, flight), caller or Caller()
-        )
+        older = await self._older_upload_keys(key, before, media, language)
+        wanted = Upload(key, tuple(media), language, spoken, onto, older)
+        known = await self._sessions.find_older(wanted)
+        if known is not None:
+            return self._handle(known, language)
+        return await self._uploaded(wanted, caller or Caller())
+
+    async def _uploaded(self, wanted: Upload, caller: Caller) -> SessionHandle:
+        key, media, language = wanted.key, wanted.media, wanted.language
+        done = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
         # A known upload's bytes may be gone by now, and a fork needs them.
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
         self._sessions.note(key, kept)
@@ -338,8 +344,8 @@ class Studio:
         output: Output | None = None,
         *,
         language: str = "auto",
-        page: str = "",
         caller: Caller | None = None,
+        page: str = "",
     ) -> Video:
         """The whole way: upload, generate, export. `page` is the language of the page it is asked for from."""
         caller = caller or Caller()
@@ -456,8 +462,28 @@ class Studio:
     ) -> Turned:
         after, caller = _usable(session), caller or Caller()
         message_payload(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
+        after = await self._known_place(after, caller, lambda key: step_key(self._desk.profile.id, key, kind, inputs))
         message = Message(step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text, words)
         return await self._carried_out(message, caller)
+
+    async def _known_place(
+        self, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
+    ) -> SessionHandle:
+        """Where a step follows on: behind the upload of an earlier version, as long as it is known there."""
+        known = await self._desk.journal.latest(key_after(after.key))
+        replacement = self._sessions.replace_older(after)
+        if known is not None and (replacement is None or known.state is State.DONE or known.open):
+            return after
+        if replacement is not None:
+            return await self._uploaded(replacement, caller)
+        return await self._sessions.find_known(after, key_after) or after
+
+    async def _older_upload_keys(self, key: str, before: str, media: Sequence[Media], language: str) -> tuple[str, ...]:
+        """The keys that earlier versions gave an upload: by other fingerprints, or behind another upload."""
+        befores = [before, *(await self._sessions.older_keys(before) if before else ())]
+        given = [[each.fingerprint for each in media], [each.older or each.fingerprint for each in media]]
+        keys = [upload_key(self._desk.profile.id, each, prints, language) for each in befores for prints in given]
+        return tuple(dict.fromkeys(each for each in keys if each != key))
 
     async def _carried_out(self, message: Message, caller: Caller) -> Turned:
         language = message.after.language

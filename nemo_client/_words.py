@@ -119,6 +119,8 @@ _EN: Final[dict[str, str]] = {
     "audio-not-finite": "The audio has values that are no numbers (NaN or infinite).",
     "image-empty": "There is no image in this batch.",
     "mask-shape": "The mask has shape {shape}; expected [height, width] or [batch, height, width], one or one an image.",
+    "mask-not-finite": "The mask holds values that are not numbers (NaN or infinite). Look at the node it comes from.",
+    "video-unusable": "The video cannot be made into a file: {reason}. Give it frames in RGB, at least 2 pixels wide and high, of even width and height.",
     "mask-jpeg": "A mask cannot be sent as jpeg. Choose encoding auto, png or webp.",
     "heic-extra": "{name} is a HEIC picture, which needs an extra: pip install 'nemo-video[heic]'.",
     "prompt-empty": "The prompt is empty. Say what the video shall show.",

@@ -199,8 +199,19 @@ def video_file(video: Any, folder: Path) -> tuple[Path, Path]:
         if found is not None:
             return found
     path = Path(os.path.realpath(folder)) / "video.mp4"
-    video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
+    try:
+        video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
+    except (ValueError, OSError, RuntimeError, LookupError, TypeError, _encoder_error()) as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError("video-unusable", reason=reason) from error
     return path, path.parent
+
+
+def _encoder_error() -> type[Exception]:
+    """What PyAV raises where an encoder refuses frames (an odd size, a single pixel)."""
+    import av
+
+    return av.FFmpegError
 
 
 def is_address(source: str) -> bool:

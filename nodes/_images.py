@@ -146,7 +146,12 @@ def _alphas(mask: Any) -> list[Callable[[], Pixels | None]]:
 
 
 def _alpha(mask: npt.NDArray[np.float32]) -> Pixels | None:
-    return 255 - _eight_bit(mask) if mask.any() else None
+    if not mask.any():
+        return None
+    try:
+        return 255 - _eight_bit(mask)
+    except InputError as error:
+        raise InputError("mask-not-finite") from error
 
 
 def _opaque() -> Pixels | None:

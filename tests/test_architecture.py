@@ -27,7 +27,8 @@ SPEAKERS = [*sorted(CLIENT.glob("*.py")), *NODES]
 
 # From the bottom up; a module imports only from lines above its own, and those of one line not from each other.
 LAYERS = """
-_words_zh _choices _secret _addresses _lookalikes _confined _private _json _bounded _handles _reasons _pasted
+_words_zh _choices _sidedata _colours _secret _addresses _lookalikes _confined _private _json _bounded _handles
+_reasons _pasted
 _words _questions
 _errors
 _config _proxies _phrases _grammar _requests_en _requests_zh _steps _owners _patience _postgres _schema _render_status

@@ -72,6 +72,7 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
             whole = _shown_whole(original, frame, motion)
             closest = Camera(motion, frame if whole else original, frame).closest * (HEADROOM if moving else 1.0)
             scale = _scale(original, frame, closest, whole)
+            profile = image.info.get("icc_profile")
             image = _decoded(image, scale)
             if turned != 1:
                 image = ImageOps.exif_transpose(image)
@@ -80,7 +81,7 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
     except _DAMAGE as error:
         raise RenderError("a picture cannot be decoded; it may be damaged") from error
     scale *= original[0] / image.width
-    image = _opaque(_in_srgb(image))
+    image = _opaque(_in_srgb(image, profile))
     margin = MARGIN if moving else 0
     if whole:
         size = _even(frame[0] * closest, frame[1] * closest)
@@ -169,18 +170,29 @@ def _before_itself(image: Image.Image, size: Size) -> Image.Image:
     return canvas
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """Colours of another RGB profile (cameras' Display P3, Adobe RGB) converted; without a usable profile as it is."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode != "RGB":
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours of another profile (phones' Display P3, Adobe RGB) converted, in every mode; else the image as it is."""
+    if not profile or image.mode in ("1", "I", "I;16", "F"):
         return image
     try:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(given):
             return image
-        return ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
+        space = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(given.profile.xcolor_space.ljust(4), "")
+        grey = image.mode in ("L", "LA", "La")
+        if not space or (space == "CMYK") != (image.mode == "CMYK") or (space == "L") != grey:
+            return image
+        see_through = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+        alpha = image.convert("RGBA").getchannel("A") if see_through else None
+        colours = image if image.mode == space else image.convert(space)
+        converted = ImageCms.profileToProfile(colours, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
         return image
+    if converted is None:
+        return image
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _opaque(image: Image.Image) -> Image.Image:

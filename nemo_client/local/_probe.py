@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -138,6 +139,18 @@ def _probe_av(path: Path, filename: str, kind: str, family: str) -> Media:
                 return Media("audio", f".{suffix_of(filename)}", duration=duration)
             stream = container.streams.video[0]
             rate = float(stream.average_rate) if stream.average_rate else None
-            return Media("video", f".{suffix_of(filename)}", stream.width, stream.height, duration, rate)
+            width, height = _shown_size(container, stream)
+            return Media("video", f".{suffix_of(filename)}", width, height, duration, rate)
     except (av.error.FFmpegError, OSError, ValueError):
         raise unsupported(filename, f"this {kind} is damaged") from None
+
+
+def _shown_size(container: Any, stream: Any) -> tuple[int, int]:
+    """The size as people see it: the shape of the pixels counts, and the way the film was held."""
+    shape = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
+    width, height = stream.width, stream.height
+    if shape:
+        width = max(1, round(width * shape))
+    frame = next(iter(container.decode(stream)), None)
+    turned = frame is not None and round(frame.rotation / 90) % 2 == 1
+    return (height, width) if turned else (width, height)

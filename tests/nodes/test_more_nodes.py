@@ -419,3 +419,29 @@ def test_the_whole_way_in_one_node_speaks_the_prompts_language_at_once(nodes: No
     )  # fmt: skip
 
     assert spoken_by(host) == ["zh-CN"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("Unexpected numpy array shape `(48, 64, 4)`"), av.error.ExternalError(542398533, "x"), OSError("no")],
+)
+def test_a_video_that_cannot_be_written_is_told_in_words(error: Exception, nodes: Nodes, host: Host) -> None:
+    """From frames with transparency, of one pixel or of odd sizes; nothing is charged."""
+
+    class Created:
+        def save_to(self, target: str, **_: Any) -> None:
+            raise error
+
+    with pytest.raises(InputError, match=r"cannot be made into a file.*Nothing was charged"):
+        host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host), video=Created())
+
+
+def test_a_mask_without_numbers_is_called_a_mask(nodes: Nodes, host: Host) -> None:
+    """Not an image."""
+    mask = tensor(np.full((1, 72, 96), np.nan, np.float32))
+
+    with pytest.raises(InputError, match="The mask holds values that are not numbers"):
+        host.run(
+            nodes["NemoUploadImage"], auth=auth(nodes, host), image=picture(96, 72), mask=[mask],
+            batch_mode="all images in one video",
+        )  # fmt: skip
