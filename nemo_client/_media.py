@@ -231,11 +231,14 @@ def _as_pixels_are(file: BinaryIO, path: Path, kind: str, fingerprint: str = "",
 
 
 def _kind_of(file: BinaryIO, path: Path) -> str:
-    """The suffix of a file that can be sent, judged by its first bytes, by its name where these tell nothing."""
+    """The suffix of a file that can be sent, judged by its first bytes.
+
+    By its name where these tell nothing, or contradict what kind of thing it is called: that is no other spelling.
+    """
     given = path.suffix.lower().lstrip(".")
     suffix = given if given in _MIME or given in _CONVERTED else ""
     found = _sniffed(file)
-    if found and suffix not in _FAMILIES.get(found, (found,)):
+    if found and suffix not in _FAMILIES.get(found, (found,)) and (not suffix or _type_of(found) == _type_of(suffix)):
         suffix = found
     if not suffix:
         raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, AVIF, BMP and TIFF are converted)")
@@ -245,6 +248,10 @@ def _kind_of(file: BinaryIO, path: Path) -> str:
     if size == 0 and suffix not in _STILLS | _CONVERTED:
         raise InputError("file-unreadable", name=path.name, reason="it is empty")
     return suffix
+
+
+def _type_of(suffix: str) -> str:
+    return "image" if suffix in _CONVERTED else _MIME[suffix].partition("/")[0]
 
 
 def _sniffed(file: BinaryIO) -> str:

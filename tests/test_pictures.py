@@ -381,7 +381,7 @@ def test_unreadable_exif_costs_nothing(suffix: str, tmp_path: Path) -> None:
 # --- By content -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.pjpeg", "a.JPG_large", "a", "a.png", "a.mp4", "a.bin"])
+@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.pjpeg", "a.JPG_large", "a", "a.png", "a.bin"])
 def test_a_picture_is_one_by_its_content(name: str, tmp_path: Path) -> None:
     """Browsers and phones have names of their own."""
     card().save(tmp_path / name, "JPEG")
@@ -392,7 +392,7 @@ def test_a_picture_is_one_by_its_content(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"), [("a.m4v", "mp4"), ("a.mov", "mov"), ("a.mp4", "mp4"), ("a.jpg", "mp4"), ("a", "mp4")]
+    ("name", "suffix"), [("a.m4v", "mp4"), ("a.mov", "mov"), ("a.mp4", "mp4"), ("a.avi", "mp4"), ("a", "mp4")]
 )
 def test_a_film_is_one_by_its_content(name: str, suffix: str, tmp_path: Path) -> None:
     """Its suffix stays where it fits."""
