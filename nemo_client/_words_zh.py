@@ -112,7 +112,7 @@ TEXTS: Final[dict[str, str]] = {
     "image-empty": "此批次中没有图像。",
     "mask-shape": "遮罩的形状为 {shape}，应为 [高，宽] 或 [批次，高，宽]：一个，或每张图像一个。",
     "mask-not-finite": "遮罩中含有非数值（NaN 或无穷大）。请检查输出该遮罩的节点。",
-    "video-unusable": "无法把该视频写成文件：{reason}。请提供 RGB 画面，宽和高至少 2 像素且均为偶数。",
+    "video-unusable": "无法把该视频写成文件：{reason}。请提供不含透明通道的画面，宽和高至少 2 像素且均为偶数。",
     "mask-jpeg": "遮罩不能以 'jpeg' 发送。请将编码设为 'auto'、'png' 或 'webp'。",
     "heic-extra": "{name} 是 HEIC 图片，需要安装附加组件：pip install 'nemo-video[heic]'。",
     "prompt-empty": "提示词为空。请说明视频要展示什么。",
