@@ -345,17 +345,19 @@ def _tag(value: object) -> str:
         return ""
 
 
-def destination(prefix: str, tags: Mapping[str, str] | None = None) -> Destination:
+def destination(prefix: str, tags: Mapping[str, str] | None = None, graph: Any = None) -> Destination:
     """Where files of that prefix go: inside ComfyUI's output folder, its tokens filled in.
 
-    `%width%` and `%height%` are left for the time when the video is there.
+    `graph` is the hidden input PROMPT, from which `%Node.widget%` is filled in. `%width%` and `%height%` are left for
+    the time when the video is there.
     """
     import folder_paths
 
     from ..nemo_client import Destination
 
     output = Path(os.path.abspath(folder_paths.get_output_directory()))
-    filled = fill_tokens(prefix.strip().strip("\"'").replace("\\", "/"), time.localtime())
+    given = fill_node_tokens(prefix.strip().strip("\"'").replace("\\", "/"), graph)
+    filled = fill_tokens(given, time.localtime())
     if _paths.is_odd_prefix(filled):
         raise InputError("prefix-odd", prefix=prefix[:120])
     relative = os.path.normpath(filled)
@@ -391,12 +393,69 @@ def fill_tokens(text: str, now: time.struct_time) -> str:
     """ComfyUI's tokens for dates and times, those of its front end (`%date:yyyy-MM-dd%`) included."""
 
     def dated(match: re.Match[str]) -> str:
-        return _DATE_FORM.sub(lambda part: _DATE_PARTS[part[0]](now), match[1] or "yyyyMMddhhmmss")
+        told = _DATE_FORM.sub(lambda part: _DATE_PARTS[part[0]](now), match[1] or "yyyyMMddhhmmss")
+        return _NO_DATE.sub("_", told)  # a time with colons
 
     text = _DATE.sub(dated, text)
     for token, form in _TOKENS.items():
         text = text.replace(f"%{token}%", _DATE_PARTS[form](now))
     return text
+
+
+_NODE_TOKEN: Final = re.compile(r"%([^%.]+)\.([^%.]+)%")
+_FORBIDDEN: Final = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+_NO_DATE: Final = re.compile(r'[?<>\\:*|"\x00-\x1f\x7f]')
+_MAX_VALUE: Final = 80
+
+
+def fill_node_tokens(text: str, graph: Any) -> str:
+    """`%Node.widget%` filled in from the prompt, as ComfyUI's page does for its own save nodes; others stay.
+
+    A node goes by its class, else by its title, else by its id. What no file name may hold becomes `_`.
+    """
+    nodes = [(str(key), node) for key, node in graph.items() if isinstance(node, dict)] if _is_graph(graph) else []
+
+    def value_of(match: re.Match[str]) -> str:
+        for name_of in (_class_of, _title_of, lambda key, _: key):
+            for key, node in nodes:
+                value = _inputs_of(node).get(match[2]) if name_of(key, node) == match[1] else None
+                if isinstance(value, (str, int, float)):
+                    return _FORBIDDEN.sub("_", str(value))[:_MAX_VALUE].strip()
+        return match[0]
+
+    return _NODE_TOKEN.sub(value_of, text)
+
+
+def _is_graph(graph: Any) -> bool:
+    return isinstance(graph, dict)
+
+
+def _inputs_of(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = node.get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def _class_of(_: str, node: Mapping[str, Any]) -> Any:
+    return node.get("class_type")
+
+
+def _title_of(_: str, node: Mapping[str, Any]) -> Any:
+    about = node.get("_meta")
+    return about.get("title") if isinstance(about, dict) else None
+
+
+def judge_prefix(prefix: Any) -> bool | str:
+    """Whether a prefix can be one of a file of ours, else why not: before any node of the prompt runs, and so is paid.
+
+    What its tokens stand for is not known yet; a linked prefix comes as None.
+    """
+    if not isinstance(prefix, str):
+        return True
+    try:
+        destination(_NODE_TOKEN.sub("x", prefix))
+    except InputError as error:
+        return error.text(locale() or None)
+    return True
 
 
 def find_view(path: Path) -> dict[str, str] | None:

@@ -50,6 +50,11 @@ class NemoExportRender:
         }
 
     @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: Any = None) -> bool | str:
+        """A prefix that cannot be used is told when the prompt is queued, before a step in front of it is paid."""
+        return _host.judge_prefix(filename_prefix)
+
+    @classmethod
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
         return is_changed(filename_prefix)
 
@@ -78,7 +83,7 @@ class NemoExportRender:
             }
         )
         first = session[0]
-        works = [_work(item, tags) for item in items]
+        works = [_work(item, tags, graph[0]) for item in items]
         profiles = [item["session"].profile for item in items]  # sessions of a list may be of several
         outcomes = await _run.run_all(profiles, works, language=first.language)
         return await present(outcomes, on_item_error[0], filename_prefix[0])
@@ -126,8 +131,8 @@ def info_of(video: Video) -> str:
     return json.dumps(video.to_json(), ensure_ascii=False, indent=1)
 
 
-def _work(item: dict[str, Any], tags: Mapping[str, str]) -> Any:
-    destination = _host.destination(item["filename_prefix"], tags)
+def _work(item: dict[str, Any], tags: Mapping[str, str], graph: Any) -> Any:
+    destination = _host.destination(item["filename_prefix"], tags, graph)
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
         return await studio.export(item["session"], destination, output_of(item), caller=waiting.caller)

@@ -83,7 +83,9 @@ class NemoImageToVideo:
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
         items = _lists.spread(settings, len(groups))
-        works = [_work(pictures, item, bool(end_image), tags) for pictures, item in zip(groups, items, strict=True)]
+        works = [
+            _work(pictures, item, bool(end_image), tags, graph[0]) for pictures, item in zip(groups, items, strict=True)
+        ]
         language = settings["language"][0]
         outcomes = await _run.run_all(profile[0], works, language=language, max_credits=max_credits)
         return await present(outcomes, on_item_error, settings["filename_prefix"][0])
@@ -114,8 +116,8 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
     return [[*group, ends[index if len(ends) > 1 else 0]] for index, group in enumerate(groups)]
 
 
-def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mapping[str, str]) -> Any:
-    destination, page = _host.destination(item["filename_prefix"], tags), _host.locale()
+def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mapping[str, str], graph: Any) -> Any:
+    destination, page = _host.destination(item["filename_prefix"], tags, graph), _host.locale()
 
     async def work(studio: Studio, waiting: _run.Item) -> Video:
         from ..nemo_client import Wish

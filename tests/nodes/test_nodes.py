@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import inspect
 import json
 import sys
@@ -180,6 +181,55 @@ def test_tokens_are_filled_in(nodes: Nodes, host: Host) -> None:
     height, width, _ = frames_of(str(path))[0].shape
     assert path.name == f"NemoVideo {width}x{height}_00001_.mp4"
     assert path.parent.name == time.strftime("%Y-%m")
+
+
+GRAPH = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "a:b/c.png"}, "_meta": {"title": "My picture"}},
+    "2": {
+        "class_type": "KSampler",
+        "inputs": {"seed": 7, "cfg": 1.5, "model": ["1", 0], "text": "../..\n" + "x" * 300},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "stem"),
+    [
+        ("video/%KSampler.seed%", "7"),
+        ("%My picture.image%_%KSampler.cfg%", "a_b_c.png_1.5"),
+        ("%2.seed%", "7"),
+        ("%KSampler.model%", "%KSampler.model%"),
+        ("50%_%None.seed%_100%", "50%_%None.seed%_100%"),
+        ("%KSampler.text%", ".._.._" + "x" * 74),
+        ("%date:yyyy%-%date:hh:mm%", time.strftime("%Y-") + "*_*"),
+    ],
+)
+def test_the_tokens_of_nodes_are_filled_in_from_the_prompt(prefix: str, stem: str, pack: Any, host: Host) -> None:
+    """As ComfyUI's page does for its own save nodes, also for prompts that come without a page; names stay safe."""
+    made = sys.modules[f"{pack.__name__}.nodes._host"].destination(prefix, None, GRAPH)
+
+    assert fnmatch.fnmatchcase(made.stem, stem)
+    assert ":" not in made.stem
+    assert made.folder.is_relative_to(host.folder("output"))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "fine"),
+    [
+        ("../x", False),
+        ("a|b", False),
+        ("video/aux", False),
+        ("video/%KSampler.seed%", True),
+        ("%date:hh:mm%", True),
+        (None, True),
+    ],
+)
+def test_a_prefix_is_judged_when_the_prompt_is_queued(prefix: str | None, fine: bool, nodes: Nodes, host: Host) -> None:
+    """Export stands behind a step that is paid: what can be told of its prefix is told before that one runs."""
+    told = nodes["NemoExportRender"].VALIDATE_INPUTS(filename_prefix=prefix)
+
+    assert (told is True) == fine
+    assert fine or str(told).endswith("Nothing was charged.")
 
 
 def test_a_deleted_file_is_delivered_again(nodes: Nodes, host: Host) -> None:
