@@ -18,11 +18,12 @@ from typing import Any, Final, TypeVar
 
 from ._cli_screen import INTERRUPTED, Failure, Outcome, Screen, facts_of
 from ._cli_studio import ShellStudio
-from ._config import CLOUD, LOCAL
+from ._config import CLOUD
 from ._errors import Cancelled, Charged, NemoError, NothingMade, QuestionAsked, ResultUnknown, SessionGone
 from ._handles import SessionHandle
 from ._intents import translate
 from ._jobs import id_of
+from ._outcomes import answer_command, chat_command
 from ._progress import Budget, Caller
 from ._results import Turned
 from ._words import say
@@ -128,7 +129,7 @@ class Run:
             command = shlex.join(["nemo-video", "jobs", "resume", str(error.facts.get("job") or "")])
             text = say("shell.unsettled", lang, **{**error.facts, "command": command})
         if isinstance(error, NothingMade) and error.session is not None:
-            text = self._answered(error, error.session)
+            text = self._answered(error)
         text += " " + say(f"money.{charged}", lang)
         if self._charged != "no" and not isinstance(error, SessionGone):  # what was paid in it went with it
             text += " " + self._kept()
@@ -142,9 +143,9 @@ class Run:
             return say("shell.lost", lang, command=self.job_command("resend"))
         return say("shell.unknown", lang, reason=_reason(error, lang), command=self.job_command())
 
-    def _answered(self, error: NothingMade, session: SessionHandle) -> str:
+    def _answered(self, error: NothingMade) -> str:
         """What the backend asked or said instead of making something, and the command that answers in its session."""
-        lang, command = self.screen.lang, chat_command(session.profile, session.session_id, _example(error))
+        lang, command = self.screen.lang, answer_command(error)
         text_id = "shell.question" if isinstance(error, QuestionAsked) else "shell.answered"
         return say(text_id, lang, **{**error.facts, "command": command})
 
@@ -262,17 +263,6 @@ class Run:
             before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._pressed))
             return lambda: signal.signal(number, before)
         return lambda: self._loop.remove_signal_handler(number)
-
-
-def chat_command(profile: str, session_id: str, message: str = "") -> str:
-    """The command that says `message` in a session (or asks for one), to be typed as it stands."""
-    where = {CLOUD: [], LOCAL: ["--local"]}.get(profile, ["--profile", profile])
-    return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", session_id, *where])
-
-
-def _example(error: NothingMade) -> str:
-    """An answer to begin with: the first of the options that were offered, else a word to be replaced."""
-    return (error.example if isinstance(error, QuestionAsked) else "") or "ANSWER"
 
 
 def _opened(opening: asyncio.Task[ShellStudio] | None) -> ShellStudio | None:

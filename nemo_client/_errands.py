@@ -27,6 +27,7 @@ from ._errors import (
     NoCredits,
     NothingMade,
     PlanError,
+    QuestionAsked,
     RateLimited,
     ResultUnknown,
     SignInError,
@@ -36,10 +37,11 @@ from ._landing import Destination
 from ._lanes import Lane, asks_for_pause
 from ._media import Media, from_file, from_url
 from ._money import FREE, Money
+from ._outcomes import answer_command
 from ._progress import Caller, Progress
 from ._results import Output, Video, Wish
 from ._steps import step_key, upload_key
-from ._words import language, what_and_hint
+from ._words import language, say, what_and_hint
 
 logger = logging.getLogger("nemo_client")
 
@@ -203,6 +205,9 @@ class Errand:
         """The line of an item that ended with an error."""
         lang = language(error.lang)
         what, hint = what_and_hint(error.id, lang, **error.facts)
+        if isinstance(error, NothingMade) and (command := answer_command(error)):
+            what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
+            hint = say("batch.answer", lang, command=command)
         first = self._firsts.get(self.key)
         charged = worst(self.charged, error.charged)
         return self._line(

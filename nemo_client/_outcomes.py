@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from . import _drafts, _prompts
 from ._attempts import Attempt
-from ._config import shown
+from ._config import CLOUD, LOCAL, shown
 from ._errors import ApiError, Charged, ConnectError, LocalError, NemoError, NothingMade, QuestionAsked, ResultUnknown
 from ._events import StreamFailure
 from ._handles import SessionHandle
@@ -183,6 +184,23 @@ async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
     """What a job that made nothing ended with, as an error; None for any other job."""
     attempt = await journal.latest(job.key)
     return ended(attempt) if attempt is not None and attempt.state in (State.FAILED, State.LOST) else None
+
+
+def chat_command(profile: str, session_id: str, message: str = "") -> str:
+    """The shell command that says `message` in a session (or asks for one), to be typed as it stands."""
+    where = {CLOUD: [], LOCAL: ["--local"]}.get(profile, ["--profile", profile])
+    return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", session_id, *where])
+
+
+def answer_command(error: NothingMade) -> str:
+    """The shell command that answers the backend in the session that asked; empty where nothing was asked.
+
+    It begins with the first of the options that were offered, else with a word to be replaced.
+    """
+    if error.session is None:
+        return ""
+    example = error.example if isinstance(error, QuestionAsked) else ""
+    return chat_command(error.session.profile, error.session.session_id, example or "ANSWER")
 
 
 def is_answered(attempt: Attempt) -> bool:

@@ -320,6 +320,18 @@ async def test_a_question_of_the_backend_is_an_error_with_its_words(cloud: Cloud
     assert len(backend.ledger.messages) == 1
 
 
+async def test_a_question_comes_with_the_command_that_answers(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
+    """A batch has no node to put another one in the place of: its line names the shell's command."""
+    backend = cloud()
+    backend.fault("ask_question", "message")
+    async with backend.studio() as studio:
+        (asked,) = await results(studio, photos(1), tmp_path / "out")
+
+    assert asked.line["error"] == "The backend asks before it goes on: Mood: Which mood? [Calm / Lively]"
+    assert "`nemo-video chat Calm --session " in asked.line["what_to_do"]
+    assert (asked.line["error_id"], asked.line["charged"]) == ("question-asked", "no")
+
+
 async def test_an_unknown_result_is_not_called_failed(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
     """The message is out; the next run looks for what it made, and pays nothing again."""
     backend = cloud()
