@@ -49,7 +49,7 @@ WORK_IS_DONE = re.compile(
     r"|\bi (?:just |successfully )?(?:generated|created|made|added|animated|updated|changed|put|set|finished)\b"
     r"|\bsuccessfully\b|^\W*(?:all )?(?:done|finished|ready)\b|\bhere(?:'s| is| are) (?:the|your)\b"
     r"|(?:已经?|成功)(?:为你|为您|帮你|帮您|将|把|给)?.{0,24}(?:生成|制作|创建|添加|加上|完成|做好|更新|修改|剪辑|合成|调整|替换|删除|准备)"
-    r"|(?:生成|制作|创建|添加|修改|剪辑|合成|更新|调整)(?:完成|成功|完毕|好了|完了)|(?:做|弄|改|加|剪|准备)好了|大功告成|搞定",
+    r"|(?:生成|制作|创建|添加|修改|剪辑|合成|更新|调整)(?:完成|成功|完毕|好了|完了)|(?:做|弄|改|加|剪|准备|添加|生成|制作|处理|调整|设置|更新)好了|已完成|大功告成|搞定",
     re.IGNORECASE,
 )
 """A sentence that says that the work is done."""
@@ -57,7 +57,7 @@ WORK_IS_DONE = re.compile(
 UNDONE = re.compile(
     r"\?\s*$|？\s*$|\b(?:not|n['’]t|cannot|never|nothing|unable|fail(?:ed|s)?|once|when|after|before|until|if|will|would"
     r"|could|should|shall|may|might|soon|almost|still|yet|please|need|sorry|without)\b"
-    r"|没有?|未能?|无法|不能|失败|一旦|之后|以后|如果|将会|即将|正在|请|抱歉|吗|尚",
+    r"|没有?|未能?|无法|不能|失败|一旦|之后|以后|如果|将会|即将|正在|^\W*请|请(?:先|问|提供|上传|选择|告诉|确认|稍)|[成好完毕]后|后[即就再才]|抱歉|吗|尚",
     re.IGNORECASE,
 )
 """What makes such a sentence say something else: that it is not done, or not yet, or a question."""

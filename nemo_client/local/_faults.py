@@ -22,6 +22,9 @@ The agent's stream (endpoint "message")
     error_in_stream       an error event instead of the first tool's result; `charged`: the price is taken all the
                           same; `made`: the work is in the state all the same
     clean_end             the stream ends properly after `after` events; `works_on`: the work does not
+    silence               nothing for `seconds` before event number `event`, but heartbeats each `ping` seconds
+    keep_open             the connection stays open for `seconds` after the last event, as above
+    reset_at_end          the connection is reset after the last event, in place of its end
     ask_back              the agent asks a question and does nothing
     ask_question          the agent calls its tool `ask_question` and does nothing; `title`, `questions` and `text` are
                           what it asks and says before; `ticket` is what the tool answers at once, if it does
@@ -94,6 +97,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "clock": {"seconds": 3600.0},
     "error_in_stream": {"charged": False, "made": False, "message": "RuntimeError: upstream model overloaded"},
     "clean_end": {"after": 1, "works_on": True},
+    "silence": {"seconds": ..., "event": 1, "ping": 0.0},
+    "keep_open": {"seconds": ..., "ping": 0.0},
+    "reset_at_end": {},
     "ask_back": {},
     "ask_question": {
         "title": "Mood",

@@ -19,6 +19,9 @@ from ._faults import Fault, Hits
 from ._replies import FileReply, JsonReply, RawReply
 
 FILE_CHUNK = 256 * 1024
+LOOK_SECONDS = 0.05
+RESET_SECONDS = 0.05
+"""A reset takes with it what has not been read yet."""
 
 
 class Cut(Exception):
@@ -155,12 +158,21 @@ async def _send_stream(request: web.Request, reply: StreamReply, hits: Hits) -> 
         while (frame := await reply.source.next()) is not None and not wire.hung_up:
             is_event = frame not in HEARTBEATS
             events += is_event
+            silence = hits.get("silence")
+            if silence and is_event and events == silence["event"]:
+                await _say_nothing(wire, silence)
             await wire.write(_mangled_frame(frame, hits, events) if is_event else frame)
             if end and events >= end["after"]:
                 whole = bool(end["works_on"])
                 break
         else:
             whole = frame is None
+        if keep_open := hits.get("keep_open"):
+            await _say_nothing(wire, keep_open)
+        if "reset_at_end" in hits:
+            await asyncio.sleep(RESET_SECONDS)
+            cut_connection(request, reset=True)
+            return response
         await wire.end()
     except (Cut, ConnectionError):
         whole = False
@@ -169,6 +181,15 @@ async def _send_stream(request: web.Request, reply: StreamReply, hits: Hits) -> 
         if not whole:
             reply.source.hung_up()
     return response
+
+
+async def _say_nothing(wire: Wire, fault: Fault) -> None:
+    """Nothing for a while, or heartbeats alone; less where the client hangs up."""
+    end = time.monotonic() + float(fault["seconds"])
+    while (left := end - time.monotonic()) > 0 and not wire.hung_up:
+        await asyncio.sleep(min(left, float(fault["ping"]) or LOOK_SECONDS))
+        if fault["ping"]:
+            await wire.write(HEARTBEATS[0])
 
 
 async def _send_file(request: web.Request, reply: FileReply, hits: Hits) -> web.StreamResponse:
