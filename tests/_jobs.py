@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def counted() -> Iterator[Read]:
 
     def heard(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         read.statements.append(statement)
-        cursor.row_factory = fetched
+        if isinstance(cursor, sqlite3.Cursor):  # in another database only the statements are counted
+            cursor.row_factory = fetched
 
     sa.event.listen(sa.Engine, "before_cursor_execute", heard)
     try:

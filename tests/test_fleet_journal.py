@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nemo_client import Journal
-from tests import test_journal, test_messages, test_steps, test_studio, test_upkeep
+from tests import test_jobs, test_journal, test_messages, test_steps, test_studio, test_upkeep
 from tests._backend import cloud
 from tests._postgres import Server, needs_postgres, postgres, url
 
@@ -20,12 +20,24 @@ __all__ = ["cloud", "postgres", "url"]
 pytestmark = [needs_postgres, pytest.mark.timeout(240)]
 
 free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_upkeep.small
+journal = test_jobs.journal
 
 # Of SQLite alone, of what is not the journal's, or of loads that are measured elsewhere.
-LEFT_OUT = ("memory", "hundred_thousand", "often_asked", "handle_from_elsewhere", "between_hosts")
+LEFT_OUT = (
+    "memory",
+    "hundred_thousand",
+    "often_asked",
+    "handle_from_elsewhere",
+    "between_hosts",
+    "uses_an_index",
+    "the_mark_changes",
+    "another_file",
+    "columns_of_their_own",
+)
 WANTED = {
     test_journal: "",
     test_upkeep: "async",
+    test_jobs: "async",
     test_steps: "async",
     test_messages: "async",
     test_studio: "async",
@@ -97,3 +109,19 @@ def test_two_owners_in_any_order(tmp_path: Path, url: str, tables: Callable[[], 
             max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+async def test_the_mark_changes_with_each_commit_of_any_machine(url: str, tmp_path: Path) -> None:
+    """It names the snapshot; what other databases of the server write may change it as well."""
+    here, there = Journal(tmp_path / "a", url), Journal(tmp_path / "b", url)
+    await here.check()
+    marks = [await here.change_mark()]
+    for each in (here, there, here):
+        await each.begin(test_jobs.planned("generate", len(marks)))
+        marks.append(await here.change_mark())
+    await here.hide(test_jobs.planned("generate", 1).key)
+    marks.append(await there.change_mark())
+    await here.close()
+    await there.close()
+
+    assert len(set(marks)) == len(marks)
