@@ -103,7 +103,7 @@ _ASIDE_END = re.compile(
 _JOINTS = " \t,;:，、；：—–-"
 _AFTER_URL = ".,;!?*_"
 _ACTIONS: tuple[Action, ...] = ("export", "state", "timeline", "credits")
-_ITEM = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)、]|\(\d{1,3}\))\s+")
+_ITEM = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)、]|\(\d{1,3}\))\s+|[①-⑳]\s*)")
 _EMOJI = "\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d"
 # A run of terminators is entered at its first character only, so that a megabyte of dots stays linear.
 _SENTENCE_END = re.compile(
@@ -133,9 +133,14 @@ def _without_instructions(text: str, orders: _Orders) -> str:
             header = None
             kept.append((marker.group() if marker else "") + rest.rstrip())
         elif header is not None and not "".join(kept[header + 1 :]).strip():
-            del kept[header:]
+            kept[header:] = [said] if (said := _without_last_sentence(kept[header])) else []
             header = None
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _without_last_sentence(header: str) -> str:
+    """What a header says before it leads to its list: "All set! Next steps:"."""
+    return "".join(_pieces(header, _SENTENCE_END)[:-1]).rstrip()
 
 
 def _find_steps(lines: list[str], lang: str) -> dict[int, bool]:
@@ -168,6 +173,12 @@ def _is_step(body: str) -> bool:
 
 
 _NUMBER = re.compile(r"\s*\(?\d{1,2}[.)、]\s*$")
+_STEP_LABEL = re.compile(
+    r"\s*\**(?:step \d{1,2}|第[一二三四五六七八九十\d]{1,2}步|[①-⑳])\**\s?[:：.、,，]?\**\s?"
+    r"|\s*(?:first|then|next|finally|lastly|after that|now|and then|首先|然后|接着|最后|再|接下来)\b[,，]?\s?",
+    re.IGNORECASE,
+)
+"""What numbers a sentence: "Step 2:", 第二步：, "Then"."""
 
 
 def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
@@ -178,10 +189,16 @@ def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
         if _NUMBER.match(sentence):
             number += sentence
             continue
-        kept = _kept(sentence, orders)
-        if number and gone and kept == sentence and _is_step(sentence.strip()):
+        label = _STEP_LABEL.match(sentence)
+        if label and not sentence[label.end() :].strip():
+            label = None
+        step = sentence[label.end() :] if label else sentence
+        kept = _kept(step, orders)
+        if label and kept.strip():
+            kept = label.group() + kept.lstrip()
+        if (number or label) and gone and kept == sentence and _is_step(step.strip()):
             kept = ""
-        gone = gone or (bool(number) and kept != sentence)
+        gone = gone or kept != sentence
         yield (number if kept.strip() else "") + kept
         number = ""
     yield number
@@ -199,9 +216,10 @@ def _without_deeds(line: str, orders: _Orders) -> str:
         orders.dropped = True
         deed = found["deed"].lower()
         chinese = ph.CJK.search(found.group()) is not None
+        what = re.sub(r"^.*(?:dots|icon|menu|button)\b.*?\b(?=(?:the|your|this|that) )", "", found["what"].strip())
         words = ph.DEEDS.get(deed, (deed.capitalize(), deed))
         if not ph.EXPLAINS.search(lead + found.group()):
-            orders.propose(f"{words[1]}{found['what'].strip()}" if chinese else f"{words[0]} {found['what'].strip()}")
+            orders.propose(f"{words[1]}{what}" if chinese else f"{words[0]} {what}")
         return _DONE
 
     line = ph.PICK_AND_DRAG.sub(r"drag \g<what>", line)
@@ -271,11 +289,12 @@ def _kept(sentence: str, orders: _Orders) -> str:
     first = marks.index(True)
     lead = _lead(clauses[:first])
     rest = [*zip(clauses, marks, strict=True)][first:]
-    after = [
-        clause
-        for (before, _), (clause, mark) in pairwise(rest)
-        if not mark and (ph.STATEMENT.match(clause.lstrip()) or _is_told(before, clause))
-    ]
+    after: list[str] = []
+    told = False  # a clause behind a colon, and those that go on from it
+    for (before, _), (clause, mark) in pairwise(rest):
+        told = not mark and (_is_told(before, clause) or (told and not _subordinate(clause)))
+        if told or (not mark and ph.STATEMENT.match(clause.lstrip())):
+            after.append(clause)
     kept = _sentence(lead, after, sentence)
     return sentence[: len(sentence) - len(sentence.lstrip())] + kept if kept else ""
 
@@ -373,8 +392,10 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
         name = re.search(r"(?:the|your)\s((?:[\w-]+\s){1,3}?)slider", rest)
         if value and name:
             orders.propose(f"Set the {name[1].strip()} to {value[1].strip()}")
-        orders.do("")
+        orders.do(next((ph.BUTTON_ACTIONS[word] for word in window[1:] if word in ph.KEY_PURPOSES), ""))
         return True
+    if verb == "upload" and not near & (ph.UPLOAD_PLACES | ph.PAGE_PARTS | {"dragging", "clicking"}):
+        return False
     if verb in ph.MOUSES and verb not in ph.CLICKS:
         orders.do("")
         return True
@@ -457,7 +478,10 @@ def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
     return False
 
 
-_ZH_PLACE = re.compile("[在到从].{1,14}?[中里上内处侧方栏角]")
+_ZH_PLACE = re.compile(
+    "[在到从].{1,14}?[中里上内处侧方栏角](?:的.{1,8}?[中里上内处侧方栏角])?|[在到从](?:时间[线轴]|画布|面板|编辑器|素材库|媒体库|工作区)"
+    f"|(?:通过|用|使用|利用)[^，。]{{0,6}}?(?:{ph.ZH_CONTROLS.pattern})"
+)
 _ZH_CONDITION = re.compile("[^把将他她它人孩男女我]{1,8}?(?:的话|以后|之后|后|时候|时)")
 
 
@@ -466,10 +490,10 @@ def _led_zh(before: str) -> tuple[bool, str]:
     text = "".join(c for c in before if c.isalpha())
     place = ""
     while text:
-        if lead := next((word for word in ph.ZH_LEADS if text.startswith(word)), ""):
-            text = text[len(lead) :]
-        elif found := _ZH_PLACE.match(text):
+        if found := _ZH_PLACE.match(text):
             place, text = found.group(), text[found.end() :]
+        elif lead := next((word for word in ph.ZH_LEADS if text.startswith(word)), ""):
+            text = text[len(lead) :]
         elif found := _ZH_CONDITION.match(text):
             text = text[found.end() :]
         elif text[0] in "把将":
@@ -499,6 +523,11 @@ def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
         name = re.search(r"(?:[把将]|^)([^，。把将的]{1,6}?)的?(?:滑块|滑杆|滑动条)", place or rest)
         if value and name:
             orders.propose(f"把{name[1]}调到{value[1]}")
+        orders.do("")
+        return True
+    if verb == "上传":
+        if not ph.ZH_SHELVES.search(place) and not ph.ZH_UPLOADS.search(place):
+            return False
         orders.do("")
         return True
     if verb in ph.ZH_CLICKS:

@@ -70,7 +70,7 @@ FILE_TYPES = "mp4|mov|avi|webm|mkv|jpe?g|png|gif|webp|heic|heif|mp3|wav|m4a|aac"
 LEADS = _words(
     "please just simply then and or now next first finally lastly also either to can could may might should must need"
     " want will if when once ready you you'll you'd your feel free go ahead let's by in order would like it's time"
-    " alternatively otherwise don't forget remember try for me so that where"
+    " alternatively otherwise don't forget remember try for me so that where tip hint note"
 )
 YOU = _words("you you'll you'd")
 OTHERS = _words(
@@ -102,7 +102,7 @@ DRAGS = _words("drag drag-and-drop dragging drag-n-drop")
 DROPS = _words("drop dropping")
 LOOKS = _words("preview look take view watch review see check play find previewing viewing watching reviewing checking")
 SAVES = _words("export download save exporting downloading saving")
-MOUSES = _words("right-click double-click hover hovering right-clicking double-clicking")
+MOUSES = _words("upload right-click double-click hover hovering right-clicking double-clicking")
 INSTRUCTION_VERBS = CLICKS | OPENS | DRAGS | DROPS | LOOKS | SAVES | HANDLES | MOUSES
 STEP_VERBS = INSTRUCTION_VERBS | _words("pick enter type wait confirm locate name trim hold release make ensure scroll")
 """Verbs that begin a step of a list about a page."""
@@ -187,7 +187,7 @@ ZH_PICK_AND_DRAG = re.compile(
 ZH_PICK_AND_DO = re.compile(
     r"(?:请|您|你|可以|只需|先|首先|然后|在?时间[线轴][上中里]){0,5}(?:选中|选择|右键点击|右键单击|右击|点击|单击|双击|点选)"
     r"(?P<what>[^，。；、\n“”「」按点选]{1,20}?)[，；。\s]?(?:然后|并且?|再|接着|后|之后|，|\d[.、)]|\s){0,4}"
-    r"(?:按下?|点击|选择|单击|点选)(?:键盘上?的?|菜单中的?|右键菜单中的?)?[\s“\"「『【]*(?P<deed>delete|del|backspace|删除|移除|拆分|分割|剪切|复制|静音|替换|隐藏|旋转|裁剪|倒放)"
+    r"(?:按下?|点击|选择|单击|点选|右键(?:选择|点击|单击)?)(?:键盘上?的?|菜单中的?|右键菜单中的?)?[\s“\"「『【]*(?P<deed>delete|del|backspace|删除|移除|拆分|分割|剪切|复制|静音|替换|隐藏|旋转|裁剪|倒放)"
     r"[”\"」』】\s]*(?:键|按钮|图标|选项|命令)?(?:即可|就可以了?|就行了?|吧)?",
     re.IGNORECASE,
 )
@@ -236,7 +236,7 @@ ZH_SAVES = _words("导出 下载 保存")
 ZH_INSTRUCTION_VERB = re.compile(
     "|".join(
         sorted(
-            ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES | ZH_PRESSES | ZH_HANDLES,
+            ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES | ZH_PRESSES | ZH_HANDLES | {"上传"},
             key=lambda word: (-len(word), word),
         )
     )

@@ -550,6 +550,9 @@ UNTOUCHED = [
     "The final shot shows a hand opening the timeline app on a phone.",
     "You can download the app from the App Store — that's the CTA I wrote.",
     "Use warm colors and set the mood with soft light.",
+    "First, a sunrise. Then pick up the pace. Finally, choose a bold title.",
+    "Please upload a photo first. 请上传您的图片。",
+    "Step 1: the seed. Step 2: the plant. Step 3: the tree.",
     "I moved the title up and lowered the music to 30%.",
     "Set the scene at dawn. Turn the lights down slowly, then lift the camera.",
     "Take a look at the new intro: it is 2 seconds shorter.",
@@ -682,6 +685,24 @@ TRANSLATED += [
     ),
     ("完成。\n步骤如下：\n1. 打开左侧面板\n2. 选择字幕\n3. 拖动到左侧", "完成。", ("state",), ()),
     ("Click 'Generate' to start, it costs 100 credits.", "A further edit is proposed.", (), ("Generate the video",)),
+    (
+        "All set! Next steps:\n1. Open the timeline\n2. Select the clip\n3. Adjust the speed slider\n4. Click Apply",
+        "All set!", ("state",), (),
+    ),
+    (
+        "It is done. First, click on Preview. Then choose the format. Finally, press Export.",
+        "It is done.", ("timeline", "export"), (),
+    ),
+    ("Done. Step 1: Open the editor. Step 2: Choose a song. Step 3: Click Export.", "Done.", ("state", "export"), ()),
+    ("Done. **Tip:** use the keyboard shortcut Ctrl + E to export.", "Done.", ("export",), ()),
+    ("Fine. Click the three dots next to the clip and choose 'Remove'.", "Fine.", (), ("Delete the clip",)),
+    ("Fine. Simply upload your logo by dragging it into the chat.", "Fine.", (), ()),
+    ("完成。\n导出方法：\n① 点击导出按钮\n② 选择1080p\n③ 点击下载", "完成。", ("export",), ()),
+    ("已添加音乐。您可以通过滑块调节音量。", "已添加音乐。", (), ()),
+    ("好的。在时间线上选中音乐，右键选择删除。", "好的。", (), ("删除音乐",)),
+    ("好的。请在左侧的素材库里上传您的图片。", "好的。", (), ()),
+    ("好的。第一步：打开编辑器。第二步：选择片段。第三步：点击导出。", "好的。", ("state", "export"), ()),
+    ("您可以在时间线查看：标题在第1秒淡入。", "标题在第1秒淡入。", ("timeline",), ()),
 ]  # fmt: skip
 
 
@@ -719,6 +740,8 @@ URL = "https://x.example/a?b=1"
 FRAGMENTS = (
     "Click|click|Export|the|button|open|panel|you can|Drag|drop|and|or|then|it|your video|to|timeline|preview|. |! |? "
     """|, |: |; | — |(|)|“|”|"|'|🎬| |点击|导出|按钮|。|，|您可以|打开|面板|在时间线中|预览|把|标题|拖到|左侧|即可|**"""
+    "|Step 1: |Then |select the clip|press Delete|Settings > Export|the slider|to 50%|use|①"
+    "|第一步：|选中片段|按 Delete 键|滑块|通过|上传"
     "|I've added music|Your clip is ready|a man|he|if you like it|Next:|接下来：|[|]|…|account|check|save|generate"
 )
 fragments = st.lists(st.sampled_from([*FRAGMENTS.split("|"), "\n", "\n- ", "\n1. ", URL]), max_size=20)
