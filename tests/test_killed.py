@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 WORKERS = 3
-RANDOM_MOMENTS = 36
+RANDOM_MOMENTS = 50
 RANDOM_STOPPED = 6
 SEED = 20_260_101
 RUNS = 6
