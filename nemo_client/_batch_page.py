@@ -104,7 +104,8 @@ def write_page(folder: Path, lines: Iterable[Mapping[str, Any]], note: str, lang
         handle, name = tempfile.mkstemp(dir=folder, prefix=".nemo-page.")
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(page(folder, list(lines), note, lang))
-        os.chmod(name, 0o666 & ~_umask())
+        with contextlib.suppress(OSError):  # shares and disks of other systems have no such modes
+            os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except OSError as error:
         with contextlib.suppress(OSError):

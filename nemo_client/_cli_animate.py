@@ -152,8 +152,14 @@ async def planned(delivery: Delivery, images: Sequence[str]) -> tuple[Output, De
 
 
 def probe(destination: Destination, suffix: str) -> None:
-    """`DiskError` if no video could be written there, before anything is paid for; leaves nothing behind."""
+    """`DiskError` if no video could be written there, before anything is paid for; leaves nothing behind.
+
+    An `InputError` for a place whose name is no text, which no journal could record.
+    """
     folder = destination.folder
+    whole = str(folder / destination.stem)
+    if any(0xD800 <= ord(char) < 0xE000 for char in whole):
+        raise InputError("name-no-text", name=whole.encode("utf-8", "replace").decode())
     missing = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
     try:
         with temporary_file(destination, suffix):

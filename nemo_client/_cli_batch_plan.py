@@ -47,7 +47,7 @@ class Problem:
 
 
 def problems_of(items: Sequence[BatchItem], own: str) -> list[Problem]:
-    """What is wrong with items, as far as can be seen without decoding or sending anything. Blocks.
+    """What is wrong with items, as far as can be seen without sending anything. Blocks.
 
     `own` is the profile of those that name none.
     """

@@ -16,13 +16,14 @@ from urllib.parse import unquote, urlsplit
 from ._choices import FORMATS, LANGUAGES
 from ._errors import InputError
 from ._landing import Destination
-from ._media import from_url, look_at
+from ._media import from_file, from_url, look_at
 from ._pasted import find_meant
 from ._results import Output, Wish, one_of
 
 DEFAULT_STEM: Final = "video"
 _DEVICE: Final = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)  # no files on Windows
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_HALF: Final = re.compile("[\\ud800-\\udfff]")  # a byte of a name that is no text: no journal holds it
 _ODD: Final = re.compile(r"[\\/:\x00-\x1f\x7f]+")
 
 
@@ -124,7 +125,10 @@ class BatchItem:
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
-        """Raise what can be seen to be wrong with its pictures without decoding them. Blocks."""
+        """Raise what is wrong with its pictures, which are decoded for it: half a file is found before it is paid for.
+
+        Blocks.
+        """
         for each in self.image:
             if "://" in each:
                 from_url(each)
@@ -133,6 +137,23 @@ class BatchItem:
                 if not path.exists():
                     raise missing_file(path, str(path))
                 look_at(path)
+                _decode_picture(path)
+
+
+def _decode_picture(path: Path) -> None:
+    """Decode a still picture as an upload would, and the first picture of a GIF; `InputError` where that fails."""
+    if not is_picture(path):
+        return
+    from_file(path)
+    if path.suffix.lower() != ".gif":
+        return
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, IndexError, EOFError) as error:
+        raise InputError("not-an-image", name=path.name) from error
 
 
 def missing_file(path: Path, name: str) -> InputError:
@@ -148,7 +169,7 @@ def stem_of(images: Sequence[str]) -> str:
     if not images:
         return DEFAULT_STEM
     if "://" not in images[0]:
-        return Path(images[0]).stem or DEFAULT_STEM
+        return _HALF.sub("_", Path(images[0]).stem) or DEFAULT_STEM
     name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
     return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain

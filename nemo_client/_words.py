@@ -104,6 +104,7 @@ _EN: Final[dict[str, str]] = {
     # Wrong input.
     "file-missing": "There is no file {name}.",
     "file-missing-meant": "There is no file {name}, but one called {meant}. Write its name as it is.",
+    "name-no-text": "The name {name} holds bytes that are no UTF-8 text. Choose another name for the video or its folder.",
     "file-unreadable": "{name} cannot be read: {reason}.",
     "not-an-image": "{name} is not an image that can be read.",
     "image-too-large": "The image has {width} x {height} pixels; at most {limit} million pixels can be used.",

@@ -100,6 +100,7 @@ TEXTS: Final[dict[str, str]] = {
     # Wrong input.
     "file-missing": "文件 {name} 不存在。",
     "file-missing-meant": "文件 {name} 不存在，但有名为 {meant} 的文件。请按实际名称填写。",
+    "name-no-text": "名称 {name} 中含有不是 UTF-8 文本的字节。请为视频或其文件夹另选名称。",
     "file-unreadable": "无法读取 {name}：{reason}。",
     "not-an-image": "{name} 不是可读取的图像。",
     "image-too-large": "图像为 {width} x {height} 像素，最多只能使用 {limit} 百万像素。",

@@ -304,6 +304,35 @@ def test_videos_of_an_earlier_batch_are_no_pictures(source: str, photos: Path) -
     assert "made.gif" not in found
 
 
+@pytest.mark.parametrize(("kind", "left"), [("JPEG", 0.5), ("PNG", 0.8), ("WEBP", 0.5), ("GIF", 0.01), ("TIFF", 0.6)])
+def test_half_a_picture_is_found_before_it_is_sent(kind: str, left: float, tmp_path: Path) -> None:
+    """By what is in it: its first bytes are as they should be."""
+    path = tmp_path / f"half.{kind.lower()}"
+    Image.effect_noise((64, 64), 90).convert("RGB").save(path, kind)
+    whole = path.read_bytes()
+    item = BatchItem((str(path),), "x")
+    item.check_files()
+    path.write_bytes(whole[: int(len(whole) * left) or 1])
+
+    with pytest.raises(InputError) as caught:
+        item.check_files()
+
+    assert path.name in caught.value.text("en")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.parametrize("name", [b"sch\xf6n.png", b"\xff\xfe.png", b"\x93quoted\x94.png"])
+def test_a_video_of_a_picture_whose_name_is_no_text_gets_one_that_is(name: bytes, tmp_path: Path) -> None:
+    """Old archives hold such names; the journal and the page cannot."""
+    path = tmp_path / os.fsdecode(name)
+    Image.new("RGB", (8, 8)).save(path, "PNG")
+
+    (found,) = named(items(tmp_path))
+
+    assert found.name.encode()
+    found.check_files()
+
+
 def lines_of(found: list[BatchItem]) -> list[dict[str, Any]]:
     return [{"item": each.name, "image": list(each.image), "request": each.request} for each in found]
 
