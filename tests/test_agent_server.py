@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from nemo_client import Caller, NothingMade, ResultUnknown, Studio, Turned, Wish
 from nemo_client._attempts import Attempt
+from nemo_client._cli import main
 from nemo_client._steps import State
 from tests._backend import Seen, picture, until
 from tests.support.agents import AgentServer, agent_server
@@ -267,3 +270,56 @@ async def test_what_a_later_message_made_is_no_evidence_for_an_earlier_one(agent
             await studio.generate(session, Wish("first", duration=2))
 
     assert len(agent_server.seen["messages"]) == 2
+
+
+# --- In the shell, in real time -------------------------------------------------------------------------------------
+
+
+def animate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, float]:
+    """`nemo-video animate` in this process; its exit code and how long it took."""
+    monkeypatch.chdir(folder)
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(folder / "harbour.png")
+    began = time.monotonic()
+    code = main(["animate", "harbour.png", "--prompt", "slow push-in", "--duration", "2", "--profile", "nemo"])
+    return code, time.monotonic() - began
+
+
+def test_the_shell_makes_a_video_on_the_real_agent_server(
+    agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a picture to a file."""
+    code, _ = animate(tmp_path, monkeypatch)
+
+    assert code == 0
+    assert [path.suffix for path in tmp_path.glob("*.mp4")] == [".mp4"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_shell_ends_within_90_seconds_where_the_connection_stays_open(
+    agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took 17 minutes."""
+    agent_server.script([*generation(), {"linger": 200}])
+
+    code, took = animate(tmp_path, monkeypatch)
+
+    assert (code, len(list(tmp_path.glob("*.mp4")))) == (0, 1)
+    assert took < 100
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_shell_tells_within_a_minute_that_nothing_was_answered(
+    agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command that looks for its result; the connection did not break, and nobody says so."""
+    agent_server.script([])
+
+    code, took = animate(tmp_path, monkeypatch)
+
+    told = capsys.readouterr().err
+    assert (code, took < 70) == (5, True)
+    assert "the backend answered nothing" in told
+    assert "jobs resume" in told
+    assert "connection" not in told
