@@ -342,15 +342,31 @@ def note_end(connection: Connection, attempt: Attempt) -> None:
     elif attempt.state is State.DONE and attempt.kind == "export":
         _show(connection, attempt)
     note_uncharged(connection, attempt)
-    note_at_most(connection, attempt)
+    note_at_most(connection, attempt, _taken_beside(connection, attempt))
 
 
-def note_at_most(connection: Connection, attempt: Attempt) -> None:
-    """Keep in a row of its own what an attempt took at most, where that is all that is known."""
+def note_at_most(connection: Connection, attempt: Attempt, beside: float = 0.0) -> None:
+    """Keep in a row of its own what an attempt took at most, where that is all that is known.
+
+    Limits add these up. So what others are counted for that ended `beside` it, in the same drop of the balance, is not
+    counted once more.
+    """
     spent = (attempt.facts.get("money") or {}).get("spent")
     if attempt.paid and attempt.spent is None and spent is not None:
         connection.execute(AT_MOST.delete().where(AT_MOST.c.attempt == attempt.id))
-        connection.execute(AT_MOST.insert().values(attempt=attempt.id, spent=spent))
+        connection.execute(AT_MOST.insert().values(attempt=attempt.id, spent=max(spent - beside, 0.0)))
+
+
+def _taken_beside(connection: Connection, attempt: Attempt) -> float:
+    """What the account's other messages count for that ended while this one was out."""
+    if not attempt.paid or attempt.sent is None or attempt.spent is not None:
+        return 0.0
+    others = _LIGHT.where(
+        ATTEMPTS.c.account == attempt.account, ATTEMPTS.c.id != attempt.id, ATTEMPTS.c.changed >= attempt.sent,
+        ATTEMPTS.c.state.in_((State.DONE.value, State.FAILED.value, State.LOST.value)),
+    )  # fmt: skip
+    ended = [_light(row) for row in connection.execute(others)]
+    return sum(float(each.facts["money"]["spent"]) for each in ended if each.facts)
 
 
 def note_uncharged(connection: Connection, attempt: Attempt) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nemo_client import Budget, Caller, Destination, LimitError, NemoError, Studio, Wish
+from nemo_client import Budget, Caller, Destination, LimitError, Money, NemoError, Studio, Tally, Wish
 from nemo_client._errors import LostRace
 from nemo_client._models import Credits
+from nemo_client._money import cost
 from nemo_client._outcomes import Baseline
 from nemo_client._settling import HORIZON_SECONDS
 from nemo_client._steps import Event, State
@@ -76,6 +78,21 @@ async def test_the_next_send_tells_what_the_one_before_took(cloud: Clouds) -> No
 
     assert told is not None
     assert (told.spent, told.facts["money"]["certainty"]) == (100, "exact")
+
+
+async def test_side_by_side_each_is_a_bound_and_limits_count_the_sum_once(cloud: Clouds) -> None:
+    """Three at once of 100 each: the balance fell by 300, and that is what the last day counts for."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        sessions = [await studio.upload([picture(shade)]) for shade in (10, 40, 70)]
+        made = await asyncio.gather(*(studio.generate(each, WISH) for each in sessions))
+        day = await studio._desk.journal.paid_since("nemo", 0.0)
+        counted = [cost(each.kind, Money.from_json(each.facts.get("money"))) for each in day]
+
+    assert backend.ledger.credits_taken == 300
+    assert sum(counted) == 300
+    assert all(each.money.certainty != "exact" or each.money.spent == 100 for each in made)
+    assert Tally(each.money for each in made).total == 300
 
 
 async def test_a_zero_after_the_horizon_is_exact_and_no_usual_price(cloud: Clouds) -> None:
