@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 
 from ._colours import in_srgb
 from ._config import redact
@@ -42,6 +42,9 @@ Pixels = npt.NDArray[np.uint8]
 
 MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
 MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
+MAX_SENT_PIXELS: Final = 400_000_000
+PIXELS_A_BYTE: Final = 200
+"""More of them in a byte are no photograph."""
 MAX_JPEG_SIDE: Final = 65_500
 # Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
 # below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
@@ -67,6 +70,11 @@ _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 _CONVERTED: Final = frozenset({"heic", "heif", "avif", "bmp", "tif", "tiff"})
 _MOVING: Final = ("gif", "png", "webp")  # more pictures in one file are pages elsewhere
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not what starts other programs, as EPS does
+_OPENERS: Final[dict[str, Callable[[BinaryIO], Image.Image]]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+}
+"""Without Pillow's limit on pixels, of which nothing is decoded. WebP's takes the memory of all of them at once."""
 _BEGINS: Final = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif", b"II*\0": "tiff",
     b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3",
@@ -344,13 +352,32 @@ def _still(file: BinaryIO, path: Path) -> Media:
     try:
         return _read_still(file, file, path)
     except InputError as error:
-        if error.id != "not-an-image":
+        if error.id not in ("not-an-image", "image-too-large"):
             raise
         file.seek(0)
         kind = {"jpg": "jpeg"}.get(found := _sniffed(file), found)
-        if kind not in KINDS:
+        if kind not in KINDS or (error.id == "image-too-large" and kind not in _OPENERS):
             raise
+        if error.id == "image-too-large":
+            return _large(file, path, kind, error)
         return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
+
+
+def _large(file: BinaryIO, path: Path, kind: str, error: InputError) -> Media:
+    """A phone's picture of more pixels than are decoded here: sent as it is, it counts by its bytes.
+
+    Raises `error` for few bytes that would unpack to all the memory there is.
+    """
+    try:
+        with _OPENERS[kind](file) as image:
+            pixels = image.width * image.height
+            orientation = _orientation_of(image) if "exif" in image.info else 1  # else a PNG is decoded to its end
+        file.seek(0)
+        if pixels > MAX_SENT_PIXELS or os.fstat(file.fileno()).st_size * PIXELS_A_BYTE < pixels:
+            raise error
+        return _as_pixels_are(file, path, kind, orientation=orientation)
+    except _UNREADABLE as cause:
+        raise error from cause
 
 
 def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
@@ -462,11 +489,7 @@ def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
         if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
             raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
         raise InputError("not-an-image", name=path.name) from error
-    try:
-        _check_pixels(image.width, image.height)
-    except InputError:
-        image.close()
-        raise
+    _check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
     return image
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from nemo_client import Destination, InputError, Media, UnsupportedFile, Wish, from_file, from_samples, read_pixels
 from nemo_client._colours import is_srgb
@@ -376,6 +376,22 @@ def test_unreadable_exif_costs_nothing(suffix: str, tmp_path: Path) -> None:
     card().save(tmp_path / f"a.{suffix}", **({} if suffix == "tiff" else {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff"}))
 
     assert from_file(tmp_path / f"a.{suffix}").fingerprint.startswith("pixels:48x64x3:")
+
+
+def test_a_phones_picture_of_108_megapixels_goes_as_it_is(tmp_path: Path) -> None:
+    """It is not decoded here; it counts by its bytes, and nothing private goes with it."""
+    size = (12_000, 9_000)
+    tile = np.random.default_rng(5).integers(0, 256, (90, 120), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "PRIVATE maker"
+    Image.fromarray(tile).resize(size, Image.Resampling.BILINEAR).save(tmp_path / "a.jpg", exif=exif)
+    media = from_file(tmp_path / "a.jpg")
+    data = sent_bytes(UploadStore(tmp_path / "home").keep(media))
+
+    assert media.fingerprint == f"file:{media.sha256}"
+    assert PRIVATE not in data
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        assert (image.size, image.getexif()[0x0112]) == (size, 6)
 
 
 # --- By content -----------------------------------------------------------------------------------------------------
