@@ -290,8 +290,9 @@ def sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
     moment = attempt.changed if attempt.sent is None else attempt.sent
     query = (
         sa.select(ATTEMPTS)
+        .where(ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > moment)  # as an index has them
         .where(ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.key != attempt.key, kinds(*PAID))
-        .where(ATTEMPTS.c.sent > moment, ATTEMPTS.c.state.not_in([State.PLANNED.value, State.REFUSED.value]))
+        .where(ATTEMPTS.c.state.not_in([State.PLANNED.value, State.REFUSED.value]))
         .order_by(ATTEMPTS.c.sent, ATTEMPTS.c.id)
         .limit(1)
     )
