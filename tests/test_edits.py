@@ -112,5 +112,5 @@ async def test_what_was_paid_for_in_a_lost_session_is_named(cloud: Clouds) -> No
         with pytest.raises(SessionGone, match=r"100 credits were paid for: slow push-in") as caught:
             await studio.edit(at, "make it 4 seconds")
 
-    assert caught.value.charged == "no"
+    assert caught.value.charged == "yes"
     assert backend.sent("message") == 1
