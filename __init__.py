@@ -6,7 +6,7 @@ if __package__:  # ComfyUI imports a pack as a package; pytest may import this f
     __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
     if RUNS:
-        from .nodes import _routes as routes
+        from .nodes._panel import routes
 
         WEB_DIRECTORY = "./web"
         routes.register()

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from nemo_client import Destination, Journal, Studio, Wish
-from nemo_client._attempts import Attempt
-from nemo_client._database import Database
-from nemo_client._steps import Event, State
+from nemo_client._journal.database import Database
+from nemo_client._journal.records import Attempt
+from nemo_client._journal.steps import Event, State
 
 PROFILE = "nemo"
 _BASELINE = {"segments": "4f" * 32, "media": [], "draft": {}, "credits": {"available": 1e5, "frozen": 0, "total": 1e5}}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nemo_client._database import file_system_in
+from nemo_client._journal.database import find_file_system
 
 _WANTED = ("initdb", "postgres")
 START_SECONDS = 60.0
@@ -51,7 +51,7 @@ def disk_folder() -> Iterator[Path]:
 def file_system(folder: Path) -> str:
     """The type of the file system that holds `folder`; empty where the system does not tell."""
     with contextlib.suppress(OSError), open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
-        return file_system_in(mounts, os.path.realpath(folder))
+        return find_file_system(mounts, os.path.realpath(folder))
     return ""
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from nemo_client._database import Database
+from nemo_client._journal.database import Database
 
 PROFILE = "nemo"
 ACCOUNT = "user-1"

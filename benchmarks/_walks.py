@@ -14,12 +14,20 @@ import sqlalchemy as sa
 from benchmarks._figures import Figure
 from benchmarks._rows import fill
 from nemo_client import Journal, list_jobs
-from nemo_client._database import Database
-from nemo_client._jobs import EVERY
-from nemo_client._needed import begun_since, exports_due, names_needed, opened
-from nemo_client._owners import Owner
-from nemo_client._parts import sweep
-from nemo_client._upkeep import DAY, KEEP_DAYS, _forget_exports, _forget_owners
+from nemo_client._files.temp_files import remove_abandoned_parts
+from nemo_client._journal.database import Database
+from nemo_client._journal.leases import Owner
+from nemo_client._journal.retention import (
+    DAY,
+    KEEP_DAYS,
+    _forget_exports,
+    _forget_owners,
+    list_needed_names,
+    select_begun_since,
+    select_exports_due,
+    select_opened,
+)
+from nemo_client._studio.jobs import EVERY
 
 
 def walks(folder: Path, jobs: int, files: int) -> list[Figure]:
@@ -34,7 +42,7 @@ def walks(folder: Path, jobs: int, files: int) -> list[Figure]:
         *_walk("uploads in use", made, "job", lambda: _in_use(kept), "by upkeep, once a day and home; SQLite"),
         *_walk("list of all jobs", made, "job", lambda: asyncio.run(_every(kept)), "by jobs resume, forget; SQLite"),
         *_forgotten(kept, made),
-        *_walk("sweep of a folder", files, "file", lambda: sweep(videos), "at each delivery"),
+        *_walk("sweep of a folder", files, "file", lambda: remove_abandoned_parts(videos), "at each delivery"),
     ]
 
 
@@ -46,7 +54,7 @@ def _forgotten(folder: Path, jobs: int) -> list[Figure]:
         _forget_exports(database, later, float("inf"))
         taken = (time.perf_counter() - begin) / jobs * 1000
         begin = time.perf_counter()
-        assert sum(map(len, exports_due(database, later))) == 0  # noqa: S101 - all are done
+        assert sum(map(len, select_exports_due(database, later))) == 0  # noqa: S101 - all are done
         again = (time.perf_counter() - begin) / jobs * 1e6
     finally:
         database.close()
@@ -73,17 +81,17 @@ def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
         pass  # connected
     sa.event.listen(sa.Engine, "before_cursor_execute", heard)
     try:
-        found = sum(map(len, exports_due(database, horizon)))
+        found = sum(map(len, select_exports_due(database, horizon)))
         heard()
         looked = asked[-1] - asked[0]
         _forget_exports(database, horizon, float("inf"))
         heard()
         forgotten = max(asked[-1] - asked[0] - 2 * looked, 0.0)  # it looks, too
         _forget_owners(database, Owner(folder))
-        before = opened(database)
-        for _ in names_needed(database, horizon):
+        before = select_opened(database)
+        for _ in list_needed_names(database, horizon):
             pass
-        begun_since(database, before)
+        select_begun_since(database, before)
         heard()
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", heard)
@@ -121,10 +129,10 @@ def _walk(name: str, count: int, thing: str, work: Callable[[], object], when: s
 def _in_use(folder: Path) -> None:
     database = Database(None, folder)
     try:
-        before = opened(database)
-        for _ in names_needed(database, time.time() - KEEP_DAYS * DAY):
+        before = select_opened(database)
+        for _ in list_needed_names(database, time.time() - KEEP_DAYS * DAY):
             pass
-        begun_since(database, before)
+        select_begun_since(database, before)
     finally:
         database.close()
 

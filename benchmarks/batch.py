@@ -62,7 +62,7 @@ def _picture(number: int):  # type: ignore[no-untyped-def]
 
 def work(photos: str, folder: str) -> None:
     """The command in this process; what it cost, as JSON."""
-    from nemo_client._cli import main as command
+    from nemo_client._cli.main import main as command
 
     began, cpu = time.monotonic(), time.process_time()
     said = io.StringIO()

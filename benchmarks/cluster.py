@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks._figures import Figure, main
 
 ROOT = Path(__file__).parent.parent
-COMMAND = (sys.executable, "-c", "import sys; from nemo_client._cli import main; sys.exit(main())")
+COMMAND = (sys.executable, "-c", "import sys; from nemo_client._cli.main import main; sys.exit(main())")
 THREADS = 2
 RUNS = 3
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

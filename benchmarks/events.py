@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 import httpx
 
 from benchmarks._figures import Curve, Figure, main, median_of
-from nemo_client._events import SseDecoder
+from nemo_client._wire.sse import SseDecoder
 
 PIECES = (64, 256, 1024, 4096, 65536)
 

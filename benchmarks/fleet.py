@@ -27,9 +27,9 @@ from benchmarks._paying import PROFILE, planned
 from benchmarks._walks import upkeep_of, walks
 from benchmarks.concurrency import STREAMS, serving, waiting_crowd
 from nemo_client import Journal
-from nemo_client._attempts import Attempt
-from nemo_client._money import ESTIMATES, Money, cost
-from nemo_client._steps import Event
+from nemo_client._journal.money import ESTIMATES, Money, count_for_limits
+from nemo_client._journal.records import Attempt
+from nemo_client._journal.steps import Event
 
 ROOT = Path(__file__).parent.parent
 PROCESSES = (1, 2, 4, 8)
@@ -315,7 +315,7 @@ async def _admitted(bench: Bench, others: int, times: int, *, counting: bool) ->
         """As the Messenger reckons; the day is read only where there is a limit to be held."""
         sum(ESTIMATES[other.kind] for other in opened)
         if counting:
-            sum(cost(each.kind, Money.from_json(each.facts.get("money"))) for each in day)
+            sum(count_for_limits(each.kind, Money.from_json(each.facts.get("money"))) for each in day)
 
     journal, taken = Journal(bench.folder / "admitting", server.url(database)), []
     try:

@@ -128,7 +128,7 @@ def loss(size: tuple[int, int], made: int) -> list[Figure]:
 def eight_bits(size: tuple[int, int], runs: int) -> list[Figure]:
     """Tensor to uint8 alone."""
     name = f"tensor to uint8, {size[0]} x {size[1]}"
-    images, image = node("_images"), tensor(photo(size)[None])
+    images, image = node("_comfy.images"), tensor(photo(size)[None])
     if isinstance(image, Tensor):
         (mine,) = median_of(runs, lambda: images.to_pixels([image]))
         return [Figure(name, mine * 1000, None, "ms", ">= 1.5 x faster", None, "torch is not installed")]

@@ -105,7 +105,7 @@ def idle(folder: Path, jobs: int, times: int) -> list[Figure]:
 
 
 def _idle(jobs: int, times: int) -> list[Figure]:
-    run, board_module = pack("_run"), pack("_board")
+    run, board_module = pack("_comfy.run"), pack("_panel.jobs_view")
     network, board = run.network(), board_module.Board()
 
     def ask(page: Any) -> Any:

@@ -27,9 +27,9 @@ from PIL import Image
 from benchmarks._figures import Curve, Figure, main
 from benchmarks._rows import ACCOUNT, PROFILE, fill, key
 from nemo_client import Destination, Journal, Studio, Wish, from_pixels, list_jobs
-from nemo_client._attempts import Attempt
-from nemo_client._database import wal_is_safe
-from nemo_client._steps import Event, State
+from nemo_client._journal.database import wal_is_safe
+from nemo_client._journal.records import Attempt
+from nemo_client._journal.steps import Event, State
 
 ROWS = 100_000
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks._figures import Figure, main
-from nemo_client.local._render import render
+from nemo_client.local.render.render import render
 
 FPS = 30
 AMOUNT = 0.25

@@ -113,11 +113,12 @@ def film(folder: Path, size: int) -> Path:
 
 async def transfer(way: str, url: str, folder: Path, size: int) -> dict[str, float]:
     """A small transfer, so that everything is loaded, then the one that counts."""
-    from nemo_client._accounts import FixedToken, Token
-    from nemo_client._client import NemoClient
-    from nemo_client._config import Profile
-    from nemo_client._http import Http
-    from nemo_client._transfers import Download, UploadPart
+    from nemo_client._config.credentials import FixedToken, Token
+    from nemo_client._config.profiles import Profile
+    from nemo_client._wire.client import NemoClient
+    from nemo_client._wire.download import Download
+    from nemo_client._wire.http import Http
+    from nemo_client._wire.upload import UploadPart
 
     client = NemoClient(Http(Profile("nemo", url, url), "benchmark", FixedToken(Token("t", "user"))))
     target = folder / "ours.mp4"

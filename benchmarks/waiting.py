@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._figures import Figure, main
-from nemo_client._polling import Habits, Pace
+from nemo_client._studio.poll_schedule import Habits, Pace
 
 SHORTEST, LONGEST = 5.0, 90.0
 TARGET = "median <= 0.5 s, worst <= 3 s, looks <= a 5 s poll's"

@@ -30,7 +30,7 @@
         │   └── JournalAway    the journal's database cannot be reached at the moment
         └── ClusterError       the workers that a batch shall run on cannot be used
 
-An exception carries an id and facts; its words come from `_words`. `charged` is what is known about money.
+An exception carries an id and facts; its words come from `_text.messages`. `charged` is what is known about money.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from . import _words
-from ._secret import scrub
+from ._safety.redaction import scrub
+from ._text import messages
 
 if TYPE_CHECKING:
-    from ._handles import SessionHandle
-    from ._questions import Option, Question
+    from ._studio.handles import SessionHandle
+    from ._text.questions import Option, Question
 
 Charged = Literal["no", "maybe", "yes"]
 
@@ -60,7 +60,8 @@ class Kept:
 class NemoError(Exception):
     """Root of everything this package raises on purpose.
 
-    `id` names the text in `_words`, `facts` fills it, `exit_code` is the shell's, `lang` the language of `str()`.
+    `id` names the text in `_text.messages`, `facts` fills it, `exit_code` is the shell's, `lang` the language of
+    `str()`.
     """
 
     exit_code = 5
@@ -80,16 +81,16 @@ class NemoError(Exception):
 
     def text(self, lang: str | None = None) -> str:
         """What failed, whether it was charged, and what to do next, in one line."""
-        chosen = _words.language(lang or self.lang)
-        what = _words.say(self.id, chosen, **self.facts)
+        chosen = messages.choose_language(lang or self.lang)
+        what = messages.say(self.id, chosen, **self.facts)
         return scrub(f"{what} {self._money(chosen)}")
 
     def _money(self, lang: str) -> str:
         """What is known of money; what the same run paid before is named, with how to collect it."""
         if self.kept is None:
-            return _words.say(f"money.{self.charged}", lang)
+            return messages.say(f"money.{self.charged}", lang)
         facts = {"spent": self.kept.spent, "jobs": ", ".join(self.kept.jobs)}
-        return _words.say("money.kept" if self.kept.sure else "money.kept-maybe", lang, **facts)
+        return messages.say("money.kept" if self.kept.sure else "money.kept-maybe", lang, **facts)
 
     def __str__(self) -> str:
         return self.text()
@@ -150,9 +151,19 @@ class SignInError(ApiError):
     exit_code = 3
     default_id = "token-refused"
 
-    def __init__(self, text_id: str | None = None, /, *, variable: str = "NEMO_TOKEN", **facts: Any) -> None:
-        """`variable` is the environment variable that the profile takes its token from."""
-        super().__init__(text_id, variable=variable or "NEMO_TOKEN", **facts)
+    def __init__(
+        self,
+        text_id: str | None = None,
+        /,
+        *,
+        code: int = 0,
+        status: int = 0,
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        """Among the facts, `variable` is the environment variable that the profile takes its token from."""
+        facts["variable"] = facts.get("variable") or "NEMO_TOKEN"
+        super().__init__(text_id, code=code, status=status, retry_after=retry_after, **facts)
 
 
 class SessionGone(ApiError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _host, _packages, _twice
+from ._comfy import duplicates, host, packages
 from .auth import NemoAuth
 from .chat import NemoChat
 from .credits import NemoCredits
@@ -18,7 +18,7 @@ from .timeline import NemoTimeline
 from .upload import NemoUploadImage
 from .upload_media import NemoUploadMedia
 
-_host.require()
+host.require_comfyui()
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "NemoAuth": NemoAuth,
@@ -50,10 +50,10 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "NemoUploadMedia": "NemoVideo Upload File or URL",
 }
 
-RUNS = not _twice.stand_aside()
+RUNS = not duplicates.stand_aside()
 """Whether this copy of the pack is the one that runs; another has no nodes and no page."""
 
 if not RUNS:
     NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS = {}, {}
-elif missing := _packages.find_missing():
-    NODE_CLASS_MAPPINGS = _packages.refuse(NODE_CLASS_MAPPINGS, missing)
+elif missing := packages.find_missing():
+    NODE_CLASS_MAPPINGS = packages.refuse(NODE_CLASS_MAPPINGS, missing)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _host, _inputs, _run
-from ._given import fill_in
+from ._comfy import host, inputs, run
+from ._comfy.handles import fill_in
 
 
 class NemoAuth:
@@ -20,7 +20,7 @@ class NemoAuth:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"profile": _inputs.profile(), "language": _inputs.LANGUAGE}}
+        return {"required": {"profile": inputs.profile_combo(), "language": inputs.LANGUAGE}}
 
     @classmethod
     def VALIDATE_INPUTS(cls, profile: Any = None) -> bool:
@@ -32,7 +32,9 @@ class NemoAuth:
         from ..nemo_client import AuthHandle, account_text
         from ..nemo_client import profile as find_profile
 
-        with _run.in_words_of(language or "auto"):
+        with run.worded_errors(language or "auto"):
             fill_in(type(self), {"profile": profile, "language": language})
-            _host.check_home()
-            return AuthHandle(profile, language), account_text(find_profile(profile), _run.spoken(language) or "auto")
+            host.check_home()
+            return AuthHandle(profile, language), account_text(
+                find_profile(profile), run.find_text_language(language) or "auto"
+            )

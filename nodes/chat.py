@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..nemo_client import WHEN_CHANGED
-from . import _deliveries, _host, _inputs, _run
+from ._comfy import deliveries, host, inputs, run
 
 if TYPE_CHECKING:
     from ..nemo_client import Destination, ExportWish, NemoError, Request, SessionHandle, Studio, Video
@@ -52,21 +52,21 @@ class NemoChat:
             "everything before is made again in a new session, which pays again.",
         }
         return {
-            "required": {"session": _inputs.SESSION, "message": ("STRING", message), "seed": _inputs.SEED},
+            "required": {"session": inputs.SESSION, "message": ("STRING", message), "seed": inputs.SEED},
             "optional": {
                 "follow": ("BOOLEAN", follow),
-                "max_credits": _inputs.MAX_CREDITS,
+                "max_credits": inputs.MAX_CREDITS,
                 "when_changed": (list(WHEN_CHANGED), changed),
             },
-            "hidden": _inputs.HIDDEN,
+            "hidden": inputs.HIDDEN,
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, seed: Any = None) -> bool | str:
         """Judged here, not by the widget's range."""
-        return _inputs.judge_seed(seed)
+        return inputs.judge_seed(seed)
 
-    @_run.in_words
+    @run.word_errors
     async def chat(
         self,
         session: Any,
@@ -79,23 +79,23 @@ class NemoChat:
         workflow: Any = None,
     ) -> dict[str, Any]:
         """Session, reply and, if there was an export, the path of the video."""
-        prefix = _inputs.PREFIX[1]["default"]
-        where = _host.destination(prefix, _host.workflow_tags(graph, workflow))
+        prefix = inputs.PREFIX[1]["default"]
+        where = host.make_destination(prefix, host.read_workflow_tags(graph, workflow))
         talk = _Talk(session, seed, follow, where, when_changed)
 
-        async def work(studio: Studio, item: _run.Item) -> _Talk:
+        async def work(studio: Studio, item: run.Item) -> _Talk:
             await talk.say(studio, item, message)
             return talk
 
-        await _run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
+        await run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
         reply = "\n".join(filter(None, talk.said))
-        _run.show(reply)
+        run.show_answer(reply)
         ui: dict[str, Any] = {"text": [reply]}
-        path: Any = _host.blocker()
+        path: Any = host.make_blocker()
         if talk.video is not None:
             path = str(talk.video.path)
-            _deliveries.note(prefix, [talk.video.path])
-            ui["images"] = [_host.view_of(talk.video.path)]
+            deliveries.record_delivery(prefix, [talk.video.path])
+            ui["images"] = [host.make_view(talk.video.path)]
             if talk.video.format != "gif":
                 ui["animated"] = (True,)
         return {"ui": ui, "result": (talk.session, reply, path)}
@@ -113,7 +113,7 @@ class _Talk:
     said: list[str] = field(default_factory=list)
     video: Video | None = None
 
-    async def say(self, studio: Studio, item: _run.Item, message: str) -> None:
+    async def say(self, studio: Studio, item: run.Item, message: str) -> None:
         from ..nemo_client import read_request
 
         request = read_request(message)
@@ -125,7 +125,7 @@ class _Talk:
         for intent in (*request.also, request.intent):
             await self._act(studio, item, intent, request.export)
 
-    async def _ask(self, studio: Studio, item: _run.Item, message: str, request: Request) -> None:
+    async def _ask(self, studio: Studio, item: run.Item, message: str, request: Request) -> None:
         """Send it, send or tell what its answer proposes that costs, and do what is free."""
         from ..nemo_client import NemoError
 
@@ -139,7 +139,7 @@ class _Talk:
             except NemoError as error:
                 self._tell(error)
 
-    async def _follow(self, studio: Studio, item: _run.Item, message: str, proposals: list[str]) -> list[str]:
+    async def _follow(self, studio: Studio, item: run.Item, message: str, proposals: list[str]) -> list[str]:
         """Send the proposals of an answer where that is wanted, each once, and tell the others; what is free.
 
         What the answers to proposals propose is only told: an agent that always has one more idea must not spend on
@@ -171,7 +171,7 @@ class _Talk:
         self.said += [self._words("chat.proposal", message=each) for each in left.values()]
         return actions
 
-    async def _sent(self, studio: Studio, item: _run.Item, message: str) -> tuple[list[str], list[str]]:
+    async def _sent(self, studio: Studio, item: run.Item, message: str) -> tuple[list[str], list[str]]:
         """Send one message and note what is said; the free actions and the paid messages that its answer asks for."""
         from ..nemo_client import translate
 
@@ -180,15 +180,15 @@ class _Talk:
         )
         item.took(turned)
         self.session = turned.session
-        spoken = translate(turned.spoken, _run.spoken(self.session.language) or "auto")
+        spoken = translate(turned.spoken, run.find_text_language(self.session.language) or "auto")
         self.said += [spoken.text, turned.changes]
         return list(spoken.actions), list(spoken.proposals)
 
     def _tell(self, error: NemoError) -> None:
-        error.lang = _run.spoken(self.session.language)
+        error.lang = run.find_text_language(self.session.language)
         self.said.append(str(error))
 
-    async def _act(self, studio: Studio, item: _run.Item, action: str, wish: ExportWish | None) -> None:
+    async def _act(self, studio: Studio, item: run.Item, action: str, wish: ExportWish | None) -> None:
         """Carry out something free, of the newest state where this node carries the whole conversation.
 
         An export is made as it was asked for.
@@ -210,7 +210,9 @@ class _Talk:
         elif action == "upload":
             self.said.append(self._words("chat.upload"))
         else:
-            self.said.append(await studio.timeline(self.session, _run.spoken(self.session.language) or "auto"))
+            self.said.append(
+                await studio.timeline(self.session, run.find_text_language(self.session.language) or "auto")
+            )
 
     def _words(self, text_id: str, **facts: Any) -> str:
-        return _run.words(text_id, self.session.language, **facts)
+        return run.say_for_handle(text_id, self.session.language, **facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from . import _inputs, _run
+from ._comfy import inputs, run
 
 if TYPE_CHECKING:
     from ..nemo_client import Credits, Studio
@@ -30,7 +30,7 @@ class NemoCredits:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {"auth": _inputs.AUTH},
+            "required": {"auth": inputs.AUTH},
             "optional": {"session": ("NEMO_SESSION", {"tooltip": "Connect one to read the balance after its step."})},
         }
 
@@ -38,16 +38,16 @@ class NemoCredits:
     def IS_CHANGED(cls, **_: Any) -> float:
         return float("nan")  # never equal to itself: a balance is always read anew
 
-    @_run.in_words
+    @run.word_errors
     async def read(self, auth: Any, session: Any = None) -> dict[str, Any]:
         """Available, frozen and total credits, and a line of text."""
         profile = session.profile if session is not None else auth.profile
-        credits = await _run.run_one(profile, _balance, language=auth.language)
-        text = _run.words("credits", auth.language, **credits.shown)
+        credits = await run.run_one(profile, _balance, language=auth.language)
+        text = run.say_for_handle("credits", auth.language, **credits.shown)
         numbers = tuple(math.floor(each) for each in (credits.available, credits.frozen, credits.total))
-        _run.show(text)
+        run.show_answer(text)
         return {"ui": {"text": [text]}, "result": (*numbers, text)}
 
 
-async def _balance(studio: Studio, _: _run.Item) -> Credits:
+async def _balance(studio: Studio, _: run.Item) -> Credits:
     return await studio.credits()

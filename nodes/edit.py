@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..nemo_client import WHEN_CHANGED
-from . import _inputs, _lists, _run
-from .generate import row, said
+from ._comfy import inputs, lists, run
+from .generate import make_row, run_messages
 
 if TYPE_CHECKING:
     from ..nemo_client import Studio
@@ -42,24 +42,24 @@ class NemoEditVideo:
         }
         return {
             "required": {
-                "session": _inputs.SESSION,
+                "session": inputs.SESSION,
                 "instruction": ("STRING", instruction),
                 "when_changed": (list(WHEN_CHANGED), changed),
-                "seed": _inputs.SEED,
+                "seed": inputs.SEED,
             },
-            "optional": {"max_credits": _inputs.MAX_CREDITS, "on_item_error": _lists.ON_ITEM_ERROR},
+            "optional": {"max_credits": inputs.MAX_CREDITS, "on_item_error": lists.ON_ITEM_ERROR},
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, seed: Any = None) -> bool | str:
         """Judged here, not by the widget's range."""
-        return _inputs.judge_seed(seed)
+        return inputs.judge_seed(seed)
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
-        return _lists.rerun_count()
+        return lists.count_reruns()
 
-    @_run.in_words
+    @run.word_errors
     async def edit(
         self,
         session: list[Any],
@@ -67,17 +67,17 @@ class NemoEditVideo:
         when_changed: list[str],
         seed: list[int],
         max_credits: Sequence[int] = (0,),
-        on_item_error: Sequence[str] = (_lists.STOP,),
+        on_item_error: Sequence[str] = (lists.STOP,),
     ) -> tuple[list[Any], ...]:
         """Session, reply and timeline of each item."""
-        items = _lists.spread(
+        items = lists.spread_inputs(
             {"session": session, "instruction": instruction, "when_changed": when_changed, "seed": seed}
         )
-        return await said(items, _work, max_credits[0], on_item_error[0])
+        return await run_messages(items, _work, max_credits[0], on_item_error[0])
 
 
 def _work(item: dict[str, Any]) -> Any:
-    async def work(studio: Studio, waiting: _run.Item) -> tuple[Any, str, str]:
+    async def work(studio: Studio, waiting: run.Item) -> tuple[Any, str, str]:
         turned = await studio.edit(
             item["session"],
             item["instruction"],
@@ -86,6 +86,6 @@ def _work(item: dict[str, Any]) -> Any:
             caller=waiting.caller,
         )
         waiting.took(turned)
-        return row(turned, item["session"].language)
+        return make_row(turned, item["session"].language)
 
     return work

@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _deliveries, _host, _images, _inputs, _lists, _run
+from ._comfy import deliveries, host, inputs, lists, run
+from ._comfy import images as tensors
 
 if TYPE_CHECKING:
     from ..nemo_client import Studio, Video
@@ -40,25 +41,25 @@ class NemoExportRender:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "session": _inputs.SESSION,
-                "filename_prefix": _inputs.PREFIX,
-                "format": _inputs.FORMAT,
-                "quality": _inputs.QUALITY,
+                "session": inputs.SESSION,
+                "filename_prefix": inputs.PREFIX,
+                "format": inputs.FORMAT,
+                "quality": inputs.QUALITY,
             },
-            "optional": {"resolution": _inputs.RESOLUTION, "on_item_error": _lists.ON_ITEM_ERROR},
-            "hidden": _inputs.HIDDEN,
+            "optional": {"resolution": inputs.RESOLUTION, "on_item_error": lists.ON_ITEM_ERROR},
+            "hidden": inputs.HIDDEN,
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: Any = None) -> bool | str:
         """A prefix that cannot be used is told when the prompt is queued, before a step in front of it is paid."""
-        return _host.judge_prefix(filename_prefix)
+        return host.judge_prefix(filename_prefix)
 
     @classmethod
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
         return is_changed(filename_prefix)
 
-    @_run.in_words
+    @run.word_errors
     async def export(
         self,
         session: list[Any],
@@ -66,14 +67,14 @@ class NemoExportRender:
         format: list[str],
         quality: list[str],
         resolution: Sequence[str] = ("auto",),
-        on_item_error: Sequence[str] = (_lists.STOP,),
+        on_item_error: Sequence[str] = (lists.STOP,),
         graph: Sequence[Any] = (None,),
         workflow: Sequence[Any] = (None,),
     ) -> dict[str, Any]:
         """Video, path, last frame and info of each item, and their previews."""
         await asyncio.sleep(0)  # from here on ComfyUI reports an error without the inputs
-        tags = _host.workflow_tags(graph[0], workflow[0])
-        items = _lists.spread(
+        tags = host.read_workflow_tags(graph[0], workflow[0])
+        items = lists.spread_inputs(
             {
                 "session": session,
                 "filename_prefix": filename_prefix,
@@ -85,56 +86,56 @@ class NemoExportRender:
         first = session[0]
         works = [_work(item, tags, graph[0]) for item in items]
         profiles = [item["session"].profile for item in items]  # sessions of a list may be of several
-        outcomes = await _run.run_all(profiles, works, language=first.language)
-        return await present(outcomes, on_item_error[0], filename_prefix[0])
+        outcomes = await run.run_all(profiles, works, language=first.language)
+        return await present_videos(outcomes, on_item_error[0], filename_prefix[0])
 
 
 def is_changed(filename_prefix: Any) -> str:
     """The number of repeated deliveries of this node and prefix, and of runs that left items out."""
     given = isinstance(filename_prefix, (list, tuple)) and filename_prefix
     prefix = filename_prefix[0] if given else filename_prefix
-    return f"{_deliveries.repeated(prefix if isinstance(prefix, str) else None)}.{_lists.rerun_count()}"
+    return f"{deliveries.count_repeats(prefix if isinstance(prefix, str) else None)}.{lists.count_reruns()}"
 
 
-def output_of(item: dict[str, Any]) -> Any:
+def read_output(item: dict[str, Any]) -> Any:
     """The export settings among an item's inputs."""
     from ..nemo_client import Output
 
     return Output(item["format"], item["quality"], item["resolution"])
 
 
-async def present(outcomes: _run.Outcomes[Any], on_item_error: str, prefix: str) -> dict[str, Any]:
+async def present_videos(outcomes: run.Outcomes[Any], on_item_error: str, prefix: str) -> dict[str, Any]:
     """Delivered videos as outputs and previews."""
-    rows = _lists.settle(outcomes, on_item_error, lambda _: {}, WIDTH)
+    rows = lists.settle_items(outcomes, on_item_error, lambda _: {}, WIDTH)
     videos: list[Video] = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     shown = await asyncio.to_thread(_outputs, videos)
-    _deliveries.note(prefix, [video.path for video in videos])
+    deliveries.record_delivery(prefix, [video.path for video in videos])
     filled = iter(shown)
     full = [row if isinstance(row, tuple) else next(filled) for row in rows]
-    ui: dict[str, Any] = {"images": [_host.view_of(video.path) for video in videos]}
+    ui: dict[str, Any] = {"images": [host.make_view(video.path) for video in videos]}
     if not any(video.format == "gif" for video in videos):
         ui["animated"] = (True,)
-    return {"ui": ui, "result": _lists.columns(full, WIDTH)}
+    return {"ui": ui, "result": lists.rows_to_columns(full, WIDTH)}
 
 
 def _outputs(videos: Sequence[Video]) -> list[tuple[Any, str, Any, str]]:
     from ..nemo_client import last_frame
 
     return [
-        (_host.video(each.path), str(each.path), _images.to_image(last_frame(each.path)), info_of(each))
+        (host.make_video(each.path), str(each.path), tensors.to_image(last_frame(each.path)), build_info(each))
         for each in videos
     ]
 
 
-def info_of(video: Video) -> str:
+def build_info(video: Video) -> str:
     """What is known of a delivered video, as JSON: nothing secret, no claim link."""
     return json.dumps(video.to_json(), ensure_ascii=False, indent=1)
 
 
 def _work(item: dict[str, Any], tags: Mapping[str, str], graph: Any) -> Any:
-    destination = _host.destination(item["filename_prefix"], tags, graph)
+    destination = host.make_destination(item["filename_prefix"], tags, graph)
 
-    async def work(studio: Studio, waiting: _run.Item) -> Video:
-        return await studio.export(item["session"], destination, output_of(item), caller=waiting.caller)
+    async def work(studio: Studio, waiting: run.Item) -> Video:
+        return await studio.export(item["session"], destination, read_output(item), caller=waiting.caller)
 
     return work

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import _inputs, _lists, _run
+from ._comfy import inputs, lists, run
 
 if TYPE_CHECKING:
     from ..nemo_client import SessionHandle, Studio, Turned
@@ -31,25 +31,25 @@ class NemoGenerateVideo:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "session": _inputs.SESSION,
-                "prompt": _inputs.PROMPT,
-                "aspect_ratio": _inputs.ASPECT_RATIO,
-                "duration": _inputs.DURATION,
-                "seed": _inputs.SEED,
+                "session": inputs.SESSION,
+                "prompt": inputs.PROMPT,
+                "aspect_ratio": inputs.ASPECT_RATIO,
+                "duration": inputs.DURATION,
+                "seed": inputs.SEED,
             },
-            "optional": {"max_credits": _inputs.MAX_CREDITS, "on_item_error": _lists.ON_ITEM_ERROR},
+            "optional": {"max_credits": inputs.MAX_CREDITS, "on_item_error": lists.ON_ITEM_ERROR},
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, seed: Any = None) -> bool | str:
         """Judged here, not by the widget's range."""
-        return _inputs.judge_seed(seed)
+        return inputs.judge_seed(seed)
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
-        return _lists.rerun_count()
+        return lists.count_reruns()
 
-    @_run.in_words
+    @run.word_errors
     async def generate(
         self,
         session: list[Any],
@@ -58,28 +58,28 @@ class NemoGenerateVideo:
         duration: list[int],
         seed: list[int],
         max_credits: Sequence[int] = (0,),
-        on_item_error: Sequence[str] = (_lists.STOP,),
+        on_item_error: Sequence[str] = (lists.STOP,),
     ) -> tuple[list[Any], ...]:
         """Session, reply and timeline of each item."""
-        items = _lists.spread(
+        items = lists.spread_inputs(
             {"session": session, "prompt": prompt, "aspect_ratio": aspect_ratio, "duration": duration, "seed": seed}
         )
-        return await said(items, _work, max_credits[0], on_item_error[0])
+        return await run_messages(items, _work, max_credits[0], on_item_error[0])
 
 
-async def said(
+async def run_messages(
     items: list[dict[str, Any]], work: Callable[[dict[str, Any]], Any], max_credits: int, on_item_error: str
 ) -> tuple[list[Any], ...]:
     """The outputs of a node that sends a message for each item of its lists."""
     first = items[0]["session"]
     profiles = [item["session"].profile for item in items]  # sessions of a list may be of several
     works = [work(item) for item in items]
-    outcomes = await _run.run_all(profiles, works, language=first.language, max_credits=max_credits)
-    rows = _lists.settle(outcomes, on_item_error, lambda error: {0: failed(first, error)}, 3)
-    return _lists.columns(rows, 3)
+    outcomes = await run.run_all(profiles, works, language=first.language, max_credits=max_credits)
+    rows = lists.settle_items(outcomes, on_item_error, lambda error: {0: mark_failed(first, error)}, 3)
+    return lists.rows_to_columns(rows, 3)
 
 
-def failed(session: SessionHandle, error: Exception) -> SessionHandle:
+def mark_failed(session: SessionHandle, error: Exception) -> SessionHandle:
     """A session marked failed, which stands for a skipped item.
 
     Where the backend asked something, it is the session that asked: NemoVideo Chat can answer there.
@@ -87,21 +87,21 @@ def failed(session: SessionHandle, error: Exception) -> SessionHandle:
     return replace(getattr(error, "session", None) or session, language=session.language, error=str(error))
 
 
-def row(turned: Turned, language: str) -> tuple[Any, str, str]:
+def make_row(turned: Turned, language: str) -> tuple[Any, str, str]:
     """The outputs of a message: the session, the reply without talk of the web page, the timeline."""
     from ..nemo_client import translate
 
-    spoken = translate(turned.spoken, _run.spoken(language) or "auto").text
+    spoken = translate(turned.spoken, run.find_text_language(language) or "auto").text
     return turned.session, "\n\n".join(filter(None, [spoken, turned.changes])), turned.timeline
 
 
 def _work(item: dict[str, Any]) -> Any:
-    async def work(studio: Studio, waiting: _run.Item) -> tuple[Any, str, str]:
+    async def work(studio: Studio, waiting: run.Item) -> tuple[Any, str, str]:
         from ..nemo_client import Wish
 
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"])
         turned = await studio.generate(item["session"], wish, caller=waiting.caller)
         waiting.took(turned)
-        return row(turned, item["session"].language)
+        return make_row(turned, item["session"].language)
 
     return work

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _host, _inputs, _lists, _run
-from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, is_changed, output_of, present
-from .upload import all_readable, pictures_of
+from ._comfy import host, inputs, lists, run
+from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, is_changed, present_videos, read_output
+from .upload import read_pictures, require_all_readable
 
 if TYPE_CHECKING:
     from ..nemo_client import Studio, Video
@@ -35,37 +35,37 @@ class NemoImageToVideo:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "image": _inputs.IMAGE,
-                "prompt": _inputs.PROMPT,
-                "aspect_ratio": _inputs.ASPECT_RATIO,
-                "duration": _inputs.DURATION,
-                "seed": _inputs.SEED,
-                "filename_prefix": _inputs.PREFIX,
-                "profile": _inputs.profile(),
+                "image": inputs.IMAGE,
+                "prompt": inputs.PROMPT,
+                "aspect_ratio": inputs.ASPECT_RATIO,
+                "duration": inputs.DURATION,
+                "seed": inputs.SEED,
+                "filename_prefix": inputs.PREFIX,
+                "profile": inputs.profile_combo(),
             },
             "optional": {
                 "end_image": ("IMAGE", {"tooltip": "The picture to end on: one, or one an image."}),
-                "batch_mode": _inputs.BATCH_MODE,
-                "format": _inputs.FORMAT,
-                "quality": _inputs.QUALITY,
-                "resolution": _inputs.RESOLUTION,
-                "language": _inputs.LANGUAGE,
-                "max_credits": _inputs.MAX_CREDITS,
-                "on_item_error": _lists.ON_ITEM_ERROR,
+                "batch_mode": inputs.BATCH_MODE,
+                "format": inputs.FORMAT,
+                "quality": inputs.QUALITY,
+                "resolution": inputs.RESOLUTION,
+                "language": inputs.LANGUAGE,
+                "max_credits": inputs.MAX_CREDITS,
+                "on_item_error": lists.ON_ITEM_ERROR,
             },
-            "hidden": _inputs.HIDDEN,
+            "hidden": inputs.HIDDEN,
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, profile: Any = None, seed: Any = None) -> bool | str:
         """The profile is judged at run time, with words that help; the seed here, not by the widget's range."""
-        return _inputs.judge_seed(seed)
+        return inputs.judge_seed(seed)
 
     @classmethod
     def IS_CHANGED(cls, filename_prefix: Any = None, **_: Any) -> str:
         return is_changed(filename_prefix)
 
-    @_run.in_words
+    @run.word_errors
     async def animate(
         self,
         image: list[Any],
@@ -77,28 +77,28 @@ class NemoImageToVideo:
     ) -> dict[str, Any]:
         """Video, path, last frame and info of each item, and their previews."""
         await asyncio.sleep(0)  # from here on ComfyUI reports an error without the inputs
-        tags = _host.workflow_tags(graph[0], workflow[0])
+        tags = host.read_workflow_tags(graph[0], workflow[0])
         settings = {**_OPTIONAL, **widgets}
-        one_each = settings.pop("batch_mode")[0] == _inputs.ONE_EACH
+        one_each = settings.pop("batch_mode")[0] == inputs.ONE_EACH
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
-        items = _lists.spread(settings, len(groups))
+        items = lists.spread_inputs(settings, len(groups))
         works = [
             _work(pictures, item, bool(end_image), tags, graph[0]) for pictures, item in zip(groups, items, strict=True)
         ]
         language = settings["language"][0]
-        outcomes = await _run.run_all(profile[0], works, language=language, max_credits=max_credits)
-        return await present(outcomes, on_item_error, settings["filename_prefix"][0])
+        outcomes = await run.run_all(profile[0], works, language=language, max_credits=max_credits)
+        return await present_videos(outcomes, on_item_error, settings["filename_prefix"][0])
 
 
 _OPTIONAL: dict[str, list[Any]] = {
-    "batch_mode": [_inputs.ALL_IN_ONE],
+    "batch_mode": [inputs.ALL_IN_ONE],
     "format": ["mp4"],
     "quality": ["high"],
     "resolution": ["auto"],
     "language": ["auto"],
     "max_credits": [0],
-    "on_item_error": [_lists.STOP],
+    "on_item_error": [lists.STOP],
 }
 
 
@@ -106,8 +106,8 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
     """The pictures of each video: all images or one, then the end image if there is one. Blocks."""
     from ..nemo_client import InputError
 
-    pictures = pictures_of(images, (), "auto")
-    ends = pictures_of(end_images, (), "auto") if end_images else []
+    pictures = read_pictures(images, (), "auto")
+    ends = read_pictures(end_images, (), "auto") if end_images else []
     groups = [[picture] for picture in pictures] if one_each else [pictures]
     if not ends:
         return groups
@@ -117,15 +117,15 @@ def _groups(images: Sequence[Any], end_images: Sequence[Any], one_each: bool) ->
 
 
 def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mapping[str, str], graph: Any) -> Any:
-    destination, page = _host.destination(item["filename_prefix"], tags, graph), _host.locale()
+    destination, page = host.make_destination(item["filename_prefix"], tags, graph), host.find_page_language()
 
-    async def work(studio: Studio, waiting: _run.Item) -> Video:
+    async def work(studio: Studio, waiting: run.Item) -> Video:
         from ..nemo_client import Wish
 
         wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
         language = item["language"]
-        output, caller, media = output_of(item), waiting.caller, all_readable(pictures)
-        with _run.without_session():
+        output, caller, media = read_output(item), waiting.caller, require_all_readable(pictures)
+        with run.without_session():
             video = await studio.animate(media, wish, destination, output, language=language, page=page, caller=caller)
         waiting.took(video)
         return video

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _host, _inputs, _run
-from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, present
+from ._comfy import host, inputs, run
+from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, present_videos
 
 if TYPE_CHECKING:
     from ..nemo_client import Job, Studio, Video
@@ -30,7 +30,7 @@ class NemoRecover:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         tooltip = "Which job: the newest that still owes a video, or one by its id and time. In headless runs any id."
-        return {"required": {"job": (_run.network().job_labels(), {"tooltip": tooltip})}, "hidden": _inputs.HIDDEN}
+        return {"required": {"job": (run.get_network().job_labels(), {"tooltip": tooltip})}, "hidden": inputs.HIDDEN}
 
     @classmethod
     def VALIDATE_INPUTS(cls, job: Any = None) -> bool:
@@ -39,21 +39,21 @@ class NemoRecover:
 
     @classmethod
     def IS_CHANGED(cls, job: Any = None, **_: Any) -> str:
-        return _run.network().job_state(str(job))
+        return run.get_network().job_state(str(job))
 
-    @_run.in_words
+    @run.word_errors
     async def recover(self, job: str, graph: Any = None, workflow: Any = None) -> dict[str, Any]:
         """Video, path, last frame and info, and the preview."""
-        found = await _run.on_network(lambda: _run.network().find_job(job))
-        tags = _host.workflow_tags(graph, workflow)
-        outcomes = await _run.run_all(found.profile, [_work(found, tags)])
-        return await present(outcomes, "stop", _inputs.PREFIX[1]["default"])
+        found = await run.run_on_network(lambda: run.get_network().find_job(job))
+        tags = host.read_workflow_tags(graph, workflow)
+        outcomes = await run.run_all(found.profile, [_work(found, tags)])
+        return await present_videos(outcomes, "stop", inputs.PREFIX[1]["default"])
 
 
 def _work(job: Job, tags: Mapping[str, str]) -> Any:
-    destination = _host.destination(_inputs.PREFIX[1]["default"], tags)
+    destination = host.make_destination(inputs.PREFIX[1]["default"], tags)
 
-    async def work(studio: Studio, item: _run.Item) -> Video:
+    async def work(studio: Studio, item: run.Item) -> Video:
         return await studio.collect(job, destination, caller=item.caller)
 
     return work

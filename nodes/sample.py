@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _images
+from ._comfy import images as tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class NemoSampleImage:
 
         pixels = read_pixels(PHOTO)
         wanted = min(max(images, 1) - 1, len(DETAILS))
-        return (_images.to_batch([pixels, *(_detail(pixels, *DETAILS[number]) for number in range(wanted))]),)
+        return (tensors.to_batch([pixels, *(_detail(pixels, *DETAILS[number]) for number in range(wanted))]),)
 
 
 def _detail(pixels: npt.NDArray[np.uint8], left: float, top: float) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from . import _images, _inputs, _run
+from ._comfy import images as tensors
+from ._comfy import inputs, run
 
 if TYPE_CHECKING:
     from ..nemo_client import Studio, TimelineView
@@ -24,16 +25,16 @@ class NemoTimeline:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"session": _inputs.SESSION}}
+        return {"required": {"session": inputs.SESSION}}
 
-    @_run.in_words
+    @run.word_errors
     async def show(self, session: Any) -> dict[str, Any]:
         """Summary, picture and draft of the handle's step."""
 
-        async def work(studio: Studio, _: _run.Item) -> TimelineView:
-            return await studio.view(session, _run.spoken(session.language) or "auto")
+        async def work(studio: Studio, _: run.Item) -> TimelineView:
+            return await studio.view(session, run.find_text_language(session.language) or "auto")
 
-        view = await _run.run_one(session.profile, work, language=session.language)
-        picture = await asyncio.to_thread(_images.to_image, view.picture)
-        _run.show(view.summary)
+        view = await run.run_one(session.profile, work, language=session.language)
+        picture = await asyncio.to_thread(tensors.to_image, view.picture)
+        run.show_answer(view.summary)
         return {"ui": {"text": [view.summary]}, "result": (view.summary, picture, view.draft)}

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _host, _images, _inputs, _lists, _run
+from ._comfy import host, inputs, lists, run
+from ._comfy import images as tensors
 
 if TYPE_CHECKING:
     from ..nemo_client import Media, NemoError, SessionHandle, Studio
 
+if TYPE_CHECKING:
     Picture = Media | NemoError
 
 
@@ -32,7 +34,7 @@ class NemoUploadImage:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         encodings = ["auto", "png", "jpeg", "webp"]
         return {
-            "required": {"auth": _inputs.AUTH, "image": _inputs.IMAGE, "batch_mode": _inputs.BATCH_MODE},
+            "required": {"auth": inputs.AUTH, "image": inputs.IMAGE, "batch_mode": inputs.BATCH_MODE},
             "optional": {
                 "session": ("NEMO_SESSION", {"tooltip": "Add to this session: one, or as many as images."}),
                 "mask": ("MASK", {"tooltip": "White is transparent; resized to the image. Not with jpeg."}),
@@ -48,9 +50,9 @@ class NemoUploadImage:
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> int:
-        return _lists.rerun_count()
+        return lists.count_reruns()
 
-    @_run.in_words
+    @run.word_errors
     async def upload(
         self,
         auth: list[Any],
@@ -62,13 +64,13 @@ class NemoUploadImage:
     ) -> tuple[list[Any]]:
         """The sessions, after all uploads have finished."""
         handle = auth[0]
-        one_each = batch_mode[0] == _inputs.ONE_EACH
-        pictures = await asyncio.to_thread(pictures_of, image, mask, encoding[0])
+        one_each = batch_mode[0] == inputs.ONE_EACH
+        pictures = await asyncio.to_thread(read_pictures, image, mask, encoding[0])
         groups = [[picture] for picture in pictures] if one_each else [pictures]
         onto = _sessions_for(session, groups)
         works = [_work(group, handle.language, target) for group, target in zip(groups, onto, strict=True)]
-        outcomes = await _run.run_all(handle.profile, works, language=handle.language)
-        rows = _lists.settle(outcomes, _lists.SKIP, lambda error: {0: _failed(handle, error)}, 1)
+        outcomes = await run.run_all(handle.profile, works, language=handle.language)
+        rows = lists.settle_items(outcomes, lists.SKIP, lambda error: {0: _failed(handle, error)}, 1)
         return ([row[0] if isinstance(row, tuple) else row for row in rows],)
 
 
@@ -79,12 +81,12 @@ def _failed(auth: Any, error: Exception) -> SessionHandle:
     return SessionHandle(auth.profile, auth.language, "", "", "", error=str(error))
 
 
-def pictures_of(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Picture]:
+def read_pictures(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Picture]:
     """IMAGE batches as media to upload, in order; the error in the place of each that is none.
 
     Blocks; side by side over all cores, with as many pictures in memory at once.
     """
-    readers = _images.readers(images, masks)
+    readers = tensors.make_readers(images, masks)
     if len(readers) == 1:
         return [_picture(readers[0], encoding)]
     with ThreadPoolExecutor(min(len(readers), os.cpu_count() or 1), "nemo-pictures") as pool:
@@ -100,7 +102,7 @@ def _picture(read: Callable[[], Any], encoding: Any) -> Picture:
         return error.with_traceback(None)  # it would keep the pixels
 
 
-def all_readable(pictures: Sequence[Picture]) -> list[Media]:
+def require_all_readable(pictures: Sequence[Picture]) -> list[Media]:
     """The pictures of one video; raises the first one's error if one could not be read."""
     from ..nemo_client import NemoError
 
@@ -124,10 +126,10 @@ def _sessions_for(sessions: Sequence[Any], groups: Sequence[object]) -> list[Ses
 
 
 def _work(pictures: list[Picture], language: str, onto: SessionHandle | None) -> Any:
-    page = _host.locale()
+    page = host.find_page_language()
 
-    async def work(studio: Studio, item: _run.Item) -> SessionHandle:
-        media = all_readable(pictures)
+    async def work(studio: Studio, item: run.Item) -> SessionHandle:
+        media = require_all_readable(pictures)
         return await studio.upload(media, language=language, page=page, onto=onto, caller=item.caller)
 
     return work

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _host, _images, _inputs, _run
+from ._comfy import host, inputs, run
+from ._comfy import images as tensors
 
 if TYPE_CHECKING:
     from ..nemo_client import Media, SessionHandle, Studio
@@ -31,7 +32,7 @@ class NemoUploadMedia:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {"auth": _inputs.AUTH},
+            "required": {"auth": inputs.AUTH},
             "optional": {
                 "source": (
                     "STRING",
@@ -49,9 +50,9 @@ class NemoUploadMedia:
 
     @classmethod
     def IS_CHANGED(cls, source: Any = "", **_: Any) -> str:
-        return _host.file_stamp(str(source or ""))
+        return host.stamp_file(str(source or ""))
 
-    @_run.in_words
+    @run.word_errors
     async def upload(
         self, auth: Any, source: str = "", audio: Any = None, video: Any = None, session: Any = None
     ) -> tuple[Any]:
@@ -64,7 +65,7 @@ class NemoUploadMedia:
             raise InputError("one-source", given=", ".join(given) or "-")
         with _media(source, audio, video) as reading:
             media = await asyncio.to_thread(reading)
-            return (await _run.run_one(auth.profile, _work(media, auth.language, session), language=auth.language),)
+            return (await run.run_one(auth.profile, _work(media, auth.language, session), language=auth.language),)
 
 
 @contextmanager
@@ -73,20 +74,20 @@ def _media(source: str, audio: Any, video: Any) -> Iterator[Any]:
     from ..nemo_client import from_file, from_samples, from_url
 
     if audio is not None:
-        yield lambda: from_samples(*_images.to_samples(audio))
+        yield lambda: from_samples(*tensors.to_samples(audio))
     elif video is not None:
         with tempfile.TemporaryDirectory(prefix="nemo-video-") as folder:
-            yield lambda: from_file(*_host.video_file(video, Path(folder)))
-    elif _host.is_address(source):
+            yield lambda: from_file(*host.find_video_file(video, Path(folder)))
+    elif host.is_address(source):
         yield lambda: from_url(source.strip())
     else:
-        yield lambda: from_file(*_host.readable_file(source))
+        yield lambda: from_file(*host.find_readable_file(source))
 
 
 def _work(media: Media, language: str, onto: SessionHandle | None) -> Any:
-    page = _host.locale()
+    page = host.find_page_language()
 
-    async def work(studio: Studio, item: _run.Item) -> SessionHandle:
+    async def work(studio: Studio, item: run.Item) -> SessionHandle:
         return await studio.upload([media], language=language, page=page, onto=onto, caller=item.caller)
 
     return work

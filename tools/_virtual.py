@@ -21,10 +21,10 @@ from typing import Any
 from aiohttp import web
 
 from nemo_client import Studio, local
-from nemo_client.local._disk import Owner
-from nemo_client.local._ledger import Ledger
-from nemo_client.local._server import _services
-from nemo_client.local._settings import MAX_UPLOAD_BYTES, Settings
+from nemo_client.local.server.server import _services
+from nemo_client.local.sessions.ledger import Ledger
+from nemo_client.local.shared.disk import Owner
+from nemo_client.local.shared.settings import MAX_UPLOAD_BYTES, Settings
 from tools._jobs import Job, by_job, files_of, judge, strays, tally
 from tools._measure import held
 from tools._weather import Weather, copying, tiny_video

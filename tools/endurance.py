@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from nemo_client import Studio, local
-from nemo_client._http import CALLS_AT_ONCE, UPLOADS_AT_ONCE
+from nemo_client._wire.http import CALLS_AT_ONCE, UPLOADS_AT_ONCE
 from tools._jobs import Job, by_job, files_of, judge, strays, tally
 from tools._measure import Held, held
 

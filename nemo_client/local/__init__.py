@@ -13,19 +13,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._faults import Fault, Faults
-    from ._ledger import LedgerReport, read_ledger
-    from ._server import LocalBackend, open
+    from .server.server import LocalBackend, open
+    from .sessions.ledger import LedgerReport, read_ledger
+    from .shared.faults import Fault, Faults
 
 __all__ = ["Fault", "Faults", "LedgerReport", "LocalBackend", "open", "read_ledger"]
 
 _HOMES = {
-    "Fault": "_faults",
-    "Faults": "_faults",
-    "LedgerReport": "_ledger",
-    "LocalBackend": "_server",
-    "open": "_server",
-    "read_ledger": "_ledger",
+    "Fault": "shared.faults",
+    "Faults": "shared.faults",
+    "LedgerReport": "sessions.ledger",
+    "LocalBackend": "server.server",
+    "open": "server.server",
+    "read_ledger": "sessions.ledger",
 }
 
 

@@ -49,10 +49,9 @@ def _class(value: type) -> dict[str, Any]:
             members[name] = "property"
         elif isinstance(member, (classmethod, staticmethod)) or inspect.isfunction(member):
             members[name] = _signature(getattr(value, name))
-    described: dict[str, Any] = {"class": value.__name__, "module": value.__module__, "members": members}
+    described: dict[str, Any] = {"module": value.__module__, "members": members}
     if issubclass(value, Exception):
         described["bases"] = [base.__name__ for base in value.__mro__[1:-2]]
-        described["default_id"] = getattr(value, "default_id", "")
     described["made by"] = _signature(value)
     return described
 
@@ -106,8 +105,8 @@ def describe_shell() -> dict[str, Any]:
     """Commands, arguments and options of `nemo-video`."""
     from typer.main import get_command
 
-    cli = importlib.import_module("nemo_client._cli")
-    app = getattr(cli, "app", None) or importlib.import_module("nemo_client._cli_app").app
+    cli = importlib.import_module("nemo_client._cli.main")
+    app = getattr(cli, "app", None) or importlib.import_module("nemo_client._cli.app").app
     return _command(get_command(app))
 
 

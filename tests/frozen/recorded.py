@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nemo_client import Destination, Output, Studio, Wish, from_file
-
-from .._backend import Asked, Clock, answer, serving, write_video
+from tests.support.backend import Asked, Clock, answer, serving, write_video
 
 KEPT = Path(__file__).with_name("requests.json")
 _PHOTO = base64.b64decode(

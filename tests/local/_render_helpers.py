@@ -9,7 +9,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from nemo_client.local._sampler import plane_view
+from nemo_client.local.render.sampler import plane_view
 
 SIZE = (320, 180)
 

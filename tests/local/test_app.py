@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nemo_client import local
-from nemo_client.local import _app
+from nemo_client.local.server import app
 from tests.local.plain_client import PLAIN
 
 ENDPOINTS = [
@@ -112,7 +112,7 @@ def test_an_error_of_the_server_shows_no_traceback(api, monkeypatch, caplog):
     def broken(*args):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(_app, "state_view", broken)
+    monkeypatch.setattr(app, "state_view", broken)
     session = api.session()
     answer = api.http.get(f"/api/state/nemo_agent/me/{session}/latest")
 

@@ -10,10 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from nemo_client.local import _fetch, read_ledger
-from nemo_client.local._fetch import is_public
-from nemo_client.local._probe import sniff
-from nemo_client.local._uploads import plain_name
+from nemo_client.local import read_ledger
+from nemo_client.local.sessions import fetch as fetching
+from nemo_client.local.sessions.fetch import is_public
+from nemo_client.local.sessions.probe import sniff
+from nemo_client.local.sessions.uploads import plain_name
 from tests.local.plain_client import png, wav
 
 
@@ -307,8 +308,8 @@ def test_a_private_or_strange_url_is_refused(api, url):
 
 def test_a_url_is_judged_again_after_each_redirect(start, connect, site, monkeypatch):
     """A public address that leads to a private one is refused there."""
-    monkeypatch.setattr(_fetch, "_checked", checked_but_the_first(_fetch._checked))
-    monkeypatch.setattr(_fetch._PublicResolver, "resolve", lambda *args: pytest.fail("nothing to resolve"))
+    monkeypatch.setattr(fetching, "_checked", checked_but_the_first(fetching._checked))
+    monkeypatch.setattr(fetching._PublicResolver, "resolve", lambda *args: pytest.fail("nothing to resolve"))
     answer = fetch(connect(start()), site + "/hop").json()
 
     assert (answer["code"], answer["message"]) == (400, "The URL names a private address")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_client.local._director import Scene, plan
-from nemo_client.local._phrases import LAST, read
-from nemo_client.local._timeline import RATIOS, from_draft, nearest_ratio, size_of
+from nemo_client.local.agent.director import Scene, plan
+from nemo_client.local.agent.phrases import LAST, read
+from nemo_client.local.agent.timeline import RATIOS, from_draft, nearest_ratio, size_of
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 

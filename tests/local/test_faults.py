@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nemo_client.local import Fault, Faults, read_ledger
-from nemo_client.local._faults import ENDPOINTS, KINDS
+from nemo_client.local.shared.faults import ENDPOINTS, KINDS
 from tests.local.plain_client import PLAIN, Api, texts, until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
@@ -459,7 +459,7 @@ def test_an_output_address_can_expire(scripted):
 
 def test_every_kind_and_every_endpoint_is_tested_here_or_documented():
     """The table in the module's docstring names each kind."""
-    from nemo_client.local import _faults
+    from nemo_client.local.shared import faults as _faults
 
     assert [kind for kind in KINDS if kind not in (_faults.__doc__ or "")] == []
     assert len(ENDPOINTS) == len(set(ENDPOINTS)) == 12

@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nemo_client.local import _director, _plan
-from nemo_client.local._render_errors import RenderError
-from tests._fuzz import examples, json_of, odd_numbers, odd_texts, scalars
+from nemo_client.local.agent import director
+from nemo_client.local.render import plan
+from nemo_client.local.render.errors import RenderError
+from tests.support.fuzz import examples, json_of, odd_numbers, odd_texts, scalars
 
 KEYS = st.sampled_from(
     ["title", "asset", "kind", "motion", "transition", "volume", "text", "position", "type", "amount", "d", "x"]
@@ -24,13 +25,13 @@ meta = st.fixed_dictionaries(
         "text": odd_texts,
         "kind": scalars,
         "motion": st.fixed_dictionaries(
-            {}, optional={"type": st.sampled_from(_plan.MOTIONS) | scalars, "amount": number}
+            {}, optional={"type": st.sampled_from(plan.MOTIONS) | scalars, "amount": number}
         ),
         "transition": st.fixed_dictionaries(
             {}, optional={"type": st.sampled_from(["cut", "cross_fade"]) | scalars, "d": number}
         ),
         "volume": number,
-        "position": st.sampled_from(_plan.POSITIONS) | scalars,
+        "position": st.sampled_from(plan.POSITIONS) | scalars,
         "extra": json_of(KEYS, 4),
     },
 )
@@ -48,32 +49,32 @@ drafts = st.fixed_dictionaries(
     },
 )
 choices = {
-    "format": st.sampled_from(_plan.FORMATS) | odd_texts,
-    "quality": st.sampled_from(_plan.QUALITIES) | odd_texts,
-    "resolution": st.none() | st.sampled_from([*_plan.RESOLUTIONS, "auto", ""]) | odd_texts,
+    "format": st.sampled_from(plan.FORMATS) | odd_texts,
+    "quality": st.sampled_from(plan.QUALITIES) | odd_texts,
+    "resolution": st.none() | st.sampled_from([*plan.RESOLUTIONS, "auto", ""]) | odd_texts,
     "fps": st.none() | st.sampled_from([24, 29.97, 60]) | odd_numbers,
 }
 
 
-def check(made: _plan.Plan) -> None:
+def check(made: plan.Plan) -> None:
     output = made.output
     assert output.width % 2 == output.height % 2 == 0
-    assert min(output.width, output.height) >= _plan.MIN_SIDE
-    assert max(output.width, output.height) <= _plan.MAX_LONG_SIDE
-    assert 1 <= output.fps <= _plan.MAX_FPS
-    assert 0 < made.duration <= _plan.MAX_DURATION_MS
-    assert 1 <= made.frames <= _plan.MAX_DURATION_MS / 1000 * _plan.MAX_FPS
-    assert len(made.shots) + len(made.sounds) + len(made.captions) <= _plan.MAX_SEGMENTS
+    assert min(output.width, output.height) >= plan.MIN_SIDE
+    assert max(output.width, output.height) <= plan.MAX_LONG_SIDE
+    assert 1 <= output.fps <= plan.MAX_FPS
+    assert 0 < made.duration <= plan.MAX_DURATION_MS
+    assert 1 <= made.frames <= plan.MAX_DURATION_MS / 1000 * plan.MAX_FPS
+    assert len(made.shots) + len(made.sounds) + len(made.captions) <= plan.MAX_SEGMENTS
     for shot in made.shots:
         assert isinstance(shot.asset, str)
         assert shot.asset
         assert 0 <= shot.start < shot.end <= shot.until
         assert 0 <= shot.fade <= shot.end - shot.start
-        assert 0 <= shot.motion.amount <= _plan.MAX_AMOUNT
+        assert 0 <= shot.motion.amount <= plan.MAX_AMOUNT
     for caption in made.captions:
-        assert 0 < len(caption.text) <= _plan.MAX_TEXT
+        assert 0 < len(caption.text) <= plan.MAX_TEXT
         assert not any(c != "\n" and unicodedata.category(c)[0] == "C" for c in caption.text)
-        assert caption.position in _plan.POSITIONS
+        assert caption.position in plan.POSITIONS
 
 
 @given(drafts, st.fixed_dictionaries({}, optional=choices))
@@ -83,7 +84,7 @@ def check(made: _plan.Plan) -> None:
 def test_any_draft_is_a_bounded_plan_or_a_refusal(draft: Any, wishes: dict[str, Any]) -> None:
     """Nothing behind the plan sees the draft: names of assets, text, numbers within bounds, and nothing else."""
     try:
-        made: _plan.Plan | None = _plan.plan(draft, **wishes)
+        made: plan.Plan | None = plan.plan(draft, **wishes)
     except RenderError as error:
         made = None
         words = error.reason
@@ -133,12 +134,12 @@ def test_whatever_is_said_makes_a_draft_that_can_be_rendered(said: list[tuple[st
     there = 0
     for message, count in said:
         there = max(there, count)  # more may be uploaded meanwhile
-        scene = _director.Scene(assets[:there], draft, "en", "project", lambda text: "")
-        made = _director.plan(message, scene)
+        scene = director.Scene(assets[:there], draft, "en", "project", lambda text: "")
+        made = director.plan(message, scene)
         assert made.reply
         made.reply.encode("utf-8", "replace")
         for stage in made.stages:
             draft = stage.draft
-            check(_plan.plan(draft))
+            check(plan.plan(draft))
             known = {each["id"] for each in assets}
-            assert {shot.asset for shot in _plan.plan(draft).shots} <= known
+            assert {shot.asset for shot in plan.plan(draft).shots} <= known

@@ -13,9 +13,14 @@ import httpx
 import pytest
 from multidict import CIMultiDict
 
-from nemo_client.local import _accounts, _agent, _app, _fetch, _renders, _replies, _uploads
-from nemo_client.local._gate import allowed, is_loopback
-from nemo_client.local._plan import plan
+from nemo_client.local.agent import agent
+from nemo_client.local.render import queue
+from nemo_client.local.render.plan import plan
+from nemo_client.local.server import app
+from nemo_client.local.server.gate import allowed, is_loopback
+from nemo_client.local.sessions import accounts, uploads
+from nemo_client.local.sessions import fetch as fetching
+from nemo_client.local.shared import replies
 from tests.local.plain_client import PLAIN, png
 
 BALANCE = "/api/credits/balance/simple"
@@ -103,13 +108,13 @@ def test_json_counts_only_as_json(api, kind):
 def test_the_token_is_compared_in_constant_time(api, monkeypatch):
     """By digests of one length, through the one function that does not stop at the first difference."""
     compared = []
-    compare = _accounts.hmac.compare_digest
+    compare = accounts.hmac.compare_digest
 
     def noted(ours, theirs):
         compared.append((len(ours), len(theirs)))
         return compare(ours, theirs)
 
-    monkeypatch.setattr(_accounts.hmac, "compare_digest", noted)
+    monkeypatch.setattr(accounts.hmac, "compare_digest", noted)
     for wrong in ("x", api.backend.token[:-1], api.backend.token + "x"):
         assert api.http.get(BALANCE, headers={"Authorization": f"Bearer {wrong}"}).status_code == 401
 
@@ -154,8 +159,8 @@ def test_what_is_noted_of_a_request_is_bounded(api):
     httpx.get(f"{api.backend.url}/api/credits/balance/simple?{'q' * 4000}", headers=long, **PLAIN)
 
     (call,) = (call for call in api.backend.calls if "X-1" in call["headers"] or "x-1" in call["headers"])
-    assert len(call["headers"]) <= _app.HEADERS_KEPT + 1
-    assert max(map(len, [call["path"], *call["headers"].values()])) <= _app.CHARACTERS_KEPT
+    assert len(call["headers"]) <= app.HEADERS_KEPT + 1
+    assert max(map(len, [call["path"], *call["headers"].values()])) <= app.CHARACTERS_KEPT
 
 
 def multipart(*parts):
@@ -170,15 +175,15 @@ def test_other_fields_of_a_form_are_bounded(api):
     file = ("files", png())
 
     assert api.http.post(path, **multipart(("note", b"x"), file)).json()["code"] == 0
-    large = [("note", b"x" * (_uploads.MAX_FIELD_BYTES + 1)), file]
-    many = [("note", b"x")] * (_uploads.MAX_FIELDS + 1) + [file]
+    large = [("note", b"x" * (uploads.MAX_FIELD_BYTES + 1)), file]
+    many = [("note", b"x")] * (uploads.MAX_FIELDS + 1) + [file]
     for parts in (large, many):
         assert api.http.post(path, **multipart(*parts)).json()["code"] == 413
 
 
 def test_a_request_is_bounded_as_a_whole(api, monkeypatch):
     """Fifty files of the largest size would be ten gigabytes; nothing of it is kept."""
-    monkeypatch.setattr(_uploads, "MAX_REQUEST_BYTES", 3 * len(png()) // 2)
+    monkeypatch.setattr(uploads, "MAX_REQUEST_BYTES", 3 * len(png()) // 2)
     session = api.session()
 
     assert api.upload(session, ("a.png", png()), ("b.png", png())).json()["code"] == 4002
@@ -189,8 +194,8 @@ def test_a_request_is_bounded_as_a_whole(api, monkeypatch):
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
 def test_a_body_that_does_not_come_is_not_waited_for(api, monkeypatch, kind):
     """408, so that no connection is held for ever."""
-    monkeypatch.setattr(_replies, "BODY_SECONDS", 0.05)
-    monkeypatch.setattr(_uploads, "PART_SECONDS", 0.05)
+    monkeypatch.setattr(replies, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(uploads, "PART_SECONDS", 0.05)
     path = f"/api/upload-video/nemo_agent/me/{api.session()}"
     lines = (
         "Host: localhost",
@@ -206,7 +211,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(api, monkeypatch, kind):
 
 def test_messages_at_work_are_bounded(start, connect, monkeypatch):
     """429 for more, before anything is claimed or charged; free again when one has ended."""
-    monkeypatch.setattr(_agent, "MAX_MESSAGES", 1)
+    monkeypatch.setattr(agent, "MAX_MESSAGES", 1)
     api = connect(start(generation_seconds=30, credits=1000))
     first, second = api.ready(), api.ready()
     with api.stream(first, "make a 2-second video") as answer:
@@ -218,7 +223,7 @@ def test_messages_at_work_are_bounded(start, connect, monkeypatch):
 
 def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start, monkeypatch):
     """Signing up needs no token, so whoever reaches the socket could fill the disk."""
-    monkeypatch.setattr(_accounts, "MAX_ACCOUNTS", 2)
+    monkeypatch.setattr(accounts, "MAX_ACCOUNTS", 2)
     now = [1_000_000.0]
     backend = start(anonymous=True, clock=lambda: now[0])
 
@@ -228,14 +233,14 @@ def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start, monkeypat
         ]
 
     assert [sign_up(client) for client in "abc"] == [0, 0, 429]
-    now[0] += _accounts.ANONYMOUS_SECONDS + 1
+    now[0] += accounts.ANONYMOUS_SECONDS + 1
     assert sign_up("c") == 0
     assert len(json.loads((backend.directory / "accounts.json").read_text())) == 1
 
 
 def test_a_draft_is_bounded(api, monkeypatch):
     """Two hundred renders may wait, each with its draft; one that is too large leaves its id free."""
-    monkeypatch.setattr(_renders, "MAX_DRAFT_CHARACTERS", 2000)
+    monkeypatch.setattr(queue, "MAX_DRAFT_CHARACTERS", 2000)
     session = api.ready()
     api.say(session, "2 seconds")
     draft = api.state(session)["draft"]
@@ -284,7 +289,7 @@ def test_an_address_of_any_other_kind_is_not_fetched(api, url):
 @pytest.mark.parametrize("address", ["::127.0.0.1", "::10.0.0.1", "fec0::1", "64:ff9b:1::1", "2001:db8::1", "fc00::1"])
 def test_an_address_of_no_public_range_is_private(address):
     """Those that the standard library counts as global, too."""
-    assert not _fetch.is_public(address)
+    assert not fetching.is_public(address)
 
 
 @pytest.fixture
@@ -332,9 +337,9 @@ def test_the_system_s_proxy_is_used_but_where_it_shall_not_be(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "plain.test")
 
-    assert _fetch._proxy_of(_fetch.URL("http://example.org/a.png")) == "http://proxy.test:3128"
-    assert _fetch._proxy_of(_fetch.URL("https://example.org/a.png")) is None
-    assert _fetch._proxy_of(_fetch.URL("http://plain.test/a.png")) is None
+    assert fetching._proxy_of(fetching.URL("http://example.org/a.png")) == "http://proxy.test:3128"
+    assert fetching._proxy_of(fetching.URL("https://example.org/a.png")) is None
+    assert fetching._proxy_of(fetching.URL("http://plain.test/a.png")) is None
 
 
 LISTS = {

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_client.local import _sampler
-from nemo_client.local._motion import Camera, Window
-from nemo_client.local._pictures import load_picture, to_planes
-from nemo_client.local._plan import Motion
-from nemo_client.local._sampler import MARGIN, TOLERANCE, Plane, Sampler, exact, stretch
+from nemo_client.local.render import sampler
+from nemo_client.local.render.motion import Camera, Window
+from nemo_client.local.render.pictures import load_picture, to_planes
+from nemo_client.local.render.plan import Motion
+from nemo_client.local.render.sampler import MARGIN, TOLERANCE, Plane, Sampler, exact, stretch
 from tests.local._render_helpers import edge_of, edge_picture
 
 FRAME = (320, 180)
@@ -78,7 +78,7 @@ def test_a_stretch_lies_within_the_tolerance_of_the_wanted_line(left, step, coun
 def test_the_fast_way_and_the_exact_way_draw_the_same():
     """libswscale's canvas and Pillow's fractional box differ by less than what a thirtieth of a pixel makes."""
     noise = np.random.default_rng(5).integers(0, 256, (300, 500), dtype=np.uint8)
-    smooth = np.asarray(_sampler.scale_gray(_sampler.VideoReformatter(), noise[:75, :125], (500, 300)))
+    smooth = np.asarray(sampler.scale_gray(sampler.VideoReformatter(), noise[:75, :125], (500, 300)))
     plane = Plane.padded(smooth)
     window = Window(20.37, 11.81, 401.3, 225.73)
     target = np.zeros((180, 320), np.uint8)
@@ -139,7 +139,7 @@ def test_an_edge_moves_smoothly(tmp_path, kind, amount):
 def test_the_exact_way_is_as_smooth(tmp_path, monkeypatch):
     """Where no canvas fits, Pillow's way keeps the same bound."""
     path = edge_picture(tmp_path / "edge.png", size=(640, 360))
-    monkeypatch.setattr(_sampler, "stretch", lambda *args, **options: None)
+    monkeypatch.setattr(sampler, "stretch", lambda *args, **options: None)
 
     measured, ideal = _tracked(path, Motion("push_in", 0.25), 20)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_client.local._plan import MAX_SEGMENTS, MAX_TEXT, Motion, plan
-from nemo_client.local._render_errors import RenderError
+from nemo_client.local.render.errors import RenderError
+from nemo_client.local.render.plan import MAX_SEGMENTS, MAX_TEXT, Motion, plan
 from tests.local._render_helpers import draft, segment, sound, title
 
 

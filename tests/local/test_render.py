@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from nemo_client.local import _frames
-from nemo_client.local._fonts import missing_glyphs
-from nemo_client.local._render import FRAMES_AHEAD, RenderCancelled, RenderError, ahead, render
+from nemo_client.local.render import frames
+from nemo_client.local.render.render import FRAMES_AHEAD, RenderCancelled, RenderError, ahead, render
+from nemo_client.local.shared.fonts import missing_glyphs
 from tests.local._render_helpers import (
     clip,
     draft,
@@ -453,14 +453,14 @@ def test_frames_held_are_bounded():
 def test_pictures_held_are_bounded(tmp_path, monkeypatch):
     """Of twenty pictures in a row, each is loaded once, shortly before its shot."""
     loaded = []
-    real = _frames.load_picture
+    real = frames.load_picture
 
     def counting(path, frame, motion):
         loaded.append((path.name, stages[0]))
         return real(path, frame, motion)
 
     stages = [0.0]
-    monkeypatch.setattr(_frames, "load_picture", counting)
+    monkeypatch.setattr(frames, "load_picture", counting)
     assets = {f"p{n}": picture(tmp_path / f"p{n}.png", size=(32, 18)) for n in range(20)}
     given = draft(*[segment(f"p{n}", length=1000) for n in range(20)], size=(32, 18), fps=10)
 

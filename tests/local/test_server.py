@@ -15,7 +15,7 @@ import httpx
 import pytest
 from multidict import CIMultiDict
 
-from nemo_client.local._gate import allowed, is_loopback
+from nemo_client.local.server.gate import allowed, is_loopback
 from tests.local.plain_client import PLAIN, until
 
 ROOT = Path(__file__).parents[2]

@@ -14,13 +14,13 @@ import pytest
 
 from nemo_client import local
 from nemo_client.local import read_ledger
-from nemo_client.local._accounts import Account
-from nemo_client.local._disk import Lock, Owner, read_json, write_json
-from nemo_client.local._ledger import Ledger
-from nemo_client.local._replies import ApiError
-from nemo_client.local._runs import NotEnoughCredits, Runs, SessionBusy
-from nemo_client.local._store import Store
-from nemo_client.local._upkeep import DAY, tidy
+from nemo_client.local.sessions.accounts import Account
+from nemo_client.local.sessions.ledger import Ledger
+from nemo_client.local.sessions.runs import NotEnoughCredits, Runs, SessionBusy
+from nemo_client.local.sessions.store import Store
+from nemo_client.local.sessions.upkeep import DAY, tidy
+from nemo_client.local.shared.disk import Lock, Owner, read_json, write_json
+from nemo_client.local.shared.replies import ApiError
 from tests.local.plain_client import draw_nothing, until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
@@ -299,7 +299,7 @@ def age(folder, days):
 
 def test_renders_are_bounded_in_size(folder, monkeypatch):
     """The oldest go first."""
-    monkeypatch.setattr("nemo_client.local._upkeep.RENDER_BYTES", 2500)
+    monkeypatch.setattr("nemo_client.local.sessions.upkeep.RENDER_BYTES", 2500)
     Store(folder, time.time)
     for number in range(4):
         path = folder / "renders" / f"render-{number}.mp4"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from nemo_client.local import _fonts
-from nemo_client.local._overlay import crossfade, overlay
-from nemo_client.local._plan import Caption
-from nemo_client.local._render_errors import RenderError
-from nemo_client.local._titles import badge, missing_glyphs, refuse_missing, strength, title_overlay, wrap
+from nemo_client.local.render.errors import RenderError
+from nemo_client.local.render.overlay import crossfade, overlay
+from nemo_client.local.render.plan import Caption
+from nemo_client.local.render.titles import badge, missing_glyphs, refuse_missing, strength, title_overlay, wrap
+from nemo_client.local.shared import fonts
 
 FRAME = (640, 360)
 
@@ -20,7 +20,7 @@ has_cjk = pytest.mark.skipif(bool(missing_glyphs("城市")), reason="this machin
 @pytest.fixture
 def no_system_fonts(monkeypatch):
     """A machine that has only the font Pillow carries."""
-    monkeypatch.setattr(_fonts, "_system_faces", lambda: ())
+    monkeypatch.setattr(fonts, "_system_faces", lambda: ())
 
 
 def _painted(art, ground=90, frame=FRAME):
@@ -63,7 +63,7 @@ def test_a_long_title_is_wrapped_inside_the_frame():
 @has_cjk
 def test_chinese_is_drawn_and_wrapped_between_characters():
     """Lines break anywhere but before closing punctuation."""
-    font = _fonts.choose_face("城市之梦，夜色")[0].at(20)
+    font = fonts.choose_face("城市之梦，夜色")[0].at(20)
 
     lines = wrap("城市之梦，夜色", font, 20 * 4.2)
 

@@ -78,7 +78,7 @@ class Host:
         return str(path)
 
     def modules(self) -> dict[str, types.ModuleType]:
-        """The modules that `nodes/_host.py` imports, by name."""
+        """The modules that `nodes/_comfy/host.py` imports, by name."""
         host = self
 
         def throw() -> None:

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from nemo_client import NemoError, local
-
-from ._arrays import HAS_TORCH, torch_module
-from ._host import Host, load_pack
+from tests.nodes._arrays import HAS_TORCH, torch_module
+from tests.nodes._host import Host, load_pack
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +25,7 @@ def pack() -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def _network_rests(pack: Any) -> Iterator[None]:
     """Between the files of tests the pack's thread holds nothing, and looks for no jobs in whatever home comes next."""
-    run = sys.modules[f"{pack.__name__}.nodes._run"]
+    run = sys.modules[f"{pack.__name__}.nodes._comfy.run"]
     if run._network is not None:
         run._network.submit(_watching(run._network)).result(30)
     yield
@@ -60,9 +59,9 @@ def _quick_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in backend takes a tenth of its usual time to think, a paid draft is soon called quiet, and a first
     paid render is looked at as soon as a free one."""
     usual = {"generation": 0.09, "edit": 0.05, "answer": 0.015}
-    monkeypatch.setattr("nemo_client.local._work.USUAL_SECONDS", usual)
-    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.1)
-    monkeypatch.setattr("nemo_client._renders.FAIR_SECONDS", 0.5)
+    monkeypatch.setattr("nemo_client.local.agent.work.USUAL_SECONDS", usual)
+    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("nemo_client._studio.render.FAIR_SECONDS", 0.5)
 
 
 @pytest.fixture

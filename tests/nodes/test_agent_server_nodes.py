@@ -34,8 +34,8 @@ def test_a_node_tells_that_nothing_was_answered_and_its_next_run_collects(
     nodes: Nodes, host: Host, agent_server: AgentServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its error never speaks of a broken connection."""
-    monkeypatch.setattr("nemo_client._messages.NOTHING_PAUSES", (0.1,))
-    monkeypatch.setattr("nemo_client._settling.CONFIRM_SECONDS", 0.1)
+    monkeypatch.setattr("nemo_client._studio.paid_message.NOTHING_PAUSES", (0.1,))
+    monkeypatch.setattr("nemo_client._studio.reconcile.CONFIRM_SECONDS", 0.1)
     agent_server.script([])
     image = picture(160, 120)
 
@@ -60,7 +60,7 @@ def test_a_node_ends_where_the_server_keeps_the_connection_open(
         ("ALIKE_SECONDS", 0.3),
         ("LOOK_SECONDS", 0.1),
     ):
-        monkeypatch.setattr(f"nemo_client._streams.{name}", seconds)
+        monkeypatch.setattr(f"nemo_client._studio.message_stream.{name}", seconds)
     agent_server.script([*generation(), {"linger": 30}])
 
     answer = host.run(nodes["NemoImageToVideo"], image=picture(160, 120), **PAID)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from nemo_client import LimitError, NemoError, RenderFailed, local
-
-from ._arrays import picture
-from ._host import Blocker, Host
+from tests.nodes._arrays import picture
+from tests.nodes._host import Blocker, Host
 
 Nodes = dict[str, type[Any]]
 
@@ -27,8 +26,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def say(*_: Any, **__: Any) -> str:
         return left.pop(0) if left else "Done."
 
-    monkeypatch.setattr("nemo_client.local._agent._is_silent", lambda *_: False)
-    monkeypatch.setattr("nemo_client.local._answers.say", say)
+    monkeypatch.setattr("nemo_client.local.agent.agent._is_silent", lambda *_: False)
+    monkeypatch.setattr("nemo_client.local.agent.answers.say", say)
     return left
 
 
@@ -227,7 +226,7 @@ def test_an_answer_comes_out_where_its_export_fails(
     async def fails(*_: Any, **__: Any) -> Any:
         raise RenderFailed("render-failed", reason="no room")
 
-    monkeypatch.setattr("nemo_client._renders.Renderer.deliver", fails)
+    monkeypatch.setattr("nemo_client._studio.render.Renderer.deliver", fails)
     after, reply, path = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0)["result"]
 
     assert after != at

@@ -13,12 +13,11 @@ import pytest
 from PIL import Image
 
 from nemo_client import DiskError, InputError, home, profile
-from nemo_client import _confined as confined
-from tests._backend import write_video
-from tests._disks import mounted
-
-from ._arrays import picture
-from ._host import Host
+from nemo_client._safety import safe_open as confined
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
+from tests.support.backend import write_video
+from tests.support.disks import mounted
 
 Nodes = dict[str, type[Any]]
 
@@ -166,7 +165,7 @@ def test_an_odd_name_that_is_a_file_is_a_file(nodes: Nodes, host: Host) -> None:
 )
 def test_names_that_windows_takes_for_something_else(spelling: str, odd: bool, pack: Any) -> None:
     """Devices, streams, and names whose end it drops: there they are refused before the disk is looked at."""
-    assert importlib.import_module(".nodes._paths", pack.__name__).means_no_file(spelling) is odd
+    assert importlib.import_module(".nodes._comfy.paths", pack.__name__).means_no_file(spelling) is odd
 
 
 def test_a_file_address_of_another_machine_is_no_path_here(footage: Path, nodes: Nodes, host: Host) -> None:
@@ -177,7 +176,7 @@ def test_a_file_address_of_another_machine_is_no_path_here(footage: Path, nodes:
 
 def test_a_name_is_shown_in_one_line_as_its_letters_stand(pack: Any) -> None:
     """Whatever is in it, and no folder's name."""
-    shown = importlib.import_module(".nodes._paths", pack.__name__).shown
+    shown = importlib.import_module(".nodes._comfy.paths", pack.__name__).shown
 
     assert shown("/home/me/a\nb\u202e4pm.exe") == "a?b?4pm.exe"
     assert shown("..\\secret\\x\x00\ud800") == "x??"
@@ -189,7 +188,7 @@ def test_on_windows_such_names_are_not_looked_at(
     footage: Path, nodes: Nodes, host: Host, pack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look alone can wait for a device, or talk to it."""
-    module = importlib.import_module(".nodes._host", pack.__name__)
+    module = importlib.import_module(".nodes._comfy.host", pack.__name__)
     folders = [Path(host.folder("input"))]
     assert len(list(module._candidates("sub/NUL.mp4", folders))) == 1
     monkeypatch.setattr(module.sys, "platform", "win32")
@@ -203,7 +202,7 @@ def test_a_file_that_is_swapped_after_the_look_is_not_read(
     footage: Path, nodes: Nodes, host: Host, pack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a link to a file of another folder, at the worst moment: what is judged is the opened file."""
-    module = importlib.import_module(".nodes._host", pack.__name__)
+    module = importlib.import_module(".nodes._comfy.host", pack.__name__)
     look = module.readable_file
 
     def looked(source: str) -> Any:

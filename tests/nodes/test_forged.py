@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from nemo_client import InputError, NemoError, local
-from nemo_client._handles import AuthHandle, SessionHandle
-
-from ._arrays import picture
-from ._host import Host
+from nemo_client._studio.handles import AuthHandle, SessionHandle
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
 
 Nodes = dict[str, type[Any]]
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from nemo_client import InputError, NemoError, QuestionAsked, SessionBusy, local
-from tests._backend import draw
-
-from ._arrays import picture
-from ._host import Host
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
+from tests.support.backend import draw
 
 Nodes = dict[str, type[Any]]
 SEEDED = ("NemoGenerateVideo", "NemoEditVideo", "NemoChat", "NemoImageToVideo")

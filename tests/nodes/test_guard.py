@@ -14,8 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from nemo_client import home
-
-from ._host import Host
+from tests.nodes._host import Host
 
 HERE, LAN, ALL = "127.0.0.1", "192.168.1.5", "0.0.0.0,::"
 TLS = {"Origin": "https://comfy.test", "Host": "comfy.test"}
@@ -25,7 +24,7 @@ REBOUND = {"Origin": "http://evil.test:8188", "Host": "evil.test:8188"}
 @pytest.fixture
 async def browser(pack: Any, host: Host) -> AsyncIterator[httpx.AsyncClient]:
     """What speaks to the pack's routes, with the header that ComfyUI's page sends."""
-    sys.modules[f"{pack.__name__}.nodes._routes"].register()
+    sys.modules[f"{pack.__name__}.nodes._panel.routes"].register()
     app = web.Application()
     app.add_routes(host.routes)
     runner = web.AppRunner(app)
@@ -151,7 +150,7 @@ async def test_a_compressed_body_is_not_read(encoding: str, browser: httpx.Async
 @pytest.mark.parametrize("name", ["Host", "Origin", "Sec-Fetch-Site"])
 def test_a_header_that_comes_twice_is_judged_twice(name: str, pack: Any) -> None:
     """Whoever stands in between may look at the other one."""
-    guard = sys.modules[f"{pack.__name__}.nodes._guard"]
+    guard = sys.modules[f"{pack.__name__}.nodes._panel.request_guard"]
     good = {"Host": "localhost", "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     headers = CIMultiDict([*good.items(), (name, {"Host": "evil.test"}.get(name, "http://evil.test"))])
 

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from nemo_client import InputError
-
-from ._arrays import picture, tensor
+from tests.nodes._arrays import picture, tensor
 
 
 @pytest.fixture
 def images(pack: Any) -> Any:
-    return importlib.import_module(".nodes._images", pack.__name__)
+    return importlib.import_module(".nodes._comfy.images", pack.__name__)
 
 
 def test_values_are_rounded_and_clipped(images: Any) -> None:

@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 
 from nemo_client import InputError
-
-from ._host import PACK, Host
+from tests.nodes._host import PACK, Host
 
 RENAMED = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy"}
 
 START = """
 import importlib.util, json, logging, sys, time
 from pathlib import Path
-import tests.nodes._host as stand_in
+import tests.nodes._comfy.host as stand_in
 logging.basicConfig(stream=sys.stderr, format="%(message)s")
 host = stand_in.Host(Path(sys.argv[1]))
 sys.modules.update(host.modules())
@@ -65,7 +64,7 @@ def test_what_is_looked_for_is_what_requirements_txt_lists(pack: Any) -> None:
     """By their import names."""
     lines = (PACK / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = [line.split(">")[0].split("[")[0] for line in lines if line and not line.startswith("#")]
-    packages = sys.modules[f"{pack.__name__}.nodes._packages"]
+    packages = sys.modules[f"{pack.__name__}.nodes._comfy.packages"]
 
     assert sorted(packages.PACKAGES) == sorted(RENAMED.get(name, name) for name in names)
     assert packages.find_missing() == []
@@ -154,7 +153,7 @@ def test_the_panel_says_what_to_install(tmp_path: Path) -> None:
 )
 async def test_a_package_that_is_there_and_does_not_load_is_told_alike(error: ImportError, pack: Any) -> None:
     """What a package itself needs can be missing, too; it is found out before anything is sent."""
-    told = sys.modules[f"{pack.__name__}.nodes._board"].in_words(error)
+    told = sys.modules[f"{pack.__name__}.nodes._panel.jobs_view"].describe_error(error)
 
     assert (told.id, told.charged, told.facts["missing"]) == ("packages-missing", "no", error.name.split(".")[0])
     assert "pip install" in told.text("en")
@@ -162,7 +161,7 @@ async def test_a_package_that_is_there_and_does_not_load_is_told_alike(error: Im
 
 def test_what_is_no_package_stays_what_it_is(pack: Any) -> None:
     """A defect of ours, or a part of ComfyUI that is missing, is not mended by pip."""
-    describe = sys.modules[f"{pack.__name__}.nodes._packages"].describe
+    describe = sys.modules[f"{pack.__name__}.nodes._comfy.packages"].describe
 
     assert describe(ImportError("cannot import name 'x'", name=f"{pack.__name__}.nodes")) is None
     assert describe(ModuleNotFoundError("No module named 'comfy_api.util'", name="comfy_api.util")) is None
@@ -219,7 +218,7 @@ def test_a_copy_of_an_older_version_is_found_by_its_nodes(tmp_path: Path) -> Non
 
 async def test_the_panel_is_told_of_the_other_copy(pack: Any, host: Host) -> None:
     """As long as it is there."""
-    routes = sys.modules[f"{pack.__name__}.nodes._routes"]
+    routes = sys.modules[f"{pack.__name__}.nodes._panel.routes"]
     instance = sys.modules["server"].PromptServer.instance  # type: ignore[attr-defined]
 
     before = await asyncio.to_thread(routes._profiles_view, "en")

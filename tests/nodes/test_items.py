@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from nemo_client import Budget, InputError, JobError, Progress, local
-
-from ._arrays import picture, tensor
-from ._host import Blocker, Context, Host
+from tests.nodes._arrays import picture, tensor
+from tests.nodes._host import Blocker, Context, Host
 
 Nodes = dict[str, type[Any]]
 
@@ -176,8 +175,8 @@ def test_a_list_of_several_profiles_is_carried_out_at_each_one_s_own(
 
 def test_the_line_tells_of_items_that_still_run(pack: Any, host: Host) -> None:
     """Not of one that failed at its beginning; and its share of the bar is full, as it will not move again."""
-    run = importlib.import_module(".nodes._run", pack.__name__)
-    display = importlib.import_module(".nodes._host", pack.__name__).Display("1")
+    run = importlib.import_module(".nodes._comfy.run", pack.__name__)
+    display = importlib.import_module(".nodes._comfy.host", pack.__name__).Display("1")
     items = [run.Item("", Budget()) for _ in range(2)]
     items[0].latest, items[0].fraction = Progress("upload"), 0.02
     items[1].latest, items[1].fraction = Progress("render", 0.5), 0.75

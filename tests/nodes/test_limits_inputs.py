@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from nemo_client import InputError, NemoError
-
-from ._arrays import HAS_TORCH, Array, picture, tensor
-from ._host import Host
+from tests.nodes._arrays import HAS_TORCH, Array, picture, tensor
+from tests.nodes._host import Host
 
 Nodes = dict[str, type[Any]]
 
@@ -20,7 +19,7 @@ needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="only torch has such tens
 
 @pytest.fixture
 def images(pack: Any) -> Any:
-    return importlib.import_module(".nodes._images", pack.__name__)
+    return importlib.import_module(".nodes._comfy.images", pack.__name__)
 
 
 def given(values: Any) -> Any:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from nemo_client import InputError
-
-from ._arrays import picture
-from ._host import Host
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
 
 ROOT = Path(__file__).parent.parent.parent
 WEB = ROOT / "web"

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from nemo_client import InputError, JobError, LimitError, home, local
-from tests._backend import write_video
-
-from ._arrays import picture, tensor
-from ._host import Blocker, FileVideo, Host
+from tests.nodes._arrays import picture, tensor
+from tests.nodes._host import Blocker, FileVideo, Host
+from tests.support.backend import write_video
 
 Nodes = dict[str, type[Any]]
 

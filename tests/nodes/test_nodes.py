@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 
 from nemo_client import AuthHandle, DiskError, InputError, JobError, NemoError, SessionHandle
-
-from ._arrays import picture, tensor
-from ._host import Blocker, Host, Interrupted
+from tests.nodes._arrays import picture, tensor
+from tests.nodes._host import Blocker, Host, Interrupted
 
 Nodes = dict[str, type[Any]]
 
@@ -206,7 +205,7 @@ GRAPH = {
 )
 def test_the_tokens_of_nodes_are_filled_in_from_the_prompt(prefix: str, stem: str, pack: Any, host: Host) -> None:
     """As ComfyUI's page does for its own save nodes, also for prompts that come without a page; names stay safe."""
-    made = sys.modules[f"{pack.__name__}.nodes._host"].destination(prefix, None, GRAPH)
+    made = sys.modules[f"{pack.__name__}.nodes._comfy.host"].destination(prefix, None, GRAPH)
 
     assert fnmatch.fnmatchcase(made.stem, stem)
     assert ":" not in made.stem
@@ -468,7 +467,7 @@ def test_an_old_comfyui_is_refused_with_words(pack: Any, host: Host, monkeypatch
 
     monkeypatch.delitem(sys.modules, "comfy_execution.utils")
     sys.modules["comfy_execution"].__dict__.pop("utils")
-    module = sys.modules[f"{pack.__name__}.nodes._host"]
+    module = sys.modules[f"{pack.__name__}.nodes._comfy.host"]
 
     with pytest.raises(NemoError) as caught:
         module.require()
@@ -505,7 +504,7 @@ def test_a_home_directory_is_made_by_work_alone(
     """The thread that keeps jobs fresh looks every other second, and must leave no trace where nothing was done."""
     host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "another"))
-    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
     network.submit(network.look()).result(10)
 
     assert not (tmp_path / "another").exists()

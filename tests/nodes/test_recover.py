@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from nemo_client import InputError, Journal, home, local
-from nemo_client._steps import kind_of
-from tests._jobs import counted, fill, made
-
-from ._arrays import picture
-from ._host import Host, Interrupted
+from nemo_client._journal.steps import parse_kind
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host, Interrupted
+from tests.support.journal_jobs import counted, fill, made
 
 Nodes = dict[str, type[Any]]
 
@@ -73,7 +72,7 @@ def test_jobs_are_offered_by_time_without_their_prompts(nodes: Nodes, host: Host
         labels = nodes["NemoRecover"].INPUT_TYPES()["required"]["job"][0]
 
     (label,) = [label for label in labels if wanted in label]
-    assert kind_of(after.key) == "generate"
+    assert parse_kind(after.key) == "generate"
     assert labels[0] == "latest unfinished"
     assert "push-in" not in " ".join(labels)
     assert host.run(nodes["NemoRecover"], job=label)["result"][1]
@@ -90,7 +89,7 @@ def test_no_such_job_is_one_clear_error(nodes: Nodes, host: Host) -> None:
 
 def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
     """Do `work` with the journal of the pack's own thread."""
-    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
 
     async def there() -> Any:
         return await work(network.journal())
@@ -101,7 +100,7 @@ def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
 def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, host: Host, cloud: Any) -> None:
     """By its id; offered on top as long as it owes its video; and what became of it is seen by IS_CHANGED."""
     wanted = generated(nodes, host, "nemo").key.split("-")[1][:8]
-    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
     on_network(pack, lambda journal: fill(journal, 1200))
     network.submit(network.look()).result(60)
 
@@ -123,7 +122,7 @@ def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, ho
 
 def test_nothing_is_read_while_nothing_changes(pack: Any, nodes: Nodes, host: Host) -> None:
     """Looking again costs one look at the change counter; a change is seen at the next look, whoever made it."""
-    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
     on_network(pack, lambda journal: fill(journal, 60))
     for _ in range(2):  # the first look also writes what an older program left out
         network.submit(network.look()).result(60)
@@ -153,7 +152,7 @@ def test_profiles_are_read_again_when_their_file_or_the_environment_changes(
     pack: Any, nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And only then; a broken file keeps the last good state, and what follows it is read."""
-    network = sys.modules[f"{pack.__name__}.nodes._run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
     path = home() / "profiles.json"
     home().mkdir(parents=True, exist_ok=True)
 

@@ -12,12 +12,11 @@ from typing import Any, get_args
 import pytest
 
 from nemo_client import NoCredits, Progress, Wish, local
-from nemo_client._progress import Stage
-from tests import _backend
-
-from ._arrays import picture
-from ._host import Host, Interrupted
-from .test_items import ANIMATE, EACH, Nodes, pictures
+from nemo_client._studio.progress import Stage
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host, Interrupted
+from tests.nodes.test_items import ANIMATE, EACH, Nodes, pictures
+from tests.support import backend
 
 ONE = {**ANIMATE, "batch_mode": "all images in one video"}
 
@@ -89,7 +88,7 @@ def test_what_one_workflow_skipped_is_not_tried_again_in_another(nodes: Nodes, h
 
 def test_memory_of_workflows_is_bounded(pack: Any, host: Host) -> None:
     """A new take is another request: thousands of them are no reason to keep thousands of paths."""
-    memory = sys.modules[f"{pack.__name__}.nodes._memory"]
+    memory = sys.modules[f"{pack.__name__}.nodes._comfy.memory"]
     kept = memory.Memory(list)
     for number in range(memory.MOST + 100):
         kept.here(str(number))
@@ -111,11 +110,11 @@ def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
     pack: Any, nodes: Nodes, host: Host, thinking: local.LocalBackend
 ) -> None:
     """Another one's message is out meanwhile; a cancelled upload is free, and says nothing else."""
-    run = sys.modules[f"{pack.__name__}.nodes._run"]
+    run = sys.modules[f"{pack.__name__}.nodes._comfy.run"]
 
     async def generate() -> Any:
         studio = await run.network().studio("nemo")
-        return await studio.generate(await studio.upload([_backend.picture()]), Wish("slow push-in"))
+        return await studio.generate(await studio.upload([backend.picture()]), Wish("slow push-in"))
 
     paid = run.network().submit(generate())
     wait_for(lambda: len(local.read_ledger(thinking.directory).messages) == 1)
@@ -157,7 +156,7 @@ def cancelled(node: Any, host: Host, backend: local.LocalBackend, endpoint: str,
         FUNCTION = "press"
 
         async def press(self) -> None:
-            await _backend.until(lambda: count(backend, endpoint) > before)
+            await backend.until(lambda: count(backend, endpoint) > before)
             host.flag = True
 
     with pytest.raises(Interrupted):
@@ -185,8 +184,8 @@ def test_an_expected_error_is_short_in_the_log(nodes: Nodes, host: Host, cloud: 
 @pytest.mark.parametrize("stage", [*get_args(Stage), "a stage of tomorrow"])
 def test_every_stage_has_its_span_and_its_words(stage: Any, pack: Any, host: Host) -> None:
     """One that the table does not know moves no bar, and breaks no run that is paid for."""
-    spans = sys.modules[f"{pack.__name__}.nodes._spans"]
-    item = sys.modules[f"{pack.__name__}.nodes._run"].Item("", None)
+    spans = sys.modules[f"{pack.__name__}.nodes._comfy.status"]
+    item = sys.modules[f"{pack.__name__}.nodes._comfy.run"].Item("", None)
     item.caller.take(Progress("render", 0.5))
     reached = item.fraction
     item.caller.take(Progress(stage))

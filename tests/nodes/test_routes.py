@@ -21,16 +21,15 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from nemo_client import Caller, Destination, LimitError, NemoError, Wish, _settling, _tokens, home, list_jobs
-from nemo_client._steps import Event
-from tests import _backend
-from tests import _jobs as journal_jobs
-from tests._backend import Cloud
-
-from ._host import Host
+from nemo_client import Caller, Destination, LimitError, NemoError, Wish, home, list_jobs
+from nemo_client._journal.steps import Event
+from nemo_client._studio import reconcile, token_change
+from tests.nodes._host import Host
+from tests.support import backend, journal_jobs
+from tests.support.backend import Cloud
 
 SECRET = "nmv_usr_routes12"
-cloud = _backend.cloud
+cloud = backend.cloud
 
 
 @dataclass
@@ -91,14 +90,14 @@ class Site:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend here is quiet at once."""
-    monkeypatch.setattr(_settling, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(reconcile, "QUIET_SECONDS", 0.02)
 
 
 @pytest.fixture
 async def site(pack: Any, host: Host) -> AsyncIterator[Site]:
     """The routes as ComfyUI serves them: as they are, and again below /api."""
-    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("_routes", "_run")}
-    modules["_routes"].register()
+    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("_panel.routes", "_comfy.run")}
+    modules["_panel.routes"].register()
     app = web.Application(client_max_size=100 * 2**20)
     app.add_routes(host.routes)
     app.add_routes([web.route(each.method, f"/api{each.path}", each.handler) for each in host.routes])
@@ -109,7 +108,7 @@ async def site(pack: Any, host: Host) -> AsyncIterator[Site]:
     port = runner.addresses[0][1]
     address, headers = f"http://127.0.0.1:{port}", {"X-NemoVideo": "1"}
     async with httpx.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=30) as browser:
-        yield Site(browser, modules["_routes"], modules["_run"])
+        yield Site(browser, modules["_panel.routes"], modules["_comfy.run"])
     await runner.cleanup()
 
 
@@ -117,7 +116,7 @@ async def generate(site: Site, seed: int = 0, profile: str = "nemo", prompt: str
     """A generated, undelivered video."""
 
     async def work(studio: Any) -> Any:
-        return await studio.generate(await studio.upload([_backend.picture()]), Wish(prompt, seed=seed))
+        return await studio.generate(await studio.upload([backend.picture()]), Wish(prompt, seed=seed))
 
     return await site.network(work, profile)
 
@@ -128,7 +127,7 @@ async def generate(site: Site, seed: int = 0, profile: str = "nemo", prompt: str
 def test_without_comfyui_nothing_is_registered(pack: Any) -> None:
     """The pack loads in tests and scripts as well."""
     assert "server" not in sys.modules
-    assert sys.modules[f"{pack.__name__}.nodes._routes"].register() is None
+    assert sys.modules[f"{pack.__name__}.nodes._panel.routes"].register() is None
 
 
 @pytest.mark.parametrize(
@@ -362,7 +361,7 @@ async def test_a_token_that_cannot_be_tried_out_replaces_nothing(
     trouble: dict[str, Any], site: Site, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stored one stays until the new one has worked; the reason is told."""
-    monkeypatch.setattr(_tokens, "TRY_SECONDS", 0.5)  # a person's patience
+    monkeypatch.setattr(token_change, "TRY_SECONDS", 0.5)  # a person's patience
     made = cloud(anonymous=True)
     await site.post("/nemo/credits", profile="nemo")
     before = stored()
@@ -428,7 +427,7 @@ async def test_a_job_shows_and_is_collected_without_paying_again(
     assert Path(done["path"]).is_file()  # noqa: ASYNC240 - a look at one file
     assert (done["error"], done["unfinished"], done["resumable"]) == ("", False, False)
     assert len(made.ledger.messages) == 1
-    await _backend.until(lambda: ("nemo.jobs", {}, None) in host.events)
+    await backend.until(lambda: ("nemo.jobs", {}, None) in host.events)
 
 
 async def test_a_job_whose_file_is_gone_is_delivered_again(site: Site, cloud: Callable[..., Cloud]) -> None:
@@ -452,7 +451,7 @@ async def test_the_picture_of_a_job_is_small(site: Site, cloud: Callable[..., Cl
     cloud()
 
     async def work(studio: Any) -> Any:
-        return await studio.generate(await studio.upload([_backend.picture(height=400, width=300)]), Wish("a"))
+        return await studio.generate(await studio.upload([backend.picture(height=400, width=300)]), Wish("a"))
 
     await site.network(work)
     wanted = (await site.job())["id"]
@@ -522,7 +521,7 @@ async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[.
     cloud(renderer=slow)
 
     async def work(studio: Any) -> Any:
-        return await studio.animate([_backend.picture()], Wish("a"), Destination(home() / "out", "clip"))
+        return await studio.animate([backend.picture()], Wish("a"), Destination(home() / "out", "clip"))
 
     node = asyncio.ensure_future(site.network(work))
     deadline = time.monotonic() + 20
@@ -631,7 +630,7 @@ async def test_a_folder_is_opened_for_who_sits_here(
     monkeypatch.setenv("DISPLAY", ":0")
     assert await site.post(path) == {"opened": True}
 
-    await _backend.until((tmp_path / "opened").exists)
+    await backend.until((tmp_path / "opened").exists)
     assert (tmp_path / "opened").read_text().strip() == str(Path(video).parent)
 
 
@@ -647,12 +646,12 @@ async def test_a_folder_is_opened_for_who_sits_here(
 )  # fmt: skip
 def test_who_sits_here(remote: str | None, headers: dict[str, str], here: bool, pack: Any) -> None:
     """A loopback address, unless a proxy says that it speaks for another one."""
-    assert sys.modules[f"{pack.__name__}.nodes._folders"].is_here(remote, headers) is here
+    assert sys.modules[f"{pack.__name__}.nodes._panel.folders"].is_here(remote, headers) is here
 
 
 def test_windows_shows_a_folder_and_starts_nothing(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opened by itself, a folder `clips` beside a `clips.exe` may mean the program."""
-    folders = sys.modules[f"{pack.__name__}.nodes._folders"]
+    folders = sys.modules[f"{pack.__name__}.nodes._panel.folders"]
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(folders.sys, "platform", "win32")
     monkeypatch.setattr(folders.os, "startfile", lambda *what: asked.append(what), raising=False)

@@ -17,11 +17,10 @@ import pytest
 from aiohttp import web
 
 from nemo_client import Wish, home, local, set_token, tokenless_environment
-from tests._backend import bytes_of, draw, picture, until, write_video
-from tests._mark import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
-
-from . import _arrays
-from ._host import Host
+from tests.nodes import _arrays
+from tests.nodes._host import Host
+from tests.support.backend import bytes_of, draw, picture, until, write_video
+from tests.support.marked_token import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
 
 Nodes = dict[str, type[Any]]
 
@@ -44,11 +43,11 @@ def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are short, and what is temporary is written where the search looks."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("nemo_client._secret._known", {})
-    monkeypatch.setattr("nemo_client._retry._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("nemo_client._messages.FIRST_READ_SECONDS", 0.05)
+    monkeypatch.setattr("nemo_client._safety.redaction._known", {})
+    monkeypatch.setattr("nemo_client._wire.retry._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("nemo_client._studio.paid_message.FIRST_READ_SECONDS", 0.05)
     for pause in ("READ_SECONDS", "CONFIRM_SECONDS", "QUIET_SECONDS"):
-        monkeypatch.setattr(f"nemo_client._settling.{pause}", 0.02)
+        monkeypatch.setattr(f"nemo_client._studio.reconcile.{pause}", 0.02)
 
 
 @pytest.fixture
@@ -182,7 +181,7 @@ def test_what_nobody_expected_shows_no_token(
         raise RuntimeError(f"Illegal header value b'Bearer {MARK}' ({SPELLINGS})")
 
     kept = Kept()
-    failed = run_all(nodes, host, kept, lambda: monkeypatch.setattr("nemo_client._http.Http._request", fails))
+    failed = run_all(nodes, host, kept, lambda: monkeypatch.setattr("nemo_client._wire.http.Http._request", fails))
 
     assert "NemoCredits" in failed
     assert any("unexpected RuntimeError" in line for line in logs.lines)
@@ -212,7 +211,7 @@ class Site:
 
     async def generated(self) -> None:
         """A job that owes a video."""
-        network = self.modules["_run"].network()
+        network = self.modules["_comfy.run"].get_network()
 
         async def work() -> None:
             studio = await network.studio("nemo")
@@ -223,16 +222,17 @@ class Site:
 
 @pytest.fixture
 async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("_routes", "_run", "_board", "_folders")}
+    names = ("_panel.routes", "_comfy.run", "_panel.jobs_view", "_panel.folders")
+    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in names}
     kept = Kept()
-    usual = modules["_board"].in_words
+    usual = modules["_panel.jobs_view"].describe_error
 
     def in_words(error: BaseException) -> Any:
         kept.error("behind an answer", error)
         return usual(error)
 
-    monkeypatch.setattr(modules["_board"], "in_words", in_words)
-    modules["_routes"].register()
+    monkeypatch.setattr(modules["_panel.jobs_view"], "describe_error", in_words)
+    modules["_panel.routes"].register()
     app = web.Application()
     app.add_routes(host.routes)
     runner = web.AppRunner(app)
@@ -280,7 +280,7 @@ async def every_route(site: Site) -> dict[str, int]:
         ("POST", f"/nemo/jobs/{job}/project-page", {}),
         ("POST", f"/nemo/jobs/{job}/forget", {}),
     ]
-    known = {(method, path.replace("{id}", job)) for method, path, _ in site.modules["_routes"].ROUTES}
+    known = {(method, path.replace("{id}", job)) for method, path, _ in site.modules["_panel.routes"].ROUTES}
     assert {(method, path) for method, path, _ in asked} == known
     found = {}
     for method, path, body in asked:
@@ -364,7 +364,7 @@ async def test_a_body_that_breaks_off_is_not_shown(
     site: Site, host: Host, backend: local.LocalBackend, logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The browser goes away amid it, or is too slow."""
-    monkeypatch.setattr(site.modules["_routes"], "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(site.modules["_panel.routes"], "BODY_SECONDS", 0.1)
 
     async def slow() -> AsyncIterator[bytes]:
         yield f'{{"name": "nemo", "token": "{MARK}"'.encode()

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from nemo_client import home, local
-from nemo_client._lanes import Lane
-
-from ._arrays import picture
-from ._host import Host
-from .test_items import ANIMATE, Nodes
+from nemo_client._wire.rate_limiter import RateLimiter
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
+from tests.nodes.test_items import ANIMATE, Nodes
 
 STREAMS = 2
 COUNT = 5
@@ -23,7 +22,7 @@ COUNT = 5
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A backend that charges, as a profile that takes two messages at once."""
-    monkeypatch.setattr("nemo_client._settling.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
     home().mkdir(parents=True, exist_ok=True)
     (home() / "profiles.json").write_text(json.dumps({"profiles": {"nemo": {"streams": STREAMS}}}))
     with local.open(tmp_path / "backend", credits=1000, pace=0) as opened:
@@ -36,13 +35,13 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.L
 def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pieces of work were under way each time that one began."""
     seen: list[int] = []
-    real = Lane.turn
+    real = RateLimiter.turn
 
-    def turn(lane: Lane) -> Any:
+    def turn(lane: RateLimiter) -> Any:
         seen.append(lane.running)
         return real(lane)
 
-    monkeypatch.setattr(Lane, "turn", turn)
+    monkeypatch.setattr(RateLimiter, "turn", turn)
     return seen
 
 

@@ -12,10 +12,9 @@ import av
 import pytest
 
 from nemo_client import InputError
-from tests._backend import write_video
-
-from ._arrays import picture
-from ._host import Host
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
+from tests.support.backend import write_video
 
 Nodes = dict[str, type[Any]]
 
@@ -65,7 +64,7 @@ def test_links_and_annotations_lead_nowhere_else(nodes: Nodes, host: Host) -> No
 
 def test_another_machine_is_not_looked_at(pack: Any) -> None:
     """On Windows the look alone would sign in at the machine that the workflow names."""
-    is_share = importlib.import_module(".nodes._paths", pack.__name__).is_share
+    is_share = importlib.import_module(".nodes._comfy.paths", pack.__name__).is_share
 
     assert is_share(PureWindowsPath(r"\\evil.test\share\a.mp4"))
     assert is_share(PureWindowsPath("//evil.test/share/a.mp4"))

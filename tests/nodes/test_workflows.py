@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ._arrays import picture
-from ._host import Host
+from tests.nodes._arrays import picture
+from tests.nodes._host import Host
 
 FOLDER = Path(__file__).parent.parent.parent / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

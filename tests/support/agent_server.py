@@ -29,7 +29,7 @@ from google.adk.models import BaseLlm, LlmRequest, LlmResponse
 from google.adk.tools import BaseTool, ToolContext
 from google.genai import types
 
-from tests._backend import write_video
+from tests.support.backend import write_video
 from tests.support.script import Step, script_for
 
 APP = "nemo_agent"

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from nemo_client import Studio
-from tests._backend import TOKEN, Clock
+from tests.support.backend import TOKEN, Clock
 from tests.support.script import Step
 
 ROOT = Path(__file__).parents[2]

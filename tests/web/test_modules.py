@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ._page import WEB
+from tests.web._page import WEB
 
 MODULES = sorted([*WEB.glob("*.js"), *WEB.glob("*.mjs")])
 STYLES = sorted(WEB.glob("*.css"))

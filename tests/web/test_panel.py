@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ._page import BARE_APP, Server, job, profile, running, serve
+from tests.web._page import BARE_APP, Server, job, profile, running, serve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

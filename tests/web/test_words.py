@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from nemo_client import _words
-
-from ._page import WEB
+from nemo_client._text import messages
+from tests.web._page import WEB
 
 SOURCE = (WEB / "words.js").read_text(encoding="utf-8")
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in [*WEB.glob("*.js"), *WEB.glob("*.mjs")])
@@ -58,7 +57,7 @@ def test_a_text_names_the_same_facts_in_both_languages(name: str) -> None:
 @pytest.mark.parametrize(("lang", "shown", "working"), [("en", EN, "working"), ("zh", ZH, "进行中")], ids=["en", "zh"])
 def test_states_are_told_in_the_words_of_the_shell(lang: str, shown: dict[str, str], working: str) -> None:
     """The same state has the same words everywhere; only the panel sees jobs at work."""
-    states = {key: text for key, text in _words.table(lang).items() if key.startswith("job.state.")}
+    states = {key: text for key, text in messages.load_texts(lang).items() if key.startswith("job.state.")}
     mine = {key.replace("jobs.", "job."): text for key, text in shown.items() if key.startswith("jobs.state.")}
 
     assert mine == {**states, "job.state.running": working}

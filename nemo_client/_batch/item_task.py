@@ -1,0 +1,244 @@
+"""One item of a batch, from plain data to a plain result line: `carry_out` is what any scheduler may call.
+
+Whatever runs it, in whichever process: the journal sees to it that a repeated call finds what an earlier one made, so
+that nothing is paid twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from .._config.profiles import Profile
+from .._errors import (
+    Charged,
+    ClientIdRefused,
+    ClusterError,
+    DiskError,
+    LimitError,
+    NemoError,
+    NoCredits,
+    NothingMade,
+    PlanError,
+    QuestionAsked,
+    RateLimited,
+    ResultUnknown,
+    SignInError,
+)
+from .._files.images import Media, from_file, from_url
+from .._files.save import Destination
+from .._journal.money import FREE, Money
+from .._journal.steps import make_step_key, make_upload_key
+from .._safety.redaction import redact
+from .._studio.progress import Caller, Progress
+from .._studio.reconcile import answer_command
+from .._studio.types import GenerationRequest, Output, Video
+from .._text.messages import choose_language, say, what_and_hint
+from .._wire.rate_limiter import RateLimiter, asks_for_pause
+from .item import BatchItem, parse_item
+
+logger = logging.getLogger("nemo_client")
+
+ItemState = Literal["done", "failed", "unknown", "stopped"]
+"""How a line says that an item ended.
+
+`unknown`: its message is out, and no result was seen yet. `stopped`: for a reason that is not the item's own (limits,
+credits, sign-in, the disk). The next run takes up both by itself.
+"""
+_PAID_STAGES: Final = frozenset({"generate", "settle", "render", "download", "check", "done"})
+
+
+class Animator(Protocol):
+    """What an item needs of a Studio."""
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def lane(self) -> RateLimiter: ...
+
+    async def animate(
+        self,
+        media: Sequence[Media],
+        wish: GenerationRequest,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        language: str = "auto",
+        caller: Caller | None = None,
+    ) -> Video: ...
+
+
+async def carry_out_item(
+    studio: Animator, data: BatchItem | Mapping[str, Any], folder: Path, *, caller: Caller | None = None
+) -> dict[str, Any]:
+    """Carry out one item, given as plain data (`BatchItem.to_json`), and give its result line, plain data as well.
+
+    The video goes into `folder`. An item that fails is a line, too; only an item that is none raises `InputError`.
+    """
+    errand = ItemTask(parse_item(data), folder, caller or Caller())
+    try:
+        line, _ = await studio.lane.carry_out(lambda: errand.run(studio))
+    except NemoError as error:
+        line = errand.failed(error)
+    return line
+
+
+def stops_whole_batch(error: NemoError) -> bool:
+    """Whether what an item failed with would meet every other one, too."""
+    limited = isinstance(error, RateLimited) and not asks_for_pause(error)
+    fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError, ClusterError)
+    return limited or isinstance(error, fatal)
+
+
+def classify_failure(error: NemoError) -> ItemState:
+    """How an item that ended with `error` stands."""
+    if stops_whole_batch(error):
+        return "stopped"
+    return "unknown" if isinstance(error, ResultUnknown) and error.id != "result-lost" else "failed"
+
+
+class ItemTask:
+    """An item under way: what it reached, and the line that it ends with."""
+
+    def __init__(
+        self,
+        item: BatchItem,
+        folder: Path,
+        caller: Caller,
+        *,
+        readers: asyncio.Semaphore | None = None,
+        firsts: MutableMapping[str, str] | None = None,
+    ) -> None:
+        """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key.
+
+        `tries` counts how often it was begun; `charged` is the worst that is known of those that failed: the next one
+        finds in the journal what they paid for.
+        """
+        self.item = item
+        self.folder = folder
+        self.tries = 0
+        self.key = ""
+        self.profile = item.profile
+        self.paid_stage = False
+        self.charged: Charged = "no"
+        self._readers = readers or asyncio.Semaphore()
+        self._firsts = firsts if firsts is not None else {}
+        self._began = time.monotonic()
+        self._progress = caller.on_progress
+        self.caller = replace(caller, on_progress=self._take)
+
+    def _take(self, progress: Progress) -> None:
+        self.paid_stage = self.paid_stage or progress.stage in _PAID_STAGES
+        self._progress(progress)
+
+    def begin(self, profile: Profile) -> None:
+        """Count another try, in this profile."""
+        self._began = time.monotonic()
+        self.tries += 1
+        self.profile = profile.name
+
+    async def run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+        """Its line, and what it took now; raises what it failed with."""
+        self.begin(studio.profile)
+        try:
+            return await self._run(studio)
+        except asyncio.CancelledError:
+            if self.caller.goes_on:  # its message is out, and nobody waits for it any more
+                self.charged = pick_worst_charge(self.charged, "maybe")
+                raise ResultUnknown() from None
+            raise
+        except NemoError as error:
+            self.note(error)
+            raise
+        except Exception as error:
+            logger.exception("unexpected %s", type(error).__name__)
+            kind, reason = type(error).__name__, redact(str(error))[:300] or "?"
+            raise NemoError("unexpected", charged="maybe", kind=kind, reason=reason) from error
+
+    @property
+    def paid(self) -> bool:
+        """Whether a try that failed had paid, for sure."""
+        return self.charged == "yes"
+
+    def note(self, error: NemoError) -> None:
+        """Remember what is known of the money of a try that failed; what became of a message is the last word on it."""
+        verdict = isinstance(error, NothingMade) and not self.paid
+        self.charged = error.charged if verdict else pick_worst_charge(self.charged, error.charged)
+
+    async def _run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+        item = self.item
+        request = await asyncio.to_thread(lambda: item.request)
+        async with self._readers:
+            media = [await asyncio.to_thread(_medium, each) for each in item.image]
+        first = self.known_as(self._key(studio, media))
+        output = item.export
+        video = await studio.animate(
+            media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
+        )
+        money = FREE if first or (video.reused and not self.paid) else video.money
+        line = self._line(
+            "done", request=request, video=_inside(video.path, self.folder), size=video.size, sha256=video.sha256,
+            credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
+            duplicate_of=first or None,
+        )  # fmt: skip
+        return line, money
+
+    def _key(self, studio: Animator, media: Sequence[Media]) -> str:
+        profile, wish = studio.profile.id, self.item.wish
+        uploaded = make_upload_key(profile, "", [each.fingerprint for each in media], self.item.language)
+        return make_step_key(profile, uploaded, "generate", wish.inputs)
+
+    def known_as(self, key: str) -> str:
+        """Note its step's key; the name of the item that asked for the very same before, empty where there is none."""
+        self.key = key
+        first = self._firsts.setdefault(key, self.item.name)
+        return "" if first == self.item.name else first
+
+    def failed(self, error: NemoError) -> dict[str, Any]:
+        """The line of an item that ended with an error."""
+        lang = choose_language(error.lang)
+        what, hint = what_and_hint(error.id, lang, **error.facts)
+        if isinstance(error, NothingMade) and (command := answer_command(error)):
+            what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
+            hint = say("batch.answer", lang, command=command)
+        first = self._firsts.get(self.key)
+        charged = pick_worst_charge(self.charged, error.charged)
+        return self._line(
+            classify_failure(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
+            charged=charged, credits=0.0 if charged == "no" else None,
+            duplicate_of=first if first != self.item.name else None,
+        )  # fmt: skip
+
+    def _line(self, state: ItemState, **facts: Any) -> dict[str, Any]:
+        """A result line: every key is always there."""
+        item = self.item
+        empty: dict[str, Any] = {
+            "item": item.name, "state": state, "video": None, "seconds": round(time.monotonic() - self._began, 2),
+            "credits": None, "charged": "no", "error": None, "what_to_do": None, "error_id": None,
+            "duplicate_of": None, "reused": False, "profile": self.profile, "image": list(item.image),
+            "prompt": item.prompt, "size": None, "sha256": None, "key": self.key, "request": "",
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        return {**empty, **facts}
+
+
+def pick_worst_charge(*known: Charged) -> Charged:
+    """The worst that is known of the money of one piece of work."""
+    return max(known, key=("no", "maybe", "yes").index)
+
+
+def _medium(text: str) -> Media:
+    return from_url(text) if "://" in text else from_file(Path(text).expanduser())
+
+
+def _inside(path: Path, folder: Path) -> str:
+    """A path as the folder's own lines name it: from the folder, with slashes."""
+    return Path(os.path.relpath(path, folder.absolute())).as_posix()

@@ -1,0 +1,145 @@
+"""What a batch leaves in its folder beside the videos: a line a result, and a line a run, each on disk at once.
+
+`results.jsonl` holds one JSON object a line, appended when its item ends; the last line of an item counts. What a crash
+tore off is cut away before anything is added. One process at a time writes: it holds a lock for as long as it works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+
+from .._errors import InputError
+from .._wire.upload import disk_error
+
+RESULTS: Final = "results.jsonl"
+RUNS: Final = "runs.jsonl"
+LOCK: Final = ".nemo-batch.lock"
+_TAIL: Final = 64 * 1024
+
+
+class JsonLinesFile:
+    """A file of JSON objects, one a line, that only grows. Blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The whole lines, oldest first; what is no JSON object is passed over."""
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    entry = _parsed(line)
+                    if entry is not None:
+                        yield entry
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Add a line; it is on disk when this returns, or the file is as it was before."""
+        line = _text(entry) + b"\n"
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            with os.fdopen(handle, "r+b", buffering=0) as file:
+                end = _whole(file)
+                file.seek(end)
+                try:
+                    _write(file.fileno(), line)
+                except OSError:
+                    file.truncate(end)
+                    raise
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+
+def _write(handle: int, data: bytes) -> None:
+    """All of it: a disk that fills up takes a part."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _whole(file: Any) -> int:
+    """Where the last whole line ends; a torn one behind it is cut away, a whole one without its end is ended."""
+    size: int = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    if file.read(1) in (b"", b"\n"):
+        return size
+    start = max(size - _TAIL, 0)
+    while True:
+        file.seek(start)
+        tail: bytes = file.read(size - start)
+        cut = tail.rfind(b"\n") + 1
+        if cut or not start:
+            break
+        start = max(start - _TAIL, 0)
+    if _parsed(tail[cut:]) is not None:
+        file.seek(size)
+        _write(file.fileno(), b"\n")
+        return size + 1
+    file.truncate(start + cut)
+    return start + cut
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _text(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:  # a file's name that is no text
+        return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode()
+
+
+class BatchFolder:
+    """The folder of a batch, held by this process while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.results = JsonLinesFile(self.path / RESULTS)
+        self.runs = JsonLinesFile(self.path / RUNS)
+        self._lock: FileLock | None = None
+
+    def __enter__(self) -> BatchFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK, thread_local=False)
+            lock.acquire(timeout=0)
+        except LockTimeout as error:
+            raise InputError("batch-busy", folder=self.path) from error
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        self._lock = lock
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def latest(self) -> dict[str, dict[str, Any]]:
+        """The last line of each item, by the item's name, in the order of their first lines."""
+        return {str(line["item"]): line for line in self.results.read() if "item" in line}
+
+    def is_there(self, line: Mapping[str, Any]) -> bool:
+        """Whether the video of a line lies in the folder as it was delivered, by its size."""
+        if line.get("state") != "done" or not line.get("video"):
+            return False
+        try:
+            return (self.path / str(line["video"])).stat().st_size == line.get("size")
+        except OSError:
+            return False

@@ -1,0 +1,145 @@
+"""What a batch would do: its items, the problems that can be seen beforehand, and about what it costs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._batch.item import BatchItem
+from .._batch.item_task import ItemTask
+from .._batch.runner import BatchResult
+from .._config.paths import find_home
+from .._config.profiles import find_profile
+from .._errors import InputError, NemoError
+from .._journal.journal import Journal
+from .._journal.money import estimate_price
+from .._studio.progress import Caller
+from .._text import prompts
+from .._text.messages import say
+from .._wire.client import encode_message
+from .output import Outcome
+from .runtime import Run
+
+SHOWN: Final = 10
+_KIND: Final = "generate"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An item that cannot be made, and why."""
+
+    item: BatchItem
+    error: NemoError
+
+    def text(self, lang: str) -> str:
+        """For people: where it stands, what it is called, and what is wrong."""
+        where = self.item.image[0] if not self.item.line else f"{self.item.name} ({self.item.line})"
+        return say("batch.item-failed", lang, item=where, reason=say(self.error.id, lang, **self.error.facts))
+
+    def result(self, folder: Path) -> BatchResult:
+        """The result of an item that is left out for it."""
+        line = ItemTask(self.item, folder, Caller()).failed(self.error)
+        return BatchResult(self.item, folder, line, self.error)
+
+
+def find_problems(items: Sequence[BatchItem], own: str) -> list[Problem]:
+    """What is wrong with items, as far as can be seen without sending anything. Blocks.
+
+    `own` is the profile of those that name none.
+    """
+    known: dict[str, NemoError | None] = {}
+    for name in {item.profile or own for item in items}:
+        try:
+            known[name] = None
+            find_profile(name)
+        except InputError as error:
+            known[name] = error
+
+    def problem(item: BatchItem) -> Problem | None:
+        try:
+            if (unknown := known[item.profile or own]) is not None:
+                raise unknown
+            text = prompts.compose_prompt(item.prompt, duration=item.wish.duration, aspect_ratio=item.ratio)
+            encode_message("session", text)
+            item.check_files()
+        except NemoError as error:
+            return Problem(item, error)
+        return None
+
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2), "nemo-look") as pool:
+        return [found for found in pool.map(problem, items) if found is not None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The items of a batch, those that are due, and the last lines of all."""
+
+    items: Sequence[BatchItem]
+    due: Sequence[BatchItem]
+    latest: Mapping[str, Any]
+
+
+async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
+    """What a run would do, what it would cost, and what is wrong. Nothing is sent, nothing is written."""
+    import asyncio
+
+    lang = run.screen.lang
+    found = await asyncio.to_thread(find_problems, plan.due, run.profile)
+    counts = Counter(item.profile or run.profile for item in plan.due)
+    prices = [await _price(name, count) for name, count in counts.items() if _is_known(name)]
+    lines = [say("batch.plan", lang, count=len(plan.due), total=len(plan.items))]
+    lines += [_worded(price, lang) for price in prices]
+    paid = [price for price in prices if price["credits"]]
+    if max_credits and paid and max_credits < sum(price["credits"] for price in paid):
+        enough = int(max_credits // max(price["each"] for price in paid))
+        lines.append(say("batch.price-limit", lang, limit=max_credits, count=enough))
+    text_id = "batch.problems" if found else "batch.no-problems"
+    notes = [say(text_id, lang, count=len(found)), *(problem.text(lang) for problem in found[:SHOWN])]
+    data = {
+        "items": len(plan.items),
+        "due": len(plan.due),
+        "prices": prices,
+        "credits": sum(price["credits"] for price in prices),
+        "problems": [
+            {"item": each.item.name, "line": each.item.line or None, "error": each.error.text(lang)} for each in found
+        ],
+    }
+    return Outcome("\n".join(lines), data, notes=tuple(notes), exit_code=_code(found))
+
+
+def _code(found: Iterable[Problem]) -> int:
+    return max((problem.error.exit_code for problem in found), default=0)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        find_profile(name)
+    except InputError:
+        return False
+    return True
+
+
+async def _price(name: str, count: int) -> dict[str, Any]:
+    """About what so many items cost: by what was seen here, where anything was."""
+    if find_profile(name).free:
+        return {"profile": name, "items": count, "each": 0.0, "credits": 0.0, "seen": True}
+    seen: list[float] = []
+    if os.environ.get("NEMO_JOURNAL_URL") or (find_home() / "journal.sqlite3").exists():
+        journal = Journal(find_home(), os.environ.get("NEMO_JOURNAL_URL") or None)
+        try:
+            seen = await journal.charges(name, _KIND)
+        finally:
+            await journal.close()
+    each = estimate_price(_KIND, seen)
+    return {"profile": name, "items": count, "each": each, "credits": each * count, "seen": bool(seen)}
+
+
+def _worded(price: Mapping[str, Any], lang: str) -> str:
+    facts = {**price, "count": price["items"], "credits": f"{price['credits']:g}", "each": f"{price['each']:g}"}
+    text_id = "batch.price-free" if not price["each"] else "batch.price" if price["seen"] else "batch.price-guess"
+    return say(text_id, lang, **facts)

@@ -1,0 +1,1 @@
+"""This installation: the home directory, profiles, tokens, the client id."""

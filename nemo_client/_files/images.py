@@ -1,0 +1,675 @@
+"""What is uploaded: pictures by their pixels, other files by their bytes, addresses by their text.
+
+A picture counts in step keys by its upright 8-bit pixels, never by its encoded bytes: a JPEG given to the shell and
+the same picture as an IMAGE in a graph are one request. Everything here blocks; call it from a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mmap
+import os
+import re
+import struct
+import sys
+import tempfile
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
+
+from .._errors import FileTooLarge, InputError, UnsupportedFile
+from .._safety.private_files import FILE_MODE, make_private_folder
+from .._safety.redaction import redact
+from .._safety.safe_open import open_file
+from .._text.messages import FORMATS
+from .._wire.upload import UploadPart, disk_error
+from .colors import in_srgb
+from .side_data import END_OF_JPEG, KINDS, Data, without_side_data
+from .temp_files import create_part_file, remove_abandoned_parts
+
+Encoding = Literal["auto", "png", "jpeg", "webp"]
+Pixels = npt.NDArray[np.uint8]
+
+MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
+MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
+MAX_SENT_PIXELS: Final = 400_000_000
+PIXELS_A_BYTE: Final = 200
+"""More of them in a byte are no photograph."""
+MAX_JPEG_SIDE: Final = 65_500
+# Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
+# below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
+JPEG_STEPS: Final = tuple([min(1 + (x + y) // 2, most) for y in range(8) for x in range(8)] for most in (5, 3))
+KEEP_METADATA: Final = "NEMO_KEEP_METADATA"
+"""Set to 1, pictures that need no other form go out as the files are, with all that stands in them."""
+PNG_LEVEL: Final = 1
+MAX_NAME_BYTES: Final = 80
+MARK_DIGITS: Final = 8
+NAMELESS: Final = "image"
+NAMES_OF_NONE: Final = ("image", "video", "audio")
+WEBP_EFFORT: Final = 0
+
+_UNFIT: Final = frozenset('<>:"/\\|?*;%')
+"""What file systems, headers or addresses read as something else."""
+
+_MIME: Final = {
+    "mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/x-msvideo", "webm": "video/webm",
+    "mkv": "video/x-matroska", "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif",
+    "webp": "image/webp", "mp3": "audio/mpeg", "wav": "audio/wav", "m4a": "audio/mp4", "aac": "audio/aac",
+}  # fmt: skip
+_STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
+_CONVERTED: Final = frozenset({"heic", "heif", "avif", "bmp", "tif", "tiff"})
+_MOVING: Final = ("gif", "png", "webp")  # more pictures in one file are pages elsewhere
+_READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not what starts other programs, as EPS does
+_OPENERS: Final[dict[str, Callable[[BinaryIO], Image.Image]]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+}
+"""Without Pillow's limit on pixels, of which nothing is decoded. WebP's takes the memory of all of them at once."""
+_BEGINS: Final = {
+    b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif", b"II*\0": "tiff",
+    b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3",
+}  # fmt: skip
+_BRANDS: Final = {
+    b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov", b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic",
+    b"hevc": "heic", b"heim": "heic", b"heis": "heic", b"mif1": "heic", b"msf1": "heic",
+}  # fmt: skip
+_FAMILIES: Final = {
+    "jpg": ("jpg", "jpeg"), "tiff": ("tif", "tiff"), "heic": ("heic", "heif", "avif"), "mp4": ("mp4", "mov", "m4a"),
+    "m4a": ("m4a", "mp4", "mov"), "mov": ("mov", "mp4", "m4a"), "webm": ("webm", "mkv"), "mkv": ("mkv", "webm"),
+    "mp3": ("mp3", "aac", "wav"),
+}  # fmt: skip
+"""Suffixes under which what the first bytes announce goes as well."""
+# What Pillow and its plugins raise for damage; `ValueError` and `TypeError` come from odd tags.
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, OverflowError)
+_HEIC_SIZE: Final = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", re.DOTALL)
+_OF_CONTENT: Final = re.compile(r"[0-9a-f]{64}\.\w+")
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+@dataclass(frozen=True)
+class Media:
+    """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`.
+
+    `name` is the one on the wire: of the file, so that prompts can say it, with eight digits of the fingerprint, by
+    which the session's state is searched for it. `kept` is the name of the kept bytes, by their own hash. `sha256` is
+    that of the file which was looked at: nothing else is uploaded in its place. `plain` names the format whose side
+    data is left out when it goes, but for its `orientation`. `older` is the fingerprint that earlier versions gave it,
+    where that was another one.
+    """
+
+    fingerprint: str = field(repr=False)
+    name: str
+    mime: str = ""
+    content: bytes | Path = field(default=b"", repr=False)
+    url: str = field(default="", repr=False)
+    sha256: str = field(default="", repr=False, compare=False)
+    plain: str = field(default="", repr=False, compare=False)
+    orientation: int = field(default=1, repr=False, compare=False)
+    older: str = field(default="", repr=False, compare=False)
+    kept: str = field(default="", repr=False, compare=False)
+
+    @property
+    def kept_name(self) -> str:
+        """The name under which its bytes are kept in the home directory."""
+        return self.kept or self.name
+
+    @property
+    def mark(self) -> str:
+        """The eight digits that its name on the wire ends with; empty for an address."""
+        return "" if self.url else mark_of(self.fingerprint)
+
+    @property
+    def part(self) -> UploadPart:
+        """This file as a part of a multipart upload, without side data."""
+        content = b"".join(_chunks(self)) if self.plain else self.content
+        return UploadPart(self.name, self.mime, content)
+
+
+def mark_of(fingerprint: str) -> str:
+    """Eight digits of the hash in a fingerprint."""
+    return fingerprint.rsplit(":", 1)[-1][:MARK_DIGITS]
+
+
+def wire_name(stem: str, fingerprint: str, suffix: str, nameless: str = NAMELESS) -> str:
+    """`<stem>-<hash8>.<suffix>`, at most MAX_NAME_BYTES: letters of all scripts stay, what headers or paths read goes.
+
+    Where nothing is left that can be said, it is `nameless`.
+    """
+    plain = unicodedata.normalize("NFC", stem.encode("utf-8", "ignore").decode("utf-8"))
+    spaced = "".join(" " if _is_blank(each) else each for each in plain)
+    clean = "".join(each for each in spaced if each not in _UNFIT and not unicodedata.category(each).startswith("C"))
+    clean = " ".join(clean.split()).strip(". -") or nameless
+    end = f"-{mark_of(fingerprint)}.{suffix}"
+    room = MAX_NAME_BYTES - len(end.encode())
+    return (clean.encode()[:room].decode("utf-8", "ignore").rstrip(". -") or nameless) + end
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a name on the wire is that of no file: of pixels or sound out of a graph."""
+    stem, _, _ = name.rpartition("-")
+    return stem in ("", *NAMES_OF_NONE)
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character).startswith("Z")
+
+
+def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELESS) -> Media:
+    """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4; `stem` is how it is named.
+
+    `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding
+    counts in the key only where it was chosen. Several threads may encode at once, on a core each.
+    """
+    pixels = _plain(pixels)
+    fingerprint = pixels_fingerprint(pixels)
+    suits_jpeg = pixels.shape[2] == 3 and max(pixels.shape) <= MAX_JPEG_SIDE
+    kind = encoding if encoding != "auto" else ("jpeg" if suits_jpeg else "png")
+    if kind == "jpeg" and pixels.shape[2] == 4:
+        raise InputError("mask-jpeg")
+    content = _encode(Image.fromarray(pixels), kind)
+    suffix = "jpg" if kind == "jpeg" else kind
+    name = wire_name(stem, fingerprint, suffix)
+    check_size(name, len(content))
+    chosen = "" if encoding == "auto" else f"{encoding}:"
+    kept = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
+    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept)
+
+
+def from_file(path: Path, inside: Path | None = None) -> Media:
+    """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it.
+
+    Given `inside`, a real folder, the file lies in it when it is opened: no link that was put there leads out.
+    """
+    with _opened_file(path, inside) as file:
+        return _from_opened(file, path)
+
+
+def inspect_file(path: Path) -> None:
+    """Raise what `from_file` would, as far as a file's name, its size and its first bytes tell. Decodes nothing."""
+    with _opened_file(path, None) as file:
+        suffix = _kind_of(file, path)
+        if suffix in _STILLS or suffix in _CONVERTED:
+            heic = _is_heic(file)
+            try:
+                (_open_heic(file, path) if heic else _open_image(file, path)).close()
+            except InputError as error:
+                if error.id != "not-an-image":
+                    raise
+                file.seek(0)
+                if _sniffed(file) != "png":  # side data is not looked at here
+                    raise
+
+
+def _from_opened(file: BinaryIO, path: Path) -> Media:
+    suffix = _kind_of(file, path)
+    if suffix in _STILLS or suffix in _CONVERTED:
+        return _still(file, path)
+    return _as_it_is(file, path, suffix, _MIME[suffix])
+
+
+def _as_it_is(file: BinaryIO, path: Path, suffix: str, mime: str, fingerprint: str = "") -> Media:
+    """A file that goes out byte for byte; it counts by these bytes where no other fingerprint is given."""
+    digest = _digest(file, path)
+    fingerprint = fingerprint or f"file:{digest}"
+    name = wire_name(path.stem, fingerprint, suffix, mime.partition("/")[0])
+    return Media(fingerprint, name, mime, path, sha256=digest, kept=f"{digest}.{suffix}")
+
+
+def _as_pixels_are(file: BinaryIO, path: Path, kind: str, fingerprint: str = "", orientation: int = 1) -> Media:
+    """A picture whose pixels go out byte for byte, without side data; `ValueError` where that cannot be taken out."""
+    media = _as_it_is(file, path, "jpg" if kind == "jpeg" else kind, f"image/{kind}", fingerprint)
+    if kind not in KINDS or os.environ.get(KEEP_METADATA, "").strip() in ("1", "true", "yes"):
+        return media
+    file.seek(0)
+    digest = hashlib.sha256()
+    for piece in without_side_data(file.read(), kind, orientation):
+        digest.update(piece)
+    kept = f"{digest.hexdigest()}{Path(media.name).suffix}"
+    return replace(media, plain=kind, orientation=orientation, kept=kept)
+
+
+def _kind_of(file: BinaryIO, path: Path) -> str:
+    """The suffix of a file that can be sent, judged by its first bytes.
+
+    By its name where these tell nothing, or contradict what kind of thing it is called: that is no other spelling.
+    """
+    given = path.suffix.lower().lstrip(".")
+    suffix = given if given in _MIME or given in _CONVERTED else ""
+    found = _sniffed(file)
+    if found and suffix not in _FAMILIES.get(found, (found,)) and (not suffix or _type_of(found) == _type_of(suffix)):
+        suffix = found
+    if not suffix:
+        raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, AVIF, BMP and TIFF are converted)")
+    size = os.fstat(file.fileno()).st_size
+    if suffix not in _CONVERTED:
+        check_size(path.name, size)
+    if size == 0 and suffix not in _STILLS | _CONVERTED:
+        raise InputError("file-unreadable", name=path.name, reason="it is empty")
+    return suffix
+
+
+def _type_of(suffix: str) -> str:
+    return "image" if suffix in _CONVERTED else _MIME[suffix].partition("/")[0]
+
+
+def _sniffed(file: BinaryIO) -> str:
+    """The suffix for what a file's first bytes announce; empty where they tell nothing for sure."""
+    try:
+        head = file.read(64)
+        file.seek(0)
+    except OSError:
+        return ""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "mp4")
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "webm" if b"webm" in head else "mkv"
+    if head.startswith(b"RIFF"):
+        return {b"WEBP": "webp", b"AVI ": "avi", b"WAVE": "wav"}.get(head[8:12], "")
+    return next((suffix for begin, suffix in _BEGINS.items() if head.startswith(begin)), "")
+
+
+def from_url(url: str) -> Media:
+    """An http(s) address that the backend fetches; it counts by its text."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+    except ValueError:
+        host = None
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        raise InputError("url", url=redact(url)[:120])
+    return Media(f"url:{url.strip()}", parts.path.rsplit("/", 1)[-1][:80] or host, url=url.strip())
+
+
+def check_size(name: str, size: int) -> None:
+    """`FileTooLarge` (4002) above the backend's limit, before anything is sent."""
+    if size > MAX_UPLOAD_BYTES:
+        raise FileTooLarge(code=4002, name=name, size_mb=f"{size / 2**20:.0f}", limit_mb=MAX_UPLOAD_BYTES // 2**20)
+
+
+def pixels_fingerprint(pixels: Pixels) -> str:
+    """`pixels:HxWxC:sha256` of plain pixels (RGB, or RGBA where something is transparent)."""
+    shape = "x".join(str(side) for side in pixels.shape)
+    return f"pixels:{shape}:{hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()}"
+
+
+def _plain(pixels: Pixels) -> Pixels:
+    """RGB, or RGBA where some pixel is not opaque: the one form in which pictures are compared."""
+    height, width, channels = pixels.shape
+    if height < 1 or width < 1:
+        raise InputError("image-empty")
+    _check_pixels(width, height)
+    if channels == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    if channels == 4 and bool((pixels[..., 3] == 255).all()):
+        pixels = pixels[..., :3]
+    return np.ascontiguousarray(pixels)
+
+
+def _encode(image: Image.Image, kind: str) -> bytes:
+    with _scratch() as out:
+        try:
+            if kind == "jpeg":
+                image.save(out, "JPEG", qtables=JPEG_STEPS, subsampling=0)
+            elif kind == "png":
+                image.save(out, "PNG", compress_level=PNG_LEVEL)
+            else:
+                image.save(out, "WEBP", lossless=True, quality=0, method=WEBP_EFFORT, exact=True)
+            out.seek(0)
+            return out.read()
+        except (OSError, ValueError) as error:  # JPEG and WebP have a longest side
+            if isinstance(error, OSError) and error.errno:
+                raise disk_error(error, Path(tempfile.gettempdir())) from error
+            size = f"{image.width} x {image.height}"
+            raise InputError("value", name="encoding", value=kind, expected=f"png for a picture of {size}") from error
+
+
+def _scratch() -> IO[bytes]:
+    """A file for encoded bytes, in memory where the system has such: only into a file Pillow lets other threads run."""
+    try:
+        if sys.platform == "linux":
+            return os.fdopen(os.memfd_create("picture"), "w+b")
+        return tempfile.TemporaryFile()
+    except OSError:
+        return io.BytesIO()
+
+
+def _still(file: BinaryIO, path: Path) -> Media:
+    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels.
+
+    Side data that cannot be read costs nothing: then the pixels are read without it.
+    """
+    try:
+        return _read_still(file, file, path)
+    except InputError as error:
+        if error.id not in ("not-an-image", "image-too-large"):
+            raise
+        file.seek(0)
+        kind = {"jpg": "jpeg"}.get(found := _sniffed(file), found)
+        if kind not in KINDS or (error.id == "image-too-large" and kind not in _OPENERS):
+            raise
+        if error.id == "image-too-large":
+            return _large(file, path, kind, error)
+        return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
+
+
+def _large(file: BinaryIO, path: Path, kind: str, error: InputError) -> Media:
+    """A phone's picture of more pixels than are decoded here: sent as it is, it counts by its bytes.
+
+    Raises `error` for few bytes that would unpack to all the memory there is.
+    """
+    try:
+        with _OPENERS[kind](file) as image:
+            pixels = image.width * image.height
+            orientation = _orientation_of(image) if "exif" in image.info else 1  # else a PNG is decoded to its end
+        file.seek(0)
+        if pixels > MAX_SENT_PIXELS or os.fstat(file.fileno()).st_size * PIXELS_A_BYTE < pixels:
+            raise error
+        return _as_pixels_are(file, path, kind, orientation=orientation)
+    except _UNREADABLE as cause:
+        raise error from cause
+
+
+def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
+    """The picture without side data that is not needed, ended as it should be; raises `error` where pixels are missing.
+
+    A JPEG that lacks more than its end marker shows other pixels once something else follows its data.
+    """
+    try:
+        plain = b"".join(without_side_data(file.read(), kind, exif=True))
+        if kind == "jpeg":
+            other = plain.removesuffix(END_OF_JPEG) + b"\x5a\xa5" * 4096 + END_OF_JPEG
+            with Image.open(io.BytesIO(plain)) as one, Image.open(io.BytesIO(other)) as two:
+                if one.tobytes() != two.tobytes():
+                    raise error
+    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
+        raise error from cause
+    return plain
+
+
+def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> Media:
+    """The still that `readable` shows; what is sent of it comes from `file`."""
+    heic = _is_heic(file)
+    image = _open_heic(file, path) if heic else _open_image(readable, path)
+    with image:
+        kind = (image.format or "").lower()
+        if kind == "mpo":  # a phone's JPEG with more pictures behind the first
+            kind = "jpeg"
+        try:
+            moving = kind in _MOVING and bool(getattr(image, "is_animated", False))
+        except _UNREADABLE as error:
+            raise InputError("not-an-image", name=path.name) from error
+        orientation = _orientation_of(image)
+        if kind == "gif" or moving:
+            return _as_pixels_are(file, path, kind, orientation=orientation)
+        plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
+        pixels, older = _shown(image, path)
+    if kind in KINDS and orientation == 1 and plain_mode:
+        try:
+            return replace(_as_pixels_are(file, path, kind, pixels_fingerprint(pixels)), older=older)
+        except ValueError:  # built in an odd way: its pixels are encoded anew
+            pass
+    return replace(from_pixels(pixels, stem=path.stem), older=older)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """EXIF's 1..8; 1 where that cannot be read."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except _UNREADABLE:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def read_pixels(path: Path) -> Pixels:
+    """The upright RGB or RGBA pixels of a still in sRGB, uint8 [H, W, C]."""
+    with _opened_file(path, None) as file, _open_image(file, path) as image:
+        return _shown(image, path)[0]
+
+
+def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:
+    """The upright pixels in sRGB, and their fingerprint as earlier versions took it, without regard to the profile."""
+    try:
+        profile = image.info.get("icc_profile")
+        image.load()
+        upright = _turned(image)
+        if upright.mode.startswith("I") or upright.mode == "F":
+            upright = Image.fromarray(_eight_bit_levels(upright, image.format == "TIFF"))
+        alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
+        pixels = _plain(np.asarray(upright.convert("RGBA" if alpha else "RGB")))
+        converted = in_srgb(upright, profile if isinstance(profile, bytes) else None)
+        if converted is None:
+            return pixels, ""
+        return _plain(np.asarray(converted)), pixels_fingerprint(pixels)
+    except _UNREADABLE as error:
+        raise InputError("not-an-image", name=path.name) from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _UNREADABLE:  # pixels are never lost to what stands beside them
+        return image
+
+
+def _eight_bit_levels(image: Image.Image, of_tiff: bool) -> Pixels:
+    """Levels of more than eight bits, scaled by the range that they use: 1 (fractions), 255, 65535 or 32 bits."""
+    values = np.asarray(image)
+    if image.mode != "F" and not (image.mode == "I" and of_tiff):
+        return (values.astype(np.uint32) >> 8).astype(np.uint8)
+    levels = values.astype(np.float64)
+    if not np.isfinite(levels).all():
+        raise InputError("image-not-finite")
+    most = float(levels.max(initial=0))
+    ranges = (1.0, 255.0, 65535.0, 4294967295.0) if image.mode == "F" else (255.0, 65535.0, 4294967295.0)
+    full = next((each for each in ranges if most <= each), most)
+    return np.clip(np.rint(levels * (255 / full)), 0, 255).astype(np.uint8)
+
+
+def _open_image(file: BinaryIO, path: Path) -> Image.Image:
+    return _opened(path, lambda: Image.open(file, formats=_READ))
+
+
+def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
+    try:
+        image = opener()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
+            raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+        raise InputError("not-an-image", name=path.name) from error
+    _check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
+    return image
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError("image-too-large", width=width, height=height, limit=MAX_PIXELS // 1_000_000)
+
+
+def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError("heic-extra", name=path.name) from error
+
+    def opener() -> Image.Image:
+        try:
+            for size in _heic_sizes(file):  # before the crop that the next line knows of, too
+                _check_pixels(*size)
+            picture: Any = pillow_heif.open_heif(file)
+            _check_pixels(*picture.size)  # it decodes at once
+            image: Image.Image = picture.to_pillow()
+        except (RuntimeError, LookupError) as error:  # how it tells some kinds of damage
+            raise ValueError(str(error)) from error
+        image.format = "HEIF"
+        return image
+
+    return _opened(path, opener)
+
+
+def _heic_sizes(file: BinaryIO) -> list[tuple[int, int]]:
+    """The sizes of all pictures in a HEIC: those that are put together, cropped or hidden in the end included."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return [struct.unpack(">II", found[1]) for found in _HEIC_SIZE.finditer(content)]
+
+
+def _is_heic(file: BinaryIO) -> bool:
+    """By content: phones hand out HEIC under other names, too."""
+    try:
+        head = file.read(12)
+        file.seek(0)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+@contextmanager
+def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
+    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read.
+
+    What Pillow has to say of side data and sizes concerns nobody: both are judged here.
+    """
+    for category in (UserWarning, Image.DecompressionBombWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
+    try:
+        if not path.is_file():
+            raise InputError("file-missing", name=path.name)
+        file = open_file(path, inside)
+    except OSError as error:
+        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+    with file:
+        yield file
+
+
+def _digest(file: BinaryIO, path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        file.seek(0)
+        while chunk := file.read(1024 * 1024):
+            digest.update(chunk)
+    except OSError as error:
+        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+    return digest.hexdigest()
+
+
+class UploadStore:
+    """The bytes that were uploaded, by name, in the home directory (0600): forks and resumed runs repeat an upload
+    when the graph no longer has the pixels."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "uploads"
+
+    def keep(self, media: Media) -> Media:
+        """Keep the bytes; the same media, now with a file of ours as its content.
+
+        An `InputError` if the file cannot be read any more, or is no longer what was looked at.
+        """
+        if media.url:
+            return media
+        target = self._directory / media.kept_name
+        try:
+            make_private_folder(self._directory)
+            try:
+                os.utime(target)  # in use again: upkeep goes by age
+            except FileNotFoundError:
+                self._write(media, target)
+        except OSError as error:
+            raise disk_error(error, target) from error
+        return replace(media, content=target, sha256="", plain="", kept=media.kept_name)
+
+    def find(self, fingerprint: str, kept: str, mime: str, name: str = "") -> Media | None:
+        """Kept media again, or None if it is no longer there; `name` is the one to send it under."""
+        if fingerprint.startswith("url:"):
+            return from_url(fingerprint.removeprefix("url:"))
+        kept = Path(kept).name
+        target = self._directory / kept
+        if not target.is_file():
+            return None
+        media = Media(fingerprint, name or kept, mime, target, kept=kept)
+        kind = mime.removeprefix("image/")
+        return self._plain(media, kind) if kind in KINDS and not _OF_CONTENT.fullmatch(kept) else media
+
+    def _plain(self, media: Media, kind: str) -> Media:
+        """What an earlier version kept as the file was, without its side data: under another name."""
+        assert isinstance(media.content, Path)  # noqa: S101 - kept media are files
+        with _opened_file(media.content, None) as file:
+            try:
+                plain = _as_pixels_are(file, media.content, kind, media.fingerprint)
+            except ValueError:
+                return replace(from_pixels(read_pixels(media.content)), fingerprint=media.fingerprint)
+        return self.keep(replace(plain, name=media.name, mime=media.mime))
+
+    def place(self, name: str) -> Path:
+        """Where kept bytes of that name lie, if they are still there."""
+        return self._directory / Path(name).name
+
+    def forget(self, names: Iterable[str]) -> int:
+        """Delete kept bytes; how many there were. Whoever wants to upload them again needs the picture itself."""
+        gone = 0
+        for name in names:
+            target = self._directory / Path(name).name
+            try:
+                if target.is_file():
+                    target.unlink()
+                    gone += 1
+            except OSError as error:
+                raise disk_error(error, target) from error
+        return gone
+
+    def _write(self, media: Media, target: Path) -> None:
+        remove_abandoned_parts(self._directory)
+        with create_part_file(self._directory, "upload", FILE_MODE) as temporary:
+            digest = hashlib.sha256()
+            with temporary.open("r+b") as out:
+                for chunk in _chunks(media):
+                    out.write(chunk)
+                    digest.update(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            if media.sha256 and not media.plain and media.sha256 != digest.hexdigest():
+                raise _changed(media)
+            temporary.replace(target)
+
+
+def _chunks(media: Media) -> Iterator[Data]:
+    """What is sent of it."""
+    if media.plain:
+        yield from without_side_data(_whole(media), media.plain, media.orientation)
+        return
+    yield from _source_chunks(media)
+
+
+def _whole(media: Media) -> bytes:
+    """The file that was looked at; an `InputError` if it is another one by now."""
+    data = b"".join(_source_chunks(media))
+    if media.sha256 and media.sha256 != hashlib.sha256(data).hexdigest():
+        raise _changed(media)
+    return data
+
+
+def _changed(media: Media) -> InputError:
+    return InputError("file-unreadable", name=media.name, reason="it changed while it was read")
+
+
+def _source_chunks(media: Media) -> Iterator[bytes]:
+    if isinstance(media.content, bytes):
+        yield media.content
+        return
+    try:
+        with open_file(media.content) as source:
+            while chunk := source.read(1024 * 1024):
+                yield chunk
+    except OSError as error:
+        raise InputError("file-unreadable", name=media.content.name, reason=error.strerror or "?") from error

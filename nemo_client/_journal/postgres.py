@@ -1,0 +1,185 @@
+"""PostgreSQL as the journal's database: how each transaction begins there, and what its errors mean.
+
+Nothing here outlives a transaction on the server (no prepared statements, no session settings, no advisory locks), so
+a pooler that gives each transaction another connection may stand in between. What makes a transaction trustworthy is
+set and looked at in the very round trip that begins it, since the next one may reach another server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
+
+SCHEMES: Final = ("postgresql+psycopg", "postgresql", "postgres")
+CONNECT_SECONDS: Final = 5
+SILENT_SECONDS: Final = 30.0
+"""How long the database may say nothing within a transaction before its connection is given up."""
+LOCK_SECONDS: Final = 20
+IDLE_SECONDS: Final = 20
+"""After that the server ends a transaction whose client stopped in the middle: others wait for its locks."""
+
+_BEGIN: Final = """BEGIN ISOLATION LEVEL {isolation}; SELECT
+set_config('synchronous_commit',
+    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true),
+pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('fsync'),
+current_setting('server_encoding'), extract(epoch from clock_timestamp())::float8, {newest},
+set_config('lock_timeout', '{lock}s', true),
+set_config('idle_in_transaction_session_timeout', '{idle}s', true)"""
+_WRITING: Final = "READ COMMITTED"
+"""Each statement sees what was committed before it; what must not change meanwhile is locked or compared."""
+_READING: Final = "REPEATABLE READ, READ ONLY"
+_NEWEST: Final = "(SELECT max(number) FROM migrations)"
+
+_CONFLICTS: Final = ("40001", "40P01")
+_AWAY: Final = ("57P", "08", "53300", "25P03", "25006", "55P03")
+_REFUSED: Final = ("authentication", "pg_hba", "does not exist", "permission denied", "no such user", "certificate")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the server said as a transaction began: its clock (seconds since 1970), and its newest migration.
+
+    `reason` says why it cannot be used, empty where it can; `passing` that another server, or this one later, may do.
+    """
+
+    clock: float
+    newest: int
+    reason: str = ""
+    passing: bool = False
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a database's URL is one of PostgreSQL."""
+    return url.split("://", 1)[0].lower() in SCHEMES
+
+
+def list_url_secrets(url: str) -> list[str]:
+    """What must not be shown of a URL: passwords, as they are and as they are written there."""
+    parts = sa.make_url(url)
+    words = [parts.password, *(parts.query.get(name) for name in ("password", "sslpassword", "passfile"))]
+    flat = [str(each) for word in words if word for each in ([word] if isinstance(word, str) else word)]
+    return sorted({form for word in flat for form in (word, quote(word, safe=""), quote_plus(word))}, key=len)[::-1]
+
+
+def create_postgres_engine(url: str) -> Engine:
+    """The engine of a PostgreSQL URL; connects only later. `ImportError` where there is no driver."""
+    parts = sa.make_url(url).set(drivername="postgresql+psycopg")
+    asked = {"connect_timeout": CONNECT_SECONDS} if "connect_timeout" not in parts.query else {}
+    engine = sa.create_engine(
+        parts,
+        pool_size=1,  # the journal's thread is one
+        max_overflow=8,
+        hide_parameters=True,  # prompts have no place in logs
+        use_native_hstore=False,
+        connect_args={"autocommit": True, "prepare_threshold": None, **asked},  # BEGIN is said here
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        # Its own handle: the driver may close its one, whose number then means something else.
+        record.info["socket"] = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+
+    @event.listens_for(engine, "close")
+    def closed(_: Any, record: Any) -> None:
+        if (handle := record.info.pop("socket", None)) is not None:
+            handle.close()
+
+    return engine
+
+
+def begin_transaction(connection: Connection, *, write: bool, prepared: bool) -> Begun:
+    """Begin a transaction, and hear what may be thought of it. Raises the driver's own errors.
+
+    `prepared` says that the journal's tables are there.
+    """
+    isolation, newest = _WRITING if write else _READING, _NEWEST if prepared else "0"
+    driver: Any = connection.connection.driver_connection
+    cursor = driver.execute(_BEGIN.format(isolation=isolation, newest=newest, lock=LOCK_SECONDS, idle=IDLE_SECONDS))
+    while cursor.nextset():
+        pass
+    synchronous, standby, read_only, fsync, encoding, clock, number, *_ = cursor.fetchone()
+    reason, passing = "", bool(standby) or (write and read_only != "off")
+    if standby:
+        reason = "it is a standby, which only follows another server"
+    elif passing:
+        reason = "it is read-only"
+    elif write and synchronous not in ("on", "remote_apply"):
+        reason = "it does not wait for the disk when it commits"
+    elif fsync != "on":
+        reason = "its setting fsync is off, so a crash loses what was written"
+    elif encoding != "UTF8":
+        reason = "its encoding is not UTF8"
+    return Begun(float(clock), int(number or 0), reason, passing)
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether the transaction met another one, was undone, and can simply be done again."""
+    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
+
+
+def is_connection_lost(error: BaseException | None) -> bool:
+    """Whether a driver's error says that the database cannot be reached, or cannot be used at the moment."""
+    code = getattr(error, "sqlstate", None)
+    if code:
+        return str(code).startswith(_AWAY)
+    text = str(error)
+    return type(error).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout") and not (
+        "FATAL" in text and any(word in text for word in _REFUSED)
+    )
+
+
+class Watch:
+    """Gives up connections whose database has said nothing for SILENT_SECONDS.
+
+    The driver waits for ever: behind a network that swallows everything, a journal's thread would never return.
+    """
+
+    def __init__(self) -> None:
+        self._deadlines: dict[int, tuple[float, socket.socket]] = {}
+        self._change = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, connection: Connection) -> None:
+        """From here on, `connection` has to be heard of."""
+        with self._change:
+            self._deadlines[id(connection)] = (time.monotonic() + SILENT_SECONDS, connection.info["socket"])
+            if self._thread is None:
+                self._closed = threading.Event()
+                told = (self._closed,)
+                self._thread = threading.Thread(target=self._look, args=told, name="nemo-journal-watch", daemon=True)
+                self._thread.start()
+
+    def stop(self, connection: Connection) -> None:
+        """The transaction is over."""
+        with self._change:
+            self._deadlines.pop(id(connection), None)
+
+    def watches(self, connection: Connection) -> bool:
+        """Whether it is one of those."""
+        return id(connection) in self._deadlines
+
+    def close(self) -> None:
+        """No longer look, until there is something to look at again."""
+        with self._change:
+            self._closed.set()
+            self._thread = None
+
+    def _look(self, closed: threading.Event) -> None:
+        while not closed.wait(min(1.0, SILENT_SECONDS / 4)):
+            with self._change:
+                now = time.monotonic()
+                for key, (deadline, handle) in list(self._deadlines.items()):
+                    if now > deadline:
+                        del self._deadlines[key]
+                        with contextlib.suppress(OSError):
+                            handle.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,1 @@
+"""What keeps secrets, files and addresses safe; imports nothing of ours."""

@@ -1,0 +1,46 @@
+"""What a stored free account still owes: open and undelivered jobs that nobody could reach without its token."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from .._config.credentials import CredentialStore
+from .._config.paths import find_home
+from .._config.profiles import find_profile
+from .._errors import InputError
+from .._journal.job_rows import make_job_id
+from .._journal.journal import Journal
+from .._journal.steps import State
+
+
+class MayReplace:
+    """Whether an anonymous token may be replaced: no step of its account is open or undelivered."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def __call__(self, account: str) -> bool:
+        opened = await self._journal.open_attempts(account)
+        if any(each.state is not State.PLANNED for each in opened):  # a planned one was never sent
+            return False
+        return not await self._journal.undelivered(account)
+
+
+async def check_given_up(name: str, journal: Journal, directory: Path | None = None) -> None:
+    """Raise the `InputError` that names the jobs which nobody can reach without the stored free account's token."""
+    place = find_home(directory)
+    which = await asyncio.to_thread(find_profile, name, place)
+    before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)
+    if before is None or before.kind != "anonymous":
+        return
+    owed = await find_owed(journal, before.account)
+    if owed:
+        raise InputError("token-gives-up", jobs=", ".join(owed))
+
+
+async def find_owed(journal: Journal, account: str) -> list[str]:
+    """Ids of the paid jobs of an account that are open or not delivered."""
+    opened = [each for each in await journal.open_attempts(account) if each.state is not State.PLANNED]
+    made = await journal.undelivered(account)
+    return sorted({make_job_id(each.key) for each in (*opened, *made) if each.paid})

@@ -1,0 +1,52 @@
+"""What the parts of a Studio share: the profile, the wire, the journal, and time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from .._config.credentials import Token
+from .._config.profiles import Profile
+from .._errors import NoCredits
+from .._files.images import UploadStore
+from .._journal.journal import Journal
+from .._wire.client import NemoClient
+from .._wire.http import Sleep
+from .._wire.schemas import Credits
+from .in_flight import InFlightRequests
+from .progress import Caller
+
+
+@dataclass
+class StudioContext:
+    """One profile's working place, in one event loop. `clock` is monotonic seconds, `wall` seconds since 1970."""
+
+    profile: Profile
+    home: Path
+    client: NemoClient
+    journal: Journal
+    uploads: UploadStore
+    sleep: Sleep = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    flights: InFlightRequests = field(default_factory=InFlightRequests)
+    payers: WeakValueDictionary[tuple[str, str], Caller] = field(default_factory=WeakValueDictionary)
+    """Which caller a paid step counts for, by run and key: one of them, however many ask for it within the run."""
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def token(self) -> Token:
+        """The token in use; signs up where there is none yet."""
+        return await self.client.http.tokens.token()
+
+    async def no_credits(self, balance: Credits | None) -> NoCredits:
+        """The error for too few credits, with the numbers and the way to get more (API description: 2001)."""
+        token = await self.token()
+        available = "?" if balance is None else f"{balance.available:g}"
+        link = self.client.http.registration_link(token)
+        if link:
+            return NoCredits("no-credits-anonymous", code=2001, available=available, link=link)
+        return NoCredits(code=2001, available=available)

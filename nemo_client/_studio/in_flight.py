@@ -1,0 +1,186 @@
+"""Requests in flight, by step key: the same request made twice is one piece of work with two waiters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Set
+from typing import Any, TypeVar, cast
+
+from .._errors import Cancelled
+from .._journal.leases import Mark, read_monotonic_mark
+from .progress import Caller, Progress
+
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
+
+class InFlightRequest:
+    """Work that goes on, whoever still waits for it.
+
+    `about` is the step that it counts for, as people see it.
+    `committed` is set when a paid message goes out: from then on a cancel detaches, it does not stop the work.
+    `given_up` is set when its last waiter gave it up and it was told to stop. `usual` is how many seconds such work
+    takes here, `price` how many credits, each None where that is not known. `recorded` is the moment right before its
+    message was put on record.
+    """
+
+    def __init__(self, about: str = "") -> None:
+        self.about = about
+        self.callers: list[Caller] = []
+        self.task: asyncio.Task[Any] | None = None
+        self.committed = False
+        self.given_up = False
+        self.latest: Progress | None = None
+        self.reported = 0.0
+        self.usual: float | None = None
+        self.price: float | None = None
+        self.recorded: Mark = read_monotonic_mark()
+
+    def left(self, elapsed: float) -> float | None:
+        """About how many seconds are left after `elapsed`; None once it takes longer than usual."""
+        return self.usual - elapsed if self.usual and elapsed < self.usual else None
+
+    def report(self, progress: Progress) -> None:
+        """Tell every waiter, from the loop: one that fails at it must not break the work, which may be paid."""
+        loop = asyncio.get_running_loop()
+        self.latest, self.reported = progress, loop.time()
+        for caller in self.callers:
+            loop.call_soon(caller.take, progress)
+
+    def give_up(self) -> None:
+        """Tell the work to stop; it cleans up after itself."""
+        if self.task is not None and not self.given_up:
+            self.given_up = True
+            self.task.cancel()
+
+
+class InFlightRequests:
+    """The flights of one Studio, in one event loop."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, InFlightRequest] = {}
+        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._readings: dict[asyncio.Future[None], asyncio.Task[None]] = {}
+
+    def read_on(self, reading: asyncio.Future[None], seconds: float) -> None:
+        """Go on reading a stream whose result is known, for so many seconds at the most; nobody waits for it."""
+        task = self._readings[reading] = asyncio.ensure_future(_bounded(reading, seconds))
+        task.add_done_callback(lambda done: self._read_to_its_end(reading, done))
+
+    def _read_to_its_end(self, reading: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._readings.pop(reading, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.info("a stream whose result was known ended with %s", type(error).__name__)
+
+    async def end(self, tasks: Set[asyncio.Future[Any]]) -> None:
+        """Cancel these, and wait until they have ended, but for streams that are read on."""
+        ending = {task for task in tasks if task not in self._readings and not task.done()}
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        for task in tasks - self._readings.keys():
+            _ = task.cancelled() or task.exception()  # looked at: whoever needs it has it
+
+    def chore(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do `work` beside everything else while this lives, once at a time for one key; nobody waits for it."""
+        if key not in self._chores:
+            task = self._chores[key] = asyncio.ensure_future(work())
+            task.add_done_callback(lambda done: self._chore_done(key, done))
+
+    def _chore_done(self, key: str, task: asyncio.Task[None]) -> None:
+        self._chores.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("%s ended with %s", key, type(error).__name__)
+
+    async def join(
+        self, key: str, start: Callable[[InFlightRequest], Awaitable[_T]], caller: Caller, *, about: str = ""
+    ) -> _T:
+        """Wait for the work `key`, starting it if it is not under way; it counts for the step `about` (else `key`).
+
+        A cancelled waiter leaves. When the last one leaves because the user gave up, work that was not committed
+        is cancelled (it cleans up after itself); in all other cases it goes on, for whoever asks next.
+        """
+        flight = await self._living(key)
+        if flight is None:
+            flight = self._flights[key] = InFlightRequest(about or key)
+            flight.task = asyncio.ensure_future(start(flight))
+            flight.task.add_done_callback(lambda task: self._landed(key, task))
+        elif flight.latest is not None:
+            caller.take(flight.latest)
+        flight.callers.append(caller)
+        assert flight.task is not None  # noqa: S101 - set five lines up, or by whoever started it
+        try:
+            return cast(_T, await asyncio.shield(flight.task))
+        except asyncio.CancelledError:
+            if flight.task.cancelled() and not caller.gave_up:
+                raise Cancelled("cancelled") from None
+            raise
+        finally:
+            flight.callers.remove(caller)
+            caller.goes_on = caller.gave_up and flight.committed
+            if caller.gave_up and not flight.callers and not flight.committed:
+                flight.give_up()
+
+    async def _living(self, key: str) -> InFlightRequest | None:
+        """The flight to join, once one that is being stopped is out of the way."""
+        while (flight := self._flights.get(key)) is not None and flight.given_up and flight.task is not None:
+            await asyncio.wait({flight.task})
+        return flight
+
+    def _landed(self, key: str, task: asyncio.Task[Any]) -> None:
+        self._flights.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("%s ended with %s", key, type(error).__name__)
+
+    def running(self) -> dict[str, Progress]:
+        """How the work under way stands now, by the step that it counts for."""
+        now = asyncio.get_running_loop().time()
+        return {
+            flight.about: flight.latest.later(now - flight.reported)
+            for flight in self._flights.values()
+            if flight.latest is not None
+        }
+
+    def is_paid_for(self, caller: Caller) -> bool:
+        """Whether a paid message that `caller` waits for is out."""
+        return any(flight.committed and caller in flight.callers for flight in self._flights.values())
+
+    @property
+    def committed(self) -> int:
+        """How many pieces of paid work are out."""
+        return sum(flight.committed for flight in self._flights.values())
+
+    async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
+        """Wait until paid work that is out (or all work) has come to its end.
+
+        And, with `read_on`, until streams have ended whose result is known already.
+        """
+        while tasks := [
+            *(
+                flight.task
+                for flight in self._flights.values()
+                if flight.task is not None and (flight.committed or not only_committed)
+            ),
+            *(self._readings.values() if read_on else ()),
+        ]:
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # what has ended is taken out by then
+
+    async def stop(self) -> None:
+        """Cancel everything that was not given up before (which is at its end), and wait until it has ended."""
+        flights = [flight for flight in self._flights.values() if flight.task is not None]
+        for flight in flights:
+            if flight.task is not None and not flight.given_up:
+                flight.task.cancel()
+        for chore in (*self._chores.values(), *self._readings.values()):
+            chore.cancel()
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        if ending := [*tasks, *self._chores.values(), *self._readings.values()]:
+            await asyncio.wait(ending)
+
+
+async def _bounded(reading: asyncio.Future[None], seconds: float) -> None:
+    await asyncio.wait_for(reading, max(seconds, 0.0))

@@ -1,0 +1,54 @@
+"""Which uploads a session's state tells of: by name or hash, in its parsed values. Pure.
+
+Escaped text is no place to look: a name in Chinese stands there as `\\u732b`, and in an address as `%E7%8C%AB`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from .._files.images import Media
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def find_listed(state: Mapping[str, Any], media: Iterable[Media]) -> frozenset[str]:
+    """The marks of those media that the state names anywhere: by name, by the mark in a name, or by their hash."""
+    text = "\n".join(_strings_of(state))
+    return frozenset(each.mark for each in media if each.mark and _names(text, each))
+
+
+def files_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a state that lists files: a draft may still name one that is there no more."""
+    if state.get("video_infos") is not None:
+        return {"video_infos": state["video_infos"]}
+    return {name: value for name, value in state.items() if name not in ("draft", "generated_media")}
+
+
+def lists_uploads(state: Mapping[str, Any]) -> bool:
+    """Whether the state lists any file at all; one that lists none proves nothing."""
+    return isinstance(infos := state.get("video_infos"), (list, dict)) and bool(infos)
+
+
+def _names(text: str, media: Media) -> bool:
+    digest = _HASH.match(media.kept_name)
+    if media.name in text or (digest is not None and digest[0] in text):
+        return True
+    return re.search(rf"(?<![0-9a-zA-Z]){media.mark}(?![0-9a-zA-Z])", text) is not None
+
+
+def _strings_of(value: object) -> Iterator[str]:
+    """All texts in a parsed value, addresses and forms of one letter made plain."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Mapping):
+            todo.extend(each.values())
+        elif isinstance(each, list):
+            todo.extend(each)
+        elif isinstance(each, str):
+            yield unicodedata.normalize("NFC", unquote(each) if "%" in each else each)

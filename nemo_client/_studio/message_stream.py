@@ -1,0 +1,136 @@
+"""The stream of one message: read to its end, and watched meanwhile.
+
+Silence is no end: a tool may work for minutes without a word, and the agent server stops the run of a client that hangs
+up. So the stream is read on whatever happens; only whoever waits for its result may leave before, where the free state
+shows the result and the agent has said all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from .._errors import NemoError
+from .._journal.records import Attempt
+from .._wire import draft as drafts
+from .._wire.schemas import State as SessionState
+from .._wire.sse import Heartbeat
+from .._wire.turn import Turn
+from .context import StudioContext
+from .in_flight import InFlightRequest
+from .progress import STILL_WORKING_SECONDS, Progress
+from .reconcile import Baseline, Message
+
+logger = logging.getLogger("nemo_client")
+
+SILENCE_SECONDS: Final = 120.0
+"""After so long without an event, the state is read beside the stream, now and then."""
+SILENT_READ_SECONDS: Final = 60.0
+OVER_SECONDS: Final = 10.0
+"""As long after the agent's last word the state is read, where all seems said."""
+OVER_READ_SECONDS: Final = 20.0
+ALIKE_SECONDS: Final = 60.0
+"""A result is taken before the stream's end only where the state shows it alike for so long."""
+UNSPOKEN_SECONDS: Final = 300.0
+"""After so long without an event, a turn without a last word, and a chat's without a word that it was the last, count
+as over."""
+FIRST_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 2.0
+
+
+class Stream:
+    """Reads one message's events into its `turn`, and finds out when its result can be taken."""
+
+    def __init__(
+        self, desk: StudioContext, attempt: Attempt, message: Message, baseline: Baseline, flight: InFlightRequest
+    ) -> None:
+        self.turn = Turn()
+        self._desk = desk
+        self._attempt = attempt
+        self._message = message
+        self._baseline = baseline
+        self._flight = flight
+        self._started = self._heard = desk.clock()
+
+    async def read(self, may_go: Callable[[], bool]) -> None:
+        """Send the message and read its stream to the end; heartbeats are no words."""
+        self._started = self._heard = self._desk.clock()
+        self._report()  # from now on it is paid for
+        ticker = asyncio.ensure_future(self._tick())
+        try:
+            async with self._desk.client.run(self._attempt.session_id, self._message.text, may_go) as events:
+                async for event in events:
+                    if not isinstance(event, Heartbeat):
+                        self._heard = self._desk.clock()
+                        self.turn.add(event)
+                        self._report()
+        finally:
+            ticker.cancel()
+
+    async def watch(self) -> SessionState:
+        """Wait until whoever waits may leave with the result, and give the state that shows it."""
+        await asyncio.sleep(FIRST_SECONDS)
+        shown, since, next_read, told = "", 0.0, 0.0, 0.0
+        while True:
+            await self._desk.sleep(LOOK_SECONDS)
+            now, over = self._desk.clock(), self.turn.over
+            silences = (now - self._heard) // STILL_WORKING_SECONDS
+            if silences > told:  # each time it lasts so long again
+                self._report()
+            told = silences
+            if now - self._heard < (OVER_SECONDS if over else SILENCE_SECONDS):
+                shown, next_read = "", 0.0
+                continue
+            if now < next_read:
+                continue
+            next_read = now + (OVER_READ_SECONDS if over else SILENT_READ_SECONDS)
+            state = await self._look()
+            if state is None:
+                continue
+            digest = drafts.digest_segments(state.draft or {})
+            if digest != shown:
+                shown, since = digest, now
+            if now - since >= ALIKE_SECONDS and self._is_result(state, now - self._heard):
+                return state
+
+    def _is_result(self, state: SessionState, quiet: float) -> bool:
+        """Whether the state, alike for a while, is what the turn came to.
+
+        A generation's or an edit's result is a draft; a text alone is none. A chat may come to words alone, and any
+        turn to a question for the user.
+        """
+        turn = self.turn
+        if turn.open_calls or turn.question is not None:
+            return not turn.open_calls
+        if self._message.kind == "chat" and turn.reply and (turn.ended or (turn.over and quiet >= UNSPOKEN_SECONDS)):
+            return True
+        return self._baseline.shows_work(state) and (turn.over or quiet >= UNSPOKEN_SECONDS)
+
+    async def _look(self) -> SessionState | None:
+        try:
+            return await self._desk.client.state(self._attempt.session_id)
+        except NemoError as error:
+            logger.info("the state could not be read beside the stream (%s)", error.id)
+            return None
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._report()
+
+    def _report(self) -> None:
+        now, flight, tools = self._desk.clock(), self._flight, self.turn.tools
+        elapsed = now - self._started
+        flight.report(
+            Progress(
+                stage_of(self._message.kind), tool=tools[-1] if tools else "", elapsed=elapsed,
+                quiet=now - self._heard, left=flight.left(elapsed), price=flight.price,
+            )
+        )  # fmt: skip
+
+
+def stage_of(kind: str) -> Any:
+    """The stage that a message of this kind is shown as."""
+    return kind if kind in ("generate", "edit", "chat") else "generate"

@@ -1,0 +1,443 @@
+"""A message that may charge, what things were like before it, and how its end is told. Pure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .._config.profiles import CLOUD, LOCAL
+from .._errors import (
+    ApiError,
+    Charged,
+    ConnectError,
+    LocalError,
+    LostRace,
+    NemoError,
+    NothingMade,
+    QuestionAsked,
+    ResultUnknown,
+    SessionGone,
+    SignInError,
+)
+from .._journal.job_rows import make_job_id
+from .._journal.journal import Journal
+from .._journal.money import FREE, Money, known_balance, measure_charge
+from .._journal.records import Attempt
+from .._journal.steps import REFUSALS, Event, Kind, State
+from .._safety.redaction import sanitize_for_display
+from .._text import prompts
+from .._text.gui_translator import translate
+from .._text.questions import read_inquiry
+from .._wire import draft as drafts
+from .._wire.schemas import Credits
+from .._wire.schemas import State as SessionState
+from .._wire.sse import StreamFailure
+from .context import StudioContext
+from .handles import SessionHandle
+from .in_flight import InFlightRequest
+from .jobs import Job
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to a session: its step key, its kind, where it follows on, and its text as it goes out.
+
+    `words` are the user's own of it, by which its language is told; empty where `text` is all of them.
+    """
+
+    key: str
+    kind: Kind
+    after: SessionHandle
+    text: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the session and the account were like before a message was sent; `files` are the uploads it listed."""
+
+    segments: str
+    media: frozenset[str]
+    draft: Mapping[str, Any] | None
+    credits: Credits | None
+    files: frozenset[str] = frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON data, for the journal."""
+        return {
+            "segments": self.segments,
+            "media": sorted(self.media),
+            "draft": self.draft,
+            "credits": self.credits.model_dump(mode="json") if self.credits else None,
+            "files": sorted(self.files),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Baseline:
+        """The baseline that `to_json` wrote."""
+        credits = Credits.model_validate(data["credits"]) if data.get("credits") else None
+        files = frozenset(data.get("files", ()))
+        return cls(data["segments"], frozenset(data["media"]), data.get("draft"), credits, files)
+
+    def shows_work(self, state: SessionState) -> bool:
+        """Whether `state` holds new media or other segments, in a draft that can be exported.
+
+        "Changed" alone is no evidence: re-signed addresses and late analyses change a state, too.
+        """
+        if not drafts.is_ready(state.draft or {}):
+            return False
+        return self.has_new_media(state) or drafts.digest_segments(state.draft or {}) != self.segments
+
+    def has_new_media(self, state: SessionState) -> bool:
+        """Whether `state` lists generated media that were not there before, in a draft or not."""
+        return bool(drafts.list_media_ids(state.raw) - self.media)
+
+    def left_by(self, later: Baseline) -> bool:
+        """As `shows_work`, by what things were like before a later message of the session."""
+        if not drafts.is_ready(later.draft or {}):
+            return False
+        return bool(later.media - self.media) or later.segments != self.segments
+
+
+def not_known(attempt: Attempt) -> ResultUnknown:
+    """What an attempt whose result is not known is reported as, by why that is so."""
+    why = str(attempt.facts.get("error") or "")
+    text_id = {"stream-too-long": "stream-capped"}.get(why, why)
+    told = text_id if text_id in ("answered-nothing", "result-late", "stream-capped") else "result-unknown"
+    return ResultUnknown(told, charged="maybe" if attempt.paid else "no", why=why)
+
+
+def is_refusal(error: NemoError) -> bool:
+    """Whether an error proves that the message was not worked on (a web page or half an answer does not).
+
+    Nor does any answer of a server in trouble, whatever code it brings.
+    """
+    if isinstance(error, (ConnectError, LocalError)):
+        return True
+    if not isinstance(error, ApiError) or error.status in (408, 425) or error.status >= 500:
+        return False
+    return error.code in REFUSALS or error.status in REFUSALS
+
+
+def says_no_credits(failure: StreamFailure | None) -> bool:
+    """Whether a failure inside of a stream is 2001: as its code, wherever that stands, or in its words."""
+    if failure is None:
+        return False
+    places: list[Any] = [failure.details]
+    while places:
+        place = places.pop()
+        if isinstance(place, Mapping):
+            codes = [place.get(name) for name in _CODE_NAMES]
+            if any(str(code).strip() == "2001" for code in codes if not isinstance(code, bool)):
+                return True
+            places += [each for each in place.values() if isinstance(each, (Mapping, list))]
+        else:
+            places += [each for each in place if isinstance(each, (Mapping, list))]
+    return bool(_SAID_2001.search(failure.message))
+
+
+_CODE_NAMES: Final = ("code", "error_code", "errorCode", "status")
+_SAID_2001: Final = re.compile(r"(?<![\d.])2001(?![\d.]\d|\d)")
+
+
+def _plain(reply: str) -> str:
+    """An answer without orders to click on a page that its reader does not see."""
+    return translate(reply, prompts.detect_language(reply)).text
+
+
+def make_end_error(attempt: Attempt) -> NemoError:
+    """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
+    money = Money.from_json(attempt.facts.get("money"))
+    if attempt.state is State.LOST:
+        return ResultUnknown("result-lost")
+    job = make_job_id(attempt.key)
+    if not is_answered(attempt):
+        nothing = NothingMade("result-none")
+        nothing.job = job
+        return nothing
+    sure = money.spent == 0 or money.certainty == "exact"
+    reply = sanitize_for_display(_plain(str(attempt.facts.get("reply") or "")), 500)
+    taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
+    error = _asked(attempt, reply, taken) or NothingMade("nothing-made", charged=taken, reply=reply or "…")
+    error.session, error.job = make_handle(attempt, "auto"), job
+    return error
+
+
+def _asked(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
+    """The question that a message ended with, as an error; None where it asked none."""
+    if "question" not in attempt.facts:
+        return None
+    inquiry = read_inquiry(attempt.facts["question"])
+    question = " ".join(filter(None, [reply, inquiry.line])) or "…"
+    error = QuestionAsked("question-asked", charged=charged, question=question, reply=reply)
+    error.title, error.questions = inquiry.title, inquiry.questions
+    error.options, error.example = inquiry.options, inquiry.example
+    return error
+
+
+def reply_of(attempt: Attempt, language: str) -> tuple[str, str]:
+    """What a finished message answered, with what it asks, and what it changed in the draft, in words.
+
+    A turn that changed a draft and ended without a word tells what changed, also where a sentence stood before the
+    work.
+    """
+    reply = str(attempt.facts.get("reply") or "")
+    if attempt.facts.get("question"):
+        asked = read_inquiry(attempt.facts["question"]).line
+        reply = "\n\n".join(filter(None, [reply, asked]))
+    baseline, draft = attempt.facts.get("baseline"), attempt.facts.get("draft")
+    if not baseline or not draft or attempt.facts.get("spoke_last", bool(reply)):
+        return reply, ""
+    if language == "auto":
+        language = prompts.detect_language(str(attempt.facts.get("text") or ""))
+    changes = drafts.describe_changes(baseline.get("draft") or {}, draft, language)
+    return reply, "" if changes in reply else changes
+
+
+async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
+    """What a job that made nothing ended with, as an error; None for any other job."""
+    attempt = await journal.latest(job.key)
+    return make_end_error(attempt) if attempt is not None and attempt.state in (State.FAILED, State.LOST) else None
+
+
+def chat_command(profile: str, session_id: str, message: str = "") -> str:
+    """The shell command that says `message` in a session (or asks for one), to be typed as it stands."""
+    where = {CLOUD: [], LOCAL: ["--local"]}.get(profile, ["--profile", profile])
+    return shlex.join(["nemo-video", "chat", *filter(None, [message]), "--session", session_id, *where])
+
+
+def answer_command(error: NothingMade) -> str:
+    """The shell command that answers the backend in the session that asked; empty where nothing was asked.
+
+    It begins with the first of the options that were offered, else with a word to be replaced.
+    """
+    if error.session is None:
+        return ""
+    example = error.example if isinstance(error, QuestionAsked) else ""
+    return chat_command(error.session.profile, error.session.session_id, example or "ANSWER")
+
+
+def is_answered(attempt: Attempt) -> bool:
+    """Whether the backend answered this message and made nothing: it asked something, or declined.
+
+    Its answer lies in the session, so what is said next is said there and nowhere else.
+    """
+    return attempt.state is State.FAILED and "reply" in attempt.facts and attempt.facts.get("error") != "result-none"
+
+
+def make_handle(attempt: Attempt, language: str) -> SessionHandle:
+    """The handle of a finished step."""
+    return SessionHandle(attempt.profile, language, attempt.key, attempt.session_id, attempt.task_id, attempt.account)
+
+
+logger = logging.getLogger("nemo_client")
+
+HORIZON_SECONDS: Final = 20 * 60.0
+READ_SECONDS: Final = 60.0
+UNCHANGED_READS: Final = 5
+CONFIRM_SECONDS: Final = 10.0
+FREE_CONFIRM_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 2.0
+QUIET_READS: Final = 5
+LATE_READS: Final = 60
+TOLD_SECONDS: Final = 0.1
+"""Whoever waits is told first, before anything goes on in the background."""
+
+
+class Reconciler:
+    """Finds out what became of messages, for one desk."""
+
+    def __init__(self, desk: StudioContext) -> None:
+        self._desk = desk
+
+    async def settle(
+        self, attempt: Attempt, message: Message, baseline: Baseline, flight: InFlightRequest, *, first: float
+    ) -> Attempt:
+        """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
+        flight.report(Progress("settle"))
+        for read in range(UNCHANGED_READS):
+            await self._desk.sleep(first if read == 0 else READ_SECONDS)
+            ended_as = await self._read(attempt, message, baseline)
+            if ended_as is not None and ended_as.state is not State.DONE:
+                raise make_end_error(ended_as)
+            if ended_as is not None:
+                return ended_as
+        self.later(attempt, message, baseline)
+        raise not_known(attempt)
+
+    async def look(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
+        """One free read for another message of the session: the attempt as it ended, or None while it is not known."""
+        return await self._read(attempt, message, baseline)
+
+    async def _read(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
+        """One read: the attempt as it ended, or None while that is not known. Only a state that was read counts."""
+        try:
+            shown = await self.shown(attempt, baseline)
+        except (SignInError, SessionGone) as error:
+            error.charged = "maybe"
+            raise
+        except LostRace:
+            raise
+        except NemoError as error:
+            logger.info("the state could not be read (%s)", error.id)
+            return None
+        if shown is None and self._desk.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
+            return await self._expired(attempt, message, baseline)
+        return shown
+
+    def later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        """Report early, settle late: the caller is told, and the state is read on while the program lives."""
+        if attempt.paid:
+            self._desk.flights.chore(message.key, lambda: self._read_on(attempt, message, baseline))
+
+    async def _read_on(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
+        await asyncio.sleep(TOLD_SECONDS)
+        for _ in range(LATE_READS):
+            await self._desk.sleep(READ_SECONDS)
+            newest = await self._desk.journal.latest(message.key)
+            if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
+                return  # somebody else has settled it
+            if await self._read(attempt, message, baseline) is not None:
+                return
+
+    async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
+        """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
+        money = await self.money(attempt, baseline)
+        if money.spent != 0 or money.certainty != "exact":
+            return await self._desk.journal.move(attempt, Event.EXPIRE, **build_paid_facts(money))
+        return await self._desk.journal.move(attempt, Event.CLEAR, **build_paid_facts(money, error="result-none"))
+
+    async def not_sent(self, attempt: Attempt, why: str) -> None:
+        """Refused for certain, also where others call it unknown by now: who would have sent it knows better."""
+        try:
+            await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": why})
+        except LostRace:
+            newest = await self._desk.journal.latest(attempt.key)
+            if newest is None or newest.number != attempt.number or newest.state is not State.UNKNOWN:
+                raise
+            await self._desk.journal.move(newest, Event.REFUSE, facts={"error": why})
+
+    async def found(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """As `shown`; a state that cannot be read shows nothing."""
+        try:
+            return await self.shown(attempt, baseline)
+        except LostRace:
+            raise
+        except NemoError as error:
+            logger.info("the state could not be read (%s)", error.id)
+            return None
+
+    async def shown(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """The attempt as done, if the state shows its work, and shows the same a little later.
+
+        The state counts only while no later message went out in the session; after that, what was stored before that
+        message does.
+        """
+        later = await self._desk.journal.sent_after(attempt)
+        if later is not None:
+            return await self._shown_before(later, attempt, baseline)
+        state = await self._desk.client.state(attempt.session_id)
+        if not baseline.shows_work(state):
+            return None
+        await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+        again = await self._desk.client.state(attempt.session_id)
+        if drafts.digest_segments(again.draft or {}) != drafts.digest_segments(state.draft or {}):
+            return None
+        return await self.done(attempt, Event.EVIDENCE, baseline, again, str(attempt.facts.get("reply") or ""))
+
+    async def _shown_before(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """The attempt as done, if what was there before a later message shows its work."""
+        if not later.facts.get("baseline"):
+            return None
+        then = Baseline.from_json(later.facts["baseline"])
+        if not baseline.left_by(then):
+            return None
+        state = SessionState(draft=dict(then.draft or {}))
+        return await self.done(attempt, Event.EVIDENCE, baseline, state, str(attempt.facts.get("reply") or ""))
+
+    async def at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
+        """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
+        if not attempt.paid or baseline.credits is None or not attempt.facts.get("alone"):
+            return False
+        try:
+            return (await self._desk.client.balance()).frozen > baseline.credits.frozen
+        except NemoError:
+            return False
+
+    async def untouched(self, attempt: Attempt, baseline: Baseline) -> bool:
+        """Whether two reads show no work and no charge; what cannot be read shows nothing."""
+        for read in range(2):
+            if read:
+                await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+            try:
+                state = await self._desk.client.state(attempt.session_id)
+                balance = await self._desk.client.balance() if attempt.paid else None
+            except NemoError as error:
+                logger.info("state and balance could not be read (%s)", error.id)
+                return False
+            fresh = drafts.list_media_ids(state.raw) - baseline.media
+            if fresh or drafts.digest_segments(state.draft or {}) != baseline.segments:
+                return False
+            if balance is not None and (baseline.credits is None or balance.held < baseline.credits.held):
+                return False
+        return True
+
+    async def quiet_state(self, attempt: Attempt) -> SessionState:
+        """The state once two reads agree on the draft; the second stage of a generation can come late."""
+        state = await self._desk.client.state(attempt.session_id)
+        for _ in range(0 if attempt.free else QUIET_READS):
+            await self._desk.sleep(QUIET_SECONDS)
+            again = await self._desk.client.state(attempt.session_id)
+            if drafts.digest_draft(again.draft or {}) == drafts.digest_draft(state.draft or {}):
+                return again
+            state = again
+        return state
+
+    async def done(
+        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str, **more: Any
+    ) -> Attempt:
+        """The attempt as done, with its draft, reply and money, and `more` facts."""
+        made = drafts.digest_draft(state.draft or {}) != drafts.digest_draft(baseline.draft or {})
+        money = await self.money(attempt, baseline, made=made)
+        changes = build_paid_facts(money, reply=reply, draft=state.draft, **more)
+        try:
+            return await self._desk.journal.move(attempt, event, **changes)
+        except LostRace:  # taken for dead meanwhile: the result counts all the same
+            newest = await self._desk.journal.latest(attempt.key)
+            if newest is None or newest.number != attempt.number:  # another attempt: what it comes to is its own matter
+                raise
+            if newest.state is State.DONE:
+                return newest
+            return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
+
+    async def money(self, attempt: Attempt, baseline: Baseline, *, made: bool = False) -> Money:
+        """What the attempt took, and how sure that is; alone on the account as far as this journal knows.
+
+        For work that was `made` a charge may come until the horizon: before it, a balance that has not fallen is none.
+        """
+        if attempt.free:
+            return FREE
+        try:
+            after = known_balance(await self._desk.client.balance())
+        except NemoError:
+            after = None
+        since = await self._desk.journal.paid_since(attempt.profile, find_sent_time(attempt) - 0.001)
+        alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
+        late = made and self._desk.wall() - find_sent_time(attempt) <= HORIZON_SECONDS
+        return measure_charge(baseline.credits, after, alone=alone, late=late)
+
+
+def build_paid_facts(money: Money, **facts: Any) -> dict[str, Any]:
+    """What the journal keeps of an end: the money in numbers of its own, the rest as facts."""
+    return {"spent": money.sure, "facts": {"money": money.to_json(), **facts}}
+
+
+def find_sent_time(attempt: Attempt) -> float:
+    """When it went out, as far as is known; seconds since 1970."""
+    return attempt.changed if attempt.sent is None else attempt.sent

@@ -1,0 +1,542 @@
+"""Where steps are carried out: uploads to sessions, the claim of a session, and the fork where it is taken.
+
+A handle names a point in a session's history. One who writes there claims the session; where another branch was
+quicker, or the session is gone, uploads are repeated into a new one from the kept bytes, since they are free. Where
+paid steps lie behind, nothing is repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar, cast
+
+from .._errors import (
+    ApiError,
+    BadAnswer,
+    Charged,
+    ConnectionBroken,
+    DiskError,
+    InputError,
+    LostRace,
+    SessionBusy,
+    SessionGone,
+)
+from .._files.images import Media, is_nameless
+from .._journal.job_rows import make_job_id
+from .._journal.records import Attempt
+from .._journal.steps import Event, Kind, State
+from .._text import prompts
+from .._wire.schemas import State as SessionState
+from .._wire.schemas import Uploaded
+from .context import StudioContext
+from .handles import SessionHandle
+from .in_flight import InFlightRequest
+from .listed_uploads import files_of, find_listed, lists_uploads
+from .progress import Progress
+from .reconcile import HORIZON_SECONDS, Baseline, Message, Reconciler, find_sent_time, is_answered, make_handle
+
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
+FILES_A_REQUEST: Final = 10
+RACES: Final = 10
+GONE: Final = 1002
+REMEMBERED: Final = 1000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What to upload: its step key, the media, the language setting, the one to speak, and the session to add to.
+
+    `older` are the keys that earlier versions gave it.
+    """
+
+    key: str
+    media: tuple[Media, ...]
+    language: str
+    spoken: str
+    onto: SessionHandle | None = None
+    older: tuple[str, ...] = ()
+
+
+class Sessions:
+    """The sessions of one desk."""
+
+    def __init__(self, desk: StudioContext) -> None:
+        self._desk = desk
+        self._settler = Reconciler(desk)
+        self._lost: set[str] = set()  # sessions of which a message or an upload said 1002
+        self._replaced: OrderedDict[str, Upload] = OrderedDict()
+        self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
+        self._seen: OrderedDict[str, frozenset[str]] = OrderedDict()
+
+    async def upload(self, wanted: Upload, flight: InFlightRequest) -> Attempt:
+        """The finished upload: the one that is known, unless another account made it, or a new one.
+
+        One that is known under another name is repeated under this one where nothing followed it yet: prompts say
+        names. Where something did, its next step may be known, too; so that is left to the next new message.
+        """
+        known = await self._known(wanted)
+        if known is not None:
+            flight.report(Progress("upload", 1.0, reused=True))
+            return known
+        kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in wanted.media]
+        wanted = replace(wanted, media=tuple(kept))
+        if wanted.onto is None:
+            return await self._record(wanted, await self._opened(wanted.spoken, [(wanted.media, "")], flight))
+        try:
+            return await self._record(wanted, await self._added(wanted, wanted.onto, flight))
+        except (Exception, asyncio.CancelledError):
+            with contextlib.suppress(DiskError):  # the first error is the one to tell
+                await self._desk.journal.give_back(wanted.key)
+            raise
+
+    async def older_keys(self, key: str) -> tuple[str, ...]:
+        """The keys that earlier versions gave an upload."""
+        known = await self._desk.journal.latest(key)
+        return tuple(map(str, known.facts.get("older", ()))) if known is not None else ()
+
+    async def find_older(self, wanted: Upload) -> Attempt | None:
+        """An upload that an earlier version made under another key, and that went on: what followed may be known.
+
+        Where its next step is not, `replace_older` puts the upload as it is made now in its place.
+        """
+        if not wanted.older or await self._desk.journal.latest(wanted.key) is not None:
+            return None
+        account = (await self._desk.token()).account
+        for key in wanted.older:
+            known = await self._desk.journal.latest(key)
+            ours = known is not None and known.state is State.DONE and known.account == account
+            if ours and await self._desk.journal.is_followed(key):
+                _remember(self._replaced, key, wanted)
+                return known
+        return None
+
+    def replace_older(self, handle: SessionHandle) -> Upload | None:
+        """The upload that stands for one of an earlier version from now on."""
+        return self._replaced.get(handle.key)
+
+    async def find_known(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
+        """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again."""
+        for older in await self.older_keys(after.key):
+            known = await self._desk.journal.latest(key_after(older))
+            if known is not None and (known.state is State.DONE or known.open):
+                before = await self._desk.journal.latest(older)
+                return None if before is None else make_handle(before, after.language)
+        return None
+
+    def note(self, key: str, media: Sequence[Media]) -> None:
+        """Remember what was given for an upload: its bytes, and the names that its files have now."""
+        _remember(self._given, key, tuple(media))
+
+    async def _known(self, wanted: Upload) -> Attempt | None:
+        """The placement of a known upload that stands for this one."""
+        latest = await self._desk.journal.latest(wanted.key)
+        account = (await self._desk.token()).account
+        if latest is None or latest.state is not State.DONE or latest.account != account:
+            return None
+        if _fits(latest, wanted.media):
+            return latest
+        for placed in await self._desk.journal.placements(wanted.key):
+            if placed.account == account and _fits(placed, wanted.media):
+                return placed
+        return latest if await self._desk.journal.is_followed(wanted.key) else None
+
+    async def _opened(
+        self, spoken: str, uploads: Sequence[tuple[Sequence[Media], str]], flight: InFlightRequest
+    ) -> SessionHandle:
+        """A new session with these uploads, which cost nothing: once more where it is lost before it was used."""
+        for last in (False, True):
+            flight.report(Progress("session"))
+            opened = await self._desk.client.create_session(spoken)
+            try:
+                for media, _ in uploads:
+                    await self._send_media(opened.session_id, media, flight)
+            except SessionGone as error:
+                if last or error.code != GONE:
+                    raise
+                continue
+            return SessionHandle(
+                self._desk.profile.name, spoken, uploads[-1][1] if uploads else "", opened.session_id, opened.task_id
+            )
+        raise AssertionError  # the loop returns or raises
+
+    async def _added(self, wanted: Upload, onto: SessionHandle, flight: InFlightRequest) -> SessionHandle:
+        """Add to a session, or to a new one with the same uploads where it was taken, or is lost."""
+        message = Message(wanted.key, "upload", onto, "")
+        for last in (False, True):
+            place = await self.place(message)
+            try:
+                await self._send_media(place.session_id, wanted.media, flight)
+                return place
+            except (Exception, asyncio.CancelledError) as error:
+                with contextlib.suppress(DiskError):  # the first error is the one to tell
+                    await self._desk.journal.give_back(wanted.key)
+                gone = isinstance(error, SessionGone) and error.code == GONE
+                if last or not gone or not await self.leave(message, place.session_id):
+                    raise
+        raise AssertionError  # the loop returns or raises
+
+    async def leave(self, message: Message, session_id: str) -> bool:
+        """Give up a session that the backend said not to know; whether its uploads can be repeated in another one."""
+        self._lost.add(session_id)
+        behind = await self.recorded(message.after)
+        asked = await self._find_question(message, behind)
+        return asked is None and bool(await self._uploads_behind(behind))
+
+    async def _send_media(self, session_id: str, media: Sequence[Media], flight: InFlightRequest) -> None:
+        """Send files, then addresses, in order; what the backend says not to have taken once more."""
+        flight.report(Progress("upload", 0.0))
+        for batch in _batches(media):
+            refused = await self._send_batch(session_id, batch, flight)
+            if refused:
+                logger.info("%d files were not taken; they are sent once more", len(refused))
+                refused = await self._send_batch(session_id, refused, flight)
+            if refused:
+                raise ApiError("upload-refused", name=refused[0].name)
+
+    async def _send_batch(self, session_id: str, batch: Sequence[Media], flight: InFlightRequest) -> list[Media]:
+        """Send files of one kind; those that were not taken. An ambiguous upload is looked for in the state first."""
+
+        def on_bytes(sent: int, total: int | None) -> None:
+            flight.report(Progress("upload", sent / total if total else None))
+
+        client = self._desk.client
+        if batch[0].url:
+            return _refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
+        try:
+            return _refused(await client.upload_files(session_id, [each.part for each in batch], on_bytes), batch)
+        except (ConnectionBroken, BadAnswer):
+            listed = find_listed((await client.state(session_id)).raw, batch)
+            missing = [each for each in batch if each.mark not in listed]
+            if not missing:
+                return []
+            return _refused(await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing)
+
+    async def _record(self, upload: Upload, place: SessionHandle) -> Attempt:
+        """Note where the upload lies now; a repeated one is another placement of the same step."""
+        journal = self._desk.journal
+        facts = {
+            "media": [(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
+            "names": [each.name for each in upload.media],
+            "language": upload.language,
+            "spoken": upload.spoken,
+            **({"older": list(upload.older)} if upload.older else {}),
+        }
+        where: dict[str, Any] = {
+            "session_id": place.session_id,
+            "task_id": place.task_id,
+            "account": (await self._desk.token()).account,
+        }
+        for _ in range(RACES):
+            try:
+                known = await journal.latest(upload.key) or Attempt(
+                    upload.key, 1, State.PLANNED, self._desk.profile.name, before=place.key, free=True
+                )
+                return await journal.finished(known, facts, **where)
+            except LostRace:  # the same upload by another process; each keeps a placement of its own
+                continue
+        raise SessionBusy("session-busy")
+
+    async def place(self, message: Message) -> SessionHandle:
+        """Claim the session for a writing step, or fork at once where only uploads lie behind it.
+
+        What may answer the backend's question goes to the session that asked, or nowhere.
+        """
+        after = message.after
+        behind = await self.recorded(after)
+        asked = await self._find_question(message, behind)
+        behind = asked or behind
+        chain = [] if asked else await self._uploads_behind(behind)
+        moved = await self._moved(message, chain) if chain else None
+        if moved is None:
+            alive = await self._alive(behind.session_id)
+            if alive and await self._claim(behind.session_id, after.key, message.key):
+                return make_handle(behind, after.language)
+            if alive and await self._settle_head(behind.session_id):
+                return await self.place(message)
+            if not chain:
+                raise await self._refusal(behind, asked) if alive else await self.gone(behind)
+            moved = await self._again(chain)
+        await self._desk.journal.claim(moved.session_id, after.key, message.key)
+        return make_handle(moved, after.language)
+
+    async def _moved(self, message: Message, chain: Sequence[Attempt]) -> Attempt | None:
+        """The uploads in a new session that speaks the user's language, and under the names that the files have now.
+
+        None where the session fits already, or where the bytes are gone: then it stays. The language counts only where
+        the setting is `auto` and the text is certain.
+        """
+        spoken = str(chain[0].facts.get("spoken") or "en")
+        automatic = message.after.language == "auto" and chain[0].facts.get("language", "auto") == "auto"
+        certain = prompts.certain_language(message.words or message.text) if automatic else ""
+        renamed = any(not _fits(step, self._given.get(step.key, ())) for step in chain)
+        if not renamed and certain in ("", spoken):
+            return None
+        if any(self._find_kept(step) is None for step in chain):
+            return None
+        return await self._again(chain, certain or spoken)
+
+    async def _find_question(self, message: Message, behind: Attempt) -> Attempt | None:
+        """The attempt whose answer by the backend this message replies to, if there is one.
+
+        That is the one the handle names; for a chat also the newest one after the handle's step that is still open,
+        in the handle's own session first.
+        """
+        if is_answered(behind):
+            return behind
+        if message.kind != "chat":
+            return None
+        journal = self._desk.journal
+        found = [each for each in await journal.failed_after(behind.key) if is_answered(each)]
+        for each in sorted(found, key=lambda each: each.session_id != behind.session_id):
+            if each.key != message.key and not await journal.messages_since(each):
+                return each
+        return None
+
+    async def _claim(self, session_id: str, at: str, by: str) -> bool:
+        """Claim the session at the step `at`; attempts that made nothing leave it where it was before them."""
+        journal = self._desk.journal
+        if await journal.claim(session_id, at, by):
+            return True
+        head = await journal.head(session_id)
+        if not head or await self.standing(head) != await self.standing(at):
+            return False
+        return await journal.claim(session_id, head, by)
+
+    async def standing(self, key: str) -> str:
+        """The step at which a session stands whose head is `key`: failed and lost attempts are passed over."""
+        step = await self._desk.journal.latest(key)
+        while step is not None and step.state in (State.FAILED, State.LOST) and step.before:
+            key = step.before
+            step = await self._desk.journal.latest(key)
+        return key
+
+    async def _settle_head(self, session_id: str) -> bool:
+        """Whether the session's newest message was not settled and is now."""
+        head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
+        if head is None or not head.paid or head.state not in (State.SENT, State.UNKNOWN):
+            return False
+        return (await self.look_again(head)).state not in (State.SENT, State.UNKNOWN)
+
+    async def _refusal(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
+        """Why a living session is not to be had: the message before is not settled, or others went on from there."""
+        key = await self._desk.journal.head(behind.session_id)
+        head = await self._desk.journal.latest(key)
+        if key and head is None:  # a step that is about to begin
+            return SessionBusy("session-busy")
+        if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
+            return await self.unsettled(head)
+        return SessionBusy("answer-refused" if asked else "fork-refused")
+
+    async def look_again(self, attempt: Attempt) -> Attempt:
+        """An attempt that may be settled by now, after one free look at its session's state."""
+        if not attempt.paid or not attempt.facts.get("baseline"):
+            return attempt
+        if attempt.state is State.SENT and await self._desk.journal.life(attempt) == "dead":
+            with contextlib.suppress(LostRace):
+                attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
+        if attempt.state is not State.UNKNOWN:
+            return attempt
+        baseline = Baseline.from_json(attempt.facts["baseline"])
+        before = SessionHandle(attempt.profile, "auto", attempt.before, attempt.session_id, attempt.task_id)
+        message = Message(attempt.key, cast(Kind, attempt.kind), before, str(attempt.facts.get("text") or ""))
+        try:
+            return await self._settler.look(attempt, message, baseline) or attempt
+        except LostRace:
+            return await self._desk.journal.latest(attempt.key) or attempt
+
+    async def unsettled(self, head: Attempt) -> SessionBusy:
+        """What to tell about a session whose newest message is not over."""
+        if head.state is not State.UNKNOWN:
+            return SessionBusy("session-busy")
+        left = HORIZON_SECONDS - (self._desk.wall() - find_sent_time(head))
+        return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
+
+    async def _alive(self, session_id: str) -> bool:
+        """Whether the session is there and ours; after a change of the token, this free read is what tells."""
+        if session_id in self._lost:
+            return False
+        try:
+            await self._desk.client.state(session_id)
+        except ApiError as error:
+            if isinstance(error, SessionGone) or error.code in (403, 404):
+                return False
+            raise
+        return True
+
+    async def _uploads_behind(self, attempt: Attempt) -> list[Attempt]:
+        """The uploads that lead to `attempt` and itself, oldest first; empty if anything else lies behind it.
+
+        A session that was opened without any upload stands there as the first.
+        """
+        chain = [attempt]
+        while chain[0].kind == "upload" and chain[0].before:
+            earlier = await self._desk.journal.latest(chain[0].before)
+            if earlier is None:
+                return []
+            chain.insert(0, earlier)
+        return chain if chain[0].kind == "upload" or chain[0].facts.get("opened") else []
+
+    async def gone(self, attempt: Attempt) -> SessionGone:
+        """The error for a session that the backend no longer knows; what was paid for in it is named."""
+        paid: list[Attempt] = []
+        step: Attempt | None = attempt
+        while step is not None:
+            if step.paid:
+                paid.insert(0, step)
+            step = await self._desk.journal.latest(step.before) if step.before else None
+        if not paid:
+            return SessionGone(code=1002)
+        words = "; ".join(" ".join(str(each.facts.get("text") or each.kind).split())[:60] for each in paid)
+        spent = sum(each.spent or 0.0 for each in paid)
+        charged: Charged = "yes" if spent else "maybe" if any(each.spent is None for each in paid) else "no"
+        return SessionGone("session-gone-paid", code=1002, charged=charged, paid=words, spent=f"{spent:g}")
+
+    async def _again(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
+        """Repeat uploads into a new session from the kept bytes, in another language if one is given; the last one."""
+        spoken = spoken or str(chain[0].facts.get("spoken") or "en")
+        again = [(self._kept_of(step), step.before) for step in chain]
+        opened = await self._opened(spoken, again, InFlightRequest())
+        placed = chain[-1]
+        for step, (media, before) in zip(chain, again, strict=True):
+            if step.kind != "upload":  # opened without any upload
+                placed = replace(step, session_id=opened.session_id, task_id=opened.task_id)
+                continue
+            place = replace(opened, key=before)
+            older = tuple(step.facts.get("older", ()))
+            wanted = Upload(step.key, media, str(step.facts["language"]), spoken, older=older)
+            placed = await self._record(wanted, place)
+        return placed
+
+    def _kept_of(self, step: Attempt) -> tuple[Media, ...]:
+        """What an upload sent, from the kept bytes."""
+        found = self._find_kept(step)
+        if found is None:
+            raise InputError("uploads-elsewhere", name=", ".join(names_of(step)))
+        return found
+
+    def _find_kept(self, step: Attempt) -> tuple[Media, ...] | None:
+        """What an upload sent: as it was given last, with the names that its files have now, else as it is recorded."""
+        given, uploads = self._given.get(step.key, ()), self._desk.uploads
+        found = [uploads.find(each.fingerprint, each.kept_name, each.mime, each.name) for each in given]
+        if not found or None in found:
+            pairs = zip(step.facts.get("media", ()), names_of(step), strict=True)
+            found = [uploads.find(fingerprint, kept, mime, name) for (fingerprint, kept, mime), name in pairs]
+        return None if None in found else tuple(each for each in found if each is not None)
+
+    def kept(self, fingerprint: str, kept: str, mime: str) -> Media:
+        """Media that was uploaded before, from the kept bytes."""
+        found = self._desk.uploads.find(fingerprint, kept, mime)
+        if found is None:
+            raise InputError("uploads-elsewhere", name=kept)
+        return found
+
+    async def with_pictures(
+        self, message: Message, session_id: str, state: SessionState
+    ) -> tuple[SessionState, frozenset[str]]:
+        """The session's state with all uploads that it listed before, and the marks of those that it lists.
+
+        What an earlier state listed and this one does not is uploaded once more; an `ApiError` where that does not
+        help. A state that lists no file at all proves nothing.
+        """
+        media, before = await self._expected(message, session_id)
+        listed = find_listed(files_of(state.raw), media.values())
+        lost = [media[mark] for mark in media if mark in before - listed]
+        if lost:
+            logger.info("the session no longer lists %d of its files; they are sent once more", len(lost))
+            await self._send_media(session_id, lost, InFlightRequest())
+            state = await self._desk.client.state(session_id)
+            listed = find_listed(files_of(state.raw), media.values())
+            missing = [each for each in lost if each.mark not in listed]
+            if missing and lists_uploads(state.raw):
+                raise ApiError("upload-refused", name=missing[0].name)
+        _remember(self._seen, session_id, listed | self._seen.get(session_id, frozenset()))
+        return state, listed
+
+    async def _expected(self, message: Message, session_id: str) -> tuple[dict[str, Media], frozenset[str]]:
+        """The uploads behind a message by their marks, and the marks of those that some state of the session listed."""
+        media: dict[str, Media] = {}
+        listed = self._seen.get(session_id, frozenset())
+        step: Attempt | None = await self.recorded(message.after)
+        while step is not None:
+            if step.kind == "upload":
+                for each in _sent_by(self._desk, step):
+                    media.setdefault(each.mark, each)
+            elif step.session_id == session_id:
+                listed |= frozenset((step.facts.get("baseline") or {}).get("files", ()))
+            step = await self._desk.journal.latest(step.before) if step.before else None
+        media.pop("", None)
+        return media, listed
+
+    async def recorded(self, handle: SessionHandle) -> Attempt:
+        """The attempt that a handle stands for."""
+        found = await self._desk.journal.latest(handle.key, handle.session_id) or await self._desk.journal.latest(
+            handle.key
+        )
+        if found is None or not (found.state is State.DONE or is_answered(found)):
+            raise InputError("handle-unknown")
+        return found
+
+
+def names_of(step: Attempt) -> tuple[str, ...]:
+    """The names on the wire of an upload's files; those of older versions were the names of the kept bytes."""
+    names = step.facts.get("names") or [entry[1] for entry in step.facts.get("media", ())]
+    return tuple(str(each) for each in names)
+
+
+def _fits(step: Attempt, media: Sequence[Media]) -> bool:
+    """Whether an upload carries these names; a picture that never had one of its own is content with any."""
+    names = names_of(step)
+    if len(media) != len(names):
+        return True
+    return all(each.url or each.name == name or is_nameless(each.name) for each, name in zip(media, names, strict=True))
+
+
+def _sent_by(desk: StudioContext, step: Attempt) -> Iterator[Media]:
+    """An upload's files as they were sent; where their bytes are gone, only a name is left of them."""
+    for entry, name in zip(step.facts.get("media", ()), names_of(step), strict=True):
+        fingerprint, kept, mime = entry
+        yield desk.uploads.find(fingerprint, kept, mime, name) or Media(
+            fingerprint, name, mime, desk.uploads.place(kept), kept=kept
+        )
+
+
+def _refused(said: Uploaded, batch: Sequence[Media]) -> list[Media]:
+    """Those of a batch that an answer says not to have taken; all, where it does not tell which."""
+    if not said.applied:
+        return list(batch)
+    told = [[each for each in batch if _means(name, each)] for name in said.failed]
+    if not all(told):
+        return list(batch)
+    return [each for each in batch if any(each in some for some in told)]
+
+
+def _means(name: str, media: Media) -> bool:
+    return bool(name) and (name in (media.name, media.url) or bool(find_listed({"": name}, [media])))
+
+
+def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    """Note a value for a while: a Studio lives for as long as ComfyUI does."""
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > REMEMBERED:
+        known.popitem(last=False)
+
+
+def _batches(media: Sequence[Media]) -> list[list[Media]]:
+    """Runs of files or of addresses, in order, at most FILES_A_REQUEST each."""
+    batches: list[list[Media]] = []
+    for each in media:
+        if batches and bool(batches[-1][0].url) == bool(each.url) and len(batches[-1]) < FILES_A_REQUEST:
+            batches[-1].append(each)
+        else:
+            batches.append([each])
+    return batches

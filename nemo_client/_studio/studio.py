@@ -1,0 +1,561 @@
+"""Studio: upload -> generate -> edit -> export as resumable steps. What nodes, shell and batches all call.
+
+A step is named by its key, carried out once, and found again by the same request, whoever makes it and whatever
+happened in between. One Studio works for one profile in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from .._config.client_id import read_client_id
+from .._config.credentials import AccountTokens, FixedToken, Token, TokenSource
+from .._config.free_accounts import FreeUsers
+from .._config.paths import ensure_home, find_home
+from .._config.profiles import LOCAL, Profile, find_profile
+from .._errors import InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from .._files.images import Media, UploadStore
+from .._files.save import Destination
+from .._journal.job_rows import make_job_id
+from .._journal.journal import Journal
+from .._journal.money import Money, sum_money
+from .._journal.records import Attempt
+from .._journal.retention import open_writable_journal, run_upkeep
+from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
+from .._safety.redaction import Secret
+from .._text import messages, prompts
+from .._text.prompts import LANGUAGES
+from .._wire import draft as drafts
+from .._wire.client import NemoClient, encode_message, renew_client_id
+from .._wire.http import Http, Sleep
+from .._wire.rate_limiter import RateLimiter
+from .._wire.schemas import Credits
+from .account_guard import MayReplace
+from .context import StudioContext
+from .edits import STOP, Edits, count_earlier_payment
+from .handles import SessionHandle
+from .jobs import Job
+from .paid_message import MessageSender
+from .progress import Caller, Progress
+from .reconcile import HORIZON_SECONDS, Message, is_answered, make_handle, reply_of
+from .render import Render, Renderer
+from .sessions import Sessions, Upload
+from .timeline import TimelineView, build_timeline_view, describe_timeline
+from .types import WHEN_CHANGED, GenerationRequest, MessageResult, Output, Video, check_choice
+
+if TYPE_CHECKING:
+    from .._batch.item import BatchItem
+    from .._batch.runner import BatchResult
+    from ..local import LocalBackend
+
+
+class Studio:
+    """The whole way from a picture to a video file, for one profile.
+
+    Make one with `Studio.open`, use it as an async context manager, and keep it for as long as its loop runs.
+    """
+
+    def __init__(self, desk: StudioContext, backend: LocalBackend | None = None, own: Journal | None = None) -> None:
+        self._desk = desk
+        self._own_journal = own
+        self._backend = backend
+        self._sessions = Sessions(desk)
+        self._messenger = MessageSender(desk, self._sessions)
+        self._renderer = Renderer(desk)
+        self._edits = Edits(desk, self._sessions, self._carried_out)
+
+    @classmethod
+    async def open(
+        cls,
+        name: str = LOCAL,
+        *,
+        directory: Path | None = None,
+        journal: Journal | None = None,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> Studio:
+        """A Studio for the profile `name`, with its files in `directory` (default: the home directory).
+
+        Starts the local preview backend if that is what the profile means. Raises `InputError` for an unknown
+        profile and `DiskError` for a home directory that cannot be used.
+        """
+        place = ensure_home(find_home(directory))  # first: where it cannot be read, that is what is wrong
+        chosen = find_profile(name, directory)
+        own_id = await asyncio.to_thread(read_client_id, place)
+        own = None if journal is not None else Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
+        asked = journal or own
+        assert asked is not None  # noqa: S101 - one of the two
+        journal = await open_writable_journal(asked, place, free=chosen.free)
+        if journal is not asked:
+            if own is not None:
+                await own.close()
+            own = journal
+        await run_upkeep(journal, place, wall())
+        backend = None
+        tokens: TokenSource
+        if chosen.free:
+            backend = await asyncio.to_thread(_open_local, place)
+            chosen = Profile(chosen.name, backend.url, backend.url, free=True, machine=journal.machine)
+            tokens = FixedToken(Token(Secret(backend.token), "local", "local"))
+        else:
+            tokens = AccountTokens(
+                chosen,
+                place,
+                lambda: client.anonymous_token(),
+                MayReplace(journal),
+                lambda: renew_client_id(client, place),
+                lambda: None,
+                lambda: client.http.server_now(),
+            )
+        http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=FreeUsers(place))
+        client = NemoClient(http)
+        record = journal
+        desk = StudioContext(
+            chosen, place, client, journal, UploadStore(place), sleep, clock, lambda: wall() + record.skew
+        )  # fmt: skip
+        return cls(desk, backend, own)
+
+    async def __aenter__(self) -> Studio:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop what runs here and close the connections. Paid work that is out should be drained before."""
+        try:
+            await self._desk.flights.stop()
+            await self._desk.client.http.tokens.settled()
+            await self._desk.client.aclose()
+        finally:
+            if self._own_journal is not None:
+                await self._own_journal.close()
+            if self._backend is not None:
+                await asyncio.to_thread(self._backend.close)
+
+    @property
+    def profile(self) -> Profile:
+        """The profile this Studio works for."""
+        return self._desk.profile
+
+    @property
+    def lane(self) -> RateLimiter:
+        """How many pieces of work go on here side by side: batches and lists begin theirs through it."""
+        return self._desk.client.http.lane
+
+    @property
+    def committed(self) -> int:
+        """How many paid messages are out and being read."""
+        return self._desk.flights.committed
+
+    def is_paid_for(self, caller: Caller) -> bool:
+        """Whether a paid message that this caller waits for is out and being read."""
+        return self._desk.flights.is_paid_for(caller)
+
+    async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
+        """Read the streams of paid messages that are out to their end, or wait for all that is under way.
+
+        `read_on` includes those whose result is known already, which can go on for a quarter of an hour.
+        """
+        await self._desk.flights.drain(only_committed=only_committed, read_on=read_on)
+
+    def running(self) -> dict[str, Progress]:
+        """How what is under way stands, by step key; an export counts for the message behind it."""
+        return self._desk.flights.running()
+
+    async def credits(self) -> Credits:
+        """The account's balance."""
+        return await self._desk.client.balance()
+
+    async def registration_link(self) -> str:
+        """Where an anonymous account becomes a registered one; empty for any other."""
+        return self._desk.client.http.registration_link(await self._desk.token())
+
+    async def upload(
+        self,
+        media: Sequence[Media],
+        *,
+        language: str = "auto",
+        prompt: str = "",
+        onto: SessionHandle | None = None,
+        caller: Caller | None = None,
+        page: str = "",
+    ) -> SessionHandle:
+        """Upload to a new session, or `onto` one. Free; not repeated while its session lives.
+
+        At `auto` the session speaks the language of `prompt`, where that is known and certain, else that of the `page`
+        it is asked for from, else English.
+        """
+        if not media:
+            raise InputError("image-empty")
+        if onto is None:
+            check_choice("language", language, LANGUAGES)
+        before = _usable(onto).key if onto else ""
+        language = onto.language if onto else language
+        key = make_upload_key(self._desk.profile.id, before, [each.fingerprint for each in media], language)
+        spoken = prompts.spoken_language(language, prompt, page)
+        older = await self._older_upload_keys(key, before, media, language)
+        wanted = Upload(key, tuple(media), language, spoken, onto, older)
+        known = await self._sessions.find_older(wanted)
+        if known is not None:
+            return self._handle(known, language)
+        return await self._uploaded(wanted, caller or Caller())
+
+    async def _uploaded(self, wanted: Upload, caller: Caller) -> SessionHandle:
+        key, media, language = wanted.key, wanted.media, wanted.language
+        done = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
+        # A known upload's bytes may be gone by now, and a fork needs them.
+        kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
+        self._sessions.note(key, kept)
+        return self._handle(done, language)
+
+    async def generate(
+        self, session: SessionHandle, wish: GenerationRequest, *, caller: Caller | None = None
+    ) -> MessageResult:
+        """Generate a video in a session. Paid; sent at most once for the same request."""
+        text = prompts.compose_prompt(
+            normalize_text(wish.prompt), duration=wish.duration, aspect_ratio=wish.aspect_ratio, ends=wish.ends
+        )
+        return await self._say("generate", session, wish.inputs, text, caller, words=wish.prompt)
+
+    async def edit(
+        self,
+        session: SessionHandle,
+        instruction: str,
+        *,
+        seed: int = 0,
+        when_changed: str = STOP,
+        caller: Caller | None = None,
+    ) -> MessageResult:
+        """Change the draft of a session. Paid; sent at most once for the same request.
+
+        `when_changed` says what happens where this place was edited before with other words: `stop`,
+        `edit the newest state`, or `generate again (pays)`.
+        """
+        if not instruction.strip():
+            raise InputError("prompt-empty")
+        check_choice("when_changed", when_changed, WHEN_CHANGED)
+        text, caller = normalize_text(instruction), caller or Caller()
+        inputs: dict[str, object] = {"instruction": text, "seed": seed}
+        return await self._go_on("edit", _usable(session), inputs, text, when_changed, caller)
+
+    async def chat(
+        self,
+        session: SessionHandle,
+        message: str,
+        *,
+        seed: int = 0,
+        caller: Caller | None = None,
+        when_changed: str = STOP,
+    ) -> MessageResult:
+        """Send a message for the agent as it is; what it makes of it is kept, whether it made a draft or not.
+
+        The handle of an item that the backend asked about is answered in the session that asked. `when_changed` as in
+        `edit`: with `edit the newest state` one place carries a conversation, message after message.
+        """
+        if not message.strip():
+            raise InputError("prompt-empty")
+        check_choice("when_changed", when_changed, WHEN_CHANGED)
+        text, caller = normalize_text(message), caller or Caller()
+        inputs: dict[str, object] = {"message": text, "seed": seed}
+        return await self._go_on("chat", await self._answerable(session), inputs, text, when_changed, caller)
+
+    async def _go_on(
+        self, kind: Kind, session: SessionHandle, inputs: dict[str, object], text: str, when_changed: str,
+        caller: Caller,
+    ) -> MessageResult:  # fmt: skip
+        """Send a message where `when_changed` says that it goes on; its price counts what was paid to come there."""
+        start, before = await self._edits.start(session, kind, inputs, when_changed, caller)
+        with count_earlier_payment(before):
+            turned = await self._say(kind, start, inputs, text, caller)
+        return turned if before.sure == 0 else replace(turned, money=sum_money([before, turned.taken]), reused=False)
+
+    async def paid_in(self, run: str) -> Kept | None:
+        """What a run (a ComfyUI prompt, a shell command, a batch) paid for and got; None where that is nothing."""
+        made = [] if self._desk.profile.free else await self._desk.journal.made_in(self._desk.profile.name, run)
+        paid = [(key, exact, at_most) for key, exact, at_most in made if exact != 0]
+        if not paid:
+            return None
+        most = [at_most if exact is None else exact for _, exact, at_most in paid]
+        known = [each for each in most if each is not None]
+        spent = f"{sum(known):g}" if len(known) == len(most) else "?"
+        sure = all(exact is not None for _, exact, _ in paid)
+        return Kept(spent, tuple(make_job_id(key) for key, _, _ in paid), sure=sure)
+
+    async def newest(self, session: SessionHandle) -> SessionHandle:
+        """The newest finished step of the handle's session, where a conversation that one place carries stands now."""
+        return await self._edits.newest(_usable(session))
+
+    async def _answerable(self, handle: SessionHandle) -> SessionHandle:
+        """The handle of a usable item, or of one that failed because the backend answered and made nothing."""
+        if not handle.error:
+            return handle
+        failed = await self._desk.journal.latest(handle.key, handle.session_id)
+        return replace(handle, error="") if failed is not None and is_answered(failed) else _usable(handle)
+
+    async def export(
+        self,
+        session: SessionHandle,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> Video:
+        """Render the draft of this handle's step and deliver the file. Free.
+
+        The same request finds the delivered file again if its content is unchanged.
+        """
+        output, caller = output or Output(), caller or Caller()
+        source = await self._sessions.recorded(_usable(session))
+        draft: dict[str, Any] = source.facts.get("draft") or {}
+        if not drafts.is_ready(draft):
+            raise RenderFailed("not-ready")
+        inputs: dict[str, object] = {
+            "format": output.format,
+            "quality": output.quality,
+            "resolution": output.resolution,
+        }
+        key = make_step_key(self._desk.profile.id, session.key, "export", inputs)
+        render = Render(key, session.key, source.session_id, source.task_id, source.account, draft, output)
+        place = f"{key} {destination.folder} {destination.stem}"
+        try:
+            delivered = await self._desk.flights.join(
+                place, lambda flight: self._renderer.deliver(render, destination, flight), caller, about=session.key
+            )
+        except SessionGone as error:
+            raise await self._sessions.gone(source) from error
+        checked, note = delivered.checked, ""
+        if delivered.word:
+            facts = {"was": delivered.was, "asked": output.format}
+            note = messages.say(delivered.word, messages.choose_language(session.language), **facts)
+        return Video(
+            delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,
+            checked.width, checked.height, checked.duration, checked.fps, delivered.suffix,
+            reply=_joined(*reply_of(source, session.language)), timeline=describe_timeline(draft, session.language),
+            money=await self._money_behind(source), reused=delivered.reused, note=note,
+        )  # fmt: skip
+
+    async def animate(
+        self,
+        media: Sequence[Media],
+        wish: GenerationRequest,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        language: str = "auto",
+        caller: Caller | None = None,
+        page: str = "",
+    ) -> Video:
+        """The whole way: upload, generate, export. `page` is the language of the page it is asked for from."""
+        caller = caller or Caller()
+        caller.later = await self._desk.journal.usual_seconds(self._desk.profile.name, "export") or 0.0
+        session = await self.upload(media, language=language, prompt=wish.prompt, page=page, caller=caller)
+        turned = await self.generate(session, wish, caller=caller)
+        caller.later = 0.0
+        with count_earlier_payment(turned.taken):  # the export is free, what it shows was paid for in this run
+            video = await self.export(turned.session, destination, output, caller=caller)
+        return replace(video, reused=turned.reused)
+
+    def batch(
+        self,
+        items: Iterable[BatchItem | Mapping[str, Any]],
+        folder: Path | str,
+        *,
+        jobs: int = 0,
+        max_credits: int = 0,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """Carry out many items, `jobs` at once (0: as many as the profile allows), into `folder`, as they end.
+
+        A failed item is a result with its `error`. What keeps the rest from being begun (`max_credits` for all of
+        them, the account's credits, signing in, the disk) is raised at the end, once all that was begun has ended.
+        """
+        from .._batch.runner import run_batch
+
+        return run_batch(self, items, folder, jobs=jobs, max_credits=max_credits)
+
+    async def collect(
+        self,
+        job: Job,
+        destination: Destination,
+        output: Output | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> Video:
+        """The video of a job, wherever it stands: settled, or sent if it never was, then rendered and delivered.
+
+        Where an export of it was asked for before, its destination and output count, else the ones given.
+        """
+        caller = caller or Caller()
+        turned = await self._again(job, caller)
+        place, output = await self._wanted(job) or (destination, output)
+        destination = replace(place or destination, tags=destination.tags)
+        return await self.export(turned.session, destination, output, caller=caller)
+
+    async def resend(self, job: Job, *, caller: Caller | None = None) -> MessageResult:
+        """Send the message of a failed or lost job once more, on the user's word: it pays again.
+
+        Where a last look finds the result after all, that is it, and nothing is sent.
+        """
+        attempt = await self.may_resend(job)
+        try:
+            return await self._again(job, caller or Caller())
+        except (NothingMade, ResultUnknown, SessionGone):
+            attempt = await self._newest(job)
+            if attempt.state not in (State.FAILED, State.LOST):
+                raise
+        await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
+        return await self._again(job, caller or Caller())
+
+    async def may_resend(self, job: Job) -> Attempt:
+        """The attempt that `resend` would follow; `InputError` where it is too early, or needless."""
+        attempt = await self._newest(job)
+        if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
+            raise InputError("job-not-lost", state=attempt.state.value)
+        left = HORIZON_SECONDS - (self._desk.wall() - (attempt.sent or attempt.changed))
+        if attempt.paid and left > 0:
+            raise InputError("job-open", minutes=math.ceil(left / 60))
+        return attempt
+
+    async def stop(self, job: Job) -> bool:
+        """Stop the renders of a job that are out (free); whether there was one. What is paid for goes on."""
+        stopped = False
+        for export in await self._desk.journal.exports_of(job.key):
+            stopped = await self._renderer.stop(export) or stopped
+        return stopped
+
+    async def project_page(self, job: Job) -> str:
+        """The address that opens the job's project in a browser, made now: a secret for the person who asks."""
+        if self._desk.profile.free or not (job.session_id and job.task_id):
+            raise InputError("page-none", job=job.id)
+        return await self._desk.client.project_page(job.task_id, job.session_id)
+
+    async def _wanted(self, job: Job) -> tuple[Destination | None, Output] | None:
+        """Where an export of the job was wanted (None: a folder of another machine), and as what, if one was."""
+        host = self._desk.journal.host
+        for export in await self._desk.journal.exports_of(job.key):
+            wanted = export.facts.get("wanted")
+            if wanted:
+                here = wanted.get("host", host) == host
+                return Destination.from_json(wanted["destination"]) if here else None, Output(**wanted["output"])
+        return None
+
+    async def _newest(self, job: Job) -> Attempt:
+        attempt = await self._desk.journal.latest(job.key)
+        if attempt is None:
+            raise InputError("job-unknown", job=job.id)
+        return attempt
+
+    async def _again(self, job: Job, caller: Caller) -> MessageResult:
+        attempt = await self._newest(job)
+        journal = self._desk.journal
+        before = await journal.latest(attempt.before, attempt.session_id) or await journal.latest(attempt.before)
+        if before is None:
+            raise InputError("handle-unknown")
+        message = Message(
+            job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), str(attempt.facts.get("text"))
+        )
+        return await self._carried_out(message, caller)
+
+    async def timeline(self, session: SessionHandle, language: str = "auto") -> str:
+        """The timeline of this handle's step, in words."""
+        source = await self._sessions.recorded(_usable(session))
+        return describe_timeline(source.facts.get("draft") or {}, session.language if language == "auto" else language)
+
+    async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
+        """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
+        source = await self._sessions.recorded(_usable(session))
+        return await build_timeline_view(self._desk, source, session.language if language == "auto" else language)
+
+    async def _say(
+        self,
+        kind: Kind,
+        session: SessionHandle,
+        inputs: dict[str, object],
+        text: str,
+        caller: Caller | None,
+        *,
+        words: str = "",
+    ) -> MessageResult:
+        after, caller = _usable(session), caller or Caller()
+        encode_message(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
+        after = await self._known_place(
+            after, caller, lambda key: make_step_key(self._desk.profile.id, key, kind, inputs)
+        )
+        message = Message(make_step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text, words)
+        return await self._carried_out(message, caller)
+
+    async def _known_place(
+        self, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
+    ) -> SessionHandle:
+        """Where a step follows on: behind the upload of an earlier version, as long as it is known there."""
+        known = await self._desk.journal.latest(key_after(after.key))
+        replacement = self._sessions.replace_older(after)
+        if known is not None and (replacement is None or known.state is State.DONE or known.open):
+            return after
+        if replacement is not None:
+            return await self._uploaded(replacement, caller)
+        return await self._sessions.find_known(after, key_after) or after
+
+    async def _older_upload_keys(self, key: str, before: str, media: Sequence[Media], language: str) -> tuple[str, ...]:
+        """The keys that earlier versions gave an upload: by other fingerprints, or behind another upload."""
+        befores = [before, *(await self._sessions.older_keys(before) if before else ())]
+        given = [[each.fingerprint for each in media], [each.older or each.fingerprint for each in media]]
+        keys = [make_upload_key(self._desk.profile.id, each, prints, language) for each in befores for prints in given]
+        return tuple(dict.fromkeys(each for each in keys if each != key))
+
+    async def _carried_out(self, message: Message, caller: Caller) -> MessageResult:
+        language = message.after.language
+        known = await self._desk.journal.latest(message.key)
+        done = await self._messenger.join(message, caller)
+        money = Money.from_json(done.facts.get("money"))
+        if money.sure is not None:
+            caller.budget.correct(message.key, money.sure)
+        # What was begun again within a run finds its own work: that is what this run took.
+        own = done.run == caller.run and self._desk.payers.setdefault((caller.run, message.key), caller) is caller
+        reply, changes = reply_of(done, language)
+        return MessageResult(
+            self._handle(done, language),
+            _joined(reply, changes),
+            describe_timeline(done.facts.get("draft") or {}, language),
+            money,
+            reused=known is not None and known.state is State.DONE and not own,
+            changes=changes,
+        )
+
+    async def _money_behind(self, attempt: Attempt) -> Money:
+        """What all steps up to this one took together."""
+        parts: list[Money] = []
+        step: Attempt | None = attempt
+        while step is not None:
+            if "money" in step.facts:
+                parts.insert(0, Money.from_json(step.facts["money"]))
+            step = await self._desk.journal.latest(step.before) if step.before else None
+        return sum_money(parts)
+
+    def _handle(self, attempt: Attempt, language: str) -> SessionHandle:
+        return make_handle(attempt, language)
+
+
+def _open_local(directory: Path) -> LocalBackend:
+    from .. import local
+
+    return local.open(directory / "local")
+
+
+def _joined(reply: str, changes: str) -> str:
+    return "\n\n".join(filter(None, [reply, changes]))
+
+
+def _usable(handle: SessionHandle) -> SessionHandle:
+    """The handle, or the error that it carries for an item of a list that failed."""
+    if handle.error:
+        raise InputError("item-failed", reason=handle.error)
+    return handle

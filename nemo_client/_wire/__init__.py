@@ -1,0 +1,1 @@
+"""The backend's HTTP API: requests, answers, the event stream, files up and down."""

@@ -1,0 +1,372 @@
+"""Files from the backend: resumable downloads in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import quote
+
+import httpx
+
+from .._errors import BadAnswer, ConnectError, ConnectionBroken, NemoError, RenderFailed, TransportError
+from .._safety.addresses import LIVABLE, Kind, classify_address, is_host, is_loopback, parse_literal_address
+from .._safety.redaction import sanitize_for_display
+from .decompression import Decoder, Undecodable, run_within
+from .envelope import Answer, open_envelope
+from .http import (
+    ANSWER_SECONDS,
+    Sleep,
+    create_http_client,
+    read_body,
+    retry_after,
+    send_request,
+    silence_httpx,
+    translate_transport_error,
+    undecodable_answer,
+)
+from .net.transport import MOVED, is_foreign
+from .retry import AWAY, FINAL
+from .upload import AT_ONCE, CHUNK, OnBytes, _Progress, disk_error
+
+MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
+DOWNLOAD_PAUSES: Final = (0.5, 4.5, 8.0, 10.0, 10.0)
+"""Before each further try without a byte in between: half a minute in all."""
+DOWNLOAD_TRIES: Final = len(DOWNLOAD_PAUSES) + 1
+LONGEST_WISH: Final = 60.0
+DOWNLOAD_IDLE_SECONDS: Final = 60.0
+DOWNLOAD_SECONDS: Final = 15 * 60.0
+SLOWEST_DOWNLOAD: Final = 16 * 1024
+"""Bytes a second: a download that is slower than this for DOWNLOAD_SECONDS in all is given up."""
+REDIRECTS: Final = 5
+ADDRESS_CHARACTERS: Final = 160
+
+
+class Download:
+    """One resumable download of `url` into `target`, which is a temporary file of the caller's.
+
+    The request carries no token: output addresses are signed by themselves, and a token goes only to its own
+    origin. After a break it continues with Range and If-Range where the server gave a strong validator, else it
+    starts over.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        target: Path,
+        *,
+        near: str,
+        headers: Callable[[], Awaitable[httpx.Headers]] | None = None,
+        on_bytes: OnBytes | None = None,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        idle_seconds: float = DOWNLOAD_IDLE_SECONDS,
+        limit: int = MAX_DOWNLOAD_BYTES,
+    ) -> None:
+        """`near` is the profile's own address; `headers` are added at `url` itself only, which is then the API's.
+
+        `idle_seconds` without a byte are a break; more than `limit` bytes are refused.
+        """
+        self._url = check_url(resolve_address(url, near), near)
+        self._idle_seconds = idle_seconds
+        self._limit = limit
+        self._target = target
+        self._near = near
+        self._headers = headers
+        self._on_bytes = on_bytes
+        self._sleep = sleep
+        self._clock = clock
+        self._started = clock()
+        self._state = _Progress()
+        self._host = httpx.URL(self._url).host
+        self._address = shown_address(self._url)
+        self._wish: float | None = None
+
+    async def run(self) -> int:
+        """Fetch the file; its size in bytes. Tries again after breaks as long as bytes keep coming."""
+        idle_tries = 0
+        async with create_http_client(self._near, judged=True, read_seconds=self._idle_seconds) as client:
+            while True:
+                before = self._state.have
+                try:
+                    with silence_httpx():
+                        await self._once(client)
+                    return self._state.have
+                except (ConnectionBroken, httpx.HTTPError) as error:
+                    self._check_pace(error)
+                    idle_tries = 1 if self._state.have > before else idle_tries + 1
+                    told = error if isinstance(error, NemoError) else self._told(error)
+                    if idle_tries >= DOWNLOAD_TRIES or told.id in FINAL:
+                        if told is error:
+                            raise
+                        raise told from error
+                    pause = self._pause(idle_tries)
+                await self._sleep(pause)
+
+    def _pause(self, tries: int) -> float:
+        """The server's own wish (none at all is taken at its word once), else a pause that grows."""
+        wish, self._wish = self._wish, None
+        if wish is not None and (wish > 0 or tries == 1):
+            return min(wish, LONGEST_WISH)
+        return DOWNLOAD_PAUSES[min(tries, len(DOWNLOAD_PAUSES)) - 1]
+
+    def _told(self, error: httpx.HTTPError) -> NemoError:
+        told = translate_transport_error(error, "the download", self._host, body_started=True)
+        if not isinstance(told, ConnectError):
+            told.facts["host"] = self._address
+        return told
+
+    def _broken(self) -> ConnectionBroken:
+        return ConnectionBroken("answer-broken", host=self._address, call="the download")
+
+    def _check_pace(self, broken: Exception | None = None) -> None:
+        """Raise what is told of a download that trickles and never ends, whatever it is cut into."""
+        state = self._state
+        if self._clock() - self._started > DOWNLOAD_SECONDS + state.moved / SLOWEST_DOWNLOAD:
+            raise TransportError("answer-timeout", host=self._address, call="the download") from broken
+
+    async def _once(self, client: httpx.AsyncClient) -> None:
+        state = self._state
+        if state.have and not state.validator:
+            state.have = 0
+        response = await self._open(client, _range(state))
+        try:
+            self._wish = retry_after(response.headers)
+            if response.status_code == 416 and state.have == _length_of(response):
+                return
+            if response.status_code == 416:
+                state.have, state.validator = 0, ""
+                raise self._broken()
+            if response.status_code == 206 and not _continues(response, state):
+                state.have, state.validator = 0, ""
+                raise self._broken()
+            if response.status_code == 200:
+                state.have = 0
+            elif response.status_code != 206:
+                await self._refuse(response)
+            await self._check_kind(response)
+            self._learn(response)
+            _read_more_at_once(response)
+            await self._write(response)
+        finally:
+            await response.aclose()
+
+    async def _refuse(self, response: httpx.Response) -> None:
+        if response.status_code in AWAY or response.status_code in (429, 500):
+            raise self._broken()
+        await self._check_kind(response)
+        raise RenderFailed("download-refused", status=response.status_code, address=self._address)
+
+    async def _check_kind(self, response: httpx.Response) -> None:
+        """A page is no video, and the API's own endpoint answers a refusal as data, perhaps with HTTP 200."""
+        kind = response.headers.get("content-type", "").lower()
+        if "html" in kind and response.status_code < 300:
+            raise RenderFailed("download-page", address=self._address)
+        if self._headers is None or "json" not in kind:
+            return
+        body = await read_body(response, CHUNK, self._check_pace) or io.BytesIO()
+        if isinstance(body, Undecodable):
+            raise undecodable_answer(body, "the download", self._host)
+        open_envelope(Answer("the download", self._host, response.status_code, kind, body.getvalue()))
+        raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
+
+    def _learn(self, response: httpx.Response) -> None:
+        state = self._state
+        state.total = _total_of(response, state.have)
+        if state.total is not None and state.total > self._limit:
+            raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=self._limit)
+        tag = response.headers.get("etag", "")
+        state.validator = "" if tag.startswith("W/") or _is_packed(response) else tag
+
+    async def _write(self, response: httpx.Response) -> None:
+        """Write the body as it comes, unpacked where a server has packed it unasked; bytes count as they were sent."""
+        state = self._state
+        unpack = Decoder(response.headers["content-encoding"]).feed if _is_packed(response) else _as_it_is
+        written = state.have
+        with _open_at(self._target, state.have) as file:
+            async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
+                try:
+                    for piece in unpack(chunk):
+                        _put(file, piece, self._target)
+                        written += len(piece)
+                except Undecodable as error:
+                    raise self._broken() from error
+                state.have += len(chunk)
+                state.moved += len(chunk)
+                self._check_pace()
+                allowed = self._limit if state.total is None else state.total
+                if state.have > allowed or written > self._limit:
+                    raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=allowed)
+                if self._on_bytes:
+                    self._on_bytes(state.have, state.total)
+        if state.total is not None and state.have < state.total:
+            raise self._broken()
+
+    async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
+        """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
+        url = self._url
+        own = await self._headers() if self._headers else httpx.Headers()
+        for hop in range(REDIRECTS + 1):
+            request = client.build_request("GET", url, headers=headers)
+            if hop == 0:
+                request.headers.update(own)
+            response = await self._answered(client, request)
+            location = response.extensions.get(MOVED, "")
+            if response.status_code not in (301, 302, 303, 307, 308) or not location:
+                return response
+            await response.aclose()
+            url = check_url(_joined(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
+        raise RenderFailed("download-foreign", reason="too many redirects")
+
+    async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        try:
+            return await run_within(ANSWER_SECONDS, send_request(client, request))
+        except asyncio.TimeoutError as error:
+            raise ConnectionBroken("answer-timeout", host=self._address, call="the download") from error
+
+
+def _read_more_at_once(response: httpx.Response) -> None:
+    """Let a large body come in larger pieces than the 64 KiB that httpcore asks for: a third less work.
+
+    It only asks for more; where the stream is of another kind, everything stays as it was.
+    """
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        return
+    read: Callable[[int, float | None], Awaitable[bytes]] = stream.read
+
+    async def more(max_bytes: int, timeout: float | None = None) -> bytes:
+        return await read(max(max_bytes, AT_ONCE), timeout)
+
+    with contextlib.suppress(AttributeError):  # it may have no room for attributes
+        stream.read = more
+
+
+def resolve_address(url: str, near: str) -> str:
+    """An output address as it is meant: without blanks around it, and whole where it is only a part of one.
+
+    What lacks host or scheme is taken as an address of the profile's API, `near`.
+    """
+    text = _AROUND.sub("", url)
+    if text and not _SCHEME.match(text):
+        base = near if text.startswith("/") else near.rstrip("/") + "/"
+        text = _joined(base, text)
+    return _BLANKS.sub(lambda blank: quote(blank[0]) if blank[0] == " " else "", text)
+
+
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_AROUND: Final = re.compile(r"^[\s\ufeff\u200b\"'<]+|[\s\ufeff\u200b\"'>]+$")
+_BLANKS: Final = re.compile(r"\s")
+
+
+def shown_address(url: str) -> str:
+    """Host and path of an address, for people: what follows can be a signature."""
+    try:
+        parsed = httpx.URL(url)
+        return sanitize_for_display(f"{parsed.netloc.decode('ascii', 'replace')}{parsed.path}")[:ADDRESS_CHARACTERS]
+    except (ValueError, httpx.InvalidURL):
+        return "?"
+
+
+def _is_packed(response: httpx.Response) -> bool:
+    """Whether the body is encoded in a way that can be undone; any other name for it is taken for a mistake."""
+    return response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
+
+
+def _as_it_is(chunk: bytes) -> Iterator[bytes]:
+    yield chunk
+
+
+def check_url(url: str, near: str, *, encrypted: bool = False) -> str:
+    """`url` if a download for the profile at `near` may go there, as far as its text tells; `RenderFailed` if not.
+
+    http(s) without user-info; https, unless the profile is on loopback and nothing was `encrypted` before; nobody's
+    own network but the profile's. Names are judged when they are connected to (`_wire.net.transport`).
+    """
+    try:
+        parsed, own = httpx.URL(url), httpx.URL(near)
+        host = parsed.raw_host.decode("ascii").strip("[]")
+    except (ValueError, httpx.InvalidURL):
+        raise RenderFailed("download-foreign", reason="it is no address") from None
+    if parsed.scheme not in ("http", "https") or not host or parsed.userinfo or "@" in parsed.netloc.decode("ascii"):
+        raise RenderFailed("download-foreign", reason="it is no plain http(s) address")
+    if not is_host(host) or not 0 <= (parsed.port or 0) < 65536:
+        raise RenderFailed("download-foreign", reason="it is no address")
+    if parsed.scheme != "https" and (encrypted or not is_loopback(own.host)):
+        raise RenderFailed("download-foreign", reason="it is not encrypted")
+    address = parse_literal_address(host)
+    kind = "loopback" if is_loopback(host) else classify_address(address) if address else "public"
+    if kind != "public" and (kind not in LIVABLE or _elsewhere(kind, own.host)):
+        raise is_foreign(kind)
+    return url
+
+
+def _elsewhere(kind: Kind, near: str) -> bool:
+    """Whether the profile's own address says that it does not live among those of that kind; a name does not."""
+    if is_loopback(near):
+        return kind != "loopback"
+    own = parse_literal_address(near)
+    return kind == "loopback" if own is None else classify_address(own) != kind
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads to."""
+    try:
+        return str(httpx.URL(url).join(location))
+    except (ValueError, httpx.InvalidURL):
+        raise RenderFailed("download-foreign", reason="it is no address") from None
+
+
+def _range(state: _Progress) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if state.have:
+        headers |= {"Range": f"bytes={state.have}-", "If-Range": state.validator}
+    return headers
+
+
+_CONTENT_RANGE: Final = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+
+
+def _continues(response: httpx.Response, state: _Progress) -> bool:
+    """Whether a 206 is the rest of the same file, whatever the server made of If-Range."""
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    start = int(match[1]) if match and match[1] else None
+    return start == state.have and response.headers.get("etag", state.validator) == state.validator
+
+
+def _length_of(response: httpx.Response) -> int | None:
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    return int(match[3]) if match and match[3] != "*" else None
+
+
+def _total_of(response: httpx.Response, have: int) -> int | None:
+    if response.status_code == 206:
+        return _length_of(response)
+    length = response.headers.get("content-length", "")
+    return have + int(length) if length.isdigit() and len(length) < 19 else None
+
+
+def _open_at(target: Path, position: int) -> BinaryIO:
+    try:
+        file = target.open("r+b" if position else "wb")
+        if position:
+            file.truncate(position)
+            file.seek(position)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    return file
+
+
+def _put(file: BinaryIO, chunk: bytes, target: Path) -> None:
+    try:
+        file.write(chunk)
+        file.flush()  # here a full disk is told as one; closing the file would tell it too late
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.close()
+        raise disk_error(error, target) from error

@@ -1,0 +1,202 @@
+"""An HTTP answer -> its data, or the typed exception that its code means. Pure.
+
+The backend wraps answers as `{"code", "message", "data"}`, render answers as `{"success", "data", "error"}`, and
+some come bare. Codes arrive in the envelope with HTTP 200, or as the HTTP status, or both. A code outside of the error
+table counts as its HTTP status does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
+from .._safety.json_limits import BadJson, parse_json
+from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
+from .._text.messages import FORMATS
+from .reasons import mapping, words_of
+
+REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
+_STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
+RENDERS: Final = frozenset({"the render", "the cancel", "the download"})
+"""Calls that the account's plan has to allow: 403 means there what 402 does."""
+_SIGN_IN: Final = frozenset({1010, 1011})
+"""What the vendor's own client takes for 1001; unlike that, they prove nothing about a message."""
+_ELSEWHERE: Final = frozenset({"the message", "the upload", "a new session", "the state", "the balance"})
+_OWN_CODES: Final = 1000  # smaller ones are HTTP statuses
+_NOT_NOW: Final = frozenset({408, 425})
+"""Refusals that say nothing about the request itself, so that they count as a server in trouble."""
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_DIGITS: Final = re.compile(r"-?[0-9]{1,11}")
+_WELL: Final = frozenset({"", "ok", "success"})
+_NO: Final = (False, "false", "False")  # 0, too
+_NAMES_NOTHING: Final = re.compile(r"\bnot (?:be )?found\b|\bdoes not exist\b|\bno such\b|不存在|找不到", re.IGNORECASE)
+_NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. `call` names the request for people, `retry_after` is in seconds.
+
+    What a server wrote stays out of `repr`: it can bring a token, or say ours back.
+    """
+
+    call: str
+    host: str
+    status: int
+    content_type: str = field(repr=False)
+    body: bytes = field(repr=False)
+    retry_after: float | None = None
+
+
+def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) -> Any:
+    """The data inside `answer` (the whole body where `whole` is set, for the render endpoints' two shapes).
+
+    With `strict`, a web page is never taken for the backend's own refusal, whatever its HTTP status: it may come
+    from anything on the way.
+    """
+    opened = _opened(answer, whole, strict)
+    del answer  # an error leaves from where no variable holds what the server wrote
+    if isinstance(opened, NemoError):
+        raise opened
+    return opened
+
+
+def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
+    """What `open_envelope` returns, or raises."""
+    if answer.status in _MOVED and not _is_page(answer):
+        return _bad("answer-moved", answer)
+    body = _parse(answer, strict)
+    if isinstance(body, NemoError):
+        return body
+    if isinstance(body, Mapping):
+        said = body.get("code")
+        code = _code(said)
+        if code is None and said is not None and answer.status < 300:
+            return _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
+        if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
+            return _refusal(answer, code, body)
+        if body.get("success") in _NO and not (whole and answer.status < 300 and _tells_a_status(body)):
+            return _refusal(answer, _code_inside(body) or 0, body)
+        if code is None and "success" not in body and _is_status(body.get("status")):
+            return _refusal(answer, _code_inside(body) or 0, body)
+    if answer.status >= 400:
+        inside = _code_inside(body) if isinstance(body, Mapping) else None
+        return _refusal(answer, inside or answer.status, body if isinstance(body, Mapping) else {})
+    if answer.status >= 300:
+        return _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
+    if whole or not isinstance(body, Mapping) or "data" not in body or not ({"code", "success"} & body.keys()):
+        return body
+    return body["data"]
+
+
+def _parse(answer: Answer, strict: bool) -> Any:
+    if answer.status == 204 or (not answer.body and answer.status < 300):
+        return None
+    try:
+        return parse_json(answer.body)
+    except BadJson:
+        html = _is_page(answer)
+        if answer.status in _STATUS_CODES and not strict:
+            return {}
+        if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
+            return {}  # plain words, or none at all: the status says it
+        return _bad("answer-html" if html else "answer-not-json", answer)
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
+
+
+def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
+    code = _meant(said, answer.status)
+    if 500 <= code < 600 or code in _NOT_NOW:
+        return _bad("api-server", answer, status=code)
+    reason = _reason(body)
+    if code == 0 and _NAMES_NOTHING.search(reason):
+        code = 404
+    if code == 404 and "session" in reason.lower():
+        code = 1002
+    if code == 403 and answer.call in RENDERS:
+        code = 402
+    facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}"}
+    facts |= {"name": "A file", "formats": FORMATS}
+    kind = SignInError if code in _SIGN_IN else CODES.get(code, ApiError)
+    if kind is ClientIdRefused and not _NAMES_CLIENT_ID.search(reason):
+        kind = ApiError
+    status = said if 400 <= said < 600 and answer.status < 300 else answer.status
+    return kind(_text_of(kind, answer), code=code, status=status, retry_after=answer.retry_after, **facts)
+
+
+def _meant(said: int, status: int) -> int:
+    """The code that counts: one of the backend's own, else the HTTP status, be it said in the envelope or outside."""
+    if said in _SIGN_IN or (said in CODES and said >= _OWN_CODES):
+        return said
+    if status >= 400 and (not 400 <= said < 600 or status >= 500 or status in _NOT_NOW):
+        said = status
+    return _STATUS_CODES.get(said, said)
+
+
+def _text_of(kind: type[ApiError], answer: Answer) -> str | None:
+    """The id of the text where the usual one of its kind would name another place, or another remedy."""
+    if kind is FileTooLarge:
+        return "file-too-large-there"
+    return "plan-other" if kind is PlanError and answer.call in _ELSEWHERE else None
+
+
+def _code_inside(body: Mapping[str, Any]) -> int | None:
+    """A code that stands in the error's own object, or an HTTP status in the body, as frameworks put them there."""
+    places = [body.get("error_code"), *(mapping(body.get(name)).get("code") for name in ("error", "detail"))]
+    places += [body[name] for name in ("status", "statusCode", "status_code") if _is_status(body.get(name))]
+    for found in places:
+        code = _code(found) if found is not None else None
+        if code:
+            return code
+    return None
+
+
+def _is_status(value: object) -> bool:
+    """Whether it is the status of an HTTP answer that failed, as a number."""
+    return isinstance(value, int) and 400 <= value < 600
+
+
+def _tells_a_status(body: Mapping[str, Any]) -> bool:
+    """Whether it tells how a render stands, be it that it failed: that is an answer, not a refusal of the call."""
+    inner = mapping(body.get("data"))
+    return any(isinstance(place.get(name), str) for place in (body, inner) for name in ("status", "state"))
+
+
+def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: Any) -> BadAnswer:
+    return BadAnswer(
+        text_id,
+        status=status or answer.status,
+        retry_after=answer.retry_after,
+        host=answer.host,
+        call=answer.call,
+        **facts,
+    )
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    """The message of a refusal, redacted and clipped; it is shown to people."""
+    for key in ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason"):
+        words = words_of(body.get(key))
+        if words:
+            return sanitize_for_display(words, REASON_CHARACTERS)
+    return ""
+
+
+def _code(value: object) -> int | None:
+    """A code as the wire has it: a whole number of any spelling, or a word for success."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return 0 if word in _WELL else int(word) if _DIGITS.fullmatch(word) else None
+    return None

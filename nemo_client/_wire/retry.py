@@ -1,0 +1,79 @@
+"""Whether to try a call again, and when: one decision, pure.
+
+Only calls that may be repeated come here. A message that charges has no retry policy at all; it is reconciled.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .._errors import BadAnswer, ConnectError, ConnectionBroken, NemoError, RateLimited
+
+ATTEMPTS: Final = 4
+SECONDS: Final = 120.0
+PATIENT_SECONDS: Final = 45.0
+"""A server that is being replaced, or a line that is down, is waited for this long: by time, not by a count."""
+RATE_LIMIT_PAUSE: Final = 30.0
+LONGEST_PAUSE: Final = 150.0
+FINAL: Final = frozenset({"connect-tls", "connect-proxy", "proxy-setting", "certificates-broken"})
+"""Failures that waiting does not mend."""
+AWAY: Final = frozenset({408, 425, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
+"""HTTP statuses of a server, or of what stands before it, that is away for a while."""
+
+_FIRST_PAUSE: Final = 0.5
+_SLOWEST_PAUSE: Final = 5.0
+_AT_ONCE: Final = 3
+"""How often `Retry-After: 0` is taken at its word; then pauses grow as without it."""
+_SERVER_TROUBLE: Final = AWAY | {500}
+_CUT: Final = "answer-not-json"  # something on the way ended it early, most often
+
+
+def retry_pause(
+    error: NemoError, tries: int, elapsed: float, *, repeatable: bool, limited: bool = False, reached: bool = False
+) -> float | None:
+    """Seconds to wait before the next try, or None to give up.
+
+    `tries` counts those made, `elapsed` is seconds since the first; `repeatable` says that a second execution
+    does no harm; `limited`, that a rate limit was waited out once; `reached`, that this backend has answered before, so
+    that its address is right. A request of which nothing was written may always be repeated.
+    """
+    if isinstance(error, RateLimited):
+        return None if limited else _asked(error.retry_after, RATE_LIMIT_PAUSE, 1)
+    if isinstance(error, ConnectError):
+        lasting = error.id in FINAL or not (elapsed < PATIENT_SECONDS if reached else tries < ATTEMPTS)
+        return None if lasting else _backoff(tries)
+    if not repeatable:
+        return None
+    if isinstance(error, BadAnswer):
+        if error.status not in _SERVER_TROUBLE and error.id != _CUT:
+            return None
+        away = error.status in AWAY
+        return _asked(error.retry_after, _backoff(tries), tries) if _goes_on(away, tries, elapsed) else None
+    return _backoff(tries) if isinstance(error, ConnectionBroken) and _goes_on(True, tries, elapsed) else None
+
+
+def is_away(error: NemoError) -> bool:
+    """Whether it is a connection that broke, or the answer of a server that is away for a while."""
+    if isinstance(error, BadAnswer):
+        return error.status in AWAY
+    return isinstance(error, ConnectionBroken)
+
+
+def pause_of(error: NemoError, tries: int) -> float:
+    """The pause before the next try of what is tried again anyway: the server's own wish, else one that grows."""
+    return _asked(getattr(error, "retry_after", None), _backoff(tries), tries)
+
+
+def _goes_on(away: bool, tries: int, elapsed: float) -> bool:
+    return elapsed < PATIENT_SECONDS if away else tries < ATTEMPTS and elapsed < SECONDS
+
+
+def _asked(wish: float | None, usual: float, tries: int) -> float:
+    """The server's own wish, within bounds."""
+    if wish is None or (wish <= 0 and tries > _AT_ONCE):
+        return usual
+    return min(max(wish, 0.0), LONGEST_PAUSE)
+
+
+def _backoff(tries: int) -> float:
+    return min(_FIRST_PAUSE * float(2 ** min(tries - 1, 10)), _SLOWEST_PAUSE)

@@ -1,0 +1,120 @@
+"""Files to the backend: streaming multipart bodies in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .._errors import DiskError, InputError
+
+CHUNK: Final = 1024 * 1024
+AT_ONCE: Final = 256 * 1024
+
+OnBytes = Callable[[int, int | None], None]
+"""Called with bytes moved so far and the total, where that is known."""
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """One file to send: its name on the wire, its type, and where its bytes are."""
+
+    name: str
+    mime: str
+    source: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes; an `InputError` if the file is no longer there."""
+        if isinstance(self.source, bytes):
+            return len(self.source)
+        try:
+            return self.source.stat().st_size
+        except OSError as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: OSError) -> InputError:
+        """The file cannot be read, in words."""
+        return InputError("file-unreadable", name=self.name, reason=error.strerror or type(error).__name__)
+
+
+class Multipart:
+    """A multipart body of parts named `files`, made chunk by chunk. `length` is known beforehand."""
+
+    def __init__(self, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None) -> None:
+        self._boundary = f"nemo-{uuid.uuid4().hex}"
+        self._parts = [(self._head(part), part, part.size) for part in parts]
+        self._tail = f"--{self._boundary}--\r\n".encode()
+        self._on_bytes = on_bytes
+        self.length = sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._tail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Content-Type and Content-Length of this body."""
+        return {
+            "Content-Type": f"multipart/form-data; boundary={self._boundary}",
+            "Content-Length": str(self.length),
+        }
+
+    def _head(self, part: UploadPart) -> bytes:
+        name = re.sub(r'[\x00-\x1f"\\\x7f]', "_", part.name)
+        return (
+            f'--{self._boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+            f"Content-Type: {part.mime}\r\n\r\n"
+        ).encode()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body; a file that shrinks or grows on the way is an error, since its length was announced."""
+        sent = 0
+        for head, part, size in self._parts:
+            yield head
+            async for chunk in _read(part, size):
+                yield chunk
+                sent += len(chunk)
+                if self._on_bytes:
+                    self._on_bytes(sent, self.length)
+            yield b"\r\n"
+        yield self._tail
+
+
+async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
+    if isinstance(part.source, bytes):
+        for start in range(0, size, CHUNK):
+            yield part.source[start : start + CHUNK]
+        return
+    left = size
+    try:
+        with part.source.open("rb") as file:
+            while left:
+                chunk = await asyncio.to_thread(file.read, min(CHUNK, left))
+                if not chunk:
+                    break
+                left -= len(chunk)
+                yield chunk
+            grown = await asyncio.to_thread(file.read, 1)
+    except OSError as error:
+        raise part.unreadable(error) from error
+    if left or grown:
+        raise InputError("file-unreadable", name=part.name, reason="it changed while it was sent")
+
+
+@dataclass
+class _Progress:
+    """How far a download is, and what it may be continued against."""
+
+    have: int = 0
+    moved: int = 0  # in all tries
+    total: int | None = None
+    validator: str = ""
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """An OSError on `path` in words: full, or not writable and why."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return DiskError("disk-full", path=path)
+    return DiskError("disk-unwritable", path=path, reason=error.strerror or type(error).__name__)

@@ -1,0 +1,1 @@
+"""The backend's memory: accounts, sessions, uploads, the ledger."""

@@ -1,0 +1,128 @@
+"""What the backend was asked and what it took for it, line by line, on disk.
+
+Append-only JSON lines, each forced to the disk before the answer goes out. Another process can ask it after any
+crash how many messages arrived and how many credits were taken: `read_ledger`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..shared.disk import Lock, private_opener
+
+LEDGER_NAME = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class LedgerReport:
+    """Everything a backend's ledger says, oldest first; each entry is the line's JSON object."""
+
+    entries: tuple[Mapping[str, Any], ...]
+
+    def of(self, kind: str) -> tuple[Mapping[str, Any], ...]:
+        return tuple(entry for entry in self.entries if entry.get("kind") == kind)
+
+    @property
+    def messages(self) -> tuple[Mapping[str, Any], ...]:
+        """Messages that were accepted: `id`, `session`, `account`, `text`, `time`."""
+        return self.of("message")
+
+    @property
+    def refused(self) -> tuple[Mapping[str, Any], ...]:
+        """Messages that were refused before any work: `session`, `account`, `code`, `time`."""
+        return self.of("refused")
+
+    @property
+    def charges(self) -> tuple[Mapping[str, Any], ...]:
+        """Credits taken: `amount`, `reason`, `account`, `session`, `run`, `time`."""
+        return self.of("charge")
+
+    @property
+    def renders(self) -> tuple[Mapping[str, Any], ...]:
+        """Renders that were accepted: `id`, `session`, `account`, `draft` (SHA-256), `time`."""
+        return self.of("render")
+
+    @property
+    def uploads(self) -> tuple[Mapping[str, Any], ...]:
+        """Files that were taken in: `session`, `filename`, `hash`, `time`."""
+        return self.of("upload")
+
+    @property
+    def sessions(self) -> tuple[Mapping[str, Any], ...]:
+        return self.of("session")
+
+    @property
+    def credits_taken(self) -> int:
+        """The sum of all charges, those of a scripted other spender not counted."""
+        return sum(entry["amount"] for entry in self.charges if entry["reason"] != "other")
+
+
+def read_ledger(directory: Path) -> LedgerReport:
+    """Read the ledger of the backend that works in `directory`; a line cut by a crash is left out."""
+    try:
+        data = (Path(directory) / LEDGER_NAME).read_bytes()
+    except FileNotFoundError:
+        return LedgerReport(())
+    return LedgerReport(tuple(_parse(data)))
+
+
+def _parse(data: bytes) -> list[dict[str, Any]]:
+    entries = []
+    for line in data.split(b"\n")[:-1]:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the torn line of a crash, ended by the next writer
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries
+
+
+class Ledger:
+    """The writing side, shared by threads and processes; keeps the sum of charges an account."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+        self._path = directory / LEDGER_NAME
+        self._lock = Lock(directory / "ledger.lock")
+        self._clock = clock
+        self._read_up_to = 0
+        self._spent: dict[str, int] = {}
+
+    def append(self, kind: str, **facts: Any) -> None:
+        line = json.dumps({"kind": kind, "time": self._clock(), **facts}).encode() + b"\n"
+        with self._lock.held(), open(self._path, "a+b", opener=private_opener) as file:
+            if file.tell() and not self._ends_whole():
+                line = b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _ends_whole(self) -> bool:
+        with open(self._path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def spent(self, account: str) -> int:
+        """The credits taken from `account` so far, by any process; only what is new is read."""
+        with self._lock.held():
+            self._catch_up()
+            return self._spent.get(account, 0)
+
+    def _catch_up(self) -> None:
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._read_up_to)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read_up_to += len(whole)
+        for entry in _parse(whole):
+            if entry.get("kind") == "charge":
+                account = entry["account"]
+                self._spent[account] = self._spent.get(account, 0) + entry["amount"]

@@ -1,0 +1,79 @@
+"""What one local backend is told when it is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from .faults import Faults
+
+MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+MAX_MESSAGE_CHARACTERS = 20_000
+
+DIALECTS = ("agent", "typed")
+RENDER_ANSWERS = ("bare", "data")
+PROGRESS_SHAPES = ("linear", "stepped", "stuck_at_99")
+
+
+class Renderer(Protocol):
+    """Draws a draft into a file; blocking, on a thread of its own.
+
+    Raises an exception with a `reason` for people when the draft cannot be drawn.
+    """
+
+    def __call__(
+        self,
+        draft: Mapping[str, Any],
+        assets: Mapping[str, Path],
+        target: Path,
+        *,
+        format: str,
+        quality: str,
+        resolution: str | None,
+        fps: float | None,
+        progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None: ...
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """See `open` for what each means. Without a repr: it holds the token."""
+
+    directory: Path
+    host: str
+    token: str
+    credits: int | None
+    anonymous: bool
+    pace: float
+    faults: Faults
+    dialect: str
+    render_answers: str
+    control: bool
+    private_urls: bool
+    max_upload: int
+    generation_seconds: float | None
+    edit_seconds: float | None
+    render_seconds: float
+    render_progress: str
+    render_threads: int
+    renderer: Renderer | None
+    missing_glyphs: Callable[[str], str] | None
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("dialect", self.dialect, DIALECTS),
+            ("render_answers", self.render_answers, RENDER_ANSWERS),
+            ("render_progress", self.render_progress, PROGRESS_SHAPES),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
+def render_threads() -> int:
+    """One render at a time per core."""
+    return os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The /nemo routes for the browser."""

@@ -1,0 +1,389 @@
+"""Jobs as the browser sees them, and what it can do with them. All of it runs on the network thread.
+
+Looking never acts: no Studio is opened for it, nothing is sent, and no journal is made where there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import os
+import re
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from .._comfy import host, inputs, packages, run
+from .._comfy.status import compute_fraction
+
+if TYPE_CHECKING:
+    from ...nemo_client import Caller, Job, Journal, NemoError, Profile, Progress, Studio
+
+logger = logging.getLogger("nemo_client")
+
+EVENT: Final = "nemo.jobs"
+LOOK_SECONDS: Final = 1.0
+LEAVE_SECONDS: Final = 5.0
+THUMBNAIL_SIDE: Final = 160
+THUMBNAILS: Final = 200
+PLACES: Final = 2000
+_ID: Final = re.compile(r"[0-9a-f]{8}")
+_OUT: Final = ("sent", "unknown")
+_UNSENT: Final = ("planned", "refused")
+_ERRORS: Final = {"unknown": "result-unknown", "lost": "result-lost", "failed": "result-none"}
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is the id of a job."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass
+class _Resume:
+    """A job that is collected in the background, and what became of that."""
+
+    caller: Caller
+    latest: Progress
+    task: asyncio.Task[None] | None = None
+    error: NemoError | None = None
+
+    def take(self, progress: Progress) -> None:
+        self.latest = progress
+
+
+@dataclass
+class _Around:
+    """What is known beside the journal, at one moment."""
+
+    running: Mapping[str, Progress] = field(default_factory=dict)
+    errors: Mapping[str, NemoError] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which jobs are asked for: so many, with this in their prompt or id, of this filter, after the one of this id.
+
+    `seen` is the `mark` of the answer that whoever asks has already.
+    """
+
+    limit: int = 50
+    search: str = ""
+    which: str = "all"
+    after: str = ""
+    seen: str = ""
+
+
+class Board:
+    """The jobs of the journal with what is under way here."""
+
+    def __init__(self) -> None:
+        self._resumes: dict[tuple[Journal, str], _Resume] = {}
+        self._places: dict[tuple[Journal, str], Path] = {}
+        self._thumbnails: OrderedDict[Path, str] = OrderedDict()
+        self._studios: WeakSet[Studio] = WeakSet()
+        self._watching: asyncio.Task[None] | None = None
+        self._acts = 0
+        self._answered: dict[tuple[Journal, str, float], NemoError | None] = {}
+        self._born = uuid.uuid4().hex
+        self._ids: dict[str, str] = {}
+
+    async def jobs(self, page: Page, lang: str) -> dict[str, Any]:
+        """A page of jobs; from the first time on, browsers are told when one moves.
+
+        The first page begins with those that still owe a video (`pinned` names them), then come the newest. `next` is
+        what `after` is to be for the page that follows, and `counts` says how many there are of each filter. `mark`
+        stands for all that was read: whoever names it as `seen` is told what runs, as long as nothing has changed.
+        """
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch())
+        if not await asyncio.to_thread(run.is_journal):
+            return {"jobs": [], "now": time.time()}
+        running = self._running()
+        mark = await self._mark(page, running)
+        if page.seen and page.seen == mark:
+            told = {self._ids[key]: _progress(each, lang) for key, each in running.items() if key in self._ids}
+            return {"unchanged": True, "running": told, "now": time.time(), "mark": mark}
+        found = await self._page(page, running)
+        return {**found, "jobs": await self._views(found["jobs"], lang), "now": time.time(), "mark": mark}
+
+    async def _mark(self, page: Page, running: Mapping[str, Progress]) -> str:
+        """Changes with the journal, with what is done here, and once a minute: files may go without a word."""
+        changed = await run.get_network().journal().change_mark()
+        here = (self._acts, sorted((key, each.stage) for key, each in running.items()), int(time.time() // 60))
+        return hashlib.sha256(repr((self._born, replace(page, seen=""), changed, here)).encode()).hexdigest()[:32]
+
+    async def _page(self, page: Page, running: Mapping[str, Progress]) -> dict[str, Any]:
+        from ...nemo_client import count_jobs, list_jobs, list_owed
+
+        journal, first = run.get_network().journal(), not page.after
+        pinned: list[Job] = []
+        if first and page.which == "all" and not page.search:
+            pinned = await list_owed(journal, limit=page.limit // 2) if page.limit > 1 else []
+        found = await list_jobs(
+            journal, limit=page.limit + 1, search=page.search, which=page.which, after=page.after, running=running
+        )
+        above = {job.key for job in pinned}
+        others = [job for job in found if job.key not in above]
+        shown = others[: page.limit - len(pinned)]
+        more = len(found) > page.limit or len(shown) < len(others)
+        answer: dict[str, Any] = {
+            "jobs": [*pinned, *shown],
+            "pinned": [job.id for job in pinned],
+            "next": shown[-1].id if more and shown else "",
+            "search": page.search.strip(),
+        }
+        if first:
+            answer["counts"] = await count_jobs(journal, search=page.search, running=running)
+        return answer
+
+    async def find(self, wanted: str) -> Job:
+        """The job of that id; `InputError` where there is none."""
+        from ...nemo_client import InputError
+
+        if not is_id(wanted) or not await asyncio.to_thread(run.is_journal):
+            raise InputError("job-unknown", job=wanted[:16])
+        job = await run.get_network().find_job(wanted)
+        if job.id != wanted:  # a word of a prompt
+            raise InputError("job-unknown", job=wanted)
+        return job
+
+    async def view(self, wanted: str, lang: str) -> dict[str, Any]:
+        """One job as it is now."""
+        return (await self._views([await self.find(wanted)], lang))[0]
+
+    async def picture(self, wanted: str) -> str:
+        """The thumbnail of a job as a data URL."""
+        from ...nemo_client import InputError, pictures_of, thumbnail
+
+        path = self._places.get((run.get_network().journal(), wanted))  # else 50 thumbnails would be 50 searches
+        if path is None:
+            job = await self.find(wanted)
+            path = (await pictures_of(run.get_network().journal(), [job])).get(job.key)
+        if path is None or not await asyncio.to_thread(path.is_file):
+            raise InputError("picture-none", job=wanted)
+        if path not in self._thumbnails:
+            try:
+                small = await asyncio.to_thread(thumbnail, path, THUMBNAIL_SIDE)
+            except InputError as error:
+                raise InputError("picture-none", job=wanted) from error
+            self._thumbnails[path] = f"data:image/jpeg;base64,{base64.b64encode(small).decode('ascii')}"
+            if len(self._thumbnails) > THUMBNAILS:
+                self._thumbnails.popitem(last=False)
+        self._thumbnails.move_to_end(path)
+        return self._thumbnails[path]
+
+    async def resume(self, wanted: str, lang: str) -> dict[str, Any]:
+        """Collect a job in the background, once at a time. One that was never sent is not sent from here: that pays."""
+        from ...nemo_client import Caller, InputError, Progress, profile
+
+        job = await self.find(wanted)
+        key = (run.get_network().journal(), job.key)
+        if job.key not in self._running():
+            known = await asyncio.to_thread(profile, job.profile)
+            if job.state in _UNSENT and not known.free:
+                raise InputError("resume-unsent", job=job.id)
+            # The message may turn out refused meanwhile: it is not sent again from here.
+            entry = _Resume(Caller(only_collects=not known.free), Progress("settle"))
+            entry.caller.on_progress = entry.take
+            entry.task = asyncio.ensure_future(_collected(job, entry.caller))
+            entry.task.add_done_callback(lambda task: self._ended(task, key, entry))
+            self._resumes[key] = entry
+            self._acts += 1
+        return {"job": await self.view(job.id, lang)}
+
+    async def cancel(self, wanted: str, lang: str) -> dict[str, Any]:
+        """Stop the renders of a job and its collecting here, and say what goes on."""
+        from ...nemo_client import LostRace, say
+
+        job = await self.find(wanted)
+        studio = await run.get_network().studio(job.profile)
+        try:
+            stopped = await studio.stop(job)
+        except LostRace:  # it finished at that very moment
+            stopped = False
+        self._acts += 1
+        entry = self._resumes.pop((run.get_network().journal(), job.key), None)
+        if entry is not None and entry.task is not None and not entry.task.done():
+            entry.caller.gave_up = True
+            entry.task.cancel()
+            await asyncio.wait({entry.task}, timeout=LEAVE_SECONDS)
+        if job.state in _OUT:
+            text = "board.out"
+        else:
+            text = "board.stopped" if stopped else "board.idle-kept" if job.unfinished else "board.idle"
+        return {"job": await self.view(job.id, lang), "text": say(text, lang, job=job.id)}
+
+    async def forget(self, wanted: str) -> None:
+        """Take a job off the list, and delete the uploads that no other one needs; none while it runs."""
+        from ...nemo_client import forget_job
+
+        job = await self.find(wanted)
+        await forget_job(run.get_network().journal(), job, keep_uploads=job.key in self._running())
+        self._acts += 1
+
+    async def project_page(self, wanted: str) -> str:
+        """The address of a job's project page: a secret, made now, for the answer alone."""
+        from ...nemo_client import InputError, profile
+
+        job = await self.find(wanted)
+        if (await asyncio.to_thread(profile, job.profile)).free:
+            raise InputError("page-none", job=job.id)
+        return await (await run.get_network().studio(job.profile)).project_page(job)
+
+    def _ended(self, task: asyncio.Task[None], key: tuple[Journal, str], entry: _Resume) -> None:
+        self._acts += 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            entry.error = describe_error(error)
+        elif self._resumes.get(key) is entry:
+            del self._resumes[key]
+
+    async def _views(self, jobs: Sequence[Job], lang: str) -> list[dict[str, Any]]:
+        from ...nemo_client import pictures_of
+
+        if not jobs:
+            return []
+        journal = run.get_network().journal()
+        errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
+        pictures = await pictures_of(journal, jobs)
+        errors = {**await self._answers(journal, jobs), **errors}
+        if len(self._places) > PLACES or len(self._ids) > PLACES:
+            self._places.clear()
+            self._ids.clear()
+        self._places.update({(journal, job.id): pictures[job.key] for job in jobs if job.key in pictures})
+        self._ids.update({job.key: job.id for job in jobs})
+        around = _Around(self._running(), errors, pictures)
+        return await asyncio.to_thread(_views, jobs, around, lang)
+
+    async def _answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
+        """What the backend asked or said instead of making something, of jobs that failed; each is read once."""
+        from ...nemo_client import outcome_of
+
+        found: dict[str, NemoError] = {}
+        for job in jobs:
+            if job.state == "failed":
+                place = (journal, job.key, job.changed)
+                if place not in self._answered:
+                    self._answered[place] = await outcome_of(journal, job)
+                    if len(self._answered) > PLACES:
+                        self._answered.pop(next(iter(self._answered)))
+                error = self._answered.get(place)
+                if error is not None:
+                    found[job.key] = error
+        return found
+
+    def _running(self) -> dict[str, Progress]:
+        """What is under way in this process, by step key; what is collected here is, whatever it waits for."""
+        found = {
+            key: entry.latest
+            for (journal, key), entry in self._resumes.items()
+            if entry.task is not None and not entry.task.done() and journal is run.get_network().journal()
+        }
+        self._studios.update(
+            run.get_network().opened()
+        )  # one whose profile has changed works on until it is done, unseen elsewhere
+        for studio in self._studios:
+            found.update(studio.running())
+        return found
+
+    async def _watch(self) -> None:
+        """Tell browsers when a job starts, moves or ends; no disk and no database is read for it."""
+        before: Any = None
+        while True:
+            network = run.get_network()
+            running = {(key, progress.stage) for key, progress in self._running().items()}
+            states = {(job.id, job.state, job.delivered, job.video) for job in network.jobs}
+            now = (running, states, self._acts)
+            if before is not None and now != before:
+                host.send_event(EVENT)
+            before = now
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _collected(job: Job, caller: Caller) -> None:
+    studio = await run.get_network().studio(job.profile)
+    await studio.collect(job, host.make_destination(inputs.PREFIX[1]["default"]), caller=caller)
+
+
+def describe_error(error: BaseException) -> NemoError:
+    """An error as people shall read it; one that nobody expected is logged, without secrets."""
+    from ...nemo_client import NemoError, redact, traceback_of
+
+    error = packages.describe(error) or error
+    if isinstance(error, NemoError):
+        return error
+    logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
+    return NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
+
+
+def _views(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, Any]]:
+    """Jobs as plain data. Blocks: looks at files."""
+    from ...nemo_client import NemoError, profiles
+
+    try:
+        around.profiles = profiles()
+    except NemoError as error:
+        logger.debug("the profiles could not be read: %s", error.id)
+    return [_view(job, around, lang) for job in jobs]
+
+
+def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
+    path = job.video if job.video and os.path.isfile(job.video) else ""
+    running = around.running.get(job.key)
+    profile = around.profiles.get(job.profile)
+    picture = around.pictures.get(job.key)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "profile": job.profile,
+        "prompt": job.prompt,
+        "created": job.created,
+        "changed": job.changed,
+        "spent": job.spent,
+        "error": "" if running or path else _error(job, around, lang),
+        "delivered": job.delivered,
+        "unfinished": job.unfinished,
+        "video": host.find_view(Path(path)) if path else None,
+        "path": path,
+        "picture": picture is not None and picture.is_file(),
+        "running": _progress(running, lang) if running else None,
+        "resumable": profile is not None and running is None and _resumable(job, path, profile.free),
+        "page": profile is not None and not profile.free and bool(job.session_id and job.task_id),
+    }
+
+
+def _progress(progress: Progress, lang: str) -> dict[str, Any]:
+    return {
+        "text": progress.text(lang),
+        "fraction": round(compute_fraction(progress), 4),
+        "elapsed": progress.elapsed,
+        "left": progress.left,
+    }
+
+
+def _error(job: Job, around: _Around, lang: str) -> str:
+    from ...nemo_client import say
+
+    error = around.errors.get(job.key)
+    if error is not None:
+        return error.text(lang)
+    if job.state == "refused":
+        return say("board.refused", lang)
+    return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""
+
+
+def _resumable(job: Job, path: str, free: bool) -> bool:
+    """Whether collecting it may bring a video: one that is owed, or one whose file is gone."""
+    if job.state in _UNSENT:
+        return free and job.unfinished
+    return job.unfinished or job.state == "lost" or bool(job.video and not path)

@@ -1,7 +1,0 @@
-"""Loaded by the workers of a test's cluster: what became of a message is looked for without long pauses."""
-
-from nemo_client import _settling
-
-_settling.QUIET_SECONDS = 0.0  # type: ignore[misc]
-_settling.CONFIRM_SECONDS = 0.2  # type: ignore[misc]
-_settling.READ_SECONDS = 1.0  # type: ignore[misc]

@@ -1,0 +1,81 @@
+"""A message whose record has become too old is held back at the last moment, and asked for anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nemo_client import Journal, Wish
+from nemo_client._errors import TooLate
+from nemo_client._journal import leases as owners_module
+from nemo_client._journal.journal import LEASE_SECONDS, RENEW_SECONDS
+from nemo_client._journal.leases import read_monotonic_mark, seconds_since
+from nemo_client._journal.steps import State
+from tests.support.backend import Cloud, always, answer, client_of, cloud, picture, serving
+
+__all__ = ["cloud"]
+
+
+async def test_not_one_byte_of_a_message_that_is_held_back_is_written() -> None:
+    """It is asked once the connection is there, however long that took, and right before the body."""
+    asked: list[int] = []
+
+    async with serving(always(answer({}))) as server, client_of(server.url) as client:
+
+        def may_go() -> bool:
+            asked.append(server.connections)
+            return False
+
+        with pytest.raises(TooLate):
+            async with client.run("s", "hello", may_go):
+                raise AssertionError("it was sent")
+        await asyncio.sleep(0.05)
+
+    assert asked == [1]
+    assert server.asked == []  # no whole request
+
+
+async def test_what_was_held_back_is_asked_for_anew_and_paid_once(
+    cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused for certain, then planned, admitted and sent like any other."""
+    backend, answers = cloud(), [False, False, True]
+    monkeypatch.setattr(Journal, "keeps", lambda self, since: answers.pop(0))
+    async with backend.studio() as studio:
+        turned = await studio.generate(await studio.upload([picture()]), Wish("slow push-in", duration=2))
+        recorded = sorted(await studio._desk.journal.recent(), key=lambda each: each.number)
+
+    assert answers == []
+    assert [each.state for each in recorded] == [State.REFUSED, State.REFUSED, State.DONE]
+    assert turned.money.spent == 100
+    assert len(backend.ledger.messages) == 1
+
+
+def test_a_record_counts_for_less_than_what_is_left_of_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease of who records a message is at most RENEW_SECONDS old then."""
+    journal, now = Journal(tmp_path), [1000.0, 2_000_000_000.0]
+    monkeypatch.setattr(owners_module, "read_monotonic_mark", lambda: (now[0], now[1]))
+    since = owners_module.read_monotonic_mark()
+    limit = LEASE_SECONDS * 2 / 3
+
+    assert limit < LEASE_SECONDS - RENEW_SECONDS
+    now[0] += limit - 1
+    assert journal.keeps(since)
+    now[0] += 2
+    assert not journal.keeps(since)
+    journal._thread.shutdown()
+
+
+def test_time_passes_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clock stands then; the other can be set back. The larger difference counts."""
+    now = [1000.0, 2_000_000_000.0]
+    monkeypatch.setattr(owners_module, "read_monotonic_mark", lambda: (now[0], now[1]))
+    since = owners_module.read_monotonic_mark()
+    now[1] += 3600
+    assert seconds_since(since) == 3600
+    now[:] = [1010.0, 1_000_000_000.0]
+    assert seconds_since(since) == 10
+    assert read_monotonic_mark()[0] > 0

@@ -1,0 +1,103 @@
+"""Limits that several messages share: what was not sent takes nothing, and one caller's limit is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from nemo_client import Budget, Caller, LimitError, NemoError, Studio, Turned, Wish
+from tests.support.backend import Cloud, cloud, picture
+
+__all__ = ["cloud"]
+WISH = Wish("slow push-in", duration=2)
+Clouds = Callable[..., Cloud]
+
+
+async def generated(studio: Studio, shade: int, budget: Budget) -> Turned:
+    session = await studio.upload([picture(shade)])
+    return await studio.generate(session, WISH, caller=Caller(budget=budget))
+
+
+async def test_side_by_side_they_never_pass_their_limit(cloud: Clouds) -> None:
+    """Eight items of 100 with 250 for all: two go out, whatever the order in which they come to the wire."""
+    backend = cloud()
+    budget = Budget(250)
+    async with backend.studio() as studio:
+        outcomes = await asyncio.gather(
+            *(generated(studio, 10 * number, budget) for number in range(8)), return_exceptions=True
+        )
+
+    assert sum(isinstance(each, LimitError) for each in outcomes) == 6
+    assert len(backend.ledger.messages) == 2
+
+
+async def test_a_refused_message_gives_its_share_back(cloud: Clouds) -> None:
+    """Nothing was charged for it, so the next item may have it."""
+    backend = cloud()
+    backend.fault("http_429", "message")
+    budget = Budget(100)
+    async with backend.studio() as studio:
+        with pytest.raises(NemoError):
+            await generated(studio, 10, budget)
+        assert budget.without("") == 0
+
+        assert (await generated(studio, 20, budget)).money.spent == 100
+
+
+async def test_what_is_found_takes_nothing(cloud: Clouds) -> None:
+    """An item that is in the journal leaves the whole limit to the others."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        await generated(studio, 10, Budget())
+        budget = Budget(100)
+
+        assert (await generated(studio, 10, budget)).reused
+        assert (await generated(studio, 20, budget)).money.spent == 100
+
+
+async def test_another_node_s_limit_is_not_mine(cloud: Clouds) -> None:
+    """Two nodes of a graph ask for the same: the one with too small a limit fails, the other one gets its video."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        small, free = (
+            asyncio.ensure_future(studio.generate(session, WISH, caller=Caller(budget=Budget(limit))))
+            for limit in (50, 0)
+        )
+        await asyncio.wait({small, free})
+
+    assert isinstance(small.exception(), LimitError)
+    assert free.result().money.spent == 100
+    assert len(backend.ledger.messages) == 1
+
+
+async def test_what_one_process_left_another_may_do_at_once(cloud: Clouds) -> None:
+    """A message that was planned and did not fit is nobody's, also while the process that planned it lives."""
+    backend = cloud()
+    async with backend.studio() as first, backend.studio() as second:  # each with a journal of its own, as processes
+        session = await first.upload([picture()])
+        with pytest.raises(LimitError):
+            await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
+        turned = await asyncio.wait_for(second.generate(session, WISH), 10)
+        again = await asyncio.wait_for(first.generate(session, WISH), 10)
+
+    assert (turned.money.spent, turned.reused, again.reused) == (100, False, True)
+    assert len(backend.ledger.messages) == 1
+
+
+async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one transaction: a claim that another process makes in between would be undone, and two would send there."""
+
+    async def too_late(*_: str) -> None:
+        raise AssertionError("a claim is undone by itself")
+
+    backend = cloud()
+    async with backend.studio() as first:
+        session = await first.upload([picture()])
+        monkeypatch.setattr(first._desk.journal, "yield_claim", too_late)
+        with pytest.raises(LimitError):
+            await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
+
+        assert await first._desk.journal.head(session.session_id) == session.key

@@ -1,0 +1,218 @@
+"""The texts of every language, held against each other and against the code that fills them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from nemo_client import InputError, NemoError, NoCredits
+from nemo_client._studio.progress import Progress
+from nemo_client._text import messages, messages_zh
+
+ROOT = Path(__file__).parent.parent.parent
+CLIENT = ROOT / "nemo_client"
+SOURCES = [*CLIENT.glob("_*/**/*.py"), *CLIENT.glob("*.py"), *(ROOT / "nodes").rglob("*.py")]
+ENGLISH = messages.load_texts("en")
+CHINESE = messages.load_texts("zh")
+
+# Names that are the same in every language: ours, those of formats and protocols, and what people type or look up.
+SAME = """
+NemoVideo ComfyUI MP Hz JSON HTTP Host Content Type application profiles json TLS DNS SOCKS HEIC MB NaN ID Ctrl C y N x
+HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE HOST PORT socks XX
+NEMO_TOKEN NEMO_HOME NEMO_CLIENT_ID NEMO_API_URL NEMO_ALLOWED_DIRS
+http https client_id when_changed pip install nemo video format output session image yes CSV UTF
+"""
+NAMES = set(SAME.split())
+CALLERS = ("call", "stream", "_model", "_wrong")
+
+
+@pytest.mark.parametrize(
+    ("variable", "preferred", "spoken"),
+    [
+        ("", None, "en"),
+        ("xx", "yy", "en"),
+        ("en_GB.UTF-8", None, "en"),
+        ("de", "en", "en"),
+        ("", "zh-CN", "zh"),
+        ("", "zh_TW", "zh"),
+        ("", "ZH", "zh"),
+        ("zh", "ja", "zh"),
+        ("zh.UTF-8", None, "zh"),
+        ("zh_CN.UTF-8", "en", "zh"),
+        ("en", "zh-CN", "en"),
+        ("", "ja", "en"),
+    ],
+)
+def test_the_language_is_the_variable_s_then_the_handle_s_then_english(
+    variable: str, preferred: str | None, spoken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`NEMO_LANG`, else the handle's language, else English; only languages with a table count."""
+    monkeypatch.setenv("NEMO_LANG", variable)
+
+    assert messages.choose_language(preferred) == spoken
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_every_text_is_one_line(lang: str) -> None:
+    """The shell prints exactly one line for a failure."""
+    assert {text_id for text_id, text in messages.load_texts(lang).items() if text != " ".join(text.split())} == set()
+
+
+def test_chinese_has_every_text_and_no_other() -> None:
+    """A text that is added in English is added here, too, and one that is gone is taken out."""
+    missing = {text_id: text for text_id, text in ENGLISH.items() if text_id not in CHINESE}
+
+    assert missing == {}
+    assert set(CHINESE) - set(ENGLISH) == set()
+
+
+def test_chinese_texts_take_the_same_facts() -> None:
+    """A fact that a translation forgets is lost, and one that it invents shows as a question mark."""
+    differing = {text_id: text for text_id, text in CHINESE.items() if facts(text) != facts(ENGLISH[text_id])}
+
+    assert differing == {}
+
+
+def facts(text: str) -> list[tuple[str, str | None, str | None]]:
+    """The placeholders of a text with their formats, sorted."""
+    return sorted(
+        (name, form or "", conversion or "")
+        for _, name, form, conversion in Formatter().parse(text)
+        if name is not None
+    )
+
+
+def test_no_english_is_left_in_chinese_texts() -> None:
+    """Latin letters appear only in names, in what is quoted from the screen, and in commands."""
+    left = {text_id: words for text_id, text in CHINESE.items() if (words := english_in(text) - NAMES)}
+
+    assert left == {}
+    assert {text_id for text_id in CHINESE if CHINESE[text_id] == ENGLISH[text_id]} == set()
+
+
+def english_in(text: str) -> set[str]:
+    """Words of Latin letters outside of placeholders, quotes and commands."""
+    return set(re.findall(r"[A-Za-z][A-Za-z_]*", re.sub(r"\{[^}]*\}|'[^']*'|`[^`]*`", " ", text)))
+
+
+def test_chinese_texts_are_punctuated_as_chinese() -> None:
+    """A comma or full stop after a Chinese character is the wide one."""
+    odd = {text_id: text for text_id, text in CHINESE.items() if re.search(r"[一-鿿][,.;:!?](?!\S)", text)}
+
+    assert odd == {}
+
+
+def test_quotes_of_the_screen_are_the_same_in_both() -> None:
+    """Values of widgets and commands are quoted as they stand, since that is how people find them."""
+    for text_id, text in CHINESE.items():
+        quoted = set(re.findall(r"'([^'{]+)'", text))
+        known = re.findall(r"[\w()-]+", ENGLISH[text_id])
+
+        assert all(word in known for quote in quoted for word in re.findall(r"[\w()-]+", quote)), text_id
+
+
+def test_facts_of_ours_have_chinese_words() -> None:
+    """What the code hands over in English words is a phrase of the table, so that no sentence mixes languages."""
+    phrases = {text for path in SOURCES for text in phrases_of(path)}
+    internal = {"HTTP {}", "{} in state {}"}  # numbers, and a mistake of ours
+
+    assert len(phrases) > 30
+    assert phrases - internal - set(messages_zh.PHRASES) == set()
+
+
+def test_no_phrase_is_out_of_use() -> None:
+    """A phrase that the code no longer says is taken out."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES if not path.stem.startswith("messages_"))
+    forms = {phrase: re.escape(phrase).replace(r"\{\}", r"\{[^}]+\}") for phrase in messages_zh.PHRASES}
+
+    assert [phrase for phrase, form in forms.items() if not re.search(f"[\"']{form}[\"']", code)] == []
+
+
+def phrases_of(path: Path) -> Iterator[str]:
+    """English words that a module hands over as facts, and names of calls; `{}` stands for what is filled in."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", "")
+            given = [each.value for each in node.keywords if each.arg in ("call", "reason", "expected")]
+            found = [*given, *(node.args if called in CALLERS and path.name == "_client.py" else [])]
+        elif isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["reason"]:
+            found = [node.value, *(getattr(node.value, each, node) for each in ("body", "orelse"))]
+        else:
+            continue
+        yield from (text for text in map(_constant, found) if " " in text)
+
+
+def _constant(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        ("it is locked", "被占用"),
+        ("run_limit is no whole number", "每次运行的限额 run_limit 不是整数"),
+        ("the answer is missing or of another type", "回应 缺失或类型不符"),
+        ("Connection refused", "Connection refused"),
+        ("", ""),
+    ],
+)
+def test_phrases_are_found_with_what_is_filled_in(english: str, chinese: str) -> None:
+    """Words of the operating system and of the backend stay as they are."""
+    assert messages_zh.phrase(english) == chinese
+
+
+def test_an_error_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its caller's word, by the handle's language, or by the variable; money included."""
+    error = NoCredits("no-credits", code=2001, available="5")
+    expected = "积分不足（可用 5）。请为账户充值，然后重新执行。 未扣除任何积分。"
+
+    assert error.text("zh") == error.text("zh-CN") == expected
+    error.lang = "zh-CN"
+    assert str(error) == expected
+    error.lang = None
+    monkeypatch.setenv("NEMO_LANG", "zh")
+    assert str(error) == expected
+
+
+def test_the_facts_of_an_error_speak_chinese() -> None:
+    """A reason of ours is translated, a file's name is not."""
+    error = InputError("file-unreadable", name="it is empty.png", reason="it is empty")
+
+    assert error.text("zh") == "无法读取 it is empty.png：文件为空。 未扣除任何积分。"
+
+
+def test_progress_speaks_chinese() -> None:
+    """The line under a node follows the same rules as errors."""
+    assert Progress("render", 0.5, elapsed=12).text("zh-CN").startswith("正在渲染 50%")
+    assert Progress("render", 0.5).text("zh") == Progress("render", 0.5).text("zh-TW")
+
+
+@pytest.mark.parametrize("lang", ["zh", "en", "xx", None])
+def test_a_missing_fact_does_not_hide_a_text(lang: str | None) -> None:
+    """Every text can be said without any fact."""
+    for text_id in ENGLISH:
+        assert messages.say(text_id, lang)
+        assert NemoError(text_id).text(lang)
+
+
+def test_only_who_speaks_chinese_loads_it() -> None:
+    """ComfyUI's start does not pay for a language that nobody speaks."""
+    code = (
+        "import sys\nfrom nemo_client import say\n"
+        "say('plan'); print('nemo_client._text.messages_zh' in sys.modules)\n"
+        "say('plan', 'zh'); print('nemo_client._text.messages_zh' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CLIENT.parent, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "True"]

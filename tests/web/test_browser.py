@@ -1,0 +1,330 @@
+"""The graph editor in a real ComfyUI and a real browser: when `COMFYUI_PATH` names a checkout and Chromium is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from nemo_client import local
+from tests.support.comfyui_process import ComfyUI, checkout
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.comfyui,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+]
+
+WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": False}
+# ComfyUI's own page says these of itself.
+OWN_WORDS = (
+    "deprecated",
+    "before initialization",
+    "Failed to load resource",
+    "Security Policy",
+    "Autofocus",
+    "[ComfyUI Notice]",
+)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalBackend]:
+    """The local backend in the place of the cloud."""
+    with local.open(tmp_path_factory.mktemp("cloud"), credits=1000) as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def comfyui(tmp_path_factory: pytest.TempPathFactory, cloud: local.LocalBackend) -> Iterator[ComfyUI]:
+    """One server for all tests of this module, with a home directory of its own."""
+    base = tmp_path_factory.mktemp("comfyui")
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
+    environment = {**keep, "NEMO_HOME": str(base / "home"), "NEMO_API_URL": cloud.url}
+    with ComfyUI(base / "base", environment) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+class Editor:
+    """ComfyUI's page with a graph."""
+
+    def __init__(self, comfyui: ComfyUI, browser: Any, language: str = "en") -> None:
+        self._comfyui = comfyui
+        comfyui.post("/settings", {**SETTINGS, "Comfy.Locale": language})
+        self._context = browser.new_context(viewport={"width": 1600, "height": 1000})
+        self.page = self._context.new_page()
+        self.said: list[str] = []
+        self.page.on("console", lambda message: self.said.append(f"{message.text} {message.location.get('url', '')}"))
+        self.page.on("pageerror", lambda error: self.said.append(error.stack or str(error)))
+        self.page.goto(comfyui.url)
+        self.page.wait_for_function("window.app?.graph && window.app.canvas && window.LiteGraph", timeout=90_000)
+        self.page.wait_for_timeout(2500)
+        self.page.keyboard.press("Escape")
+
+    def close(self) -> None:
+        self._context.close()
+
+    def complaints(self) -> list[str]:
+        """What stood on the console, without what ComfyUI's page says of itself."""
+        own = [line for line in self.said if "/assets/" in line or any(words in line for words in OWN_WORDS)]
+        return [line for line in self.said if line not in own or "nemo" in line.lower()]
+
+    def open(self, workflow: dict[str, Any]) -> None:
+        self.page.evaluate("graph => window.app.loadGraphData(graph)", workflow)
+        self.page.wait_for_timeout(800)
+
+    def prompt(self) -> dict[str, Any]:
+        """What the page would send to POST /prompt."""
+        found: dict[str, Any] = self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
+        return found
+
+    def set(self, **values: Any) -> None:
+        """Set the widgets of these names, on whatever nodes have them."""
+        self.page.evaluate(
+            """values => {
+              for (const node of window.app.graph._nodes)
+                for (const widget of node.widgets ?? [])
+                  if (widget.name in values) widget.value = values[widget.name];
+            }""",
+            values,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Queue what is open; its entry in the history."""
+        before = set(self._comfyui.get("/history"))
+        self.page.evaluate("() => window.app.queuePrompt(0)")
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            time.sleep(0.3)
+            history = self._comfyui.get("/history")
+            fresh = [entry for name, entry in history.items() if name not in before]
+            if fresh and not self._comfyui.get("/queue")["queue_running"]:
+                entry: dict[str, Any] = fresh[0]
+                return entry
+        raise AssertionError("the prompt did not end")
+
+    def panel(self) -> Any:
+        """The sidebar tab, opened."""
+        if not self.page.locator("nemo-video-panel, .nemo-video-panel").count():
+            self.page.locator(".nemovideo-tab-button").click()
+        self.page.wait_for_selector(".nv-job, .nv-trouble:visible, .nv-empty:visible", timeout=20_000)
+        return self.page.locator("nemo-video-panel, .nemo-video-panel").first
+
+
+@pytest.fixture(scope="module")
+def editor(comfyui: ComfyUI, browser: Any) -> Iterator[Editor]:
+    made = Editor(comfyui, browser)
+    yield made
+    made.close()
+
+
+def workflow(name: str) -> dict[str, Any]:
+    graph: dict[str, Any] = json.loads((WORKFLOWS / f"{name}.json").read_text())
+    return graph
+
+
+def twin(name: str) -> dict[str, Any]:
+    graph: dict[str, Any] = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
+    return graph
+
+
+def unfinished_job(comfyui: ComfyUI) -> None:
+    """A video that was made and never exported."""
+    graph = twin("credits_and_timeline")
+    graph["4"]["inputs"] |= {"prompt": "slow pan to the right, 1 second", "seed": 7}
+    assert comfyui.run(graph).history["status"]["status_str"] == "success"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_template_opens_and_runs(name: str, comfyui: ComfyUI, editor: Editor) -> None:
+    """No missing nodes; the page sends exactly the twin; a playable file comes of it."""
+    if name == "into_video_helper_suite" and "VHS_LoadVideoPath" not in comfyui.get("/object_info"):
+        pytest.skip("VideoHelperSuite is not installed")
+    if name == "recover_a_job":
+        unfinished_job(comfyui)
+    editor.open(workflow(name))
+    types = editor.page.evaluate("() => window.app.graph._nodes.map(node => node.type)")
+    missing = editor.page.evaluate(
+        "() => window.app.graph._nodes.map(n => n.type).filter(type => !window.LiteGraph.registered_node_types[type])"
+    )
+    sent = editor.prompt()
+    editor.set(quality="low", resolution="480p")  # quicker to render
+
+    entry = editor.run()
+
+    assert missing == []
+    assert sorted(types) == sorted(node["class_type"] for node in twin(name).values())
+    assert sent.keys() == twin(name).keys()
+    for key, node in twin(name).items():
+        own = node["inputs"] if node["class_type"].startswith("Nemo") else {**sent[key]["inputs"], **node["inputs"]}
+        assert sent[key]["inputs"] == own, "ComfyUI's own nodes may have more inputs in other versions"
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    shown = [ui for ui in entry["outputs"].values() if ui.get("animated")]
+    for file in (file for ui in shown for file in ui["images"]):
+        path = comfyui.base / "output" / file["subfolder"] / file["filename"]
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) >= 24
+    assert shown or any("text" in ui for ui in entry["outputs"].values())
+
+
+def test_the_template_browser_finds_them_all(comfyui: ComfyUI) -> None:
+    """Under the pack's name, each with its picture."""
+    found = comfyui.get("/workflow_templates")["nemo-video"]
+
+    assert sorted(found) == NAMES
+    for name in NAMES:
+        picture = comfyui.get(f"/api/workflow_templates/nemo-video/{name}.jpg")
+        assert picture.startswith(b"\xff\xd8")
+
+
+def test_a_dropped_video_brings_its_graph_back(editor: Editor) -> None:
+    """As with ComfyUI's own Save Video: the workflow stands in the file."""
+    editor.open(workflow("image_to_video"))
+    editor.set(quality="low", resolution="480p")
+    entry = editor.run()
+    (ui,) = [each for each in entry["outputs"].values() if each.get("animated")]
+    editor.page.evaluate("() => window.app.graph.clear()")
+
+    editor.page.evaluate(
+        """async address => {
+          const data = await (await fetch(address)).arrayBuffer();
+          await window.app.handleFile(new File([data], "clip.mp4", { type: "video/mp4" }));
+        }""",
+        "/api/view?" + urllib.parse.urlencode(ui["images"][0]),
+    )
+    editor.page.wait_for_timeout(1500)
+
+    types = editor.page.evaluate("() => window.app.graph._nodes.map(node => node.type)")
+    assert "NemoExportRender" in types
+
+
+def test_a_new_take_changes_the_seed_and_nothing_else(editor: Editor) -> None:
+    """The button is no widget of the workflow: what is saved and sent has the same shape as before."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    before, saved = editor.prompt(), editor.page.evaluate("() => window.app.graph.serialize()")
+    editor.page.evaluate(
+        """() => {
+          const node = window.app.graph._nodes.find(each => each.type === "NemoImageToVideo");
+          node.widgets.find(each => each.type === "button").callback();
+        }"""
+    )
+    after, again = editor.prompt(), editor.page.evaluate("() => window.app.graph.serialize()")
+
+    old, new = before["2"]["inputs"], after["2"]["inputs"]
+    assert old.pop("seed") != new.pop("seed")
+    assert old == new
+    widgets = [[node.get("widgets_values") for node in graph["nodes"]] for graph in (saved, again)]
+    assert [len(values or []) for values in widgets[0]] == [len(values or []) for values in widgets[1]]
+
+
+def test_the_sidebar_shows_a_job_that_moves(comfyui: ComfyUI, editor: Editor) -> None:
+    """While it runs: its prompt, a line of text and a bar; afterwards that it is there."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    prompt = "a slow push-in of 8 seconds for the sidebar"
+    editor.set(prompt=prompt)
+    panel = editor.panel()
+    editor.page.evaluate("() => window.app.queuePrompt(0)")
+    card = panel.locator(".nv-job", has_text=prompt)
+    card.wait_for(timeout=30_000)
+    bar = card.locator("progress, [role=progressbar]")
+    bar.first.wait_for(timeout=30_000)
+    seen: set[str] = set()
+    deadline = time.monotonic() + 90
+    shown = ["at work"]
+    while time.monotonic() < deadline and shown:
+        shown = bar.evaluate_all("bars => bars.map(bar => String(bar.value ?? bar.ariaValueNow))")
+        seen.update(shown)
+        time.sleep(0.2)
+
+    assert len(seen) >= 2, seen
+    assert comfyui.get("/nemo/jobs")["jobs"][0]["delivered"] is True
+
+
+def test_a_token_that_was_pasted_works_and_cannot_be_read_back(
+    comfyui: ComfyUI, editor: Editor, cloud: local.LocalBackend
+) -> None:
+    """On the settings page: it lies in a file of the server (0600), and the browser sees its last four characters."""
+    page = editor.page
+    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.ShowSettingsDialog')")
+    page.get_by_text("NemoVideo", exact=True).last.click()
+    page.locator("nemo-video-setting select").first.select_option("nemo")
+    field = page.locator("nemo-video-setting input[type=password]").first
+    field.fill(cloud.token)
+    field.press("Enter")
+    page.locator("nemo-video-setting", has_text=cloud.token[-4:]).first.wait_for(timeout=10_000)
+
+    storage = "JSON.stringify([{...localStorage}, {...sessionStorage}, location.href, document.cookie])"
+    kept = page.evaluate(storage + " + document.body.outerHTML")
+    fields = page.evaluate("() => [...document.querySelectorAll('input')].map(each => each.value).join()")
+    page.locator("nemo-video-setting select").first.select_option("local preview")
+    page.keyboard.press("Escape")
+    answers = [json.dumps(comfyui.get(path)) for path in ("/nemo/profiles", "/nemo/jobs", "/settings", "/history")]
+    stored = comfyui.base.parent / "home" / "credentials.json"
+    assert comfyui.post("/nemo/credits", {"profile": "nemo"})["available"] == 1000
+    assert cloud.token not in kept + fields + "".join(answers)
+    assert cloud.token not in comfyui.log.read_text()
+    assert cloud.token in stored.read_text()
+    assert stored.stat().st_mode & 0o777 == 0o600
+
+
+def test_help_pages_open(comfyui: ComfyUI) -> None:
+    """For each node, in both languages, where the page looks for them."""
+    names = [name for name in comfyui.get("/object_info") if name.startswith("Nemo")]
+
+    for name in names:
+        english = comfyui.get(f"/extensions/nemo-video/docs/{name}/en.md").decode()
+        chinese = comfyui.get(f"/extensions/nemo-video/docs/{name}/zh.md").decode()
+        assert english.startswith("# ")
+        assert re.search("[\u4e00-\u9fff]", chinese)
+
+
+def test_the_page_in_chinese_shows_no_english_leftovers(comfyui: ComfyUI, browser: Any) -> None:
+    """Names of nodes, inputs and outputs, and the sidebar; only names and values of combos stay as they are."""
+    editor = Editor(comfyui, browser, "zh")
+    try:
+        nodes = editor.page.evaluate(
+            """() => Object.keys(window.LiteGraph.registered_node_types).filter(type => type.startsWith("Nemo"))
+              .map(type => {
+                const node = window.LiteGraph.createNode(type);
+                const slots = [...(node.inputs ?? []), ...(node.outputs ?? []), ...(node.widgets ?? [])];
+                return [node.title, ...slots.map(slot => slot.label ?? slot.localized_name ?? slot.name)];
+              })"""
+        )
+        panel = editor.panel().inner_text()
+    finally:
+        editor.close()
+        comfyui.post("/settings", {"Comfy.Locale": "en"})
+
+    assert len(nodes) == 12
+    words = [text for node in nodes for text in node]
+    leftovers = [text for text in words if not re.search("[\u4e00-\u9fff]", text.replace("NemoVideo", ""))]
+    assert leftovers == []
+    known = {"NemoVideo", "nemo", "local", "preview", "URL", "https", "API", "MP4"}
+    prompts = {word for job in comfyui.get("/nemo/jobs")["jobs"] for word in re.findall("[A-Za-z]+", job["prompt"])}
+    assert set(re.findall("[A-Za-z]{3,}", panel)) - known - prompts <= set(), panel
+
+
+def test_nothing_stands_on_the_console(editor: Editor) -> None:
+    """After all of the above."""
+    assert editor.complaints() == []
