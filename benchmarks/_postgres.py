@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from nemo_client._journal.database import find_file_system
 
 _WANTED = ("initdb", "postgres")
 START_SECONDS = 60.0
@@ -51,8 +50,20 @@ def disk_folder() -> Iterator[Path]:
 def file_system(folder: Path) -> str:
     """The type of the file system that holds `folder`; empty where the system does not tell."""
     with contextlib.suppress(OSError), open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
-        return find_file_system(mounts, os.path.realpath(folder))
+        return _find_file_system(mounts, os.path.realpath(folder))
     return ""
+
+
+def _find_file_system(mounts: Iterable[str], path: str) -> str:
+    """The type of the file system that holds `path`, by a table of mounts; of two at one place the later one."""
+    best, kind = "", ""
+    for line in mounts:
+        _, place, each, *_ = line.split(" ")
+        # Spaces, tabs, line ends and backslashes in the names of places stand there as octal numbers.
+        place = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place)
+        if len(place) >= len(best) and (path == place or path.startswith(place.rstrip("/") + "/")):
+            best, kind = place, each
+    return kind
 
 
 @dataclass

@@ -27,7 +27,6 @@ from PIL import Image
 from benchmarks._figures import Curve, Figure, main
 from benchmarks._rows import ACCOUNT, PROFILE, fill, key
 from nemo_client import Destination, Journal, Studio, Wish, from_pixels, list_jobs
-from nemo_client._journal.database import wal_is_safe
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
 
@@ -178,7 +177,6 @@ def planned(name: str, number: int) -> Attempt:
 def bare(path: Path) -> sqlite3.Connection:
     """A database of one table, with the journal's settings."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA journal_mode={'WAL' if wal_is_safe(sqlite3.sqlite_version_info, path) else 'DELETE'}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, text TEXT)")
     return connection

@@ -1,7 +1,7 @@
 """The journal's database: a SQLite file by default, PostgreSQL by URL. The only place that knows SQLite.
 
 SQLite runs with `synchronous=FULL`; writing transactions begin IMMEDIATE, so that two processes never both read and
-then both write. WAL is used only where it is safe: versions before 3.51.3 can corrupt a WAL database when two
+then both write. It keeps a rollback journal, never WAL: SQLite before 3.51.3 can corrupt a WAL database when two
 connections checkpoint and write at one moment, and WAL needs shared memory, which network file systems lack.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +28,6 @@ from . import postgres
 from .schema import MIGRATIONS, migrate, read_schema_version
 
 BUSY_SECONDS: Final = 30.0
-SAFE_WAL: Final = (3, 51, 3)
-_NETWORK: Final = (
-    "nfs", "cifs", "smb", "9p", "fuse", "afs", "ncp", "lustre", "ceph", "gluster", "virtiofs", "drvfs", "beegfs",
-    "gpfs", "vboxsf", "prl_fs", "hgfs", "vmhgfs", "davfs", "coda", "orangefs", "pvfs",
-)  # fmt: skip
 REST_SECONDS: Final = 1.0
 """After a connection that did not come about, the next one is tried no sooner: many steps may wait for it."""
 _OPENINGS: Final = 10
@@ -350,8 +343,9 @@ def _engine(url: str) -> Engine:
     parts = sa.make_url(url)
     if parts.get_backend_name() != "sqlite":
         raise sa.exc.NoSuchModuleError(parts.get_backend_name())
-    path = parts.database
-    pool = sa.pool.QueuePool if path else sa.pool.StaticPool  # a database in memory lives in its one connection
+    pool = (
+        sa.pool.QueuePool if parts.database else sa.pool.StaticPool
+    )  # a database in memory lives in its one connection
     engine = sa.create_engine(url, poolclass=pool, hide_parameters=True)  # prompts have no place in logs
 
     @event.listens_for(engine, "connect")
@@ -360,10 +354,10 @@ def _engine(url: str) -> Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
         cursor.execute("PRAGMA foreign_keys=ON")
-        if wal_is_safe(sqlite3.sqlite_version_info, path):
-            cursor.execute("PRAGMA journal_mode=WAL")
-        else:
-            cursor.execute("PRAGMA wal_autocheckpoint=0")  # in case that another process keeps it in WAL
+        cursor.execute("PRAGMA wal_autocheckpoint=0")
+        with contextlib.suppress(
+            sqlite3.OperationalError
+        ):  # an older program has it open in WAL: so it stays until then
             cursor.execute("PRAGMA journal_mode=DELETE")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
@@ -380,38 +374,3 @@ def _without_secrets(text: str, url: str) -> str:
     for secret in postgres.list_url_secrets(url):
         text = text.replace(secret, "…")
     return text
-
-
-def wal_is_safe(sqlite_version: tuple[int, ...], path: str | os.PathLike[str] | None) -> bool:
-    """Whether write-ahead logging may be used on this file with this SQLite."""
-    return sqlite_version >= SAFE_WAL and bool(path) and not _may_be_shared(os.path.realpath(str(path)))
-
-
-def _may_be_shared(path: str) -> bool:
-    """Whether other machines may have this file open, too; where that cannot be told, they may."""
-    if sys.platform == "win32":  # whose real paths name the machine that a drive is of
-        return path.startswith("\\\\")
-    return sys.platform != "linux" or _file_system(path).startswith(_NETWORK)
-
-
-def _file_system(path: str) -> str:
-    """The type of the file system that holds `path`, from the kernel's table of mounts."""
-    try:
-        with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
-            return find_file_system(mounts, path)
-    except OSError:
-        return "nfs"  # not known to be safe
-
-
-def find_file_system(mounts: Iterable[str], path: str) -> str:
-    """The type of the file system that holds `path`, by a table of mounts; of two at one place the later one."""
-    best, kind = "", "nfs"
-    for line in mounts:
-        _, place, each, *_ = line.split(" ")
-        place = _ESCAPED.sub(lambda code: chr(int(code[1], 8)), place)
-        if len(place) >= len(best) and (path == place or path.startswith(place.rstrip("/") + "/")):
-            best, kind = place, each
-    return kind
-
-
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")  # spaces, tabs, line ends and backslashes in the names of places

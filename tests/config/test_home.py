@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -19,8 +20,7 @@ from nemo_client import Destination, DiskError, Output, Studio, Wish, home
 from nemo_client._config.credentials import CredentialStore
 from nemo_client._config.paths import ensure_home
 from nemo_client._config.profiles import find_profile
-from nemo_client._journal import database as database_module
-from nemo_client._journal.database import SAFE_WAL, Database, find_file_system, wal_is_safe
+from nemo_client._journal.database import Database
 from nemo_client._safety.private_files import belongs_to_another_user
 from nemo_client._studio import reconcile, render
 from tests.support import backend
@@ -349,69 +349,17 @@ def test_where_both_have_a_journal_the_new_one_counts(tmp_path: Path, monkeypatc
     assert home() == tmp_path / "new"
 
 
-# --- On a disk of another machine -------------------------------------------------------------------------------------
-
-MOUNTS = """\
-overlay / overlay rw 0 0
-/dev/sda1 /home ext4 rw 0 0
-nas:/me /home/me/.config nfs4 rw 0 0
-//nas/my\\040files /mnt/my\\040files cifs rw 0 0
-nas:/tab /mnt/a\\011tab\\134 fuse.sshfs rw 0 0
-/dev/sdb1 /home/me/.config/nemovideo/local xfs rw 0 0
-tmpfs /later tmpfs rw 0 0
-host /later 9p rw 0 0
-""".splitlines(keepends=True)
+# --- From an older program --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/home/you/.config/nemovideo/journal.sqlite3", "ext4"),
-        ("/home/me/.config/nemovideo/journal.sqlite3", "nfs4"),
-        ("/home/me/.configuration/journal.sqlite3", "ext4"),
-        ("/home/me/.config/nemovideo/local/x", "xfs"),
-        ("/mnt/my files/journal.sqlite3", "cifs"),
-        ("/mnt/a\ttab\\/journal.sqlite3", "fuse.sshfs"),
-        ("/later/journal.sqlite3", "9p"),
-        ("/anywhere", "overlay"),
-    ],
-)
-def test_the_disk_below_a_path_is_found(path: str, kind: str) -> None:
-    """The nearest mount above it, the later one of two, whatever is in its name."""
-    assert find_file_system(MOUNTS, path) == kind
-
-
-@pytest.mark.parametrize(
-    ("platform", "path", "safe"),
-    [
-        ("linux", "/home/you/journal.sqlite3", True),
-        ("linux", "/home/me/.config/journal.sqlite3", False),
-        ("linux", "/later/journal.sqlite3", False),
-        ("win32", "C:\\Users\\me\\journal.sqlite3", True),
-        ("win32", "\\\\nas\\me\\journal.sqlite3", False),
-        ("darwin", "/Users/me/journal.sqlite3", False),
-    ],
-)
-def test_on_a_disk_of_another_machine_sqlite_shares_no_memory(
-    platform: str, path: str, safe: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its write-ahead log needs memory that all who have the file open share; no guess is made."""
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(os.path, "realpath", str)
-    monkeypatch.setattr(database_module, "_file_system", lambda path: find_file_system(MOUNTS, path))
-
-    assert wal_is_safe(SAFE_WAL, path) is safe
-    assert not wal_is_safe((3, 40, 0), path)
-
-
-async def test_on_a_disk_of_another_machine_all_goes_its_way(
-    tmp_path: Path, cloud: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a rollback journal, and a WAL journal that comes from elsewhere is changed into one."""
+async def test_a_journal_in_wal_gets_a_rollback_journal(tmp_path: Path, cloud: Any) -> None:
+    """An older program kept it so where SQLite allowed it. While that one has the file open, work goes on in WAL."""
     cloud()
-    monkeypatch.setattr(database_module, "wal_is_safe", lambda version, path: True)
     assert await told("nemo", tmp_path, 1) is None
-    monkeypatch.setattr(database_module, "wal_is_safe", lambda version, path: False)
+    with contextlib.closing(sqlite3.connect(home() / "journal.sqlite3")) as older:
+        older.execute("PRAGMA journal_mode=WAL")
+        older.execute("SELECT count(*) FROM attempts").fetchall()
+        assert await told("nemo", tmp_path, 2) is None
 
-    assert await told("nemo", tmp_path, 2) is None
+    assert await told("nemo", tmp_path, 3) is None
     assert (home() / "journal.sqlite3").read_bytes()[18:20] == b"\1\1", "no WAL"

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from nemo_client import DiskError, Journal, Studio
 from nemo_client._journal import database as database_module
 from nemo_client._journal import schema
-from nemo_client._journal.database import Database, wal_is_safe
+from nemo_client._journal.database import Database
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
 
@@ -160,7 +160,7 @@ def test_a_column_that_is_added_the_obvious_way_works_for_new_and_for_old_journa
         "import asyncio, sys\n"
         "from pathlib import Path\n"
         "import sqlalchemy as sa\n"
-        "from nemo_client import _database, _schema\n"
+        "from nemo_client._journal import database as _database, schema as _schema\n"
         "from nemo_client._journal.records import Attempt\n"
         "from nemo_client._journal.journal import Journal\n"
         "from nemo_client._journal.steps import State\n"
@@ -405,51 +405,19 @@ async def test_the_local_preview_goes_on_without_a_journal(tmp_path: Path, caplo
 # --- How SQLite is used ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("version", "kind", "safe"),
-    [
-        ((3, 40, 1), "ext4", False),
-        ((3, 51, 2), "ext4", False),
-        ((3, 51, 3), "ext4", True),
-        ((3, 52, 0), "xfs", True),
-        ((4, 0, 0), "overlay", True),
-        ((3, 52, 0), "nfs4", False),
-        ((3, 52, 0), "cifs", False),
-        ((3, 52, 0), "9p", False),
-        ((3, 52, 0), "fuse.sshfs", False),
-        ((3, 52, 0), "virtiofs", False),
-    ],
-)
-def test_wal_only_where_it_is_safe(
-    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], kind: str, safe: bool
-) -> None:
-    """A SQLite without the checkpoint bug, on a file system with shared memory."""
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(database_module, "_file_system", lambda path: kind)
-
-    assert wal_is_safe(version, "journal.sqlite3") is safe
-    assert not wal_is_safe(version, None)
-
-
-@pytest.fixture(params=["delete", "wal"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(database_module, "wal_is_safe", lambda version, path: request.param == "wal")
-    return request.param  # type: ignore[no-any-return]
-
-
-def test_every_write_is_on_disk_when_it_returns(tmp_path: Path, mode: str) -> None:
-    """synchronous=FULL (2), whichever journal SQLite keeps."""
+def test_every_write_is_on_disk_when_it_returns(tmp_path: Path) -> None:
+    """synchronous=FULL (2), with a rollback journal whatever the version of SQLite."""
     database = Database(None, tmp_path)
 
     with database.writing() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == mode
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     database.close()
 
 
-def test_the_files_are_their_owners_alone(tmp_path: Path, mode: str) -> None:
+def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     """0600 for the journal and what SQLite keeps beside it, 0700 for a home that is made."""
     database = Database(None, tmp_path / "home")
 

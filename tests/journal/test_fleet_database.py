@@ -23,8 +23,8 @@ import sqlalchemy as sa
 from nemo_client import DiskError, Journal, SessionBusy
 from nemo_client._errors import JournalAway
 from nemo_client._journal import database as database_module
+from nemo_client._journal import db_thread, schema
 from nemo_client._journal import postgres as postgres_module
-from nemo_client._journal import schema
 from nemo_client._journal.database import Database
 from nemo_client._journal.db_thread import retry_window
 from nemo_client._journal.records import Attempt
@@ -429,14 +429,12 @@ async def test_who_is_patient_gets_what_it_wrote_once_the_database_is_back(
 
 async def test_patience_ends(tmp_path: Path, url: str, postgres: Server, network: Network) -> None:
     """Bounded, and at once where the program is about to end; closing needs no database."""
-    import nemo_client._patience as patience_module
-
     journal = Journal(tmp_path, postgres.url(name_of(url), network.port), sleep=lambda _: asyncio.sleep(0.01))
     sent = await journal.commit(await journal.begin(planned()), admit)
     network.cut()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patience_module, "AWAY_SECONDS", 0.2)
+        patch.setattr(db_thread, "AWAY_SECONDS", 0.2)
         with retry_window(), pytest.raises(JournalAway):
             await journal.move(sent, Event.FINISH)
     with retry_window() as patience:
