@@ -261,14 +261,14 @@ def test_every_text_that_is_asked_for_exists() -> None:
     asked = {text: path.name for path in SPEAKERS for text in texts_asked_for(path)}
 
     assert len(asked) > 40
-    assert {text: place for text, place in asked.items() if text not in messages.TEXTS["en"]} == {}
+    assert {text: place for text, place in asked.items() if text not in messages.load_texts("en")} == {}
 
 
 def test_every_text_is_used() -> None:
     """A text that nothing says any more is taken out."""
     named = {text for path in SPEAKERS if not path.name.startswith("messages") for text in texts_named(path)}
     starts = tuple(text[:-1] for text in named if re.fullmatch(r"[a-z-]+\.(\w+\.)?\*", text))
-    unused = {text for text in messages.TEXTS["en"] if text not in named and not text.startswith(starts)}
+    unused = {text for text in messages.load_texts("en") if text not in named and not text.startswith(starts)}
 
     assert unused == set()
 
@@ -278,4 +278,4 @@ def test_every_default_text_of_an_exception_exists() -> None:
     for name in nemo_client.__all__:
         default = getattr(getattr(nemo_client, name), "default_id", None)
 
-        assert default is None or default in messages.TEXTS["en"]
+        assert default is None or default in messages.load_texts("en")

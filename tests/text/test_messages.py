@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,11 @@ import pytest
 from nemo_client import InputError, NemoError, NoCredits
 from nemo_client._studio.progress import Progress
 from nemo_client._text import messages, messages_zh
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = None
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT = ROOT / "nemo_client"
@@ -57,6 +63,31 @@ def test_the_language_is_the_variable_s_then_the_handle_s_then_english(
     monkeypatch.setenv("NEMO_LANG", variable)
 
     assert messages.choose_language(preferred) == spoken
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_a_file_of_texts_has_one_a_line_each_id_once_and_the_groups_of_the_english_one(lang: str) -> None:
+    """So a change of a text is a change of one line, and the same text is found at the same place in each language."""
+    source = (CLIENT / "_text" / f"{lang}.json").read_text(encoding="utf-8")
+    groups = json.loads(source, object_pairs_hook=lambda pairs: pairs)
+    english = json.loads((CLIENT / "_text" / "en.json").read_text(encoding="utf-8"))
+    ids = [text_id for _, texts in groups for text_id, _ in texts]
+
+    assert source == json.dumps(json.loads(source), ensure_ascii=False, indent=2) + "\n"
+    assert len(ids) == len(set(ids)) == len(messages.load_texts(lang))
+    assert {group: {text_id for text_id, _ in texts} for group, texts in groups} == {
+        group: set(texts) for group, texts in english.items()
+    }
+
+
+@pytest.mark.skipif(tomllib is None, reason="Python 3.10 cannot read TOML")
+def test_a_wheel_has_every_file_that_is_no_module() -> None:
+    """`pip install` copies of those only what package-data names."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    named = {path for pattern in setuptools["package-data"]["nemo_client"] for path in CLIENT.glob(pattern)}
+    files = {path for path in CLIENT.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+    assert {path for path in files if path.suffix != ".py"} == named
 
 
 @pytest.mark.parametrize("lang", messages.LANGUAGES)
@@ -206,13 +237,30 @@ def test_a_missing_fact_does_not_hide_a_text(lang: str | None) -> None:
         assert NemoError(text_id).text(lang)
 
 
-def test_only_who_speaks_chinese_loads_it() -> None:
-    """ComfyUI's start does not pay for a language that nobody speaks."""
+def test_the_texts_of_a_language_are_read_once_and_when_it_is_first_spoken() -> None:
+    """ComfyUI's start reads no texts, and an English one never those in Chinese."""
     code = (
-        "import sys\nfrom nemo_client import say\n"
-        "say('plan'); print('nemo_client._text.messages_zh' in sys.modules)\n"
-        "say('plan', 'zh'); print('nemo_client._text.messages_zh' in sys.modules)"
+        "import sys\n"
+        "sys.addaudithook(lambda event, given: event == 'open' and str(given[0]).endswith(('en.json', 'zh.json'))"
+        " and print(str(given[0])[-7:]))\n"
+        "from nemo_client import NemoError, say\n"
+        "print('loaded'); say('plan'); say('plan'); str(NemoError('plan'))\n"
+        "print('English'); say('plan', 'zh'); say('plan', 'zh-CN')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=CLIENT.parent, capture_output=True, text=True, check=True)
 
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["loaded", "en.json", "English", "zh.json"]
+
+
+def test_texts_that_cannot_be_read_do_not_hide_the_error() -> None:
+    """With no file descriptor left the id is shown, and the texts again as soon as they can be read."""
+    code = (
+        "import resource, os\nfrom nemo_client import NemoError\n"
+        "str(NemoError('plan').charged)\n"
+        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, most)); print(str(NemoError('plan')))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, most)); print(str(NemoError('plan')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CLIENT.parent, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["plan money.no", f"{ENGLISH['plan']} {ENGLISH['money.no']}"]
