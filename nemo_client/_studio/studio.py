@@ -25,7 +25,7 @@ from .._files.images import Media, UploadStore
 from .._files.save import Destination
 from .._journal.job_rows import make_job_id
 from .._journal.journal import Journal
-from .._journal.money import Money, sum_money
+from .._journal.money import FREE, Money, estimate_price, sum_money
 from .._journal.records import Attempt
 from .._journal.retention import open_writable_journal, run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
@@ -38,6 +38,7 @@ from .._wire.http import Http, Sleep
 from .._wire.rate_limiter import RateLimiter
 from .._wire.schemas import Credits
 from .account_guard import MayReplace
+from .attach import SessionAttacher
 from .context import StudioContext
 from .edits import STOP, Edits, count_earlier_payment
 from .handles import SessionHandle
@@ -70,6 +71,7 @@ class Studio:
         self._messenger = MessageSender(desk, self._sessions)
         self._renderer = Renderer(desk)
         self._edits = Edits(desk, self._sessions, self._carried_out)
+        self._attacher = SessionAttacher(desk, self._sessions)
 
     @classmethod
     async def open(
@@ -123,6 +125,10 @@ class Studio:
         )  # fmt: skip
         return cls(desk, backend, own)
 
+    async def open_beside(self, profile: str) -> Studio:
+        """Another Studio, for another profile, with this one's journal; closed by its own `aclose`."""
+        return await type(self).open(profile, journal=self._desk.journal)
+
     async def __aenter__(self) -> Studio:
         return self
 
@@ -145,6 +151,11 @@ class Studio:
     def profile(self) -> Profile:
         """The profile this Studio works for."""
         return self._desk.profile
+
+    @property
+    def journal(self) -> Journal:
+        """The record of every step, shared by all who use this home directory."""
+        return self._desk.journal
 
     @property
     def lane(self) -> RateLimiter:
@@ -174,6 +185,30 @@ class Studio:
     async def credits(self) -> Credits:
         """The account's balance."""
         return await self._desk.client.balance()
+
+    async def estimate_seconds(self) -> float | None:
+        """How many seconds a generation and its export usually take here; None where none was seen."""
+        kinds = ("generate", "export")
+        seen = [await self._desk.journal.usual_seconds(self._desk.profile.name, kind) for kind in kinds]
+        return sum(each or 0.0 for each in seen) if any(seen) else None
+
+    async def estimate_price(self) -> float:
+        """Credits that a generation is expected to take, by what was seen here."""
+        return estimate_price("generate", await self._desk.journal.charges(self._desk.profile.name, "generate"))
+
+    async def begin_spending(self) -> tuple[float, Money]:
+        """Now (seconds since 1970) and the balance, as money of which nothing is spent yet: for `measure_spending`."""
+        return self._desk.wall(), FREE if self._desk.profile.free else Money((await self.credits()).held)
+
+    async def measure_spending(self, moment: float, start: Money, run: str) -> Money:
+        """What the account took since `begin_spending`: exact where only messages of this run went out meanwhile."""
+        if self._desk.profile.free:
+            return FREE
+        balance = await self.credits()
+        sent = await self._desk.journal.paid_since(self._desk.profile.name, moment)
+        spent = None if start.before is None else start.before - balance.held
+        alone = all(each.run == run for each in sent)
+        return Money(start.before, balance.held, spent, "exact" if alone else "at most")
 
     async def registration_link(self) -> str:
         """Where an anonymous account becomes a registered one; empty for any other."""
@@ -216,6 +251,19 @@ class Studio:
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
         self._sessions.note(key, kept)
         return self._handle(done, language)
+
+    async def open_session(self, language: str = "auto", prompt: str = "") -> SessionHandle:
+        """A new session without any upload; at `auto` in the language of `prompt`, where that is certain. Free."""
+        return await self._attacher.open_session(language, prompt)
+
+    async def attach_session(self, session_id: str, language: str = "auto", message: str = "") -> SessionHandle:
+        """A handle of a session as it stands now, also of one that the journal does not know. Free.
+
+        With the `message` that is to be sent there: where that very message came last, or another one is still in
+        flight, the handle is of the step before, so that nothing is sent twice. Raises `SessionGone` if the backend
+        does not know the session, `SessionBusy` if its newest message is not settled.
+        """
+        return await self._attacher.attach_session(session_id, language, message)
 
     async def generate(
         self, session: SessionHandle, wish: GenerationRequest, *, caller: Caller | None = None
@@ -398,6 +446,17 @@ class Studio:
         place, output = await self._wanted(job) or (destination, output)
         destination = replace(place or destination, tags=destination.tags)
         return await self.export(turned.session, destination, output, caller=caller)
+
+    async def finish_job(self, job: Job, *, caller: Caller | None = None) -> MessageResult:
+        """The result of a job's message: found in the journal, settled, waited for, or sent now if it never was."""
+        return await self._again(job, caller or Caller())
+
+    async def find_wanted_export(self, job: Job) -> tuple[Destination | None, Output] | None:
+        """Where an export of the job was asked for, and as what; None if none was.
+
+        The destination is None where that was a folder of another machine.
+        """
+        return await self._wanted(job)
 
     async def resend(self, job: Job, *, caller: Caller | None = None) -> MessageResult:
         """Send the message of a failed or lost job once more, on the user's word: it pays again.

@@ -1,0 +1,85 @@
+"""Sessions by their id: opened without an upload, or attached where the journal does not know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .._journal.money import FREE
+from .._journal.records import Attempt
+from .._journal.steps import Event, State, make_step_key, normalize_text
+from .._text.prompts import spoken_language
+from .._wire import draft as drafts
+from .._wire.schemas import State as SessionState
+from .context import StudioContext
+from .handles import SessionHandle
+from .reconcile import make_handle
+from .sessions import Sessions
+
+
+class SessionAttacher:
+    """Makes handles of sessions that are named by their id, for a command that goes on where another one stopped."""
+
+    def __init__(self, desk: StudioContext, sessions: Sessions) -> None:
+        self._desk = desk
+        self._sessions = sessions
+
+    async def open_session(self, language: str, prompt: str) -> SessionHandle:
+        """A new session without any upload; at `auto` in the language of `prompt`, where that is certain."""
+        spoken = spoken_language(language, prompt)
+        opened = await self._desk.client.create_session(spoken)
+        state = await self._desk.client.state(opened.session_id)
+        facts = {"opened": True, "language": language, "spoken": spoken}
+        return make_handle(await self._record_state(opened.session_id, state, [], facts), language)
+
+    async def attach_session(self, session_id: str, language: str, message: str) -> SessionHandle:
+        """A handle of the session as it stands now, or of the step before where `message` was its last message.
+
+        See `Studio.attach_session`.
+        """
+        state = await self._desk.client.state(session_id)
+        journal = self._desk.journal
+        steps = await journal.steps_in(session_id)
+        if message and steps and steps[0].facts.get("text") != normalize_text(message):
+            steps[0] = await self._sessions.look_again(steps[0])
+            if steps[0].paid and steps[0].state in (State.SENT, State.UNKNOWN):
+                raise await self._sessions.unsettled(steps[0])
+        if message and steps and (not _is_done(steps[0]) or steps[0].facts.get("text") == normalize_text(message)):
+            before = await journal.latest(steps[0].before, session_id) or await journal.latest(steps[0].before)
+            if before is not None:
+                return make_handle(before, language)
+        done = [each for each in steps if _is_done(each)]
+        here = await self._record_state(session_id, state, done)
+        if message:  # the state is the new head, unless another message is in flight
+            for each in done:
+                await journal.claim(session_id, each.key, here.key)
+        return make_handle(here, language)
+
+    async def _record_state(
+        self, session_id: str, state: SessionState, done: Sequence[Attempt], facts: Mapping[str, object] | None = None
+    ) -> Attempt:
+        """The newest step of the session if it explains the draft, else a step recorded as done elsewhere.
+
+        `facts` are noted with the latter. Its kind is never repeated, so nothing is forked or sent again for it.
+        """
+        drawn = drafts.digest_draft(state.draft)
+        before = done[0].key if done else ""
+        if done and drafts.digest_draft(done[0].facts.get("draft")) == drawn:
+            return done[0]
+        journal, profile = self._desk.journal, self._desk.profile
+        key = make_step_key(profile.id, before, "chat", {"session": session_id, "draft": drawn})
+        known = await journal.latest(key)
+        if known is not None:
+            return known
+        account = (await self._desk.token()).account
+        planned = Attempt(
+            key, 1, State.PLANNED, profile.name,
+            before=before, account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
+        )  # fmt: skip
+        sent = await journal.move(await journal.begin(planned), Event.SEND)
+        return await journal.move(
+            sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json(), **(facts or {})}
+        )
+
+
+def _is_done(step: Attempt) -> bool:
+    return step.state is State.DONE
