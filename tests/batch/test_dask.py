@@ -24,6 +24,7 @@ from tests.support.processes import Service, service
 __all__ = ["postgres"]
 pytestmark = [
     needs_dask,
+    pytest.mark.long,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the backend is forked"),
     pytest.mark.timeout(240),
 ]

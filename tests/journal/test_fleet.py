@@ -25,12 +25,13 @@ from tests.support.processes import Child, Request, Service, service
 __all__ = ["postgres"]
 pytestmark = [
     needs_postgres,
+    pytest.mark.long,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="these clients are forked"),
     pytest.mark.timeout(240),
 ]
 LEASE_SECONDS = 1.0
 LONG_LEASE_SECONDS = 30.0
-WORKERS = 3
+WORKERS = 2
 SENT = STEPS.index("_commit") + 1
 UNKNOWN = "result-unknown"
 

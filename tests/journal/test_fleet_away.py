@@ -36,7 +36,7 @@ from tests.support.backend import Cloud, Seen, cloud, draw, picture, until
 from tests.support.postgres import Network, Server, needs_postgres, network, postgres, url
 
 __all__ = ["cloud", "network", "postgres", "url"]
-pytestmark = needs_postgres
+pytestmark = [needs_postgres, pytest.mark.long]
 WISH = Wish("slow push-in", duration=2)
 Clouds = Callable[..., Cloud]
 

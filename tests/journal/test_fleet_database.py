@@ -44,7 +44,7 @@ from tests.support.postgres import (
 )
 
 __all__ = ["network", "postgres", "url"]
-pytestmark = needs_postgres
+pytestmark = [needs_postgres, pytest.mark.long]
 ROOT = Path(__file__).parent.parent.parent
 
 

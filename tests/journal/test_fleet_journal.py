@@ -18,7 +18,7 @@ from tests.support.backend import cloud
 from tests.support.postgres import Server, needs_postgres, postgres, url
 
 __all__ = ["cloud", "postgres", "url"]
-pytestmark = [needs_postgres, pytest.mark.timeout(240)]
+pytestmark = [needs_postgres, pytest.mark.long, pytest.mark.timeout(240)]
 
 free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_retention.small
 journal = test_jobs.journal
@@ -107,7 +107,7 @@ def test_two_owners_in_any_order(tmp_path: Path, url: str, tables: Callable[[], 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         There,
         settings=settings(
-            max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=4, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

@@ -201,7 +201,7 @@ class TwoOwners(RuleBasedStateMachine):
 
 TestTwoOwners = TwoOwners.TestCase
 TestTwoOwners.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -128,7 +128,7 @@ def test_the_table_is_the_contracts() -> None:
 
 
 @given(st.lists(st.sampled_from(Event), max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=80)
 def test_no_path_pays_twice(events: list[Event]) -> None:
     """Whatever happens in whatever order: done stays, and between two sends lies a refusal or the user's word."""
     state = State.PLANNED
@@ -290,7 +290,7 @@ async def test_limits_see_what_was_sent_and_not_refused() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(Event), st.booleans()), max_size=25))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_the_journal_keeps_the_contract_under_any_events(events: list[tuple[Event, bool]]) -> None:
     """Also with stale versions in between, a paid key is sent once for each refusal or word of the user."""
 

@@ -539,7 +539,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(WORDS, st.text(max_size=8)), max_size=12).map(" ".join))
 def test_no_message_can_put_anything_but_text_and_numbers_into_a_draft(message):
     """Only known keys, only assets of the session, a draft that reads back as it was written."""

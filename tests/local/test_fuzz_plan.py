@@ -78,7 +78,7 @@ def check(made: plan.Plan) -> None:
 
 
 @given(drafts, st.fixed_dictionaries({}, optional=choices))
-@examples(150)
+@examples(40)
 @example({"t": [{"tt": 0.0, "sg": [{"m": {"asset": "a"}}]}]}, {})  # a track type that equals a known one
 @example({"t": [{"tt": 0, "sg": [{"d": 10**5000, "m": {"asset": "a"}}]}]}, {})  # a number too long to write
 def test_any_draft_is_a_bounded_plan_or_a_refusal(draft: Any, wishes: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ ASSETS = [
     st.lists(st.tuples(messages, st.integers(0, 5)), min_size=1, max_size=4),
     st.lists(st.sampled_from(ASSETS), max_size=5, unique_by=id),
 )
-@examples(100)
+@examples(30)
 @example([("10 seconds", 2)], [ASSETS[0], ASSETS[3]])  # beside a long clip the photo was shorter than its fade
 @example([("0.5 seconds", 1), ("add the new photo", 2)], ASSETS[:2])  # so was the clip that the new one fades into
 def test_whatever_is_said_makes_a_draft_that_can_be_rendered(said: list[tuple[str, int]], assets: list[Any]) -> None:

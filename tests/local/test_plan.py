@@ -159,7 +159,7 @@ _json = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.dictionaries(st.sampled_from(["t", "d", "m", "x"]), _json, max_size=4))
 def test_no_json_does_anything_but_plan_or_refuse(given):
     """Any JSON at all either plans or raises RenderError."""

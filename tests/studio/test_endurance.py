@@ -49,6 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subproc
 
 
 @LINUX
+@pytest.mark.long
 @pytest.mark.timeout(300)  # twenty seconds where nothing else runs
 @pytest.mark.parametrize("name", RUNS)
 def test_each_job_is_paid_once_and_nothing_is_left(runs: dict[str, subprocess.Popen[str]], name: str) -> None:

@@ -115,7 +115,7 @@ def settled(before: int) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
 @given(mischiefs)
-@examples(20, 3000)
+@examples(6, 3000)
 @example([])
 def test_a_line_that_spoils_bytes_costs_at_most_a_typed_error(line: Line, mischief: list[Mischief]) -> None:
     """Whatever happens to the bytes: one charge a request, an error of ours or a video, no task or descriptor left."""
@@ -178,7 +178,7 @@ async def answered_oddly(line: Line) -> tuple[Video | NemoError, Video | NemoErr
 
 
 @given(st.lists(oddities, min_size=1, max_size=3))
-@examples(25, 3000)
+@examples(8, 3000)
 @example([("credits", "data.available", True, None, 1)])
 @example([("credits", "data.available", 1e308, None, 1), ("credits", "data.frozen", 1e308, None, 1)])
 @example([("state", "data.state.draft.m", {"id": float("nan")}, None, 1)])

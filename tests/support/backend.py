@@ -246,7 +246,23 @@ def draw(draft: Any, assets: Any, target: Path, *, format: str, progress: Any, c
 
 
 def write_video(path: Path, format: str = "mp4", *, frames: int = 10, size: tuple[int, int] = (64, 96)) -> Path:
-    """A small real video: `frames` frames at 10 a second that get brighter, with silence beside them."""
+    """A small real video: `frames` frames at 10 a second that get brighter, with silence beside them.
+
+    It is encoded once in a process: hundreds of tests ask for the same one.
+    """
+    made = (path.suffix, format, frames, size)
+    if made in _VIDEOS:
+        path.write_bytes(_VIDEOS[made])
+        return path
+    _encode_video(path, format, frames, size)
+    _VIDEOS[made] = path.read_bytes()
+    return path
+
+
+_VIDEOS: dict[tuple[str, str, int, tuple[int, int]], bytes] = {}
+
+
+def _encode_video(path: Path, format: str, frames: int, size: tuple[int, int]) -> None:
     import av
 
     codec = {"webm": "libvpx-vp9", "gif": "gif"}.get(format, "libx264")
@@ -262,4 +278,3 @@ def write_video(path: Path, format: str = "mp4", *, frames: int = 10, size: tupl
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    return path

@@ -16,6 +16,13 @@ NIGHTLY: Final = 10_000
 PROFILE: Final = os.environ.get("NEMO_FUZZ", "ci")
 
 
+def usually(few: int, all_of_them: int) -> int:
+    """How many of a long row of moments or examples a run tries: a few, unless `NEMO_FUZZ` asks for more."""
+    if PROFILE.isdecimal():
+        return max(few, min(int(PROFILE), all_of_them))
+    return all_of_them if PROFILE == "nightly" else few
+
+
 def examples(ci: int, nightly: int = NIGHTLY) -> settings:
     """The settings of a property: `ci` examples usually, `nightly` in the nightly profile."""
     return settings(

@@ -1,8 +1,8 @@
 """A client as a process of its own, for tests that kill, stop and continue it.
 
-`python -m tests.process_client` loads everything once and then forks a process for each order on its standard input
-(a JSON object a line). The client's clock runs SPEED times as fast, and agrees between processes that are given the
-same `t0`, so that the pauses of a settling message take a moment.
+`python -m tests.support.process_client` loads everything once and then forks a process for each order on its standard
+input (a JSON object a line). The client's clock runs SPEED times as fast, and agrees between processes that are given
+the same `t0`, so that the pauses of a settling message take a moment.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import nemo_client
 from nemo_client import (
     Destination,
     Journal,
@@ -44,7 +45,8 @@ from tests.support import process_backend
 SPEED = 100
 EPOCH = 1_800_000_000.0
 AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite")
-BELOW = ("_http", "_trials", "_tunnels", "_retry", "_lanes")
+PACKAGE = Path(nemo_client.__file__).parent
+BELOW = ("http", "db_thread", "tunnels", "retry", "rate_limiter")
 WRITES = ("_begin", "_move", "_finished", "_commit", "_claim", "_yield_claim", "_deliver")
 
 
@@ -153,7 +155,7 @@ class Awaits:
         while work is not None:
             frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
             path = Path(frame.f_code.co_filename) if frame is not None else Path()
-            if frame is not None and path.parent.name == "nemo_client" and path.stem not in BELOW:
+            if frame is not None and PACKAGE in path.parents and path.stem not in BELOW:
                 lines.append(f"{path.stem}:{frame.f_lineno}")
             work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
         place = " ".join(lines)

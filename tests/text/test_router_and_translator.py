@@ -466,7 +466,7 @@ def test_long_creative_messages_are_never_kept_from_the_agent(word: str, wish: s
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_message_raises(message: str) -> None:
     """Any text has a route, and the same one in any normal form."""
     assert route(message) == route(unicodedata.normalize("NFC", message))
@@ -748,7 +748,7 @@ fragments = st.lists(st.sampled_from([*FRAGMENTS.split("|"), "\n", "\n- ", "\n1.
 
 
 @given(fragments | st.text(max_size=60).map(lambda text: [text]), st.sampled_from(["en", "zh-CN", ""]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_translating_again_changes_nothing(parts: list[str], lang: str) -> None:
     """No instruction survives, no link is lost, no text becomes empty, and nothing raises."""
     reply = " ".join(parts)
@@ -862,7 +862,7 @@ def test_the_language_of_a_prompt_is_known(language: str, text: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_text_has_a_language(text: str) -> None:
     """One of those that a session knows."""
     assert detect_language(text) in SPOKEN

@@ -184,7 +184,7 @@ def test_no_depth_and_no_number_is_too_much() -> None:
 
 
 @given(drafts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_canonical_form_survives_json(draft: dict[str, Any]) -> None:
     """What was written to a file and read again is the same draft; so is the canonical form itself."""
     again = json.loads(json.dumps(draft, allow_nan=True))
@@ -413,7 +413,7 @@ def test_many_changes_are_counted_instead_of_listed() -> None:
 
 
 @given(drafts, drafts, st.sampled_from(["en", "zh", ""]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_draft_raises_and_none_is_changed(before: dict[str, Any], after: dict[str, Any], lang: str) -> None:
     """Wild JSON in every function; the words are empty exactly when the canonical drafts are equal."""
     kept = copy.deepcopy((before, after))

@@ -56,7 +56,7 @@ def spelled(value: Any) -> bytes:
 
 @given(bodies.map(spelled).flatmap(damaged) | st.binary(max_size=60), STATUSES | st.integers(100, 599), KINDS,
        st.booleans(), st.booleans())  # fmt: skip
-@examples(100)
+@examples(30)
 @example(b'{"code": "\\u00b2"}', 200, "application/json", False, False)  # a digit to isdigit(), none to int()
 @example(b'{"code": "--5"}', 200, "application/json", False, False)
 @example(b'{"code": 1001.0}', 200, "application/json", False, False)
@@ -75,7 +75,7 @@ def test_any_bytes_are_an_answer_or_a_typed_error(
 
 
 @given(bodies, st.sampled_from(MODELS))
-@examples(100)
+@examples(30)
 def test_any_data_is_a_model_or_a_typed_error(data: Any, kind: type[Wire]) -> None:
     """Wrong types, missing fields and null lists never crash, and never pass for money."""
     client = NemoClient(Http(Profile("nemo", "https://api.test"), "client", None))  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ credits = st.fixed_dictionaries({"available": scalars}, optional={"frozen": scal
 
 
 @given(credits, credits)
-@examples(80)
+@examples(25)
 @example({"available": 1e308, "frozen": 1e308}, {"available": 1})  # together infinite, and a charge of no number
 @example({"available": True}, {"available": "12.5"})
 @example({"available": 5, "frozen": -10}, {"available": 5})
@@ -129,7 +129,7 @@ def test_a_balance_is_a_number_or_an_error(before: Any, after: Any) -> None:
 
 
 @given(json_of(KEYS).map(spelled).flatmap(damaged) | st.binary(max_size=40) | st.text(max_size=40))
-@examples(80)
+@examples(25)
 def test_any_text_is_json_within_the_limits_or_none(text: bytes | str) -> None:
     """One exception for all that is wrong with it."""
     try:
@@ -162,7 +162,7 @@ SECRETS = st.sampled_from(
 
 
 @given(st.lists(SECRETS, max_size=12))
-@examples(100)
+@examples(30)
 def test_what_is_shown_is_one_clipped_line(parts: list[str]) -> None:
     """Whatever the backend puts into its words."""
     line = sanitize_for_display("".join(parts), 50)

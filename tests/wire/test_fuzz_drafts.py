@@ -55,7 +55,7 @@ LANGUAGES = st.sampled_from(["en", "zh-CN", "auto", "", "ja"])
 
 
 @given(drafts, LANGUAGES)
-@examples(100)
+@examples(30)
 @example({"t": [{"tt": 10**400, "sg": [{"d": float("nan")}]}], "d": float("inf")}, "en")
 def test_any_draft_has_a_summary(draft: Any, lang: str) -> None:
     """Bounded, on one line, and the draft stays as it was."""
@@ -77,7 +77,7 @@ def test_any_draft_has_a_summary(draft: Any, lang: str) -> None:
 
 
 @given(drafts, drafts, LANGUAGES)
-@examples(80)
+@examples(25)
 def test_what_changed_is_empty_exactly_when_nothing_did(before: Any, after: Any, lang: str) -> None:
     """By the canonical form, which the digest stands for."""
     for one, other in ((before, after), (before, copy.deepcopy(before))):
@@ -90,7 +90,7 @@ def test_what_changed_is_empty_exactly_when_nothing_did(before: Any, after: Any,
 
 
 @given(drafts)
-@examples(80)
+@examples(25)
 @example({"d": float("nan"), "title": "half \ud83d"})
 def test_a_draft_survives_the_journal(draft: Any) -> None:
     """What came out of a paid message is never lost because a database or JSON dislikes a value in it."""
@@ -102,7 +102,7 @@ def test_a_draft_survives_the_journal(draft: Any) -> None:
 
 
 @given(json_of(KEYS))
-@examples(80)
+@examples(25)
 def test_media_are_named_whatever_stands_there(state: Any) -> None:
     """Names are texts, and the same entries give the same names."""
     found = list_media_ids(state if isinstance(state, dict) else {"generated_media": state})

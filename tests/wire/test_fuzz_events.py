@@ -77,7 +77,7 @@ def decoded(pieces: list[bytes], limit: int) -> tuple[list[str], bool]:
 
 
 @given(streams(), st.lists(st.integers(0, 2000), max_size=8), st.sampled_from([40, 200, 1 << 20]))
-@examples(60)
+@examples(20)
 @example(b"data: {}", [1, 3, 8], 40)
 def test_any_cut_of_any_bytes_gives_the_same_payloads(stream: bytes, cuts: list[int], limit: int) -> None:
     """Also byte by byte, and also up to the event that is too large."""
@@ -92,7 +92,7 @@ def test_any_cut_of_any_bytes_gives_the_same_payloads(stream: bytes, cuts: list[
 
 
 @given(st.lists(streams(), max_size=3))
-@examples(60)
+@examples(20)
 def test_any_payload_is_events_and_any_events_are_a_turn(parts: list[bytes]) -> None:
     """Neither raises; what people see can be written, and the turn stays within its bounds."""
     turn = Turn()
@@ -112,7 +112,7 @@ def test_any_payload_is_events_and_any_events_are_a_turn(parts: list[bytes]) -> 
 
 
 @given(st.lists(st.text(max_size=6), max_size=8), st.data())
-@examples(60)
+@examples(20)
 def test_pieces_of_a_text_are_the_text(words: list[str], data: st.DataObject) -> None:
     """Whether a whole text repeats them or not, nothing of an answer is lost or doubled."""
     text = "".join(words)
@@ -127,7 +127,7 @@ def test_pieces_of_a_text_are_the_text(words: list[str], data: st.DataObject) ->
 
 
 @given(st.binary(max_size=80) | streams())
-@examples(40)
+@examples(15)
 def test_the_coverage_guided_target_holds_for_bytes_alone(data: bytes) -> None:
     """`python -m tests.support.fuzz_decoder` runs it under atheris, which is no dependency of the tests."""
     fuzz_decoder.check(data)

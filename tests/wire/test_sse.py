@@ -161,7 +161,7 @@ bits = st.sampled_from([*map(str.encode, BITS), b"\xef\xbb\xbf", "好".encode(),
 
 
 @given(st.lists(bits, max_size=40), st.lists(st.integers(0, 200), max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_in_any_cut_are_read_as_the_specification_says(parts: list[bytes], offsets: list[int]) -> None:
     """Against the specification's algorithm on the whole stream, whatever the bytes and the cuts."""
     data = b"".join(parts)
@@ -401,7 +401,7 @@ values = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=6), max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_event_of_any_shape_raises(events: list[dict[str, Any]]) -> None:
     """Every payload gives at least one event, and every turn can be read as UTF-8 text."""
     turn = Turn()
