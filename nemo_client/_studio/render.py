@@ -52,7 +52,7 @@ from .._wire.retry import PATIENT_SECONDS, is_away, pause_of
 from .._wire.schemas import RenderJob
 from .context import StudioContext
 from .in_flight import InFlightRequest
-from .poll_schedule import FAIR_SECONDS, QUICKEST, Habits, Pace
+from .poll_schedule import LONGEST_TOLD, PollSchedule
 from .progress import Progress
 from .types import Output
 
@@ -73,8 +73,10 @@ RATE_LIMITED_TRIES: Final = 4
 LOST_LOOKS: Final = 8
 RACES: Final = 10
 LOOKS_A_SECOND: Final = 20.0
-_FREE_FAIR_SECONDS: Final = 0.5
-_FREE_QUICKEST: Final = 0.1
+"""How many looks all renders of a Studio take together in a second, about."""
+POLL_SCALE: Final = 1.0
+FREE_POLL_SCALE: Final = 0.2
+"""A backend on this machine answers a look at no cost, and its renders take seconds."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,6 @@ class Renderer:
     def __init__(self, desk: StudioContext) -> None:
         self._desk = desk
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._habits = Habits()
         self._watched = 0
 
     async def deliver(self, render: Render, destination: Destination, flight: InFlightRequest) -> Delivered:
@@ -353,7 +354,7 @@ class Renderer:
         return None
 
     async def _finished(self, attempt: Attempt, job: RenderJob, flight: InFlightRequest) -> RenderJob:
-        """Look at the render until it is completed, at moments predicted from its progress."""
+        """Look at the render until it is completed, at the moments of its schedule."""
         usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
         names = [name for name in (job.id, attempt.facts.get("submitted_as")) if name]
         self._watched += 1
@@ -364,13 +365,12 @@ class Renderer:
 
     async def _watch(self, names: list[str], job: RenderJob, flight: InFlightRequest, usual: float | None) -> RenderJob:
         started = self._desk.clock()
-        pace, scale, doubt = Pace(usual, stretch=self._habits.stretch), ProgressScale(), Doubt()
-        asked, misses, unknown_since = 0.0, 0, None
+        schedule, scale, doubt = PollSchedule(usual), ProgressScale(), Doubt()
+        misses, unknown_since = 0, None
         slower = 0.0
         while True:
             elapsed = self._desk.clock() - started
             if job.status == "completed":
-                self._habits.learn(pace, elapsed)
                 return job
             if job.status in ("failed", "cancelled"):
                 raise RenderFailed("render-failed", reason=sanitize_for_display(job.error or job.said) or job.status)
@@ -379,10 +379,10 @@ class Renderer:
             percent = scale.percent(job.told_progress)
             if doubt.judge(job, percent, elapsed):
                 return job
-            pace.fair, pace.quickest = self._fair_pauses()
-            pace.observe(elapsed, percent, asked)
-            flight.report(_progress_of(job, percent, elapsed, pace.left(elapsed)))
-            await self._desk.sleep(max(pace.pause(elapsed), slower))
+            schedule.scale = self._poll_scale()
+            schedule.observe(elapsed, percent)
+            flight.report(_progress_of(job, percent, elapsed, schedule.left(elapsed)))
+            await self._desk.sleep(max(schedule.pause(elapsed), slower))
             asked, slower = self._desk.clock() - started, 0.0
             try:
                 job, misses = (await self._desk.client.render(names[0])).model_copy(update={"id": names[0]}), 0
@@ -400,11 +400,10 @@ class Renderer:
                 _check_unknown(error, asked - unknown_since)
                 names.append(names.pop(0))
 
-    def _fair_pauses(self) -> tuple[float, float]:
-        """The fair and the quickest pause between looks at one render; many renders share LOOKS_A_SECOND."""
-        fair, quickest = (_FREE_FAIR_SECONDS, _FREE_QUICKEST) if self._desk.profile.free else (FAIR_SECONDS, QUICKEST)
-        crowd = max(self._watched / LOOKS_A_SECOND / fair, 1.0)
-        return fair * crowd, quickest * crowd
+    def _poll_scale(self) -> float:
+        """What pauses are multiplied by now; many renders share LOOKS_A_SECOND."""
+        scale = FREE_POLL_SCALE if self._desk.profile.free else POLL_SCALE
+        return scale * max(self._watched / LOOKS_A_SECOND / (LONGEST_TOLD * scale), 1.0)
 
     async def stop(self, attempt: Attempt) -> bool:
         """The user gave up: stop the render (free), waiting a bounded time for the backend's word."""

@@ -174,7 +174,7 @@ cloud = backend.cloud
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend here is quiet at once."""
     monkeypatch.setattr(reconcile, "QUIET_SECONDS", 0.02)
-    monkeypatch.setattr(render, "FAIR_SECONDS", 0.1)
+    monkeypatch.setattr(render, "POLL_SCALE", 0.2)
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used before"])

@@ -61,7 +61,7 @@ def _quick_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = {"generation": 0.09, "edit": 0.05, "answer": 0.015}
     monkeypatch.setattr("nemo_client.local.agent.work.USUAL_SECONDS", usual)
     monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.1)
-    monkeypatch.setattr("nemo_client._studio.render.FAIR_SECONDS", 0.5)
+    monkeypatch.setattr("nemo_client._studio.render.POLL_SCALE", 0.2)
 
 
 @pytest.fixture

@@ -1,50 +1,62 @@
-"""Watching renders: many of them share the looks, and what one taught counts for the next."""
+"""Watching renders: many of them share the looks, and one after another is noticed as soon as the first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from nemo_client import Destination, Studio, Video, Wish
-from nemo_client._studio.render import LOOKS_A_SECOND
-from tests.support.backend import Cloud, cloud, draw, picture
+from nemo_client._studio.in_flight import InFlightRequest
+from nemo_client._studio.poll_schedule import LONGEST_TOLD
+from nemo_client._studio.render import LOOKS_A_SECOND, Renderer
+from nemo_client._wire.schemas import RenderJob
+from tests.support.backend import Clock, Cloud, cloud
 
 __all__ = ["cloud"]
 
 
-@pytest.mark.parametrize("watched", [1, 50, 100, 1000])
+@pytest.mark.parametrize("watched", [1, 40, 100, 1000])
 async def test_many_renders_share_the_looks(watched: int, cloud: Callable[..., Cloud]) -> None:
-    """One is looked at every 5 s or oftener; all together take no more than so many looks a second."""
+    """Up to forty are each looked at as one alone; more take no more than so many looks a second together."""
     async with cloud().studio() as studio:
         renderer = studio._renderer
         renderer._watched = watched
-        fair, quickest = renderer._fair_pauses()
+        scale = renderer._poll_scale()
 
-    assert fair >= 5.0
-    assert fair == 5.0 or watched > 5 * LOOKS_A_SECOND
-    assert watched / fair <= LOOKS_A_SECOND
-    assert quickest == pytest.approx(fair * 0.08)
+    assert scale == 1.0 or watched > LOOKS_A_SECOND * LONGEST_TOLD
+    assert watched / (LONGEST_TOLD * scale) <= LOOKS_A_SECOND
 
 
-async def test_a_render_that_sticks_at_99_teaches_how_much_longer_the_next_will_take(
-    cloud: Callable[..., Cloud], tmp_path: Path
-) -> None:
-    """What was learnt counts for this Studio's renders from then on."""
-    backend = cloud(render_seconds=0.4, render_progress="stuck_at_99", renderer=draw)
-    async with backend.studio() as studio:
-        before = studio._renderer._habits.stretch
-        await exported(studio, 1, tmp_path)
-        after = studio._renderer._habits.stretch
+class Renders:
+    """A backend in virtual time whose renders take `length` seconds each and tell no progress."""
 
-    assert before is None
-    assert after is not None
-    assert after[1] > 1
-    assert studio._renderer._watched == 0
+    def __init__(self, clock: Clock, length: float) -> None:
+        self.clock, self.length, self.ends = clock, length, 0.0
+
+    def submit(self) -> RenderJob:
+        self.ends = self.clock.now + self.length
+        return RenderJob(id="render-1", status="processing")
+
+    async def render(self, render_id: str) -> RenderJob:
+        return RenderJob(id=render_id, status="completed" if self.clock.now >= self.ends else "processing")
 
 
-async def exported(studio: Studio, number: int, folder: Path) -> Video:
-    session = await studio.upload([picture(number)])
-    made = await studio.generate(session, Wish("slow push-in", duration=2))
-    return await studio.export(made.session, Destination(folder, f"video-{number}"))
+async def test_a_hundred_short_renders_in_a_row_are_noticed_no_later_than_the_first() -> None:
+    """What earlier ones took is known to the next, which does not look later for that."""
+    clock = Clock()
+    renders = Renders(clock, 0.3)
+    desk: Any = SimpleNamespace(
+        clock=clock.time, sleep=clock.sleep, client=renders, profile=SimpleNamespace(free=False)
+    )
+    renderer, late = Renderer(desk), list[float]()
+    for _ in range(100):
+        usual = 0.3 + median(late[-20:]) if late else None
+        job = renders.submit()
+        await renderer._watch([job.id], job, InFlightRequest(), usual)
+        late.append(clock.now - renders.ends)
+
+    assert late[0] == pytest.approx(0.2)
+    assert max(late) <= late[0] + 1e-6

@@ -51,7 +51,7 @@ def settings() -> None:
 
 
 def main(base: Path, mask: str = "022", user: str = "") -> None:
-    reconcile.QUIET_SECONDS, render.FAIR_SECONDS = 0.02, 0.1  # the backend here is quiet at once
+    reconcile.QUIET_SECONDS, render.POLL_SCALE = 0.02, 0.2  # the backend here is quiet at once
     scratch = tempfile.mkdtemp(dir=base)
     with local.open(base / "cloud", pace=0, credits=10_000) as cloud:
         given = os.environ.get("NEMO_HOME", str(base / "above" / "home"))
