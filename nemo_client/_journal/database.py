@@ -46,7 +46,7 @@ class Database:
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
         self._damage: DiskError | None = None
-        self._watch = postgres.Watch() if postgres.is_postgres(self._url) else None
+        self.shared = postgres.is_postgres(self._url)
         self._rest_until, self._why = 0.0, ""
         self._looker: _Looker | None = None
         self.too_new = False
@@ -73,22 +73,12 @@ class Database:
             if self._looker is None:
                 self._looker = _Looker(self.path)
             return self._looker.look()
-        asked = "SELECT txid_current_snapshot()::text" if self._watch is not None else "SELECT total_changes()"
+        asked = "SELECT txid_current_snapshot()::text" if self.shared else "SELECT total_changes()"
         with self.reading() as connection:
             return str(connection.exec_driver_sql(asked).scalar())
 
-    @property
-    def shared(self) -> bool:
-        """Whether other machines may have the same one."""
-        return self._watch is not None
-
     def close(self) -> None:
-        """Close all connections."""
-        if self._watch is not None:
-            self._watch.close()
-        self._dispose()
-
-    def _dispose(self) -> None:
+        """Close all connections; the next transaction opens them again."""
         if self._looker is not None:
             self._looker.close()
         if self._engine is not None:
@@ -119,23 +109,17 @@ class Database:
     @contextmanager
     def _begun(self, engine: Engine, *, write: bool, prepared: bool = True) -> Iterator[Connection]:
         """A transaction that has begun, and is committed when the block ends."""
-        if self._watch is None:
-            with engine.connect().execution_options(nemo_write=write) as connection, connection.begin():
-                yield connection
-            return
-        with self._fit(engine, write=write, prepared=prepared) as connection:
-            try:
-                with connection.begin():
-                    yield connection
-            finally:
-                self._watch.stop(connection)
+        if self.shared:
+            connected = self._fit(engine, write=write, prepared=prepared)
+        else:
+            connected = engine.connect().execution_options(nemo_write=write)
+        with connected as connection, connection.begin():
+            yield connection
 
     def _fit(self, engine: Engine, *, write: bool, prepared: bool) -> Connection:
         """A connection to a PostgreSQL server that can be trusted with it, in its transaction."""
-        assert self._watch is not None  # noqa: S101 - there is one for PostgreSQL
         connection, begun = self._connected(engine, write=write, prepared=prepared)
         if begun.reason:
-            self._watch.stop(connection)
             connection.invalidate()  # the next one may reach another server
             connection.close()
             if begun.passing:
@@ -143,14 +127,11 @@ class Database:
             raise DiskError("journal-unusable", path=self._name, reason=begun.reason)
         if prepared:
             self.too_new = begun.newest > len(MIGRATIONS)
-        else:
-            self._watch.stop(connection)  # a migration takes its time
         self.skew = begun.clock - time.time()
         return connection
 
     def _connected(self, engine: Engine, *, write: bool, prepared: bool) -> tuple[Connection, postgres.Begun]:
         """A connection with its transaction; one of the pool that broke meanwhile is replaced, once."""
-        assert self._watch is not None  # noqa: S101 - there is one for PostgreSQL
         if time.monotonic() < self._rest_until:
             raise JournalAway(path=self._name, reason=self._why)
         driver = engine.dialect.loaded_dbapi
@@ -161,11 +142,9 @@ class Database:
                 self._rest_until = time.monotonic() + REST_SECONDS
                 self._why = str(self._unusable(error).facts.get("reason", "?"))
                 raise
-            self._watch.start(connection)
             try:
                 return connection, postgres.begin_transaction(connection, write=write, prepared=prepared)
             except driver.Error as error:
-                self._watch.stop(connection)
                 connection.invalidate()
                 connection.close()
                 if not used or not postgres.is_connection_lost(error):
@@ -213,22 +192,13 @@ class Database:
 
     def _connectable(self) -> Engine:
         try:
-            if self._watch is None:
-                return _engine(self._url)
-            engine = postgres.create_postgres_engine(self._url)
-            event.listen(engine, "before_cursor_execute", lambda connection, *_: self._heard(connection))
-            return engine
+            return postgres.create_postgres_engine(self._url) if self.shared else _engine(self._url)
         except sa.exc.NoSuchModuleError:
             reason = "only SQLite is supported, and PostgreSQL as postgresql+psycopg://"
         except (ImportError, SQLAlchemyError, ValueError) as error:
             # Not chained, and only its type is told: such an error quotes the URL, which can hold a password.
             reason = f"no driver ({error.name})" if isinstance(error, ImportError) else type(error).__name__
         raise DiskError("journal-unusable", path=self._name, reason=reason)
-
-    def _heard(self, connection: Connection) -> None:
-        """Another statement: the database has answered the one before."""
-        if self._watch is not None and self._watch.watches(connection):
-            self._watch.start(connection)
 
     def _prepare(self, engine: Engine) -> None:
         """Apply the migrations that are missing, each in a transaction of its own. A current journal is only read.
@@ -253,7 +223,7 @@ class Database:
 
     def _set_aside(self, path: Path) -> DiskError:
         """A damaged journal is kept under another name, with what SQLite has beside it: it says what was paid."""
-        self._dispose()
+        self.close()
         kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         try:
             path.replace(kept)
@@ -272,15 +242,15 @@ class Database:
 
     def _unusable(self, error: Exception, committing: bool = False) -> DiskError:
         cause = getattr(error, "orig", None) or error
-        reason = str(cause if isinstance(error, DBAPIError) or self._watch else type(error).__name__)
+        reason = str(cause if isinstance(error, DBAPIError) or self.shared else type(error).__name__)
         reason = _without_secrets(reason.split("\n", 1)[0], self._url)[:200]
         if self.path is not None:
             if any(word in reason for word in _BROKEN):
                 return self._set_aside(self.path)
-            self._dispose()  # the file may have been replaced or removed; the next transaction looks again
-        if self._watch is not None and isinstance(error, DBAPIError) and postgres.is_conflict(error):
+            self.close()  # the file may have been replaced or removed; the next transaction looks again
+        if self.shared and isinstance(error, DBAPIError) and postgres.is_conflict(error):
             return Conflict("journal-unusable", path=self._name, reason=reason)
-        if self._watch is not None and postgres.is_connection_lost(cause):
+        if self.shared and postgres.is_connection_lost(cause):
             return JournalAway(path=self._name, reason=reason, unsure=committing)
         if "full" in reason:
             return DiskError("disk-full", path=self._name)

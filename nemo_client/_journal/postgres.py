@@ -7,17 +7,18 @@ set and looked at in the very round trip that begins it, since the next one may 
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-import time
+import selectors
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
+
+_T = TypeVar("_T")
 
 SCHEMES: Final = ("postgresql+psycopg", "postgresql", "postgres")
 CONNECT_SECONDS: Final = 5
@@ -73,7 +74,9 @@ def list_url_secrets(url: str) -> list[str]:
 def create_postgres_engine(url: str) -> Engine:
     """The engine of a PostgreSQL URL; connects only later. `ImportError` where there is no driver."""
     parts = sa.make_url(url).set(drivername="postgresql+psycopg")
-    asked = {"connect_timeout": CONNECT_SECONDS} if "connect_timeout" not in parts.query else {}
+    # The last one in milliseconds. TCP finds a connection that a firewall forgot before it is used.
+    limits = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+    asked = {name: value for name, value in limits.items() if name not in parts.query}
     engine = sa.create_engine(
         parts,
         pool_size=1,  # the journal's thread is one
@@ -83,17 +86,48 @@ def create_postgres_engine(url: str) -> Engine:
         connect_args={"autocommit": True, "prepare_threshold": None, **asked},  # BEGIN is said here
     )
 
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, record: Any) -> None:
-        # Its own handle: the driver may close its one, whose number then means something else.
-        record.info["socket"] = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-
-    @event.listens_for(engine, "close")
-    def closed(_: Any, record: Any) -> None:
-        if (handle := record.info.pop("socket", None)) is not None:
-            handle.close()
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
+        return _load_connection_class().connect(*arguments, **settings)
 
     return engine
+
+
+@cache
+def _load_connection_class() -> type[Any]:
+    """The driver's connection, with a bound on how long it waits for the server.
+
+    TCP's own time-outs end a connection whose other machine is gone. They do not where something between answers for
+    it (a proxy, a pooler), or where the server stands still: then the driver would wait for ever, and with it the
+    journal's only thread.
+    """
+    import psycopg
+
+    class BoundedConnection(psycopg.Connection[Any]):
+        silent_seconds: float | None = SILENT_SECONDS
+
+        def wait(self, gen: Generator[int, Any, _T], *_: Any, **__: Any) -> _T:
+            """Run what the driver does with its socket; `OperationalError` after `silent_seconds` without a byte."""
+            try:
+                wanted = next(gen)
+                while True:
+                    ready = _wait_for_socket(self.pgconn.socket, wanted, self.silent_seconds)
+                    if not ready:
+                        self.pgconn.finish()  # so that undoing the transaction does not wait once more
+                        raise psycopg.OperationalError(f"the database has said nothing for {self.silent_seconds:g} s")
+                    wanted = gen.send(ready)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+
+    return BoundedConnection
+
+
+def _wait_for_socket(handle: int, wanted: int, seconds: float | None) -> int:
+    """Which of the events `wanted` a socket is ready for, in the flags of `selectors`; 0 where none came in time."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(handle, wanted)
+        return sum(events for _, events in selector.select(seconds))
 
 
 def begin_transaction(connection: Connection, *, write: bool, prepared: bool) -> Begun:
@@ -103,9 +137,12 @@ def begin_transaction(connection: Connection, *, write: bool, prepared: bool) ->
     """
     isolation, newest = _WRITING if write else _READING, _NEWEST if prepared else "0"
     driver: Any = connection.connection.driver_connection
+    driver.silent_seconds = SILENT_SECONDS
     cursor = driver.execute(_BEGIN.format(isolation=isolation, newest=newest, lock=LOCK_SECONDS, idle=IDLE_SECONDS))
     while cursor.nextset():
         pass
+    if not prepared:
+        driver.silent_seconds = None  # a migration takes its time
     synchronous, standby, read_only, fsync, encoding, clock, number, *_ = cursor.fetchone()
     reason, passing = "", bool(standby) or (write and read_only != "off")
     if standby:
@@ -135,51 +172,3 @@ def is_connection_lost(error: BaseException | None) -> bool:
     return type(error).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout") and not (
         "FATAL" in text and any(word in text for word in _REFUSED)
     )
-
-
-class Watch:
-    """Gives up connections whose database has said nothing for SILENT_SECONDS.
-
-    The driver waits for ever: behind a network that swallows everything, a journal's thread would never return.
-    """
-
-    def __init__(self) -> None:
-        self._deadlines: dict[int, tuple[float, socket.socket]] = {}
-        self._change = threading.Lock()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, connection: Connection) -> None:
-        """From here on, `connection` has to be heard of."""
-        with self._change:
-            self._deadlines[id(connection)] = (time.monotonic() + SILENT_SECONDS, connection.info["socket"])
-            if self._thread is None:
-                self._closed = threading.Event()
-                told = (self._closed,)
-                self._thread = threading.Thread(target=self._look, args=told, name="nemo-journal-watch", daemon=True)
-                self._thread.start()
-
-    def stop(self, connection: Connection) -> None:
-        """The transaction is over."""
-        with self._change:
-            self._deadlines.pop(id(connection), None)
-
-    def watches(self, connection: Connection) -> bool:
-        """Whether it is one of those."""
-        return id(connection) in self._deadlines
-
-    def close(self) -> None:
-        """No longer look, until there is something to look at again."""
-        with self._change:
-            self._closed.set()
-            self._thread = None
-
-    def _look(self, closed: threading.Event) -> None:
-        while not closed.wait(min(1.0, SILENT_SECONDS / 4)):
-            with self._change:
-                now = time.monotonic()
-                for key, (deadline, handle) in list(self._deadlines.items()):
-                    if now > deadline:
-                        del self._deadlines[key]
-                        with contextlib.suppress(OSError):
-                            handle.shutdown(socket.SHUT_RDWR)
