@@ -197,6 +197,7 @@ def set_token(name: str, text: str | Secret, directory: Path | None = None) -> N
     Nothing is asked or tried out: where a person pastes one, `replace_token` does that. Raises `InputError` for what is
     no token, and where the environment gives one, which goes before any other.
     """
+    text = text if isinstance(text, Secret) else Secret(text)  # in the place of the plain one: a traceback shows it
     place = find_home(directory)
     which, token = check_token(name, text, place)
     if token_from_environment(which):

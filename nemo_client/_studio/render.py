@@ -47,6 +47,7 @@ from .._journal.db_thread import retry_window
 from .._journal.records import Attempt
 from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
+from .._wire.http import is_segment
 from .._wire.render_status import ProgressScale
 from .._wire.retry import PATIENT_SECONDS, is_away, pause_of
 from .._wire.schemas import RenderJob
@@ -356,7 +357,7 @@ class Renderer:
     async def _finished(self, attempt: Attempt, job: RenderJob, flight: InFlightRequest) -> RenderJob:
         """Look at the render until it is completed, at the moments of its schedule."""
         usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
-        names = [name for name in (job.id, attempt.facts.get("submitted_as")) if name]
+        names = [name for name in (job.id, attempt.facts.get("submitted_as")) if name and is_segment(name)]
         self._watched += 1
         try:
             return await self._watch(names, job, flight, usual)

@@ -190,14 +190,18 @@ class Download:
         written = state.have
         with _open_at(self._target, state.have) as file:
             async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
+                broken = False
                 try:
                     for piece in unpack(chunk):
                         _put(file, piece, self._target)
                         written += len(piece)
-                except Undecodable as error:
-                    raise self._broken() from error
+                except Undecodable:
+                    broken = True
                 state.have += len(chunk)
                 state.moved += len(chunk)
+                del chunk  # a server may say back what it was told, and a traceback shows variables
+                if broken:
+                    raise self._broken()
                 self._check_pace()
                 allowed = self._limit if state.total is None else state.total
                 if state.have > allowed or written > self._limit:

@@ -412,9 +412,14 @@ class _Watched(httpx.AsyncByteStream):
         yield self._payload
 
 
+def is_segment(value: str) -> bool:
+    """Whether `value` can be one segment of a path."""
+    return 0 < len(value) <= 512 and value not in (".", "..") and value.isprintable()
+
+
 def quote_segment(value: str) -> str:
     """`value` as one segment of a path; ids come from the backend and must not change the path."""
-    if not value or len(value) > 512 or value in (".", "..") or not value.isprintable():
+    if not is_segment(value):
         raise InputError("value", name="id", value=value[:80], expected="an id of 1 to 512 characters")
     return quote(value, safe="")
 

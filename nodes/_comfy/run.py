@@ -443,6 +443,8 @@ async def _name_what_is_kept(errors: list[Exception | None], profiles: Sequence[
         own = isinstance(error, (NothingMade, ResultUnknown, SessionGone))
         if not isinstance(error, NemoError) or error.charged == "maybe" or (own and error.charged != "no"):
             continue
+        if not isinstance(profile, str):  # a forged one: nothing can have been paid there
+            continue
         if profile not in kept:
             kept[profile] = await run_on_network(functools.partial(_paid_in, profile, run))
         error.kept = kept[profile]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from nemo_client import Destination, Output, Wish, from_url, home
-from nemo_client._cli.animate import Delivery, stem_of
+from nemo_client._batch.item import derive_stem
+from nemo_client._cli.animate import Delivery
 from tests.support import backend
 from tests.support.backend import Cloud, always, answer, bytes_of, serving, write_video
 
@@ -90,7 +91,7 @@ def is_ours(path: Path, base: Path) -> bool:
 )
 def test_the_address_of_a_picture_names_a_plain_file(image: str, stem: str) -> None:
     """The shell calls a video like its first picture: a name in the folder where one stands, on every system."""
-    assert stem_of([image]) == stem
+    assert derive_stem([image]) == stem
     _, destination = Delivery().plan([image])
     target = Path(os.path.abspath(destination.folder / destination.name(1, "mp4")))
     assert target.parent == Path.cwd()
