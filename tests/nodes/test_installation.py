@@ -21,7 +21,7 @@ RENAMED = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy"}
 START = """
 import importlib.util, json, logging, sys, time
 from pathlib import Path
-import tests.nodes._comfy.host as stand_in
+import tests.nodes._host as stand_in
 logging.basicConfig(stream=sys.stderr, format="%(message)s")
 host = stand_in.Host(Path(sys.argv[1]))
 sys.modules.update(host.modules())
