@@ -15,7 +15,7 @@ from . import host
 
 logger = logging.getLogger("nemo_client")
 
-PACK: Final = Path(__file__).parent.parent
+PACK: Final = Path(__file__).parent.parent.parent
 _MARK: Final = "nemo_video_packs"
 _NODE: Final = "NemoImageToVideo"
 

@@ -76,7 +76,7 @@ def missing_error(missing: list[str]) -> NemoError:
 
 def install_command() -> str:
     """The command that installs what is missing into the Python that runs now, to be pasted into a shell."""
-    requirements = str(Path(__file__).parent.parent / "requirements.txt")
+    requirements = str(Path(__file__).parent.parent.parent / "requirements.txt")
     if importlib.util.find_spec("pip") is None:  # environments that uv made have none
         words = ["uv", "pip", "install", "--python", sys.executable, "-r", requirements]
     else:

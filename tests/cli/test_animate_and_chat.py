@@ -599,8 +599,8 @@ class Child:
             "import resource, signal, sys\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"if {limit}: resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-            "from nemo_client import _settling\n"
-            "_settling.QUIET_SECONDS = 0.0\n"
+            "from nemo_client._studio import reconcile\n"
+            "reconcile.QUIET_SECONDS = 0.0\n"
             "from nemo_client._cli.main import main\n"
             "sys.exit(main())\n"
         )

@@ -409,8 +409,8 @@ def test_uploaded_bytes_are_kept_for_later(tmp_path: Path) -> None:
 def test_half_an_upload_of_a_dead_process_goes_with_the_next_one(tmp_path: Path) -> None:
     """Killed while it kept a picture; one that still writes keeps its file."""
     dies = (
-        "import os, sys; from pathlib import Path; from nemo_client._files.temp_files import part_file\n"
-        "part_file(Path(sys.argv[1]), 'upload', 0o600).__enter__().write_bytes(b'half')\n"
+        "import os, sys; from pathlib import Path; from nemo_client._files.temp_files import create_part_file\n"
+        "create_part_file(Path(sys.argv[1]), 'upload', 0o600).__enter__().write_bytes(b'half')\n"
         "os._exit(9)"
     )
     folder = tmp_path / "uploads"

@@ -130,10 +130,10 @@ def test_processes_that_land_at_once_get_a_name_each(tmp_path: Path) -> None:
     """ComfyUI and the shell share a folder."""
     code = (
         "import sys; from pathlib import Path; from nemo_client import Destination\n"
-        "from nemo_client._files.save import land, temporary_file\n"
+        "from nemo_client._files.save import open_temporary_file, save_video\n"
         "for _ in range(12):\n"
-        "    with temporary_file(Destination(Path(sys.argv[1]), 'cat'), 'mp4') as file:\n"
-        "        land(file, Destination(Path(sys.argv[1]), 'cat'), 'mp4')"
+        "    with open_temporary_file(Destination(Path(sys.argv[1]), 'cat'), 'mp4') as file:\n"
+        "        save_video(file, Destination(Path(sys.argv[1]), 'cat'), 'mp4')"
     )
     started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(3)]
 

@@ -176,7 +176,7 @@ def test_a_file_address_of_another_machine_is_no_path_here(footage: Path, nodes:
 
 def test_a_name_is_shown_in_one_line_as_its_letters_stand(pack: Any) -> None:
     """Whatever is in it, and no folder's name."""
-    shown = importlib.import_module(".nodes._comfy.paths", pack.__name__).shown
+    shown = importlib.import_module(".nodes._comfy.paths", pack.__name__).display_file_name
 
     assert shown("/home/me/a\nb\u202e4pm.exe") == "a?b?4pm.exe"
     assert shown("..\\secret\\x\x00\ud800") == "x??"
@@ -203,7 +203,7 @@ def test_a_file_that_is_swapped_after_the_look_is_not_read(
 ) -> None:
     """By a link to a file of another folder, at the worst moment: what is judged is the opened file."""
     module = importlib.import_module(".nodes._comfy.host", pack.__name__)
-    look = module.readable_file
+    look = module.find_readable_file
 
     def looked(source: str) -> Any:
         found = look(source)
@@ -211,7 +211,7 @@ def test_a_file_that_is_swapped_after_the_look_is_not_read(
         footage.symlink_to(Path(host.folder("elsewhere")) / "secret.mp4")
         return found
 
-    monkeypatch.setattr(module, "readable_file", looked)
+    monkeypatch.setattr(module, "find_readable_file", looked)
 
     with pytest.raises(InputError) as caught:
         upload(nodes, host, "sub/a b.mp4")

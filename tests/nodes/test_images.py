@@ -145,7 +145,7 @@ def test_a_batch_is_encoded_side_by_side(upload: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(upload, "_picture", picture)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
-    assert len(upload.pictures_of([picture_batch(4)], (), "auto")) == 4
+    assert len(upload.read_pictures([picture_batch(4)], (), "auto")) == 4
 
 
 def test_a_batch_keeps_its_order_and_its_failures_in_place(upload: Any) -> None:
@@ -153,8 +153,8 @@ def test_a_batch_keeps_its_order_and_its_failures_in_place(upload: Any) -> None:
     batch = np.stack([np.full((8, 8, 3), level / 20, np.float32) for level in range(20)])
     batch[7, 3, 3, 0] = np.nan
 
-    made = upload.pictures_of([tensor(batch)], (), "png")
-    alone = [upload.pictures_of([tensor(each[None])], (), "png")[0] for each in batch]
+    made = upload.read_pictures([tensor(batch)], (), "png")
+    alone = [upload.read_pictures([tensor(each[None])], (), "png")[0] for each in batch]
 
     assert isinstance(made[7], InputError)
     assert [each.fingerprint for each in made if each is not made[7]] == [

@@ -205,7 +205,7 @@ GRAPH = {
 )
 def test_the_tokens_of_nodes_are_filled_in_from_the_prompt(prefix: str, stem: str, pack: Any, host: Host) -> None:
     """As ComfyUI's page does for its own save nodes, also for prompts that come without a page; names stay safe."""
-    made = sys.modules[f"{pack.__name__}.nodes._comfy.host"].destination(prefix, None, GRAPH)
+    made = sys.modules[f"{pack.__name__}.nodes._comfy.host"].make_destination(prefix, None, GRAPH)
 
     assert fnmatch.fnmatchcase(made.stem, stem)
     assert ":" not in made.stem
@@ -470,7 +470,7 @@ def test_an_old_comfyui_is_refused_with_words(pack: Any, host: Host, monkeypatch
     module = sys.modules[f"{pack.__name__}.nodes._comfy.host"]
 
     with pytest.raises(NemoError) as caught:
-        module.require()
+        module.require_comfyui()
 
     assert "Update ComfyUI" in str(caught.value)
 
@@ -504,7 +504,7 @@ def test_a_home_directory_is_made_by_work_alone(
     """The thread that keeps jobs fresh looks every other second, and must leave no trace where nothing was done."""
     host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "another"))
-    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     network.submit(network.look()).result(10)
 
     assert not (tmp_path / "another").exists()

@@ -89,7 +89,7 @@ def test_no_such_job_is_one_clear_error(nodes: Nodes, host: Host) -> None:
 
 def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
     """Do `work` with the journal of the pack's own thread."""
-    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
 
     async def there() -> Any:
         return await work(network.journal())
@@ -100,7 +100,7 @@ def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
 def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, host: Host, cloud: Any) -> None:
     """By its id; offered on top as long as it owes its video; and what became of it is seen by IS_CHANGED."""
     wanted = generated(nodes, host, "nemo").key.split("-")[1][:8]
-    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     on_network(pack, lambda journal: fill(journal, 1200))
     network.submit(network.look()).result(60)
 
@@ -122,7 +122,7 @@ def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, ho
 
 def test_nothing_is_read_while_nothing_changes(pack: Any, nodes: Nodes, host: Host) -> None:
     """Looking again costs one look at the change counter; a change is seen at the next look, whoever made it."""
-    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     on_network(pack, lambda journal: fill(journal, 60))
     for _ in range(2):  # the first look also writes what an older program left out
         network.submit(network.look()).result(60)
@@ -152,7 +152,7 @@ def test_profiles_are_read_again_when_their_file_or_the_environment_changes(
     pack: Any, nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And only then; a broken file keeps the last good state, and what follows it is read."""
-    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].network()
+    network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     path = home() / "profiles.json"
     home().mkdir(parents=True, exist_ok=True)
 

@@ -16,7 +16,7 @@ from nemo_client._studio.progress import Stage
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host, Interrupted
 from tests.nodes.test_items import ANIMATE, EACH, Nodes, pictures
-from tests.support import backend
+from tests.support import backend as support
 
 ONE = {**ANIMATE, "batch_mode": "all images in one video"}
 
@@ -113,23 +113,23 @@ def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
     run = sys.modules[f"{pack.__name__}.nodes._comfy.run"]
 
     async def generate() -> Any:
-        studio = await run.network().studio("nemo")
-        return await studio.generate(await studio.upload([backend.picture()]), Wish("slow push-in"))
+        studio = await run.get_network().studio("nemo")
+        return await studio.generate(await studio.upload([support.picture()]), Wish("slow push-in"))
 
-    paid = run.network().submit(generate())
+    paid = run.get_network().submit(generate())
     wait_for(lambda: len(local.read_ledger(thinking.directory).messages) == 1)
     thinking.faults.add(local.Fault("stall", "upload", at="request", seconds=STALLS))
     texts = cancelled(nodes["NemoUploadImage"], host, thinking, "upload", auth=auth_of(nodes, host), **UPLOAD)
     own = cancelled(nodes["NemoImageToVideo"], host, thinking, "message", image=picture(80, 60), **PAID)
     paid.result(60)
-    run.network().submit(drained(run)).result(60)
+    run.get_network().submit(drained(run)).result(60)
 
     assert texts[-1] == "Cancelled."
     assert "paid work" in own[-1]
 
 
 async def drained(run: Any) -> None:
-    await (await run.network().studio("nemo")).drain(only_committed=False)
+    await (await run.get_network().studio("nemo")).drain(only_committed=False)
 
 
 STALLS = 6.0
@@ -156,7 +156,7 @@ def cancelled(node: Any, host: Host, backend: local.LocalBackend, endpoint: str,
         FUNCTION = "press"
 
         async def press(self) -> None:
-            await backend.until(lambda: count(backend, endpoint) > before)
+            await support.until(lambda: count(backend, endpoint) > before)
             host.flag = True
 
     with pytest.raises(Interrupted):
@@ -192,6 +192,6 @@ def test_every_stage_has_its_span_and_its_words(stage: Any, pack: Any, host: Hos
 
     assert (stage in spans._SPANS) == (stage in get_args(Stage))
     assert item.fraction >= reached > 0
-    assert 0.0 <= spans.overall(Progress(stage)) <= 1.0
+    assert 0.0 <= spans.compute_fraction(Progress(stage)) <= 1.0
     assert Progress(stage).text("en")
     assert Progress(stage).text("zh")

@@ -70,9 +70,9 @@ class Site:
         """Do `work` with the profile's Studio, as a node would."""
 
         async def there() -> Any:
-            return await work(await self.run.network().studio(profile))
+            return await work(await self.run.get_network().studio(profile))
 
-        return await asyncio.wrap_future(self.run.network().submit(there()))
+        return await asyncio.wrap_future(self.run.get_network().submit(there()))
 
     async def job(self, wanted: str = "") -> Any:
         jobs = (await self.get("/nemo/jobs"))["jobs"]
@@ -685,11 +685,11 @@ async def test_the_list_is_read_in_a_few_queries(site: Site, cloud: Callable[...
     counts = []
     for seed in range(4):
         await generate(site, seed=seed)
-        journal = site.run.network().journal()
+        journal = site.run.get_network().journal()
         asked: list[Any] = []
         submit = journal._thread.submit
         journal._thread.submit = lambda *work, submit=submit, asked=asked: asked.append(work) or submit(*work)
-        jobs = await asyncio.wrap_future(site.run.network().submit(list_jobs(journal)))
+        jobs = await asyncio.wrap_future(site.run.get_network().submit(list_jobs(journal)))
         del journal._thread.submit
         counts.append((len(jobs), len(asked)))
 
@@ -717,9 +717,9 @@ async def on_journal(site: Site, work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Do `work` with the journal that the routes read."""
 
     async def there() -> Any:
-        return await work(site.run.network().journal())
+        return await work(site.run.get_network().journal())
 
-    return await asyncio.wrap_future(site.run.network().submit(there()))
+    return await asyncio.wrap_future(site.run.get_network().submit(there()))
 
 
 def ids(answer: Any) -> list[str]:

@@ -45,6 +45,7 @@ def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr("nemo_client._safety.redaction._known", {})
     monkeypatch.setattr("nemo_client._wire.retry._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("nemo_client._wire.retry.PATIENT_SECONDS", 0.05)
     monkeypatch.setattr("nemo_client._studio.paid_message.FIRST_READ_SECONDS", 0.05)
     for pause in ("READ_SECONDS", "CONFIRM_SECONDS", "QUIET_SECONDS"):
         monkeypatch.setattr(f"nemo_client._studio.reconcile.{pause}", 0.02)
