@@ -502,7 +502,7 @@ async def test_what_is_no_error_of_ours_travels_without_its_traceback(
     def broken(*_: object) -> Iterator[None]:
         raise RuntimeError("token nmv_usr_secret1")
 
-    monkeypatch.setattr(worker, "profile", broken)
+    monkeypatch.setattr(worker, "find_profile", broken)
     async with at_work() as crew:
         answer = await crew.carry_out(order(**found), "w", nothing)
 

@@ -337,8 +337,8 @@ class TestTheBackendSaysNo:
     ) -> None:
         """Where the stream ends early, the state shows the work: the video comes, and nothing is sent twice."""
         for pause in ("FIRST_READ_SECONDS", "READ_SECONDS", "CONFIRM_SECONDS"):
-            module = "_messages" if pause == "FIRST_READ_SECONDS" else "_settling"
-            monkeypatch.setattr(f"nemo_client.{module}.{pause}", 0.05)
+            module = "paid_message" if pause == "FIRST_READ_SECONDS" else "reconcile"
+            monkeypatch.setattr(f"nemo_client._studio.{module}.{pause}", 0.05)
         cloud.faults.add(local.Fault("close_at", "message", at=300))
 
         ran = shell("animate", picture, "--duration", 1, "--json")
@@ -542,10 +542,10 @@ class TestTheProgram:
     def test_without_its_extra_it_names_it(self, shell: Shell, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
         """Where typer or rich is missing, one line says what to install."""
         for name in list(sys.modules):
-            if name.startswith("nemo_client._cli_") or name.split(".")[0] == missing:
+            if name.startswith("nemo_client._cli.") or name.split(".")[0] == missing:
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, missing, None)
-        monkeypatch.delattr(nemo_client, "_cli_app", raising=False)
+        monkeypatch.delattr("nemo_client._cli.app", raising=False)
 
         ran = shell("credits")
 

@@ -44,10 +44,11 @@ def shown(self, info):
 logging.Formatter.formatException = shown
 logging.getLogger().setLevel(1)
 for name in ("httpx", "httpcore", "asyncio", "sqlalchemy", "filelock"): logging.getLogger(name).setLevel(1)
-from nemo_client import _messages, _retry, _settling
-_settling.QUIET_SECONDS = _settling.READ_SECONDS = _settling.CONFIRM_SECONDS = _messages.FIRST_READ_SECONDS = 0.02
-_settling.HORIZON_SECONDS = 0.0
-_retry._FIRST_PAUSE = 0.01
+from nemo_client._studio import paid_message, reconcile
+from nemo_client._wire import retry
+reconcile.QUIET_SECONDS = reconcile.READ_SECONDS = reconcile.CONFIRM_SECONDS = paid_message.FIRST_READ_SECONDS = 0.02
+reconcile.HORIZON_SECONDS = 0.0
+retry._FIRST_PAUSE = 0.01
 from nemo_client._cli.main import main
 sys.exit(main())
 """

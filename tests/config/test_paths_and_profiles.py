@@ -282,7 +282,10 @@ def test_a_given_client_id_counts_and_is_checked(place: Path, monkeypatch: pytes
 
 def test_processes_that_start_at_once_share_one_client_id(place: Path) -> None:
     """Two ids would be two anonymous accounts."""
-    code = "from nemo_client import home; from nemo_client._config.client_id import read_client_id as read; print(read(home()))"
+    code = (
+        "from nemo_client import home; from nemo_client._config.client_id import read_client_id\n"
+        "print(read_client_id(home()))"
+    )
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]

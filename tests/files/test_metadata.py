@@ -54,7 +54,7 @@ def broken(error: type[Exception]) -> Any:
 @pytest.mark.parametrize(
     ("place", "instead"),
     [
-        ("temporary_file", full_disk),
+        ("open_temporary_file", full_disk),
         ("_copy", broken(OSError)),
         ("_copy", broken(AttributeError)),
         ("_copy", lambda source, target, *_: write_video(target, frames=2)),

@@ -112,7 +112,7 @@ async def test_a_step_that_begins_while_upkeep_reads_keeps_its_upload(
                 values = {**_columns(planned(f"generate-{key}", before=f"upload-{key}")), "state": state, "id": number}
                 connection.execute(ATTEMPTS.insert().values(**values))
 
-    meanwhile(monkeypatch, "names_needed", begun, kept)
+    meanwhile(monkeypatch, "list_needed_names", begun, kept)
     await kept.upkeep()
 
     assert kept.files == ["done.jpg", "late.jpg", "open.jpg"]
@@ -136,7 +136,7 @@ async def test_an_upload_that_is_taken_up_while_upkeep_reads_stays(kept: Kept, m
         return rename(path, target)
 
     monkeypatch.setattr(Path, "replace", moving)
-    meanwhile(monkeypatch, "names_needed", lambda _: os.utime(path, (NOW, NOW)), kept)
+    meanwhile(monkeypatch, "list_needed_names", lambda _: os.utime(path, (NOW, NOW)), kept)
     await kept.upkeep()
 
     assert kept.files == ["b.jpg"]
@@ -215,7 +215,7 @@ async def test_too_many_uploads_need_no_look_at_what_was_delivered(kept: Kept, m
     def walked(*_: object) -> Iterator[set[str]]:
         raise AssertionError("walked")
 
-    monkeypatch.setattr(upkeep_module, "names_needed", walked)
+    monkeypatch.setattr(upkeep_module, "list_needed_names", walked)
     await kept.upkeep(limit=9)
 
     assert kept.files == []
@@ -304,7 +304,7 @@ async def test_a_step_that_begins_before_its_turn_keeps_what_lies_behind_it(
             values = {**_columns(planned("edit-a", before="generate-a")), "state": State.PLANNED.value}
             connection.execute(ATTEMPTS.insert().values(**values))
 
-    meanwhile(monkeypatch, "exports_due", begun, kept)
+    meanwhile(monkeypatch, "select_exports_due", begun, kept)
     await kept.upkeep()
 
     assert await kept.facts("generate-a") == ALL

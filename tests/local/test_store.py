@@ -19,7 +19,7 @@ from nemo_client.local.sessions.ledger import Ledger
 from nemo_client.local.sessions.runs import NotEnoughCredits, Runs, SessionBusy
 from nemo_client.local.sessions.store import Store
 from nemo_client.local.sessions.upkeep import DAY, tidy
-from nemo_client.local.shared.disk import Lock, Owner, read_json, write_json
+from nemo_client.local.shared.disk import Lock, Owner, private_directory, read_json, write_json
 from nemo_client.local.shared.replies import ApiError
 from tests.local.plain_client import draw_nothing, until
 
@@ -73,7 +73,7 @@ def process(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    return local._disk.private_directory(tmp_path / "local")
+    return private_directory(tmp_path / "local")
 
 
 # --- two backends, one directory --------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_any_backend_serves_any_session(start, connect):
 
 def test_two_backends_never_lose_each_others_changes(start, connect, tmp_path):
     """Each change is read, made and written under one lock."""
-    stores = [Store(local._disk.private_directory(tmp_path / "local"), time.time) for _ in range(2)]
+    stores = [Store(private_directory(tmp_path / "local"), time.time) for _ in range(2)]
     session = stores[0].create(ME, "project", "en")["id"]
 
     def add(store, number):
