@@ -75,14 +75,14 @@ def curve(smoke: bool) -> list[Curve]:
     times = []
     for count in counts:
         image = tensor(np.repeat(photo(size)[None], count, axis=0))
-        times += median_of(1 if smoke else 5, lambda image=image: upload.pictures_of([image], (), "auto"))
+        times += median_of(1 if smoke else 5, lambda image=image: upload.read_pictures([image], (), "auto"))
     return [Curve("images in a batch", "images", counts, times, "s")]
 
 
 def single(name: str, size: tuple[int, int], runs: int) -> list[Figure]:
     """One picture in each encoding."""
     image, upload = tensor(photo(size)[None]), node("upload")
-    works = [lambda kind=kind: upload.pictures_of([image], (), kind) for kind in ("auto", "png", "webp")]
+    works = [lambda kind=kind: upload.read_pictures([image], (), kind) for kind in ("auto", "png", "webp")]
     rival, *mine = median_of(runs, lambda: partner(image), *works)
     names = ("opaque (jpeg)", "lossless (png)", "lossless (webp)")
     return [
@@ -97,7 +97,7 @@ def batch(sizes: dict[str, tuple[int, int]], runs: int) -> list[Figure]:
     count = 16
     image = tensor(np.stack([np.roll(photo(size), 7 * index, axis=1) for index in range(count)]))
     upload = node("upload")
-    works = {kind: lambda kind=kind: upload.pictures_of([image], (), kind) for kind in ("auto", "png")}
+    works = {kind: lambda kind=kind: upload.read_pictures([image], (), kind) for kind in ("auto", "png")}
     rival, mine, lossless = median_of(runs, lambda: partner(image), *works.values())
     label, note = f"batch of {count}, {name}", f"side by side over {os.cpu_count()} cores"
     worst = {

@@ -106,7 +106,7 @@ def idle(folder: Path, jobs: int, times: int) -> list[Figure]:
 
 def _idle(jobs: int, times: int) -> list[Figure]:
     run, board_module = pack("_comfy.run"), pack("_panel.jobs_view")
-    network, board = run.network(), board_module.Board()
+    network, board = run.get_network(), board_module.Board()
 
     def ask(page: Any) -> Any:
         return network.submit(board.jobs(page, "en")).result(600)

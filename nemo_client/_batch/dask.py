@@ -31,7 +31,14 @@ from .._wire.rate_limiter import RateLimiter
 from .._wire.upload import disk_error
 from .item import BatchItem
 from .item_task import ItemTask, pick_worst_charge
-from .worker import collect_terms, error_from_dict, explain_difference, get_worker, inspect_environment, own_journal_for
+from .worker import (
+    collect_terms,
+    error_from_dict,
+    explain_difference,
+    find_own_worker,
+    inspect_environment,
+    own_journal_for,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,23 +72,23 @@ async def run_order(order: Mapping[str, Any]) -> dict[str, Any]:
 
     worker = get_worker()
     paid = [order["terms"]["run"], order["item"]["output"], worker.address]
-    answer = await get_worker().carry_out(order, worker.address, lambda: worker.log_event(TOPIC, paid))
+    answer = await find_own_worker().carry_out(order, worker.address, lambda: worker.log_event(TOPIC, paid))
     return {**answer, "worker": worker.address}
 
 
 async def inspect_worker_process(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker finds by a batch's terms."""
-    return await get_worker().look(asked)
+    return await find_own_worker().look(asked)
 
 
 async def give_up(run: str) -> None:
     """Let a worker give up what is not paid for, and begin nothing more."""
-    get_worker().give_up(run)
+    find_own_worker().give_up(run)
 
 
 async def release(run: str) -> None:
     """Let a worker give back what a batch needed."""
-    await get_worker().release(run)
+    await find_own_worker().release(run)
 
 
 class Cluster:

@@ -290,7 +290,7 @@ async def _closed(studios: Iterable[asyncio.Task[Studio]], journal: Journal | No
 _CREWS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Worker]] = WeakKeyDictionary()
 
 
-def get_worker() -> Worker:
+def find_own_worker() -> Worker:
     """The crew of the running event loop."""
     return _CREWS.setdefault(asyncio.get_running_loop(), Worker())
 

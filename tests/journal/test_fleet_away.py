@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nemo_client import (
+    Budget,
     Caller,
     ConnectionBroken,
     Destination,
@@ -317,8 +318,9 @@ async def test_a_claim_stays_with_the_machine_that_took_the_step_over(
             raise ConnectionBroken("answer-broken", host="h", call="the balance", reason="?")
 
         first._desk.client.balance = overtaken  # type: ignore[method-assign]
+        within_limits = Caller(budget=Budget(500))  # with a limit, a balance that cannot be read stops it
         with pytest.raises(ConnectionBroken):
-            await first.generate(session, WISH)
+            await first.generate(session, WISH, caller=within_limits)
         (planned,) = await theirs.recent()
         assert await theirs.head(session.session_id) == planned.key
 
