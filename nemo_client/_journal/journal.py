@@ -26,7 +26,7 @@ from . import job_rows, queries
 from .database import Database, read_database_clock
 from .db_thread import DatabaseThread
 from .leases import LEASE_SECONDS, RENEW_SECONDS, UNOWNED, Mark, Owner, is_locked, read_monotonic_mark, seconds_since
-from .records import OPEN, Attempt, Delivery, attempt_from_row, row_from_attempt
+from .records import OPEN, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
 from .schema import ATTEMPTS, OWNERS
 from .steps import GIVES_BACK, NEW_ATTEMPT, PAID, Event, State, advance
 
@@ -406,7 +406,7 @@ class Journal(DatabaseThread):
             return self._insert(connection, replace(again, **changes))
         sent = {"sent": now} if event is Event.SEND else {}
         moved = replace(
-            attempt, state=state, epoch=attempt.epoch + 1, changed=now, facts={**attempt.facts, **added},
+            attempt, state=state, epoch=attempt.epoch + 1, changed=now, facts=Facts({**attempt.facts, **added}),
             owner=UNOWNED if event is Event.RELEASE else self._owner.id, **{**sent, **changes},
         )  # fmt: skip
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
@@ -430,7 +430,7 @@ class Journal(DatabaseThread):
             for attempt, spent, exact in queries.find_charges(connection, account, held, settled_before):
                 money = {**attempt.facts["money"], "spent": spent, "certainty": "exact" if exact else "at most"}
                 known = replace(
-                    attempt, spent=spent if exact else None, facts={**attempt.facts, "money": money}
+                    attempt, spent=spent if exact else None, facts=Facts({**attempt.facts, "money": money})
                 )  # fmt: skip
                 connection.execute(
                     _UPDATE, {**row_from_attempt(known), "known_id": attempt.id, "known_epoch": attempt.epoch}

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, overload
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from .records import Attempt, Delivery, attempt_from_row, dump_facts, load_facts
+from .records import Attempt, Delivery, Facts, attempt_from_row, dump_facts, load_facts
 from .schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS, UNCHARGED
 from .steps import PAID, State, parse_kind
 
@@ -303,7 +303,7 @@ def sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
 def _light(row: Sequence[Any]) -> Attempt:
     """An attempt without its facts, which are long, but with what it took."""
     primary, key, number, state, profile, account, run, sent, taken = row
-    facts = {} if taken is None else {"money": {"spent": taken}}
+    facts = Facts() if taken is None else Facts(money={"spent": taken})
     return Attempt(key, number, State(state), profile, account=account, run=run, sent=sent, id=primary, facts=facts)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from .._journal.money import FREE
-from .._journal.records import Attempt
+from .._journal.records import Attempt, StoredFacts
 from .._journal.steps import Event, State, make_step_key, normalize_text
 from .._text.prompts import spoken_language
 from .._wire import draft as drafts
@@ -28,7 +28,7 @@ class SessionAttacher:
         spoken = spoken_language(language, prompt)
         opened = await self._desk.client.create_session(spoken)
         state = await self._desk.client.state(opened.session_id)
-        facts = {"opened": True, "language": language, "spoken": spoken}
+        facts = StoredFacts(opened=True, language=language, spoken=spoken)
         return make_handle(await self._record_state(opened.session_id, state, [], facts), language)
 
     async def attach_session(self, session_id: str, language: str, message: str) -> SessionHandle:
@@ -39,11 +39,11 @@ class SessionAttacher:
         state = await self._desk.client.state(session_id)
         journal = self._desk.journal
         steps = await journal.steps_in(session_id)
-        if message and steps and steps[0].facts.get("text") != normalize_text(message):
+        if message and steps and steps[0].facts.text != normalize_text(message):
             steps[0] = await self._sessions.look_again(steps[0])
             if steps[0].paid and steps[0].state in (State.SENT, State.UNKNOWN):
                 raise await self._sessions.unsettled(steps[0])
-        if message and steps and (not _is_done(steps[0]) or steps[0].facts.get("text") == normalize_text(message)):
+        if message and steps and (not _is_done(steps[0]) or steps[0].facts.text == normalize_text(message)):
             before = await journal.latest(steps[0].before, session_id) or await journal.latest(steps[0].before)
             if before is not None:
                 return make_handle(before, language)
@@ -55,7 +55,7 @@ class SessionAttacher:
         return make_handle(here, language)
 
     async def _record_state(
-        self, session_id: str, state: SessionState, done: Sequence[Attempt], facts: Mapping[str, object] | None = None
+        self, session_id: str, state: SessionState, done: Sequence[Attempt], facts: StoredFacts | None = None
     ) -> Attempt:
         """The newest step of the session if it explains the draft, else a step recorded as done elsewhere.
 
@@ -63,7 +63,7 @@ class SessionAttacher:
         """
         drawn = drafts.digest_draft(state.draft)
         before = done[0].key if done else ""
-        if done and drafts.digest_draft(done[0].facts.get("draft")) == drawn:
+        if done and drafts.digest_draft(done[0].facts.draft) == drawn:
             return done[0]
         journal, profile = self._desk.journal, self._desk.profile
         key = make_step_key(profile.id, before, "chat", {"session": session_id, "draft": drawn})
@@ -76,9 +76,8 @@ class SessionAttacher:
             before=before, account=account, session_id=session_id, task_id=state.task_id, free=profile.free,
         )  # fmt: skip
         sent = await journal.move(await journal.begin(planned), Event.SEND)
-        return await journal.move(
-            sent, Event.FINISH, facts={"draft": state.draft, "money": FREE.to_json(), **(facts or {})}
-        )
+        made = StoredFacts(draft=state.draft, money=FREE.to_json())
+        return await journal.move(sent, Event.FINISH, facts={**made, **(facts or {})})
 
 
 def _is_done(step: Attempt) -> bool:

@@ -108,8 +108,8 @@ class Edits:
         uploads = [step for step in chain if step.kind == "upload"]
         if not uploads:
             raise InputError("handle-unknown")
-        media = tuple(self._sessions.kept(*entry) for step in uploads for entry in step.facts["media"])
-        setting, spoken = str(uploads[0].facts["language"]), str(uploads[0].facts["spoken"])
+        media = tuple(self._sessions.kept(*entry) for step in uploads for entry in step.facts.media)
+        setting, spoken = uploads[0].facts.language, uploads[0].facts.spoken
         inputs: dict[str, object] = {
             "media": [each.fingerprint for each in media],
             "language": setting,
@@ -121,7 +121,7 @@ class Edits:
         after, taken = make_handle(placed, language), FREE
         for step in chain:
             if step.kind in PAID:
-                text = str(step.facts.get("text") or "")
+                text = step.facts.text
                 kind = step.kind
                 key = make_step_key(self._desk.profile.id, after.key, kind, {"text": text, "again": edit_key})
                 with count_earlier_payment(taken):

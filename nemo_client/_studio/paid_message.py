@@ -330,9 +330,7 @@ class MessageSender:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
         profile = self._desk.profile
         day = day if profile.run_limit or profile.day_limit else ()
-        costs = [
-            (each, count_for_limits(each.kind, Money.from_json(each.facts.get("money")), expected)) for each in day
-        ]
+        costs = [(each, count_for_limits(each.kind, each.facts.money, expected)) for each in day]
         limits = (
             (caller.budget.limit, "max_credits", caller.budget.without(key)),
             (profile.run_limit, "run_limit", sum(taken for each, taken in costs if each.run == caller.run)),

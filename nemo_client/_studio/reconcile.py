@@ -27,7 +27,7 @@ from .._errors import (
 from .._journal.job_rows import make_job_id
 from .._journal.journal import Journal
 from .._journal.money import FREE, Money, known_balance, measure_charge
-from .._journal.records import Attempt
+from .._journal.records import Attempt, StoredFacts
 from .._journal.steps import REFUSALS, Event, Kind, State
 from .._safety.redaction import sanitize_for_display
 from .._text import prompts
@@ -85,6 +85,11 @@ class Baseline:
         files = frozenset(data.get("files", ()))
         return cls(data["segments"], frozenset(data["media"]), data.get("draft"), credits, files)
 
+    @classmethod
+    def from_attempt(cls, attempt: Attempt) -> Baseline | None:
+        """The baseline that was recorded before the attempt was sent; None where nothing was."""
+        return None if attempt.facts.baseline is None else cls.from_json(attempt.facts.baseline)
+
     def shows_work(self, state: SessionState) -> bool:
         """Whether `state` holds new media or other segments, in a draft that can be exported.
 
@@ -107,7 +112,7 @@ class Baseline:
 
 def not_known(attempt: Attempt) -> ResultUnknown:
     """What an attempt whose result is not known is reported as, by why that is so."""
-    why = str(attempt.facts.get("error") or "")
+    why = attempt.facts.error
     text_id = {"stream-too-long": "stream-capped"}.get(why, why)
     told = text_id if text_id in ("answered-nothing", "result-late", "stream-capped") else "result-unknown"
     return ResultUnknown(told, charged="maybe" if attempt.paid else "no", why=why)
@@ -153,7 +158,7 @@ def _plain(reply: str) -> str:
 
 def make_end_error(attempt: Attempt) -> NemoError:
     """What a finished attempt that made nothing is reported as, now and whenever it is asked for again."""
-    money = Money.from_json(attempt.facts.get("money"))
+    money = attempt.facts.money
     if attempt.state is State.LOST:
         return ResultUnknown("result-lost")
     job = make_job_id(attempt.key)
@@ -162,7 +167,7 @@ def make_end_error(attempt: Attempt) -> NemoError:
         nothing.job = job
         return nothing
     sure = money.spent == 0 or money.certainty == "exact"
-    reply = sanitize_for_display(_plain(str(attempt.facts.get("reply") or "")), 500)
+    reply = sanitize_for_display(_plain(attempt.facts.reply), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
     error = _asked(attempt, reply, taken) or NothingMade("nothing-made", charged=taken, reply=reply or "…")
     error.session, error.job = make_handle(attempt, "auto"), job
@@ -171,9 +176,9 @@ def make_end_error(attempt: Attempt) -> NemoError:
 
 def _asked(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
     """The question that a message ended with, as an error; None where it asked none."""
-    if "question" not in attempt.facts:
+    if attempt.facts.question is None:
         return None
-    inquiry = read_inquiry(attempt.facts["question"])
+    inquiry = read_inquiry(attempt.facts.question)
     question = " ".join(filter(None, [reply, inquiry.line])) or "…"
     error = QuestionAsked("question-asked", charged=charged, question=question, reply=reply)
     error.title, error.questions = inquiry.title, inquiry.questions
@@ -187,16 +192,17 @@ def reply_of(attempt: Attempt, language: str) -> tuple[str, str]:
     A turn that changed a draft and ended without a word tells what changed, also where a sentence stood before the
     work.
     """
-    reply = str(attempt.facts.get("reply") or "")
-    if attempt.facts.get("question"):
-        asked = read_inquiry(attempt.facts["question"]).line
+    facts = attempt.facts
+    reply = facts.reply
+    if facts.question:
+        asked = read_inquiry(facts.question).line
         reply = "\n\n".join(filter(None, [reply, asked]))
-    baseline, draft = attempt.facts.get("baseline"), attempt.facts.get("draft")
-    if not baseline or not draft or attempt.facts.get("spoke_last", bool(reply)):
+    spoke_last = bool(reply) if facts.spoke_last is None else facts.spoke_last
+    if facts.baseline is None or not facts.draft or spoke_last:
         return reply, ""
     if language == "auto":
-        language = prompts.detect_language(str(attempt.facts.get("text") or ""))
-    changes = drafts.describe_changes(baseline.get("draft") or {}, draft, language)
+        language = prompts.detect_language(facts.text)
+    changes = drafts.describe_changes(facts.baseline.get("draft") or {}, facts.draft, language)
     return reply, "" if changes in reply else changes
 
 
@@ -228,7 +234,7 @@ def is_answered(attempt: Attempt) -> bool:
 
     Its answer lies in the session, so what is said next is said there and nowhere else.
     """
-    return attempt.state is State.FAILED and "reply" in attempt.facts and attempt.facts.get("error") != "result-none"
+    return attempt.state is State.FAILED and attempt.facts.has_reply and attempt.facts.error != "result-none"
 
 
 def make_handle(attempt: Attempt, language: str) -> SessionHandle:
@@ -316,12 +322,12 @@ class Reconciler:
     async def not_sent(self, attempt: Attempt, why: str) -> None:
         """Refused for certain, also where others call it unknown by now: who would have sent it knows better."""
         try:
-            await self._desk.journal.move(attempt, Event.REFUSE, facts={"error": why})
+            await self._desk.journal.move(attempt, Event.REFUSE, facts=StoredFacts(error=why))
         except LostRace:
             newest = await self._desk.journal.latest(attempt.key)
             if newest is None or newest.number != attempt.number or newest.state is not State.UNKNOWN:
                 raise
-            await self._desk.journal.move(newest, Event.REFUSE, facts={"error": why})
+            await self._desk.journal.move(newest, Event.REFUSE, facts=StoredFacts(error=why))
 
     async def found(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """As `shown`; a state that cannot be read shows nothing."""
@@ -349,21 +355,19 @@ class Reconciler:
         again = await self._desk.client.state(attempt.session_id)
         if drafts.digest_segments(again.draft or {}) != drafts.digest_segments(state.draft or {}):
             return None
-        return await self.done(attempt, Event.EVIDENCE, baseline, again, str(attempt.facts.get("reply") or ""))
+        return await self.done(attempt, Event.EVIDENCE, baseline, again, attempt.facts.reply)
 
     async def _shown_before(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """The attempt as done, if what was there before a later message shows its work."""
-        if not later.facts.get("baseline"):
-            return None
-        then = Baseline.from_json(later.facts["baseline"])
-        if not baseline.left_by(then):
+        then = Baseline.from_attempt(later)
+        if then is None or not baseline.left_by(then):
             return None
         state = SessionState(draft=dict(then.draft or {}))
-        return await self.done(attempt, Event.EVIDENCE, baseline, state, str(attempt.facts.get("reply") or ""))
+        return await self.done(attempt, Event.EVIDENCE, baseline, state, attempt.facts.reply)
 
     async def at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
         """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
-        if not attempt.paid or baseline.credits is None or not attempt.facts.get("alone"):
+        if not attempt.paid or baseline.credits is None or not attempt.facts.alone:
             return False
         try:
             return (await self._desk.client.balance()).frozen > baseline.credits.frozen
@@ -428,7 +432,7 @@ class Reconciler:
         except NemoError:
             after = None
         since = await self._desk.journal.paid_since(attempt.profile, find_sent_time(attempt) - 0.001)
-        alone = bool(attempt.facts.get("alone")) and all(other.key == attempt.key for other in since)
+        alone = attempt.facts.alone and all(other.key == attempt.key for other in since)
         late = made and self._desk.wall() - find_sent_time(attempt) <= HORIZON_SECONDS
         return measure_charge(baseline.credits, after, alone=alone, late=late)
 

@@ -44,7 +44,7 @@ from .._files.save import (
 )
 from .._files.temp_files import remove_abandoned_parts
 from .._journal.db_thread import retry_window
-from .._journal.records import Attempt
+from .._journal.records import Attempt, Facts, StoredFacts
 from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
 from .._wire.http import is_segment
@@ -158,19 +158,20 @@ class Renderer:
     async def _begin(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
         """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
         there = {"destination": destination.to_json(), "host": self._desk.journal.host}
-        wanted = {"wanted": {**there, "output": asdict(render.output)}}
+        wanted = StoredFacts(wanted={**there, "output": asdict(render.output)})
         if known is None:
             return await self._desk.journal.begin(
                 Attempt(
                     render.key, 1, State.PLANNED, self._desk.profile.name, before=render.before,
                     account=render.account, session_id=render.session_id, task_id=render.task_id,
-                    free=self._desk.profile.free, facts=wanted,
+                    free=self._desk.profile.free, facts=Facts(wanted),
                 )
             )  # fmt: skip
         if known.state is State.PLANNED and await self._desk.journal.life(known) in ("ours", "dead"):
             return await self._desk.journal.move(known, Event.TAKE_OVER, facts=wanted)
-        kept = {"render_id": known.facts["render_id"]} if known.facts.get("render_id") else {}
-        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts={**wanted, **kept})
+        if known.facts.render_id:
+            wanted["render_id"] = known.facts.render_id
+        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts=wanted)
 
     async def _with_one_more(
         self, attempt: Attempt, render: Render, destination: Destination, flight: InFlightRequest
@@ -180,7 +181,7 @@ class Renderer:
             return await self._once(attempt, render, destination, flight)
         except (RenderFailed, ApiError, BadAnswer) as error:
             newest = await self._desk.journal.latest(render.key)
-            if not _worth_another(error) or (newest is not None and newest.facts.get("error") == "cancelled"):
+            if not _worth_another(error) or (newest is not None and newest.facts.error == "cancelled"):
                 raise
             logger.info("the render is tried once more (%s)", error.id)
         attempt = await self._desk.journal.latest(render.key) or attempt
@@ -257,7 +258,7 @@ class Renderer:
         for each in await self._desk.journal.deliveries(known.key):  # of other hosts, too: a folder may be shared
             checked = Checked(**each.facts)
             if await asyncio.to_thread(_is_intact, each.path, checked):
-                found = Delivered(each.path, known.facts.get("render_id", ""), checked, reused=True)
+                found = Delivered(each.path, known.facts.render_id, checked, reused=True)
                 if found.suffix != suffix:
                     found = replace(found, word="container-named", was=found.suffix)
                 if destination.sized(checked.width, checked.height).owns(each.path, found.suffix):
@@ -281,11 +282,11 @@ class Renderer:
             return
         if newest.state is State.SENT and isinstance(error, RenderFailed):
             with contextlib.suppress(LostRace):  # the first error is the one to tell
-                await self._desk.journal.move(newest, Event.DECLINE, facts={"error": error.id, "render_id": ""})
+                await self._desk.journal.move(newest, Event.DECLINE, facts=StoredFacts(error=error.id, render_id=""))
 
     async def _started(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
         """The render that is out already, else one that is submitted now; its `id` is the one to ask by."""
-        kept = attempt.facts.get("render_id")
+        kept = attempt.facts.render_id
         if kept:
             attempt = await self._desk.journal.move(attempt, Event.SEND)
             job = await self._asked(kept)
@@ -296,7 +297,7 @@ class Renderer:
 
     async def _once_more(self, attempt: Attempt) -> Attempt:
         """Another try of the same, which keeps only what was wanted."""
-        wanted = {"wanted": attempt.facts.get("wanted")}
+        wanted = StoredFacts(wanted=attempt.facts.wanted)
         return await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
 
     async def _submitted(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
@@ -307,7 +308,7 @@ class Renderer:
         started, tries = self._desk.clock(), 0
         while True:
             render_id, tries = f"render_{uuid.uuid4().hex}", tries + 1
-            attempt = await self._desk.journal.move(attempt, Event.SEND, facts={"render_id": render_id})
+            attempt = await self._desk.journal.move(attempt, Event.SEND, facts=StoredFacts(render_id=render_id))
             try:
                 job = await self._desk.client.submit_render(
                     render_id, render.session_id, render.draft, render.output.to_wire()
@@ -327,13 +328,14 @@ class Renderer:
 
     async def _under_its_name(self, attempt: Attempt, job: RenderJob) -> tuple[Attempt, RenderJob]:
         """Keep the id that the backend gave the render, where that is one of its own."""
-        own = attempt.facts["render_id"]
+        own = attempt.facts.render_id
         if job.id in ("", own):
             return attempt, job.model_copy(update={"id": own})
         logger.info("the backend calls the render by an id of its own")
-        wanted = attempt.facts.get("wanted")
-        attempt = await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts={"wanted": wanted})
-        facts = {"render_id": job.id, "submitted_as": own}
+        attempt = await self._desk.journal.move(
+            attempt, Event.ASK_AGAIN, facts=StoredFacts(wanted=attempt.facts.wanted)
+        )
+        facts = StoredFacts(render_id=job.id, submitted_as=own)
         return await self._desk.journal.move(attempt, Event.SEND, facts=facts), job
 
     async def _asked(self, render_id: str) -> RenderJob | None:
@@ -357,7 +359,7 @@ class Renderer:
     async def _finished(self, attempt: Attempt, job: RenderJob, flight: InFlightRequest) -> RenderJob:
         """Look at the render until it is completed, at the moments of its schedule."""
         usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
-        names = [name for name in (job.id, attempt.facts.get("submitted_as")) if name and is_segment(name)]
+        names = [name for name in (job.id, attempt.facts.submitted_as) if name and is_segment(name)]
         self._watched += 1
         try:
             return await self._watch(names, job, flight, usual)
@@ -411,8 +413,8 @@ class Renderer:
         newest = await self._desk.journal.latest(attempt.key)
         if newest is None or newest.state is not State.SENT:
             return False
-        render_id = newest.facts["render_id"]
-        await self._desk.journal.move(newest, Event.DECLINE, facts={"error": "cancelled"})
+        render_id = newest.facts.render_id
+        await self._desk.journal.move(newest, Event.DECLINE, facts=StoredFacts(error="cancelled"))
         try:
             await asyncio.wait_for(self._desk.client.cancel_render(render_id), CANCEL_SECONDS)
         except (NemoError, asyncio.TimeoutError) as error:

@@ -29,7 +29,7 @@ from .._errors import (
 )
 from .._files.images import Media, is_nameless
 from .._journal.job_rows import make_job_id
-from .._journal.records import Attempt
+from .._journal.records import Attempt, StoredFacts
 from .._journal.steps import Event, Kind, State
 from .._text import prompts
 from .._wire.schemas import State as SessionState
@@ -101,7 +101,7 @@ class Sessions:
     async def older_keys(self, key: str) -> tuple[str, ...]:
         """The keys that earlier versions gave an upload."""
         known = await self._desk.journal.latest(key)
-        return tuple(map(str, known.facts.get("older", ()))) if known is not None else ()
+        return known.facts.older if known is not None else ()
 
     async def find_older(self, wanted: Upload) -> Attempt | None:
         """An upload that an earlier version made under another key, and that went on: what followed may be known.
@@ -223,13 +223,14 @@ class Sessions:
     async def _record(self, upload: Upload, place: SessionHandle) -> Attempt:
         """Note where the upload lies now; a repeated one is another placement of the same step."""
         journal = self._desk.journal
-        facts = {
-            "media": [(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
-            "names": [each.name for each in upload.media],
-            "language": upload.language,
-            "spoken": upload.spoken,
-            **({"older": list(upload.older)} if upload.older else {}),
-        }
+        facts = StoredFacts(
+            media=[(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
+            names=[each.name for each in upload.media],
+            language=upload.language,
+            spoken=upload.spoken,
+        )
+        if upload.older:
+            facts["older"] = list(upload.older)
         where: dict[str, Any] = {
             "session_id": place.session_id,
             "task_id": place.task_id,
@@ -274,8 +275,8 @@ class Sessions:
         None where the session fits already, or where the bytes are gone: then it stays. The language counts only where
         the setting is `auto` and the text is certain.
         """
-        spoken = str(chain[0].facts.get("spoken") or "en")
-        automatic = message.after.language == "auto" and chain[0].facts.get("language", "auto") == "auto"
+        spoken = chain[0].facts.spoken
+        automatic = message.after.language == "auto" and chain[0].facts.language == "auto"
         certain = prompts.certain_language(message.words or message.text) if automatic else ""
         renamed = any(not _fits(step, self._given.get(step.key, ())) for step in chain)
         if not renamed and certain in ("", spoken):
@@ -338,16 +339,16 @@ class Sessions:
 
     async def look_again(self, attempt: Attempt) -> Attempt:
         """An attempt that may be settled by now, after one free look at its session's state."""
-        if not attempt.paid or not attempt.facts.get("baseline"):
+        baseline = Baseline.from_attempt(attempt)
+        if not attempt.paid or baseline is None:
             return attempt
         if attempt.state is State.SENT and await self._desk.journal.life(attempt) == "dead":
             with contextlib.suppress(LostRace):
                 attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
         if attempt.state is not State.UNKNOWN:
             return attempt
-        baseline = Baseline.from_json(attempt.facts["baseline"])
         before = SessionHandle(attempt.profile, "auto", attempt.before, attempt.session_id, attempt.task_id)
-        message = Message(attempt.key, cast(Kind, attempt.kind), before, str(attempt.facts.get("text") or ""))
+        message = Message(attempt.key, cast(Kind, attempt.kind), before, attempt.facts.text)
         try:
             return await self._settler.look(attempt, message, baseline) or attempt
         except LostRace:
@@ -383,7 +384,7 @@ class Sessions:
             if earlier is None:
                 return []
             chain.insert(0, earlier)
-        return chain if chain[0].kind == "upload" or chain[0].facts.get("opened") else []
+        return chain if chain[0].kind == "upload" or chain[0].facts.opened else []
 
     async def gone(self, attempt: Attempt) -> SessionGone:
         """The error for a session that the backend no longer knows; what was paid for in it is named."""
@@ -395,14 +396,14 @@ class Sessions:
             step = await self._desk.journal.latest(step.before) if step.before else None
         if not paid:
             return SessionGone(code=1002)
-        words = "; ".join(" ".join(str(each.facts.get("text") or each.kind).split())[:60] for each in paid)
+        words = "; ".join(" ".join((each.facts.text or each.kind).split())[:60] for each in paid)
         spent = sum(each.spent or 0.0 for each in paid)
         charged: Charged = "yes" if spent else "maybe" if any(each.spent is None for each in paid) else "no"
         return SessionGone("session-gone-paid", code=1002, charged=charged, paid=words, spent=f"{spent:g}")
 
     async def _again(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
         """Repeat uploads into a new session from the kept bytes, in another language if one is given; the last one."""
-        spoken = spoken or str(chain[0].facts.get("spoken") or "en")
+        spoken = spoken or chain[0].facts.spoken
         again = [(self._kept_of(step), step.before) for step in chain]
         opened = await self._opened(spoken, again, InFlightRequest())
         placed = chain[-1]
@@ -411,8 +412,7 @@ class Sessions:
                 placed = replace(step, session_id=opened.session_id, task_id=opened.task_id)
                 continue
             place = replace(opened, key=before)
-            older = tuple(step.facts.get("older", ()))
-            wanted = Upload(step.key, media, str(step.facts["language"]), spoken, older=older)
+            wanted = Upload(step.key, media, step.facts.language, spoken, older=step.facts.older)
             placed = await self._record(wanted, place)
         return placed
 
@@ -420,7 +420,7 @@ class Sessions:
         """What an upload sent, from the kept bytes."""
         found = self._find_kept(step)
         if found is None:
-            raise InputError("uploads-elsewhere", name=", ".join(names_of(step)))
+            raise InputError("uploads-elsewhere", name=", ".join(step.facts.names))
         return found
 
     def _find_kept(self, step: Attempt) -> tuple[Media, ...] | None:
@@ -428,7 +428,7 @@ class Sessions:
         given, uploads = self._given.get(step.key, ()), self._desk.uploads
         found = [uploads.find(each.fingerprint, each.kept_name, each.mime, each.name) for each in given]
         if not found or None in found:
-            pairs = zip(step.facts.get("media", ()), names_of(step), strict=True)
+            pairs = zip(step.facts.media, step.facts.names, strict=True)
             found = [uploads.find(fingerprint, kept, mime, name) for (fingerprint, kept, mime), name in pairs]
         return None if None in found else tuple(each for each in found if each is not None)
 
@@ -471,7 +471,7 @@ class Sessions:
                 for each in _sent_by(self._desk, step):
                     media.setdefault(each.mark, each)
             elif step.session_id == session_id:
-                listed |= frozenset((step.facts.get("baseline") or {}).get("files", ()))
+                listed |= frozenset((step.facts.baseline or {}).get("files", ()))
             step = await self._desk.journal.latest(step.before) if step.before else None
         media.pop("", None)
         return media, listed
@@ -486,15 +486,9 @@ class Sessions:
         return found
 
 
-def names_of(step: Attempt) -> tuple[str, ...]:
-    """The names on the wire of an upload's files; those of older versions were the names of the kept bytes."""
-    names = step.facts.get("names") or [entry[1] for entry in step.facts.get("media", ())]
-    return tuple(str(each) for each in names)
-
-
 def _fits(step: Attempt, media: Sequence[Media]) -> bool:
     """Whether an upload carries these names; a picture that never had one of its own is content with any."""
-    names = names_of(step)
+    names = step.facts.names
     if len(media) != len(names):
         return True
     return all(each.url or each.name == name or is_nameless(each.name) for each, name in zip(media, names, strict=True))
@@ -502,7 +496,7 @@ def _fits(step: Attempt, media: Sequence[Media]) -> bool:
 
 def _sent_by(desk: StudioContext, step: Attempt) -> Iterator[Media]:
     """An upload's files as they were sent; where their bytes are gone, only a name is left of them."""
-    for entry, name in zip(step.facts.get("media", ()), names_of(step), strict=True):
+    for entry, name in zip(step.facts.media, step.facts.names, strict=True):
         fingerprint, kept, mime = entry
         yield desk.uploads.find(fingerprint, kept, mime, name) or Media(
             fingerprint, name, mime, desk.uploads.place(kept), kept=kept

@@ -26,7 +26,7 @@ from .._files.save import Destination
 from .._journal.job_rows import make_job_id
 from .._journal.journal import Journal
 from .._journal.money import FREE, Money, estimate_price, sum_money
-from .._journal.records import Attempt
+from .._journal.records import Attempt, StoredFacts
 from .._journal.retention import open_writable_journal, run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
@@ -363,7 +363,7 @@ class Studio:
         """
         output, caller = output or Output(), caller or Caller()
         source = await self._sessions.recorded(_usable(session))
-        draft: dict[str, Any] = source.facts.get("draft") or {}
+        draft = source.facts.draft
         if not drafts.is_ready(draft):
             raise RenderFailed("not-ready")
         inputs: dict[str, object] = {
@@ -470,7 +470,7 @@ class Studio:
             attempt = await self._newest(job)
             if attempt.state not in (State.FAILED, State.LOST):
                 raise
-        await self._desk.journal.move(attempt, Event.RESEND, facts={"text": attempt.facts.get("text", "")})
+        await self._desk.journal.move(attempt, Event.RESEND, facts=StoredFacts(text=attempt.facts.text))
         return await self._again(job, caller or Caller())
 
     async def may_resend(self, job: Job) -> Attempt:
@@ -500,7 +500,7 @@ class Studio:
         """Where an export of the job was wanted (None: a folder of another machine), and as what, if one was."""
         host = self._desk.journal.host
         for export in await self._desk.journal.exports_of(job.key):
-            wanted = export.facts.get("wanted")
+            wanted = export.facts.wanted
             if wanted:
                 here = wanted.get("host", host) == host
                 return Destination.from_json(wanted["destination"]) if here else None, Output(**wanted["output"])
@@ -518,15 +518,13 @@ class Studio:
         before = await journal.latest(attempt.before, attempt.session_id) or await journal.latest(attempt.before)
         if before is None:
             raise InputError("handle-unknown")
-        message = Message(
-            job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), str(attempt.facts.get("text"))
-        )
+        message = Message(job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), attempt.facts.text)
         return await self._carried_out(message, caller)
 
     async def timeline(self, session: SessionHandle, language: str = "auto") -> str:
         """The timeline of this handle's step, in words."""
         source = await self._sessions.recorded(_usable(session))
-        return describe_timeline(source.facts.get("draft") or {}, session.language if language == "auto" else language)
+        return describe_timeline(source.facts.draft, session.language if language == "auto" else language)
 
     async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
         """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
@@ -574,7 +572,7 @@ class Studio:
         language = message.after.language
         known = await self._desk.journal.latest(message.key)
         done = await self._messenger.join(message, caller)
-        money = Money.from_json(done.facts.get("money"))
+        money = done.facts.money
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
         # What was begun again within a run finds its own work: that is what this run took.
@@ -583,7 +581,7 @@ class Studio:
         return MessageResult(
             self._handle(done, language),
             _joined(reply, changes),
-            describe_timeline(done.facts.get("draft") or {}, language),
+            describe_timeline(done.facts.draft, language),
             money,
             reused=known is not None and known.state is State.DONE and not own,
             changes=changes,
@@ -594,8 +592,8 @@ class Studio:
         parts: list[Money] = []
         step: Attempt | None = attempt
         while step is not None:
-            if "money" in step.facts:
-                parts.insert(0, Money.from_json(step.facts["money"]))
+            if step.facts.has_money:
+                parts.insert(0, step.facts.money)
             step = await self._desk.journal.latest(step.before) if step.before else None
         return sum_money(parts)
 

@@ -40,7 +40,7 @@ class TimelineView:
 
 async def build_timeline_view(desk: StudioContext, step: Attempt, language: str) -> TimelineView:
     """The timeline of a finished step. No network: thumbnails come from what lies on this machine."""
-    draft: dict[str, Any] = step.facts.get("draft") or {}
+    draft = step.facts.draft
     video = await _delivered(desk, step.key)
     pictures = [] if video else await _uploads(desk, step)
     picture = await asyncio.to_thread(_drawn, draft, video, pictures, _spoken(language))
@@ -71,7 +71,7 @@ async def _uploads(desk: StudioContext, step: Attempt) -> list[Path]:
     found: list[Path] = []
     walk: Attempt | None = step
     while walk is not None:
-        for entry in reversed(walk.facts.get("media", ()) if walk.kind == "upload" else ()):
+        for entry in reversed(walk.facts.media if walk.kind == "upload" else ()):
             media = desk.uploads.find(*entry)
             if media is not None and isinstance(media.content, Path) and media.mime.startswith("image/"):
                 found.insert(0, media.content)
