@@ -190,7 +190,7 @@ async def quiet(studio: Studio, look: float = 0.05) -> None:
     """Wait until no work and no chore of this Studio is under way; a look each `look` seconds of the loop's."""
     flights = studio._desk.flights
     deadline = time.monotonic() + END_SECONDS
-    while (flights._flights or flights._chores) and time.monotonic() < deadline:  # noqa: ASYNC110 - seen from outside
+    while (flights._flights or flights._background) and time.monotonic() < deadline:  # noqa: ASYNC110 - seen from outside
         await asyncio.sleep(look)
 
 

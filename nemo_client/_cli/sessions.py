@@ -80,9 +80,9 @@ class ShellStudio(Studio):
         journal = self._desk.journal
         steps = await journal.steps_in(session_id)
         if message and steps and steps[0].facts.get("text") != normalize_text(message):
-            steps[0] = await self._sessions.look_again(steps[0])
+            steps[0] = await self._sessions.reconcile_once(steps[0])
             if steps[0].paid and steps[0].state in (State.SENT, State.UNKNOWN):
-                raise await self._sessions.unsettled(steps[0])
+                raise await self._sessions.make_unsettled_error(steps[0])
         if message and steps and (_not_over(steps[0]) or steps[0].facts.get("text") == normalize_text(message)):
             before = await journal.latest(steps[0].before, session_id) or await journal.latest(steps[0].before)
             if before is not None:

@@ -56,9 +56,9 @@ class Edits:
         key = make_step_key(self._desk.profile.id, handle.key, kind, inputs)
         if await self._desk.journal.latest(key) is not None:
             return handle, FREE
-        source = await self._sessions.recorded(handle)
+        source = await self._sessions.find_attempt(handle)
         head = await self._head(source.session_id)
-        at = await self._sessions.standing(handle.key)
+        at = await self._sessions.find_standing_step(handle.key)
         if head is None or head.key in (handle.key, key, at):
             return handle, FREE
         if source.kind == "upload" and not (kind == "chat" and when_changed == NEWEST):
@@ -67,12 +67,12 @@ class Edits:
             return await self._again(source, handle.language, key, caller)
         if when_changed == STOP:
             changed = SessionBusy("chat-changed" if kind == "chat" else "edit-changed")
-            raise changed if head.state is State.DONE else await self._sessions.unsettled(head)
+            raise changed if head.state is State.DONE else await self._sessions.make_unsettled_error(head)
         return await self._newest(handle, head, kind, inputs), FREE
 
     async def newest(self, handle: SessionHandle) -> SessionHandle:
         """The newest finished step of the handle's session; the handle itself where nobody went on from it."""
-        source = await self._sessions.recorded(handle)
+        source = await self._sessions.find_attempt(handle)
         head = await self._head(source.session_id)
         return handle if head is None or head.state is not State.DONE else make_handle(head, handle.language)
 
@@ -82,8 +82,8 @@ class Edits:
         head = await journal.latest(await journal.head(session_id))
         if head is None or head.state in (State.PLANNED, State.REFUSED):  # the claim itself decides about these
             return None
-        head = await self._sessions.look_again(head)
-        return await self._step(await self._sessions.standing(head.key), session_id)
+        head = await self._sessions.reconcile_once(head)
+        return await self._step(await self._sessions.find_standing_step(head.key), session_id)
 
     async def _newest(
         self, handle: SessionHandle, newest: Attempt, kind: Kind, inputs: dict[str, object]
@@ -95,7 +95,7 @@ class Edits:
                 return make_handle(await self._step(step.before, session_id), handle.language)
             step = await self._step(step.before, session_id)
         if newest.state is not State.DONE:
-            raise await self._sessions.unsettled(newest)
+            raise await self._sessions.make_unsettled_error(newest)
         return make_handle(newest, handle.language)
 
     async def _again(
@@ -108,7 +108,7 @@ class Edits:
         uploads = [step for step in chain if step.kind == "upload"]
         if not uploads:
             raise InputError("handle-unknown")
-        media = tuple(self._sessions.kept(*entry) for step in uploads for entry in step.facts.media)
+        media = tuple(self._sessions.find_kept_media(*entry) for step in uploads for entry in step.facts.media)
         setting, spoken = uploads[0].facts.language, uploads[0].facts.spoken
         inputs: dict[str, object] = {
             "media": [each.fingerprint for each in media],

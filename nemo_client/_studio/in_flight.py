@@ -61,11 +61,11 @@ class InFlightRequests:
 
     def __init__(self) -> None:
         self._flights: dict[str, InFlightRequest] = {}
-        self._chores: dict[str, asyncio.Task[None]] = {}
+        self._background: dict[str, asyncio.Task[None]] = {}
         self._readings: dict[asyncio.Future[None], asyncio.Task[None]] = {}
 
     def read_on(self, reading: asyncio.Future[None], seconds: float) -> None:
-        """Go on reading a stream whose result is known, for so many seconds at the most; nobody waits for it."""
+        """Go on reading a stream whose result is known, for so many seconds at the most."""
         task = self._readings[reading] = asyncio.ensure_future(_bounded(reading, seconds))
         task.add_done_callback(lambda done: self._read_to_its_end(reading, done))
 
@@ -84,14 +84,14 @@ class InFlightRequests:
         for task in tasks - self._readings.keys():
             _ = task.cancelled() or task.exception()  # looked at: whoever needs it has it
 
-    def chore(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do `work` beside everything else while this lives, once at a time for one key; nobody waits for it."""
-        if key not in self._chores:
-            task = self._chores[key] = asyncio.ensure_future(work())
-            task.add_done_callback(lambda done: self._chore_done(key, done))
+    def run_in_background(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do `work` beside everything else while this lives, once at a time for one key."""
+        if key not in self._background:
+            task = self._background[key] = asyncio.ensure_future(work())
+            task.add_done_callback(lambda done: self._end_background(key, done))
 
-    def _chore_done(self, key: str, task: asyncio.Task[None]) -> None:
-        self._chores.pop(key, None)
+    def _end_background(self, key: str, task: asyncio.Task[None]) -> None:
+        self._background.pop(key, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s ended with %s", key, type(error).__name__)
 
@@ -175,10 +175,10 @@ class InFlightRequests:
         for flight in flights:
             if flight.task is not None and not flight.given_up:
                 flight.task.cancel()
-        for chore in (*self._chores.values(), *self._readings.values()):
-            chore.cancel()
+        for task in (*self._background.values(), *self._readings.values()):
+            task.cancel()
         tasks = [flight.task for flight in flights if flight.task is not None]
-        if ending := [*tasks, *self._chores.values(), *self._readings.values()]:
+        if ending := [*tasks, *self._background.values(), *self._readings.values()]:
             await asyncio.wait(ending)
 
 

@@ -40,25 +40,25 @@ FIRST_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 2.0
 
 
-class Stream:
+class MessageStream:
     """Reads one message's events into its `turn`, and finds out when its result can be taken."""
 
     def __init__(
-        self, desk: StudioContext, attempt: Attempt, message: Message, baseline: Baseline, flight: InFlightRequest
+        self, desk: StudioContext, attempt: Attempt, message: Message, baseline: Baseline, request: InFlightRequest
     ) -> None:
         self.turn = Turn()
         self._desk = desk
         self._attempt = attempt
         self._message = message
         self._baseline = baseline
-        self._flight = flight
+        self._request = request
         self._started = self._heard = desk.clock()
 
-    async def read(self, may_go: Callable[[], bool]) -> None:
+    async def send_and_read(self, may_go: Callable[[], bool]) -> None:
         """Send the message and read its stream to the end; heartbeats are no words."""
         self._started = self._heard = self._desk.clock()
         self._report()  # from now on it is paid for
-        ticker = asyncio.ensure_future(self._tick())
+        ticker = asyncio.ensure_future(self._report_each_second())
         try:
             async with self._desk.client.run(self._attempt.session_id, self._message.text, may_go) as events:
                 async for event in events:
@@ -69,7 +69,7 @@ class Stream:
         finally:
             ticker.cancel()
 
-    async def watch(self) -> SessionState:
+    async def wait_for_result(self) -> SessionState:
         """Wait until whoever waits may leave with the result, and give the state that shows it."""
         await asyncio.sleep(FIRST_SECONDS)
         shown, since, next_read, told = "", 0.0, 0.0, 0.0
@@ -86,7 +86,7 @@ class Stream:
             if now < next_read:
                 continue
             next_read = now + (OVER_READ_SECONDS if over else SILENT_READ_SECONDS)
-            state = await self._look()
+            state = await self._read_state()
             if state is None:
                 continue
             digest = drafts.digest_segments(state.draft or {})
@@ -108,29 +108,29 @@ class Stream:
             return True
         return self._baseline.shows_work(state) and (turn.over or quiet >= UNSPOKEN_SECONDS)
 
-    async def _look(self) -> SessionState | None:
+    async def _read_state(self) -> SessionState | None:
         try:
             return await self._desk.client.state(self._attempt.session_id)
         except NemoError as error:
             logger.info("the state could not be read beside the stream (%s)", error.id)
             return None
 
-    async def _tick(self) -> None:
+    async def _report_each_second(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             self._report()
 
     def _report(self) -> None:
-        now, flight, tools = self._desk.clock(), self._flight, self.turn.tools
+        now, request, tools = self._desk.clock(), self._request, self.turn.tools
         elapsed = now - self._started
-        flight.report(
+        request.report(
             Progress(
-                stage_of(self._message.kind), tool=tools[-1] if tools else "", elapsed=elapsed,
-                quiet=now - self._heard, left=flight.left(elapsed), price=flight.price,
+                find_stage(self._message.kind), tool=tools[-1] if tools else "", elapsed=elapsed,
+                quiet=now - self._heard, left=request.left(elapsed), price=request.price,
             )
         )  # fmt: skip
 
 
-def stage_of(kind: str) -> Any:
+def find_stage(kind: str) -> Any:
     """The stage that a message of this kind is shown as."""
     return kind if kind in ("generate", "edit", "chat") else "generate"

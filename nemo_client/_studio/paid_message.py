@@ -1,4 +1,4 @@
-"""One message that may charge, from the plan to what became of it.
+"""One paid send: planned, recorded as sent, POSTed once, and reconciled with what the session's state shows.
 
 The order is the whole point: the attempt is planned, the baseline stored, the row recorded as sent, and only then
 does the POST go out, once, without any retry. Afterwards the evidence in the session's state decides, not the
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -28,35 +29,33 @@ from .._errors import (
     ResultUnknown,
     SessionBusy,
     SessionGone,
-    SignInError,
     TooLate,
 )
 from .._journal.db_thread import AWAY_SECONDS, retry_window
 from .._journal.job_rows import make_job_id
 from .._journal.leases import read_monotonic_mark
-from .._journal.money import ESTIMATES, Money, count_for_limits, covers_estimate, estimate_price, known_balance
-from .._journal.records import Attempt
+from .._journal.money import Money
+from .._journal.records import Attempt, Facts, StoredFacts
 from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
 from .._wire import draft as drafts
-from .._wire.schemas import Credits
 from .._wire.schemas import State as SessionState
 from .._wire.turn import Turn
+from .admission import Admission
 from .context import StudioContext
 from .handles import SessionHandle
 from .in_flight import InFlightRequest
-from .message_stream import Stream, stage_of
+from .message_stream import MessageStream, find_stage
 from .progress import Caller, Progress
 from .reconcile import (
     FREE_CONFIRM_SECONDS,
-    HORIZON_SECONDS,
     Baseline,
     Message,
     Reconciler,
     build_paid_facts,
     is_refusal,
     make_end_error,
-    not_known,
+    make_unknown_error,
     says_no_credits,
 )
 from .sessions import GONE, Sessions
@@ -66,39 +65,40 @@ logger = logging.getLogger("nemo_client")
 STREAM_SECONDS: Final = 16 * 60.0
 FIRST_READ_SECONDS: Final = 30.0
 NOTHING_PAUSES: Final = (10.0, 30.0)
-"""When the state is read after a clean end without a word, in seconds each: it is told within a minute."""
+"""When the state is read after a clean end without a word, in seconds each: it is reported within a minute."""
 LATE_PAUSES: Final = (3.0, 5.0, 10.0, 15.0, 20.0, 30.0)
-"""When the state is read where a result was told of that it does not show yet."""
+"""When the state is read where a tool reported a result that the state does not show yet."""
 RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
 
 class NotSent(InputError):
-    """A message that would have to be sent, which none of those who wait for it asked for."""
+    """A message that would have to be sent, while all callers only collect results."""
 
 
 class MessageSender:
-    """Sends messages for one desk, in the places that its `sessions` find or open for them."""
+    """Sends messages for one Studio, in the sessions that `sessions` claims or opens for them."""
 
     def __init__(self, desk: StudioContext, sessions: Sessions) -> None:
         self._desk = desk
         self._sessions = sessions
-        self._settler = Reconciler(desk)
+        self._reconciler = Reconciler(desk)
         self._streams = asyncio.Semaphore(desk.profile.streams)
 
-    async def join(self, message: Message, caller: Caller) -> Attempt:
-        """As `carry_out`, together with all who ask for the same.
+    async def send(self, message: Message, caller: Caller) -> Attempt:
+        """The finished attempt at `message`, shared by all callers that ask for the same at a time.
 
-        Where the limit of another one ended the work that was joined, or that it only collects, it is tried within
-        this caller's own.
+        Where the limit of another caller ended the shared work, or that caller only collects, it is tried again within
+        this caller's own limit.
         """
         mine = False
 
-        def start(flight: InFlightRequest) -> Awaitable[Attempt]:
+        def start(request: InFlightRequest) -> Awaitable[Attempt]:
             nonlocal mine
             mine = True
-            return self.carry_out(message, flight, caller)
+            paid_send = PaidSend(self._desk, self._sessions, self._reconciler, self._streams, message, request, caller)
+            return paid_send.carry_out()
 
         while True:
             try:
@@ -107,81 +107,112 @@ class MessageSender:
                 if mine:
                     raise
 
-    async def carry_out(self, message: Message, flight: InFlightRequest, caller: Caller) -> Attempt:
-        """The finished attempt at `message`: found in the journal, settled, waited for, or sent now."""
-        left = False
+
+@dataclass(repr=False, eq=False)
+class PaidSend:
+    """One message on its way: what is sent, for which caller, and how far it has come.
+
+    `attempt` is the journal's row as this send last wrote it, from the plan on; `baseline` what things were like before
+    the message; `turn` what its stream brought; `stream_slot` the place among the profile's streams, given back by
+    closing it.
+    """
+
+    desk: StudioContext
+    sessions: Sessions
+    reconciler: Reconciler
+    streams: asyncio.Semaphore
+    message: Message
+    request: InFlightRequest
+    caller: Caller
+    attempt: Attempt = field(init=False)
+    baseline: Baseline = field(init=False)
+    turn: Turn = field(init=False)
+    stream_slot: contextlib.ExitStack = field(init=False)
+
+    async def carry_out(self) -> Attempt:
+        """The finished attempt: found in the journal, reconciled, waited for, or sent now."""
+        left_session = False
         for _ in range(RACES):
             try:
-                return await self._carried_out(message, flight, caller)
+                return await self._find_or_send()
             except LostRace:  # another process moved the attempt in between: look again
-                flight.committed = False
+                self.request.committed = False
             except SessionGone as error:
-                if left or not await self._leave(message, error):
+                if left_session or not await self._leave_session(error):
                     raise
-                left = True
-                flight.committed = False
-        await self._desk.journal.give_back(message.key)
+                left_session = True
+                self.request.committed = False
+        await self.desk.journal.give_back(self.message.key)
         raise SessionBusy("session-busy")
 
-    async def _leave(self, message: Message, error: SessionGone) -> bool:
-        """Whether a message that met 1002 may go on in a new session: nothing was paid for in the one that is lost."""
-        newest = await self._desk.journal.latest(message.key)
-        unsent = newest is not None and newest.state in (State.PLANNED, State.REFUSED)
-        if error.code != GONE or newest is None or not unsent:
-            return False
-        return await self._sessions.leave(message, newest.session_id)
-
-    async def _carried_out(self, message: Message, flight: InFlightRequest, caller: Caller) -> Attempt:
-        known = await self._desk.journal.latest(message.key)
+    async def _find_or_send(self) -> Attempt:
+        known = await self._find_newest()
         if known is not None:
-            settled = await self._continue(known, message, flight)
-            if settled is not None:
-                return settled
-            known = await self._desk.journal.latest(message.key)
-        if not self._desk.profile.free and all(each.only_collects for each in flight.callers or (caller,)):
-            raise NotSent("resume-unsent", job=make_job_id(message.key))
-        with contextlib.ExitStack() as line:
+            finished = await self._continue(known)
+            if finished is not None:
+                return finished
+            known = await self._find_newest()
+        if not self.desk.profile.free and all(each.only_collects for each in self.request.callers or (self.caller,)):
+            raise NotSent("resume-unsent", job=make_job_id(self.message.key))
+        with contextlib.ExitStack() as self.stream_slot:
             try:
-                place = await self._sessions.place(message)
-                attempt = await self._planned(known, message, place)
-                attempt, baseline = await self._commit(attempt, message, flight, caller, line)
+                await self._plan(known, await self.sessions.claim_session(self.message))
+                await self._commit()
             except LostRace:
                 raise
             except (Exception, asyncio.CancelledError):
-                flight.committed = False
-                with contextlib.suppress(DiskError):  # the first error is the one to tell
-                    await self._desk.journal.give_back(message.key)
+                self.request.committed = False
+                with contextlib.suppress(DiskError):  # the first error is the one to report
+                    await self.desk.journal.give_back(self.message.key)
                 raise
             try:
-                return await self._sent(attempt, message, baseline, flight, line)
+                return await self._send_and_record()
             except NemoError:
-                with contextlib.suppress(DiskError):
-                    newest = await self._desk.journal.latest(message.key)
-                    if newest is not None and newest.state is State.REFUSED:  # its share is free for others again
-                        caller.budget.release(message.key)
+                await self._return_share()
                 raise
 
-    async def _continue(self, known: Attempt, message: Message, flight: InFlightRequest) -> Attempt | None:
-        """The attempt if it is done or can be settled now; None if a new try may be made; raises what it ended with."""
-        known = await self._free_of_others(known, flight)
+    async def _find_newest(self) -> Attempt | None:
+        return await self.desk.journal.latest(self.message.key)
+
+    async def _leave_session(self, error: SessionGone) -> bool:
+        """Whether a message that met 1002 may go on in a new session: nothing was paid for in the one that is lost."""
+        newest = await self._find_newest()
+        unsent = newest is not None and newest.state in (State.PLANNED, State.REFUSED)
+        if error.code != GONE or newest is None or not unsent:
+            return False
+        return await self.sessions.leave_session(self.message, newest.session_id)
+
+    async def _return_share(self) -> None:
+        """What a refused message had taken of the caller's limit is free for others again."""
+        with contextlib.suppress(DiskError):
+            newest = await self._find_newest()
+            if newest is not None and newest.state is State.REFUSED:
+                self.caller.budget.release(self.message.key)
+
+    # An attempt that the journal knows
+
+    async def _continue(self, known: Attempt) -> Attempt | None:
+        """The attempt if it is done or can be reconciled now; None if a new try may be made; raises its end."""
+        known = await self._wait_for_others(known)
         if known.state is State.DONE:
-            flight.report(Progress(stage_of(message.kind), reused=True))
+            self.request.report(Progress(find_stage(self.message.kind), reused=True))
             return known
         if known.state is State.SENT:  # its owner is gone, and with it the stream
-            known = await self._desk.journal.move(known, Event.OWNER_DIED)
-        if not known.paid:
-            return await self._settler.found(known, _baseline_of(known)) if known.state is State.UNKNOWN else None
+            known = await self.desk.journal.move(known, Event.OWNER_DIED)
         if known.state is State.UNKNOWN:
-            return await self._settler.settle(known, message, _baseline_of(known), flight, first=0.0)
-        if known.state in (State.FAILED, State.LOST):  # no verdict is repeated without a look
-            late = await self._settler.found(known, _baseline_of(known))
+            baseline = _read_baseline(known)
+            if not known.paid:
+                return await self.reconciler.find_result(known, baseline)
+            return await self.reconciler.reconcile(known, baseline, self.request, first=0.0)
+        if known.paid and known.state in (State.FAILED, State.LOST):  # no verdict is repeated without a look
+            late = await self.reconciler.find_result(known, _read_baseline(known))
             if late is None:
                 raise make_end_error(known)
-            await self._desk.journal.claim(late.session_id, message.after.key, message.key)
+            await self.desk.journal.claim(late.session_id, self.message.after.key, self.message.key)
             return late
         return None
 
-    async def _free_of_others(self, known: Attempt, flight: InFlightRequest) -> Attempt:
+    async def _wait_for_others(self, known: Attempt) -> Attempt:
         """The attempt once no other living process works on it: the same request is sent once, and waited for.
 
         A process that lives but has stopped renewing its lease holds its lock all the same; after STUCK_SECONDS its
@@ -189,224 +220,127 @@ class MessageSender:
         """
         stuck = 0.0
         while known.state in (State.PLANNED, State.SENT):
-            life = await self._desk.journal.life(known)
+            life = await self.desk.journal.life(known)
             if life in ("ours", "dead"):
                 return known
             if life == "stuck" and stuck >= STUCK_SECONDS:
-                raise SessionBusy("owner-stuck", pid=await self._desk.journal.owner_pid(known))
+                raise SessionBusy("owner-stuck", pid=await self.desk.journal.owner_pid(known))
             stuck = stuck + WAIT_SECONDS if life == "stuck" else 0.0
-            flight.report(Progress("wait"))
-            await self._desk.sleep(WAIT_SECONDS)
-            known = await self._desk.journal.latest(known.key) or known
+            self.request.report(Progress("wait"))
+            await self.desk.sleep(WAIT_SECONDS)
+            known = await self.desk.journal.latest(known.key) or known
         return known
 
-    async def _planned(self, known: Attempt | None, message: Message, place: SessionHandle) -> Attempt:
+    # Before the POST
+
+    async def _plan(self, known: Attempt | None, place: SessionHandle) -> None:
+        """Record the attempt as planned in the claimed session: a first one, one taken over, or another try."""
         where: dict[str, Any] = {
             "session_id": place.session_id,
             "task_id": place.task_id,
-            "account": (await self._desk.token()).account,
-            "facts": {"text": message.text},
+            "account": (await self.desk.token()).account,
+            "facts": Facts(StoredFacts(text=self.message.text)),
         }
         if known is None:
-            return await self._desk.journal.begin(
+            self.attempt = await self.desk.journal.begin(
                 Attempt(
-                    message.key, 1, State.PLANNED, self._desk.profile.name,
-                    before=message.after.key, free=self._desk.profile.free, **where,
+                    self.message.key, 1, State.PLANNED, self.desk.profile.name,
+                    before=self.message.after.key, free=self.desk.profile.free, **where,
                 )
             )  # fmt: skip
-        if known.state is State.PLANNED:
-            return await self._desk.journal.move(known, Event.TAKE_OVER, **where)
-        return await self._desk.journal.move(known, Event.ASK_AGAIN, **where)
-
-    async def _my_turn(self, flight: InFlightRequest, line: contextlib.ExitStack) -> None:
-        """Wait, planned, until fewer than the profile's number of streams are read; `line` gives the place free."""
-        if self._streams.locked():
-            flight.report(Progress("queue"))
-        await self._streams.acquire()
-        line.callback(self._streams.release)
-
-    async def _commit(
-        self, attempt: Attempt, message: Message, flight: InFlightRequest, caller: Caller, line: contextlib.ExitStack
-    ) -> tuple[Attempt, Baseline]:
-        """When its turn comes, read the baseline, check the money, and record the attempt as sent."""
-        try:
-            await self._my_turn(flight, line)
-            flight.report(Progress("plan"))
-            state = await self._desk.client.state(attempt.session_id)
-            state, files = await self._sessions.with_pictures(message, attempt.session_id, state)
-            credits = None if attempt.free else await self._read_balance(caller)
-            flight.usual = await self._desk.journal.usual_seconds(self._desk.profile.name, attempt.kind)
-            draft = state.draft or {}
-            media = drafts.list_media_ids(state.raw)
-            baseline = Baseline(drafts.digest_segments(draft), media, state.draft, credits, files)
-            if not flight.callers:  # whoever asked for it has left: nothing is spent for nobody
-                raise Cancelled("cancelled")
-            flight.committed = attempt.paid  # before the record says so: no cancel may come in between
-            flight.recorded = read_monotonic_mark()
-            return await self._admitted(attempt, baseline, flight, caller), baseline
-        except (Exception, asyncio.CancelledError):
-            caller.budget.release(attempt.key)
-            try:
-                await self._release(attempt)
-            except JournalAway:  # it may be there as sent, and only this process knows that it was not
-                self._desk.flights.chore(f"release {attempt.key}", lambda: self._release_later(attempt))
-            raise
-
-    async def _read_balance(self, caller: Caller) -> Credits | None:
-        """The balance; None where it is unlimited, or cannot be read and no limit needs it."""
-        profile = self._desk.profile
-        try:
-            return known_balance(await self._desk.client.balance())
-        except SignInError:
-            raise
-        except NemoError as error:
-            if caller.budget.limit or profile.run_limit or profile.day_limit:
-                raise
-            logger.info("the balance could not be read (%s)", error.id)
-            return None
-
-    async def _tell_charges(self, account: str, credits: Credits | None, caller: Caller) -> bool:
-        """Note charges that came after their work was done; whether one is still to come."""
-        if credits is None:
-            return False
-        settled = self._desk.wall() - HORIZON_SECONDS
-        told, more = await self._desk.journal.tell_charges(account, credits.held, settled)
-        for key, spent in told.items():
-            caller.budget.correct(key, spent)
-        return more
-
-    async def _admitted(self, attempt: Attempt, baseline: Baseline, flight: InFlightRequest, caller: Caller) -> Attempt:
-        """The attempt as sent, in one transaction with the check of credits and limits."""
-        journal, profile = self._desk.journal, self._desk.profile
-        owing = await self._tell_charges(attempt.account, baseline.credits, caller)
-        kinds = {attempt.kind, *ESTIMATES}
-        seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
-        expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
-        flight.price = expected.get(attempt.kind, 0.0)
-        facts: dict[str, Any] = {"baseline": baseline.to_json()}
-
-        def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
-            facts["alone"] = not opened and not owing
-            if attempt.free:
-                return
-            self._check_limits(expected, attempt.kind, attempt.key, day, caller)
-            others = [expected[other.kind] for other in opened]
-            credits, mine, known = baseline.credits, expected[attempt.kind], bool(seen[attempt.kind])
-            if credits is not None and not covers_estimate(credits, mine, others, seen=known):
-                raise NoCredits(code=2001)
-            caller.budget.take(attempt.key, expected[attempt.kind])
-
-        try:
-            return await journal.commit(attempt, admit, facts=facts, run=caller.run)
-        except NoCredits as error:
-            raise await self._desk.no_credits(baseline.credits) from error
-
-    async def _release(self, attempt: Attempt) -> None:
-        """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back.
-
-        Only by its epoch is the record known to be this one's: another Studio of this process has the same owner, and
-        a message of its own that is out must never be called refused.
-        """
-        newest = await self._desk.journal.latest(attempt.key)
-        if newest is None or newest.number != attempt.number:
             return
-        own = {
-            (State.PLANNED, attempt.epoch): Event.RELEASE,
-            (State.SENT, attempt.epoch + 1): Event.REFUSE,
-            (State.UNKNOWN, attempt.epoch + 2): Event.REFUSE,  # and taken for dead since
-        }
-        event = own.get((newest.state, newest.epoch))
-        if event is not None:
-            with contextlib.suppress(LostRace):  # the first error is the one to tell
-                await self._desk.journal.move(newest, event)
+        event = Event.TAKE_OVER if known.state is State.PLANNED else Event.ASK_AGAIN
+        self.attempt = await self.desk.journal.move(known, event, **where)
 
-    async def _release_later(self, attempt: Attempt) -> None:
-        with retry_window():
-            await self._release(attempt)
+    async def _acquire_stream(self) -> None:
+        """Wait, planned, until fewer than the profile's number of streams are read."""
+        if self.streams.locked():
+            self.request.report(Progress("queue"))
+        await self.streams.acquire()
+        self.stream_slot.callback(self.streams.release)
 
-    def _check_limits(
-        self, expected: Mapping[str, float], kind: str, key: str, day: Sequence[Attempt], caller: Caller
-    ) -> None:
-        """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
-        profile = self._desk.profile
-        day = day if profile.run_limit or profile.day_limit else ()
-        costs = [(each, count_for_limits(each.kind, each.facts.money, expected)) for each in day]
-        limits = (
-            (caller.budget.limit, "max_credits", caller.budget.without(key)),
-            (profile.run_limit, "run_limit", sum(taken for each, taken in costs if each.run == caller.run)),
-            (profile.day_limit, "day_limit", sum(taken for _, taken in costs)),
-        )
-        for limit, name, gone in limits:
-            if 0 < limit < gone + expected[kind]:
-                raise LimitError(
-                    "limit", estimate=f"{expected[kind]:g}", limit=limit, limit_name=name, spent=f"{gone:g}"
-                )
-
-    async def _sent(
-        self,
-        attempt: Attempt,
-        message: Message,
-        baseline: Baseline,
-        flight: InFlightRequest,
-        line: contextlib.ExitStack,
-    ) -> Attempt:
-        """Send it, and record what it came to, however long the journal's database may be away meanwhile."""
-        with retry_window(lambda: flight.report(Progress("record"))) as patience:
+    async def _commit(self) -> None:
+        """When its turn comes, read the baseline, check the money, and record the attempt as sent."""
+        attempt, request = self.attempt, self.request
+        admission = Admission(self.desk, self.caller)
+        try:
+            await self._acquire_stream()
+            request.report(Progress("plan"))
+            state = await self.desk.client.state(attempt.session_id)
+            state, files = await self.sessions.restore_uploads(self.message, attempt.session_id, state)
+            credits = None if attempt.free else await admission.read_balance()
+            request.usual = await self.desk.journal.usual_seconds(self.desk.profile.name, attempt.kind)
+            segments, media = drafts.digest_segments(state.draft or {}), drafts.list_media_ids(state.raw)
+            self.baseline = Baseline(segments, media, state.draft, credits, files)
+            if not request.callers:  # all callers have left: nothing is spent without one
+                raise Cancelled("cancelled")
+            request.committed = attempt.paid  # before the record says so: no cancel may come in between
+            request.recorded = read_monotonic_mark()
+            self.attempt = await admission.record_as_sent(attempt, self.baseline, request)
+        except (Exception, asyncio.CancelledError):
+            self.caller.budget.release(attempt.key)
             try:
-                return await self._send(attempt, message, baseline, flight, line)
+                await release_attempt(self.desk, attempt)
+            except JournalAway:  # it may be there as sent, and only this process knows that it was not
+                self.desk.flights.run_in_background(
+                    f"release {attempt.key}", lambda: _release_in_retry_window(self.desk, attempt)
+                )
+            raise
+
+    # The POST and its stream
+
+    async def _send_and_record(self) -> Attempt:
+        """Send it, and record its result, however long the journal's database may be away meanwhile."""
+        with retry_window(lambda: self.request.report(Progress("record"))) as window:
+            try:
+                return await self._send()
             except JournalAway as error:
                 minutes = f"{AWAY_SECONDS / 60:g}"
-                charged: Charged = "maybe" if attempt.paid else "no"
+                charged: Charged = "maybe" if self.attempt.paid else "no"
                 raise DiskError("journal-unwritten", charged=charged, minutes=minutes) from error
             except asyncio.CancelledError:
-                patience.end()
+                window.end()
                 raise
 
-    async def _send(
-        self,
-        attempt: Attempt,
-        message: Message,
-        baseline: Baseline,
-        flight: InFlightRequest,
-        line: contextlib.ExitStack,
-    ) -> Attempt:
-        stream = Stream(self._desk, attempt, message, baseline, flight)
-        turn = stream.turn
+    async def _send(self) -> Attempt:
+        stream = MessageStream(self.desk, self.attempt, self.message, self.baseline, self.request)
+        self.turn = stream.turn
         try:
-            with line:  # only the stream counts, not what follows it
-                shown = await self._listen(stream, flight)
+            with self.stream_slot:  # only the stream counts, not what follows it
+                state = await self._read_stream(stream)
         except TooLate:
-            await self._held_back(attempt, message)
+            await self._record_as_held_back()
             raise LostRace from None
         except NemoError as error:
             if is_refusal(error):
-                raise await self._refusal(attempt, message, baseline, error) from error
-            return await self._cut(attempt, message, baseline, turn, flight, error.id)
+                raise await self._record_refusal(error) from error
+            return await self._end_cut_stream(error.id)
         except asyncio.TimeoutError:
-            return await self._cut(attempt, message, baseline, turn, flight, "stream-too-long")
+            return await self._end_cut_stream("stream-too-long")
         except (Exception, asyncio.CancelledError):
-            await self._move_on(attempt)
+            await self._record_as_abandoned()
             raise
-        if turn.failure is not None:
-            return await self._failed_inside(attempt, message, baseline, turn)
-        if shown is not None and turn.question is None:  # the stream is read on, and the result is there
-            return await self._settler.done(attempt, Event.FINISH, baseline, shown, turn.reply, **_said(turn))
-        return await self._conclude(attempt, message, baseline, turn, flight)
+        if self.turn.failure is not None:
+            return await self._end_failed_stream()
+        if state is not None and self.turn.question is None:  # the stream is read on, and the result is there
+            return await self._finish(state)
+        return await self._end_whole_stream()
 
-    async def _listen(self, stream: Stream, flight: InFlightRequest) -> SessionState | None:
+    async def _read_stream(self, stream: MessageStream) -> SessionState | None:
         """Read the stream to its end (None), or until its result can be taken: then it is read on in the background.
 
         Nothing but the cap ends it; `asyncio.TimeoutError` says that it was passed.
         """
         clock = asyncio.get_running_loop().time
         end = clock() + STREAM_SECONDS
-        reading = asyncio.ensure_future(stream.read(partial(self._desk.journal.keeps, flight.recorded)))
-        watching = asyncio.ensure_future(stream.watch())
+        may_go = partial(self.desk.journal.keeps, self.request.recorded)
+        reading = asyncio.ensure_future(stream.send_and_read(may_go))
+        watching = asyncio.ensure_future(stream.wait_for_result())
         try:
             await asyncio.wait({reading, watching}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done() and watching.done():
                 if (error := watching.exception()) is None:
-                    self._desk.flights.read_on(reading, end - clock())
+                    self.desk.flights.read_on(reading, end - clock())
                     return watching.result()
                 logger.error("the watch over a stream ended with %s", type(error).__name__)
                 await asyncio.wait({reading}, timeout=max(end - clock(), 0.0))
@@ -415,140 +349,167 @@ class MessageSender:
             reading.result()
             return None
         finally:
-            await self._desk.flights.end({reading, watching})
+            await self.desk.flights.end({reading, watching})
 
-    async def _move_on(self, attempt: Attempt) -> None:
-        """This Studio is being closed: what becomes of the message is not known; nobody waits for a database."""
-        with retry_window() as patience, contextlib.suppress(JournalAway):  # others see that its owner has gone
-            patience.end()
-            await self._desk.journal.move(attempt, Event.BREAK)
+    async def _record_as_abandoned(self) -> None:
+        """This Studio is being closed: the result is not known, and closing waits for no database."""
+        with retry_window() as window, contextlib.suppress(JournalAway):  # others see that its owner has gone
+            window.end()
+            await self.desk.journal.move(self.attempt, Event.BREAK)
 
-    async def _refusal(self, attempt: Attempt, message: Message, baseline: Baseline, error: NemoError) -> NemoError:
-        with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it
-            await self._settler.not_sent(attempt, error.id)
-        return await self._desk.no_credits(baseline.credits) if isinstance(error, NoCredits) else error
-
-    async def _held_back(self, attempt: Attempt, message: Message) -> None:
-        """It stood still between its record and its message: others may have taken it for dead, so it asks anew."""
+    async def _record_as_held_back(self) -> None:
+        """It stood still between its record and its POST: others may have taken it for dead, so it is planned again."""
         logger.info("the message was held back: its record had become too old")
-        await self._settler.not_sent(attempt, "held-back")
+        await self.reconciler.record_refusal(self.attempt, "held-back")
 
-    async def _cut(
-        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: InFlightRequest, why: str
-    ) -> Attempt:
-        """The stream broke, or its cap was passed. Where all was said by then, that is the answer."""
+    async def _record_refusal(self, error: NemoError) -> NemoError:
+        with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it
+            await self.reconciler.record_refusal(self.attempt, error.id)
+        return await self.desk.no_credits(self.baseline.credits) if isinstance(error, NoCredits) else error
+
+    # After the stream
+
+    async def _end_cut_stream(self, why: str) -> Attempt:
+        """The stream broke, or its cap was passed. Where the answer was complete by then, it counts."""
+        turn = self.turn
         if turn.failure is not None:
-            return await self._failed_inside(attempt, message, baseline, turn)
-        said = turn.over if why == "stream-too-long" else turn.whole
-        if said and (turn.ended or turn.question or message.kind == "chat"):
+            return await self._end_failed_stream()
+        complete = turn.over if why == "stream-too-long" else turn.whole
+        if complete and (turn.ended or turn.question or self.message.kind == "chat"):
             logger.info("the stream ended with %s after the whole answer", why)
-            return await self._conclude(attempt, message, baseline, turn, flight)
-        return await self._broken(attempt, message, baseline, turn, flight, why, at_once=said)
+            return await self._end_whole_stream()
+        return await self._reconcile(why, at_once=complete)
 
-    async def _broken(
-        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: InFlightRequest, why: str,
-        *, at_once: bool = False,
-    ) -> Attempt:  # fmt: skip
-        """The message may be out and at work: nothing is sent again, the state is read instead."""
+    async def _reconcile(self, why: str, *, at_once: bool = False) -> Attempt:
+        """The message may have arrived and be at work: nothing is sent again, the state is read instead."""
         logger.info("the message ended with %s", why)
-        attempt = await self._unknown(attempt, turn, why)
-        if not attempt.paid:
-            await self._desk.sleep(FREE_CONFIRM_SECONDS)
-            found = await self._settler.found(attempt, baseline)
+        await self._record_as_unknown(why)
+        if not self.attempt.paid:
+            await self.desk.sleep(FREE_CONFIRM_SECONDS)
+            found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
-            raise ConnectionBroken("answer-broken", host=self._desk.client.http.host, call="the message")
+            raise ConnectionBroken("answer-broken", host=self.desk.client.http.host, call="the message")
         first = 0.0 if at_once else FIRST_READ_SECONDS
-        return await self._settler.settle(attempt, message, baseline, flight, first=first)
+        return await self.reconciler.reconcile(self.attempt, self.baseline, self.request, first=first)
 
-    async def _unknown(self, attempt: Attempt, turn: Turn, why: str) -> Attempt:
-        """The attempt as unknown, with why and with what was said: whoever settles it tells that."""
-        facts = {"error": why, "reply": turn.reply, **_said(turn)}
-        return await self._desk.journal.move(attempt, Event.BREAK, facts=facts)
-
-    async def _failed_inside(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
-        """An error inside the stream: one read of state and balance is enough to report."""
-        reason = sanitize_for_display(str(getattr(turn.failure, "message", ""))) or "?"
-        attempt = await self._unknown(attempt, turn, reason)
-        done = await self._settler.found(attempt, baseline)
-        if done is not None:
-            return done
-        made = len(turn.tools) > len(turn.open_calls)
-        if says_no_credits(turn.failure) and not made and await self._settler.untouched(attempt, baseline):
-            raise await self._refusal(attempt, message, baseline, NoCredits(code=2001))
-        money = await self._settler.money(attempt, baseline)
-        taken = bool(money.spent) and money.certainty == "exact"
-        self._settler.later(attempt, message, baseline)
-        raise ResultUnknown(
-            "stream-failure", charged="yes" if taken else "maybe" if attempt.paid else "no", reason=reason
+    async def _record_as_unknown(self, why: str) -> None:
+        """The attempt as unknown, with the reason and the reply so far, for the process that reconciles it."""
+        facts = StoredFacts(error=why, reply=self.turn.reply)
+        self.attempt = await self.desk.journal.move(
+            self.attempt, Event.BREAK, facts={**facts, **_build_turn_facts(self.turn)}
         )
 
-    async def _conclude(
-        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, flight: InFlightRequest
-    ) -> Attempt:
+    async def _end_failed_stream(self) -> Attempt:
+        """An error inside the stream: one read of state and balance is enough to report."""
+        turn = self.turn
+        reason = sanitize_for_display(str(getattr(turn.failure, "message", ""))) or "?"
+        await self._record_as_unknown(reason)
+        found = await self.reconciler.find_result(self.attempt, self.baseline)
+        if found is not None:
+            return found
+        made = len(turn.tools) > len(turn.open_calls)
+        if (
+            says_no_credits(turn.failure)
+            and not made
+            and await self.reconciler.is_untouched(self.attempt, self.baseline)
+        ):
+            raise await self._record_refusal(NoCredits(code=2001))
+        money = await self.reconciler.measure_money(self.attempt, self.baseline)
+        charged: Charged = "yes" if money.sure else "maybe" if self.attempt.paid else "no"
+        self.reconciler.reconcile_in_background(self.attempt, self.baseline)
+        raise ResultUnknown("stream-failure", charged=charged, reason=reason)
+
+    async def _end_whole_stream(self) -> Attempt:
         """After a clean end: what was made, by the quiet state."""
+        attempt, baseline, turn = self.attempt, self.baseline, self.turn
         try:
-            state = await self._settler.quiet_state(attempt)
+            state = await self.reconciler.read_quiet_state(attempt)
         except NemoError as error:
-            return await self._broken(attempt, message, baseline, turn, flight, error.id)
+            return await self._reconcile(error.id)
         answered = not turn.silent and not turn.open_calls
         changed = drafts.digest_draft(state.draft or {}) != drafts.digest_draft(baseline.draft or {})
         made = changed and drafts.is_ready(state.draft or {})
-        if message.kind == "chat" and answered:
+        if self.message.kind == "chat" and answered:
             if not made and attempt.paid and (turn.made_something or baseline.has_new_media(state)):
-                return await self._late(attempt, message, baseline, turn)
-            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
+                return await self._wait_for_result("result-late", LATE_PAUSES)
+            return await self._finish(state)
         if made and (not turn.open_calls or baseline.shows_work(state)):
-            return await self._settler.done(attempt, Event.FINISH, baseline, state, turn.reply, **_said(turn))
-        if turn.open_calls or (turn.question is None and await self._settler.at_work(attempt, baseline)):
-            return await self._broken(attempt, message, baseline, turn, flight, "no-answer")
-        if not answered:
-            return await self._nothing_said(attempt, message, baseline, turn)
-        return await self._made_nothing(attempt, message, baseline, turn, state)
+            return await self._finish(state)
+        if turn.open_calls or (turn.question is None and await self.reconciler.is_still_working(attempt, baseline)):
+            return await self._reconcile("no-answer")
+        if not answered:  # a gateway that ends an idle stream looks the same
+            return await self._wait_for_result("answered-nothing", NOTHING_PAUSES)
+        return await self._end_without_draft(state)
 
-    async def _nothing_said(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
-        """A clean end without anything readable: a gateway that ends an idle stream looks the same."""
-        attempt = await self._unknown(attempt, turn, "answered-nothing")
-        return await self._look_for(attempt, message, baseline, NOTHING_PAUSES)
+    async def _finish(self, state: SessionState) -> Attempt:
+        facts = _build_turn_facts(self.turn)
+        return await self.reconciler.finish(
+            self.attempt, Event.FINISH, self.baseline, state, self.turn.reply, facts=facts
+        )
 
-    async def _late(self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn) -> Attempt:
-        """The stream told of success, and the state does not show it yet: never a failure, but a matter of time."""
-        attempt = await self._unknown(attempt, turn, "result-late")
-        return await self._look_for(attempt, message, baseline, LATE_PAUSES)
+    async def _wait_for_result(self, why: str, pauses: Sequence[float]) -> Attempt:
+        """Unknown for now: read the state after each of these pauses, then go on in the background.
 
-    async def _look_for(
-        self, attempt: Attempt, message: Message, baseline: Baseline, pauses: Sequence[float]
-    ) -> Attempt:
-        """Read the state after each of these pauses; what does not show by then is settled in the background."""
-        for pause in pauses if attempt.paid else (FREE_CONFIRM_SECONDS,):
-            await self._desk.sleep(pause)
-            found = await self._settler.found(attempt, baseline)
+        A tool may have reported success that the state does not show yet: that is no failure, but a matter of time.
+        """
+        await self._record_as_unknown(why)
+        for pause in pauses if self.attempt.paid else (FREE_CONFIRM_SECONDS,):
+            await self.desk.sleep(pause)
+            found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
-        self._settler.later(attempt, message, baseline)
-        raise not_known(attempt)
+        self.reconciler.reconcile_in_background(self.attempt, self.baseline)
+        raise make_unknown_error(self.attempt)
 
-    async def _made_nothing(
-        self, attempt: Attempt, message: Message, baseline: Baseline, turn: Turn, state: SessionState
-    ) -> Attempt:
-        """A clean answer, and no draft of it: declined, unless anything tells that something was made."""
-        money = await self._settler.money(attempt, baseline)
-        fell = bool(money.spent) and money.certainty == "exact" and turn.question is None
-        if attempt.paid and (fell or turn.tells_of_success or baseline.has_new_media(state)):
-            return await self._late(attempt, message, baseline, turn)
-        return await self._declined(attempt, message, money, turn)
+    async def _end_without_draft(self, state: SessionState) -> Attempt:
+        """A clean answer, and no draft of it: declined, unless there is a sign that something was made."""
+        money, turn = await self.reconciler.measure_money(self.attempt, self.baseline), self.turn
+        fell = bool(money.sure) and turn.question is None
+        if self.attempt.paid and (fell or turn.tells_of_success or self.baseline.has_new_media(state)):
+            return await self._wait_for_result("result-late", LATE_PAUSES)
+        raise await self._record_as_declined(money)
 
-    async def _declined(self, attempt: Attempt, message: Message, money: Money, turn: Turn) -> Attempt:
-        changes = build_paid_facts(money, reply=turn.reply, **_said(turn))
-        attempt = await self._desk.journal.move(attempt, Event.DECLINE, **changes)
-        raise make_end_error(attempt)
-
-
-def _baseline_of(attempt: Attempt) -> Baseline:
-    return Baseline.from_json(attempt.facts["baseline"])
+    async def _record_as_declined(self, money: Money) -> NemoError:
+        """Record that the backend answered and made nothing; the error that says so."""
+        facts = StoredFacts(reply=self.turn.reply)
+        changes = build_paid_facts(money, {**facts, **_build_turn_facts(self.turn)})
+        return make_end_error(await self.desk.journal.move(self.attempt, Event.DECLINE, **changes))
 
 
-def _said(turn: Turn) -> dict[str, Any]:
+async def release_attempt(desk: StudioContext, attempt: Attempt) -> None:
+    """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back.
+
+    Only its epoch tells that the record is this send's own: another Studio of this process has the same owner, and a
+    message that it has sent must never be called refused.
+    """
+    newest = await desk.journal.latest(attempt.key)
+    if newest is None or newest.number != attempt.number:
+        return
+    own = {
+        (State.PLANNED, attempt.epoch): Event.RELEASE,
+        (State.SENT, attempt.epoch + 1): Event.REFUSE,
+        (State.UNKNOWN, attempt.epoch + 2): Event.REFUSE,  # and taken for dead since
+    }
+    event = own.get((newest.state, newest.epoch))
+    if event is not None:
+        with contextlib.suppress(LostRace):  # the first error is the one to report
+            await desk.journal.move(newest, event)
+
+
+async def _release_in_retry_window(desk: StudioContext, attempt: Attempt) -> None:
+    with retry_window():
+        await release_attempt(desk, attempt)
+
+
+def _read_baseline(attempt: Attempt) -> Baseline:
+    """The baseline of an attempt that was sent; each one has it."""
+    return Baseline.from_json(attempt.facts.baseline or {})
+
+
+def _build_turn_facts(turn: Turn) -> StoredFacts:
     """What the journal keeps of a turn beside its reply: whether it ended in words, and what it asks the user."""
-    asked = {"question": turn.question.to_json()} if turn.question else {}
-    return {"spoke_last": turn.spoke_last, **asked}
+    facts = StoredFacts(spoke_last=turn.spoke_last)
+    if turn.question:
+        facts["question"] = turn.question.to_json()
+    return facts

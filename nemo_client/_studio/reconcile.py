@@ -103,19 +103,19 @@ class Baseline:
         """Whether `state` lists generated media that were not there before, in a draft or not."""
         return bool(drafts.list_media_ids(state.raw) - self.media)
 
-    def left_by(self, later: Baseline) -> bool:
+    def is_followed_by(self, later: Baseline) -> bool:
         """As `shows_work`, by what things were like before a later message of the session."""
         if not drafts.is_ready(later.draft or {}):
             return False
         return bool(later.media - self.media) or later.segments != self.segments
 
 
-def not_known(attempt: Attempt) -> ResultUnknown:
+def make_unknown_error(attempt: Attempt) -> ResultUnknown:
     """What an attempt whose result is not known is reported as, by why that is so."""
     why = attempt.facts.error
     text_id = {"stream-too-long": "stream-capped"}.get(why, why)
-    told = text_id if text_id in ("answered-nothing", "result-late", "stream-capped") else "result-unknown"
-    return ResultUnknown(told, charged="maybe" if attempt.paid else "no", why=why)
+    text_id = text_id if text_id in ("answered-nothing", "result-late", "stream-capped") else "result-unknown"
+    return ResultUnknown(text_id, charged="maybe" if attempt.paid else "no", why=why)
 
 
 def is_refusal(error: NemoError) -> bool:
@@ -252,39 +252,38 @@ FREE_CONFIRM_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
 LATE_READS: Final = 60
-TOLD_SECONDS: Final = 0.1
-"""Whoever waits is told first, before anything goes on in the background."""
+REPORT_SECONDS: Final = 0.1
+"""Callers are told first, before anything goes on in the background."""
 
 
 class Reconciler:
-    """Finds out what became of messages, for one desk."""
+    """Reconciles messages that were sent with what session and balance show, for one Studio."""
 
     def __init__(self, desk: StudioContext) -> None:
         self._desk = desk
 
-    async def settle(
-        self, attempt: Attempt, message: Message, baseline: Baseline, flight: InFlightRequest, *, first: float
+    async def reconcile(
+        self, attempt: Attempt, baseline: Baseline, request: InFlightRequest, *, first: float
     ) -> Attempt:
         """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
-        flight.report(Progress("settle"))
+        request.report(Progress("settle"))
         for read in range(UNCHANGED_READS):
             await self._desk.sleep(first if read == 0 else READ_SECONDS)
-            ended_as = await self._read(attempt, message, baseline)
-            if ended_as is not None and ended_as.state is not State.DONE:
-                raise make_end_error(ended_as)
-            if ended_as is not None:
-                return ended_as
-        self.later(attempt, message, baseline)
-        raise not_known(attempt)
+            ended = await self.read_once(attempt, baseline)
+            if ended is not None and ended.state is not State.DONE:
+                raise make_end_error(ended)
+            if ended is not None:
+                return ended
+        self.reconcile_in_background(attempt, baseline)
+        raise make_unknown_error(attempt)
 
-    async def look(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
-        """One free read for another message of the session: the attempt as it ended, or None while it is not known."""
-        return await self._read(attempt, message, baseline)
+    async def read_once(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """One free read: the attempt as it ended, or None while that is not known. Only a state that was read counts.
 
-    async def _read(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt | None:
-        """One read: the attempt as it ended, or None while that is not known. Only a state that was read counts."""
+        Raises `SignInError` and `SessionGone`, after which no further read can help.
+        """
         try:
-            shown = await self.shown(attempt, baseline)
+            done = await self.confirm_result(attempt, baseline)
         except (SignInError, SessionGone) as error:
             error.charged = "maybe"
             raise
@@ -293,53 +292,55 @@ class Reconciler:
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
-        if shown is None and self._desk.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
-            return await self._expired(attempt, message, baseline)
-        return shown
+        if done is None and self._desk.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
+            return await self._expire(attempt, baseline)
+        return done
 
-    def later(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
-        """Report early, settle late: the caller is told, and the state is read on while the program lives."""
+    def reconcile_in_background(self, attempt: Attempt, baseline: Baseline) -> None:
+        """Report early, reconcile late: the caller has its answer, and the state is read on while the program lives."""
         if attempt.paid:
-            self._desk.flights.chore(message.key, lambda: self._read_on(attempt, message, baseline))
+            self._desk.flights.run_in_background(attempt.key, lambda: self._read_on(attempt, baseline))
 
-    async def _read_on(self, attempt: Attempt, message: Message, baseline: Baseline) -> None:
-        await asyncio.sleep(TOLD_SECONDS)
+    async def _read_on(self, attempt: Attempt, baseline: Baseline) -> None:
+        await asyncio.sleep(REPORT_SECONDS)
         for _ in range(LATE_READS):
             await self._desk.sleep(READ_SECONDS)
-            newest = await self._desk.journal.latest(message.key)
+            newest = await self._desk.journal.latest(attempt.key)
             if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
-                return  # somebody else has settled it
-            if await self._read(attempt, message, baseline) is not None:
+                return  # it was reconciled elsewhere
+            if await self.read_once(attempt, baseline) is not None:
                 return
 
-    async def _expired(self, attempt: Attempt, message: Message, baseline: Baseline) -> Attempt:
+    async def _expire(self, attempt: Attempt, baseline: Baseline) -> Attempt:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
-        money = await self.money(attempt, baseline)
-        if money.spent != 0 or money.certainty != "exact":
+        money = await self.measure_money(attempt, baseline)
+        if money.sure != 0:
             return await self._desk.journal.move(attempt, Event.EXPIRE, **build_paid_facts(money))
-        return await self._desk.journal.move(attempt, Event.CLEAR, **build_paid_facts(money, error="result-none"))
+        facts = StoredFacts(error="result-none")
+        return await self._desk.journal.move(attempt, Event.CLEAR, **build_paid_facts(money, facts))
 
-    async def not_sent(self, attempt: Attempt, why: str) -> None:
-        """Refused for certain, also where others call it unknown by now: who would have sent it knows better."""
+    async def record_refusal(self, attempt: Attempt, why: str) -> None:
+        """Refused for certain, also where other processes took it for unknown by now: its sender knows better."""
+        facts = StoredFacts(error=why)
         try:
-            await self._desk.journal.move(attempt, Event.REFUSE, facts=StoredFacts(error=why))
+            await self._desk.journal.move(attempt, Event.REFUSE, facts=facts)
         except LostRace:
             newest = await self._desk.journal.latest(attempt.key)
             if newest is None or newest.number != attempt.number or newest.state is not State.UNKNOWN:
                 raise
-            await self._desk.journal.move(newest, Event.REFUSE, facts=StoredFacts(error=why))
+            await self._desk.journal.move(newest, Event.REFUSE, facts=facts)
 
-    async def found(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
-        """As `shown`; a state that cannot be read shows nothing."""
+    async def find_result(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """As `confirm_result`; a state that cannot be read shows nothing."""
         try:
-            return await self.shown(attempt, baseline)
+            return await self.confirm_result(attempt, baseline)
         except LostRace:
             raise
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
 
-    async def shown(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+    async def confirm_result(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """The attempt as done, if the state shows its work, and shows the same a little later.
 
         The state counts only while no later message went out in the session; after that, what was stored before that
@@ -347,7 +348,7 @@ class Reconciler:
         """
         later = await self._desk.journal.sent_after(attempt)
         if later is not None:
-            return await self._shown_before(later, attempt, baseline)
+            return await self._confirm_by_baseline(later, attempt, baseline)
         state = await self._desk.client.state(attempt.session_id)
         if not baseline.shows_work(state):
             return None
@@ -355,17 +356,17 @@ class Reconciler:
         again = await self._desk.client.state(attempt.session_id)
         if drafts.digest_segments(again.draft or {}) != drafts.digest_segments(state.draft or {}):
             return None
-        return await self.done(attempt, Event.EVIDENCE, baseline, again, attempt.facts.reply)
+        return await self.finish(attempt, Event.EVIDENCE, baseline, again, attempt.facts.reply)
 
-    async def _shown_before(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
-        """The attempt as done, if what was there before a later message shows its work."""
+    async def _confirm_by_baseline(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
+        """The attempt as done, if the baseline of a later message shows its work."""
         then = Baseline.from_attempt(later)
-        if then is None or not baseline.left_by(then):
+        if then is None or not baseline.is_followed_by(then):
             return None
         state = SessionState(draft=dict(then.draft or {}))
-        return await self.done(attempt, Event.EVIDENCE, baseline, state, attempt.facts.reply)
+        return await self.finish(attempt, Event.EVIDENCE, baseline, state, attempt.facts.reply)
 
-    async def at_work(self, attempt: Attempt, baseline: Baseline) -> bool:
+    async def is_still_working(self, attempt: Attempt, baseline: Baseline) -> bool:
         """Whether more is reserved than before: then the stream ended early, and the work goes on without it."""
         if not attempt.paid or baseline.credits is None or not attempt.facts.alone:
             return False
@@ -374,7 +375,7 @@ class Reconciler:
         except NemoError:
             return False
 
-    async def untouched(self, attempt: Attempt, baseline: Baseline) -> bool:
+    async def is_untouched(self, attempt: Attempt, baseline: Baseline) -> bool:
         """Whether two reads show no work and no charge; what cannot be read shows nothing."""
         for read in range(2):
             if read:
@@ -385,14 +386,13 @@ class Reconciler:
             except NemoError as error:
                 logger.info("state and balance could not be read (%s)", error.id)
                 return False
-            fresh = drafts.list_media_ids(state.raw) - baseline.media
-            if fresh or drafts.digest_segments(state.draft or {}) != baseline.segments:
+            if baseline.has_new_media(state) or drafts.digest_segments(state.draft or {}) != baseline.segments:
                 return False
             if balance is not None and (baseline.credits is None or balance.held < baseline.credits.held):
                 return False
         return True
 
-    async def quiet_state(self, attempt: Attempt) -> SessionState:
+    async def read_quiet_state(self, attempt: Attempt) -> SessionState:
         """The state once two reads agree on the draft; the second stage of a generation can come late."""
         state = await self._desk.client.state(attempt.session_id)
         for _ in range(0 if attempt.free else QUIET_READS):
@@ -403,24 +403,26 @@ class Reconciler:
             state = again
         return state
 
-    async def done(
-        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str, **more: Any
-    ) -> Attempt:
-        """The attempt as done, with its draft, reply and money, and `more` facts."""
+    async def finish(
+        self, attempt: Attempt, event: Event, baseline: Baseline, state: SessionState, reply: str,
+        *, facts: StoredFacts | None = None,
+    ) -> Attempt:  # fmt: skip
+        """The attempt as done, with its draft, reply and money, and further `facts`."""
         made = drafts.digest_draft(state.draft or {}) != drafts.digest_draft(baseline.draft or {})
-        money = await self.money(attempt, baseline, made=made)
-        changes = build_paid_facts(money, reply=reply, draft=state.draft, **more)
+        money = await self.measure_money(attempt, baseline, made=made)
+        ended = StoredFacts(reply=reply, draft=state.draft)
+        changes = build_paid_facts(money, {**ended, **(facts or {})})
         try:
             return await self._desk.journal.move(attempt, event, **changes)
         except LostRace:  # taken for dead meanwhile: the result counts all the same
             newest = await self._desk.journal.latest(attempt.key)
-            if newest is None or newest.number != attempt.number:  # another attempt: what it comes to is its own matter
+            if newest is None or newest.number != attempt.number:  # another attempt has an end of its own
                 raise
             if newest.state is State.DONE:
                 return newest
             return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
 
-    async def money(self, attempt: Attempt, baseline: Baseline, *, made: bool = False) -> Money:
+    async def measure_money(self, attempt: Attempt, baseline: Baseline, *, made: bool = False) -> Money:
         """What the attempt took, and how sure that is; alone on the account as far as this journal knows.
 
         For work that was `made` a charge may come until the horizon: before it, a balance that has not fallen is none.
@@ -437,9 +439,9 @@ class Reconciler:
         return measure_charge(baseline.credits, after, alone=alone, late=late)
 
 
-def build_paid_facts(money: Money, **facts: Any) -> dict[str, Any]:
-    """What the journal keeps of an end: the money in numbers of its own, the rest as facts."""
-    return {"spent": money.sure, "facts": {"money": money.to_json(), **facts}}
+def build_paid_facts(money: Money, facts: StoredFacts | None = None) -> dict[str, Any]:
+    """The changes by which an attempt ends: the money in a column of its own and among the facts."""
+    return {"spent": money.sure, "facts": {"money": money.to_json(), **(facts or {})}}
 
 
 def find_sent_time(attempt: Attempt) -> float:

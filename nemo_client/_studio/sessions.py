@@ -14,7 +14,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from .._errors import (
     ApiError,
@@ -30,7 +30,7 @@ from .._errors import (
 from .._files.images import Media, is_nameless
 from .._journal.job_rows import make_job_id
 from .._journal.records import Attempt, StoredFacts
-from .._journal.steps import Event, Kind, State
+from .._journal.steps import Event, State
 from .._text import prompts
 from .._wire.schemas import State as SessionState
 from .._wire.schemas import Uploaded
@@ -71,7 +71,7 @@ class Sessions:
 
     def __init__(self, desk: StudioContext) -> None:
         self._desk = desk
-        self._settler = Reconciler(desk)
+        self._reconciler = Reconciler(desk)
         self._lost: set[str] = set()  # sessions of which a message or an upload said 1002
         self._replaced: OrderedDict[str, Upload] = OrderedDict()
         self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
@@ -83,30 +83,32 @@ class Sessions:
         One that is known under another name is repeated under this one where nothing followed it yet: prompts say
         names. Where something did, its next step may be known, too; so that is left to the next new message.
         """
-        known = await self._known(wanted)
+        known = await self._find_placement(wanted)
         if known is not None:
             flight.report(Progress("upload", 1.0, reused=True))
             return known
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in wanted.media]
         wanted = replace(wanted, media=tuple(kept))
         if wanted.onto is None:
-            return await self._record(wanted, await self._opened(wanted.spoken, [(wanted.media, "")], flight))
+            return await self._record_upload(
+                wanted, await self._open_session(wanted.spoken, [(wanted.media, "")], flight)
+            )
         try:
-            return await self._record(wanted, await self._added(wanted, wanted.onto, flight))
+            return await self._record_upload(wanted, await self._add_to_session(wanted, wanted.onto, flight))
         except (Exception, asyncio.CancelledError):
             with contextlib.suppress(DiskError):  # the first error is the one to tell
                 await self._desk.journal.give_back(wanted.key)
             raise
 
-    async def older_keys(self, key: str) -> tuple[str, ...]:
+    async def find_older_keys(self, key: str) -> tuple[str, ...]:
         """The keys that earlier versions gave an upload."""
         known = await self._desk.journal.latest(key)
         return known.facts.older if known is not None else ()
 
-    async def find_older(self, wanted: Upload) -> Attempt | None:
+    async def find_older_upload(self, wanted: Upload) -> Attempt | None:
         """An upload that an earlier version made under another key, and that went on: what followed may be known.
 
-        Where its next step is not, `replace_older` puts the upload as it is made now in its place.
+        Where its next step is not, `find_replacement` puts the upload as it is made now in its place.
         """
         if not wanted.older or await self._desk.journal.latest(wanted.key) is not None:
             return None
@@ -119,37 +121,37 @@ class Sessions:
                 return known
         return None
 
-    def replace_older(self, handle: SessionHandle) -> Upload | None:
+    def find_replacement(self, handle: SessionHandle) -> Upload | None:
         """The upload that stands for one of an earlier version from now on."""
         return self._replaced.get(handle.key)
 
-    async def find_known(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
+    async def find_known_place(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
         """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again."""
-        for older in await self.older_keys(after.key):
+        for older in await self.find_older_keys(after.key):
             known = await self._desk.journal.latest(key_after(older))
             if known is not None and (known.state is State.DONE or known.open):
                 before = await self._desk.journal.latest(older)
                 return None if before is None else make_handle(before, after.language)
         return None
 
-    def note(self, key: str, media: Sequence[Media]) -> None:
+    def remember_media(self, key: str, media: Sequence[Media]) -> None:
         """Remember what was given for an upload: its bytes, and the names that its files have now."""
         _remember(self._given, key, tuple(media))
 
-    async def _known(self, wanted: Upload) -> Attempt | None:
+    async def _find_placement(self, wanted: Upload) -> Attempt | None:
         """The placement of a known upload that stands for this one."""
         latest = await self._desk.journal.latest(wanted.key)
         account = (await self._desk.token()).account
         if latest is None or latest.state is not State.DONE or latest.account != account:
             return None
-        if _fits(latest, wanted.media):
+        if _has_names(latest, wanted.media):
             return latest
         for placed in await self._desk.journal.placements(wanted.key):
-            if placed.account == account and _fits(placed, wanted.media):
+            if placed.account == account and _has_names(placed, wanted.media):
                 return placed
         return latest if await self._desk.journal.is_followed(wanted.key) else None
 
-    async def _opened(
+    async def _open_session(
         self, spoken: str, uploads: Sequence[tuple[Sequence[Media], str]], flight: InFlightRequest
     ) -> SessionHandle:
         """A new session with these uploads, which cost nothing: once more where it is lost before it was used."""
@@ -168,11 +170,11 @@ class Sessions:
             )
         raise AssertionError  # the loop returns or raises
 
-    async def _added(self, wanted: Upload, onto: SessionHandle, flight: InFlightRequest) -> SessionHandle:
+    async def _add_to_session(self, wanted: Upload, onto: SessionHandle, flight: InFlightRequest) -> SessionHandle:
         """Add to a session, or to a new one with the same uploads where it was taken, or is lost."""
         message = Message(wanted.key, "upload", onto, "")
         for last in (False, True):
-            place = await self.place(message)
+            place = await self.claim_session(message)
             try:
                 await self._send_media(place.session_id, wanted.media, flight)
                 return place
@@ -180,21 +182,21 @@ class Sessions:
                 with contextlib.suppress(DiskError):  # the first error is the one to tell
                     await self._desk.journal.give_back(wanted.key)
                 gone = isinstance(error, SessionGone) and error.code == GONE
-                if last or not gone or not await self.leave(message, place.session_id):
+                if last or not gone or not await self.leave_session(message, place.session_id):
                     raise
         raise AssertionError  # the loop returns or raises
 
-    async def leave(self, message: Message, session_id: str) -> bool:
+    async def leave_session(self, message: Message, session_id: str) -> bool:
         """Give up a session that the backend said not to know; whether its uploads can be repeated in another one."""
         self._lost.add(session_id)
-        behind = await self.recorded(message.after)
+        behind = await self.find_attempt(message.after)
         asked = await self._find_question(message, behind)
-        return asked is None and bool(await self._uploads_behind(behind))
+        return asked is None and bool(await self._find_uploads_behind(behind))
 
     async def _send_media(self, session_id: str, media: Sequence[Media], flight: InFlightRequest) -> None:
         """Send files, then addresses, in order; what the backend says not to have taken once more."""
         flight.report(Progress("upload", 0.0))
-        for batch in _batches(media):
+        for batch in _split_into_requests(media):
             refused = await self._send_batch(session_id, batch, flight)
             if refused:
                 logger.info("%d files were not taken; they are sent once more", len(refused))
@@ -210,17 +212,19 @@ class Sessions:
 
         client = self._desk.client
         if batch[0].url:
-            return _refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
+            return _find_refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
         try:
-            return _refused(await client.upload_files(session_id, [each.part for each in batch], on_bytes), batch)
+            return _find_refused(await client.upload_files(session_id, [each.part for each in batch], on_bytes), batch)
         except (ConnectionBroken, BadAnswer):
             listed = find_listed((await client.state(session_id)).raw, batch)
             missing = [each for each in batch if each.mark not in listed]
             if not missing:
                 return []
-            return _refused(await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing)
+            return _find_refused(
+                await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing
+            )
 
-    async def _record(self, upload: Upload, place: SessionHandle) -> Attempt:
+    async def _record_upload(self, upload: Upload, place: SessionHandle) -> Attempt:
         """Note where the upload lies now; a repeated one is another placement of the same step."""
         journal = self._desk.journal
         facts = StoredFacts(
@@ -246,30 +250,30 @@ class Sessions:
                 continue
         raise SessionBusy("session-busy")
 
-    async def place(self, message: Message) -> SessionHandle:
+    async def claim_session(self, message: Message) -> SessionHandle:
         """Claim the session for a writing step, or fork at once where only uploads lie behind it.
 
         What may answer the backend's question goes to the session that asked, or nowhere.
         """
         after = message.after
-        behind = await self.recorded(after)
+        behind = await self.find_attempt(after)
         asked = await self._find_question(message, behind)
         behind = asked or behind
-        chain = [] if asked else await self._uploads_behind(behind)
-        moved = await self._moved(message, chain) if chain else None
+        chain = [] if asked else await self._find_uploads_behind(behind)
+        moved = await self._move_uploads(message, chain) if chain else None
         if moved is None:
-            alive = await self._alive(behind.session_id)
-            if alive and await self._claim(behind.session_id, after.key, message.key):
+            alive = await self._is_alive(behind.session_id)
+            if alive and await self._claim_at(behind.session_id, after.key, message.key):
                 return make_handle(behind, after.language)
-            if alive and await self._settle_head(behind.session_id):
-                return await self.place(message)
+            if alive and await self._reconcile_head(behind.session_id):
+                return await self.claim_session(message)
             if not chain:
-                raise await self._refusal(behind, asked) if alive else await self.gone(behind)
-            moved = await self._again(chain)
+                raise await self._make_busy_error(behind, asked) if alive else await self.make_gone_error(behind)
+            moved = await self._repeat_uploads(chain)
         await self._desk.journal.claim(moved.session_id, after.key, message.key)
         return make_handle(moved, after.language)
 
-    async def _moved(self, message: Message, chain: Sequence[Attempt]) -> Attempt | None:
+    async def _move_uploads(self, message: Message, chain: Sequence[Attempt]) -> Attempt | None:
         """The uploads in a new session that speaks the user's language, and under the names that the files have now.
 
         None where the session fits already, or where the bytes are gone: then it stays. The language counts only where
@@ -278,12 +282,12 @@ class Sessions:
         spoken = chain[0].facts.spoken
         automatic = message.after.language == "auto" and chain[0].facts.language == "auto"
         certain = prompts.certain_language(message.words or message.text) if automatic else ""
-        renamed = any(not _fits(step, self._given.get(step.key, ())) for step in chain)
+        renamed = any(not _has_names(step, self._given.get(step.key, ())) for step in chain)
         if not renamed and certain in ("", spoken):
             return None
-        if any(self._find_kept(step) is None for step in chain):
+        if any(self._find_uploaded(step) is None for step in chain):
             return None
-        return await self._again(chain, certain or spoken)
+        return await self._repeat_uploads(chain, certain or spoken)
 
     async def _find_question(self, message: Message, behind: Attempt) -> Attempt | None:
         """The attempt whose answer by the backend this message replies to, if there is one.
@@ -302,17 +306,17 @@ class Sessions:
                 return each
         return None
 
-    async def _claim(self, session_id: str, at: str, by: str) -> bool:
+    async def _claim_at(self, session_id: str, at: str, by: str) -> bool:
         """Claim the session at the step `at`; attempts that made nothing leave it where it was before them."""
         journal = self._desk.journal
         if await journal.claim(session_id, at, by):
             return True
         head = await journal.head(session_id)
-        if not head or await self.standing(head) != await self.standing(at):
+        if not head or await self.find_standing_step(head) != await self.find_standing_step(at):
             return False
         return await journal.claim(session_id, head, by)
 
-    async def standing(self, key: str) -> str:
+    async def find_standing_step(self, key: str) -> str:
         """The step at which a session stands whose head is `key`: failed and lost attempts are passed over."""
         step = await self._desk.journal.latest(key)
         while step is not None and step.state in (State.FAILED, State.LOST) and step.before:
@@ -320,24 +324,24 @@ class Sessions:
             step = await self._desk.journal.latest(key)
         return key
 
-    async def _settle_head(self, session_id: str) -> bool:
+    async def _reconcile_head(self, session_id: str) -> bool:
         """Whether the session's newest message was not settled and is now."""
         head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
         if head is None or not head.paid or head.state not in (State.SENT, State.UNKNOWN):
             return False
-        return (await self.look_again(head)).state not in (State.SENT, State.UNKNOWN)
+        return (await self.reconcile_once(head)).state not in (State.SENT, State.UNKNOWN)
 
-    async def _refusal(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
+    async def _make_busy_error(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
         """Why a living session is not to be had: the message before is not settled, or others went on from there."""
         key = await self._desk.journal.head(behind.session_id)
         head = await self._desk.journal.latest(key)
         if key and head is None:  # a step that is about to begin
             return SessionBusy("session-busy")
         if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
-            return await self.unsettled(head)
+            return await self.make_unsettled_error(head)
         return SessionBusy("answer-refused" if asked else "fork-refused")
 
-    async def look_again(self, attempt: Attempt) -> Attempt:
+    async def reconcile_once(self, attempt: Attempt) -> Attempt:
         """An attempt that may be settled by now, after one free look at its session's state."""
         baseline = Baseline.from_attempt(attempt)
         if not attempt.paid or baseline is None:
@@ -347,21 +351,19 @@ class Sessions:
                 attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
         if attempt.state is not State.UNKNOWN:
             return attempt
-        before = SessionHandle(attempt.profile, "auto", attempt.before, attempt.session_id, attempt.task_id)
-        message = Message(attempt.key, cast(Kind, attempt.kind), before, attempt.facts.text)
         try:
-            return await self._settler.look(attempt, message, baseline) or attempt
+            return await self._reconciler.read_once(attempt, baseline) or attempt
         except LostRace:
             return await self._desk.journal.latest(attempt.key) or attempt
 
-    async def unsettled(self, head: Attempt) -> SessionBusy:
+    async def make_unsettled_error(self, head: Attempt) -> SessionBusy:
         """What to tell about a session whose newest message is not over."""
         if head.state is not State.UNKNOWN:
             return SessionBusy("session-busy")
         left = HORIZON_SECONDS - (self._desk.wall() - find_sent_time(head))
         return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
 
-    async def _alive(self, session_id: str) -> bool:
+    async def _is_alive(self, session_id: str) -> bool:
         """Whether the session is there and ours; after a change of the token, this free read is what tells."""
         if session_id in self._lost:
             return False
@@ -373,7 +375,7 @@ class Sessions:
             raise
         return True
 
-    async def _uploads_behind(self, attempt: Attempt) -> list[Attempt]:
+    async def _find_uploads_behind(self, attempt: Attempt) -> list[Attempt]:
         """The uploads that lead to `attempt` and itself, oldest first; empty if anything else lies behind it.
 
         A session that was opened without any upload stands there as the first.
@@ -386,7 +388,7 @@ class Sessions:
             chain.insert(0, earlier)
         return chain if chain[0].kind == "upload" or chain[0].facts.opened else []
 
-    async def gone(self, attempt: Attempt) -> SessionGone:
+    async def make_gone_error(self, attempt: Attempt) -> SessionGone:
         """The error for a session that the backend no longer knows; what was paid for in it is named."""
         paid: list[Attempt] = []
         step: Attempt | None = attempt
@@ -401,11 +403,11 @@ class Sessions:
         charged: Charged = "yes" if spent else "maybe" if any(each.spent is None for each in paid) else "no"
         return SessionGone("session-gone-paid", code=1002, charged=charged, paid=words, spent=f"{spent:g}")
 
-    async def _again(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
+    async def _repeat_uploads(self, chain: Sequence[Attempt], spoken: str = "") -> Attempt:
         """Repeat uploads into a new session from the kept bytes, in another language if one is given; the last one."""
         spoken = spoken or chain[0].facts.spoken
-        again = [(self._kept_of(step), step.before) for step in chain]
-        opened = await self._opened(spoken, again, InFlightRequest())
+        again = [(self._load_uploaded(step), step.before) for step in chain]
+        opened = await self._open_session(spoken, again, InFlightRequest())
         placed = chain[-1]
         for step, (media, before) in zip(chain, again, strict=True):
             if step.kind != "upload":  # opened without any upload
@@ -413,17 +415,17 @@ class Sessions:
                 continue
             place = replace(opened, key=before)
             wanted = Upload(step.key, media, step.facts.language, spoken, older=step.facts.older)
-            placed = await self._record(wanted, place)
+            placed = await self._record_upload(wanted, place)
         return placed
 
-    def _kept_of(self, step: Attempt) -> tuple[Media, ...]:
+    def _load_uploaded(self, step: Attempt) -> tuple[Media, ...]:
         """What an upload sent, from the kept bytes."""
-        found = self._find_kept(step)
+        found = self._find_uploaded(step)
         if found is None:
             raise InputError("uploads-elsewhere", name=", ".join(step.facts.names))
         return found
 
-    def _find_kept(self, step: Attempt) -> tuple[Media, ...] | None:
+    def _find_uploaded(self, step: Attempt) -> tuple[Media, ...] | None:
         """What an upload sent: as it was given last, with the names that its files have now, else as it is recorded."""
         given, uploads = self._given.get(step.key, ()), self._desk.uploads
         found = [uploads.find(each.fingerprint, each.kept_name, each.mime, each.name) for each in given]
@@ -432,14 +434,14 @@ class Sessions:
             found = [uploads.find(fingerprint, kept, mime, name) for (fingerprint, kept, mime), name in pairs]
         return None if None in found else tuple(each for each in found if each is not None)
 
-    def kept(self, fingerprint: str, kept: str, mime: str) -> Media:
+    def find_kept_media(self, fingerprint: str, kept: str, mime: str) -> Media:
         """Media that was uploaded before, from the kept bytes."""
         found = self._desk.uploads.find(fingerprint, kept, mime)
         if found is None:
             raise InputError("uploads-elsewhere", name=kept)
         return found
 
-    async def with_pictures(
+    async def restore_uploads(
         self, message: Message, session_id: str, state: SessionState
     ) -> tuple[SessionState, frozenset[str]]:
         """The session's state with all uploads that it listed before, and the marks of those that it lists.
@@ -447,7 +449,7 @@ class Sessions:
         What an earlier state listed and this one does not is uploaded once more; an `ApiError` where that does not
         help. A state that lists no file at all proves nothing.
         """
-        media, before = await self._expected(message, session_id)
+        media, before = await self._find_expected(message, session_id)
         listed = find_listed(files_of(state.raw), media.values())
         lost = [media[mark] for mark in media if mark in before - listed]
         if lost:
@@ -461,14 +463,14 @@ class Sessions:
         _remember(self._seen, session_id, listed | self._seen.get(session_id, frozenset()))
         return state, listed
 
-    async def _expected(self, message: Message, session_id: str) -> tuple[dict[str, Media], frozenset[str]]:
+    async def _find_expected(self, message: Message, session_id: str) -> tuple[dict[str, Media], frozenset[str]]:
         """The uploads behind a message by their marks, and the marks of those that some state of the session listed."""
         media: dict[str, Media] = {}
         listed = self._seen.get(session_id, frozenset())
-        step: Attempt | None = await self.recorded(message.after)
+        step: Attempt | None = await self.find_attempt(message.after)
         while step is not None:
             if step.kind == "upload":
-                for each in _sent_by(self._desk, step):
+                for each in _iterate_sent_media(self._desk, step):
                     media.setdefault(each.mark, each)
             elif step.session_id == session_id:
                 listed |= frozenset((step.facts.baseline or {}).get("files", ()))
@@ -476,7 +478,7 @@ class Sessions:
         media.pop("", None)
         return media, listed
 
-    async def recorded(self, handle: SessionHandle) -> Attempt:
+    async def find_attempt(self, handle: SessionHandle) -> Attempt:
         """The attempt that a handle stands for."""
         found = await self._desk.journal.latest(handle.key, handle.session_id) or await self._desk.journal.latest(
             handle.key
@@ -486,7 +488,7 @@ class Sessions:
         return found
 
 
-def _fits(step: Attempt, media: Sequence[Media]) -> bool:
+def _has_names(step: Attempt, media: Sequence[Media]) -> bool:
     """Whether an upload carries these names; a picture that never had one of its own is content with any."""
     names = step.facts.names
     if len(media) != len(names):
@@ -494,7 +496,7 @@ def _fits(step: Attempt, media: Sequence[Media]) -> bool:
     return all(each.url or each.name == name or is_nameless(each.name) for each, name in zip(media, names, strict=True))
 
 
-def _sent_by(desk: StudioContext, step: Attempt) -> Iterator[Media]:
+def _iterate_sent_media(desk: StudioContext, step: Attempt) -> Iterator[Media]:
     """An upload's files as they were sent; where their bytes are gone, only a name is left of them."""
     for entry, name in zip(step.facts.media, step.facts.names, strict=True):
         fingerprint, kept, mime = entry
@@ -503,17 +505,17 @@ def _sent_by(desk: StudioContext, step: Attempt) -> Iterator[Media]:
         )
 
 
-def _refused(said: Uploaded, batch: Sequence[Media]) -> list[Media]:
+def _find_refused(said: Uploaded, batch: Sequence[Media]) -> list[Media]:
     """Those of a batch that an answer says not to have taken; all, where it does not tell which."""
     if not said.applied:
         return list(batch)
-    told = [[each for each in batch if _means(name, each)] for name in said.failed]
+    told = [[each for each in batch if _is_name_of(name, each)] for name in said.failed]
     if not all(told):
         return list(batch)
     return [each for each in batch if any(each in some for some in told)]
 
 
-def _means(name: str, media: Media) -> bool:
+def _is_name_of(name: str, media: Media) -> bool:
     return bool(name) and (name in (media.name, media.url) or bool(find_listed({"": name}, [media])))
 
 
@@ -525,7 +527,7 @@ def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
         known.popitem(last=False)
 
 
-def _batches(media: Sequence[Media]) -> list[list[Media]]:
+def _split_into_requests(media: Sequence[Media]) -> list[list[Media]]:
     """Runs of files or of addresses, in order, at most FILES_A_REQUEST each."""
     batches: list[list[Media]] = []
     for each in media:

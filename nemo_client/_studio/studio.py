@@ -68,7 +68,7 @@ class Studio:
         self._own_journal = own
         self._backend = backend
         self._sessions = Sessions(desk)
-        self._messenger = MessageSender(desk, self._sessions)
+        self._sender = MessageSender(desk, self._sessions)
         self._renderer = Renderer(desk)
         self._edits = Edits(desk, self._sessions, self._carried_out)
         self._attacher = SessionAttacher(desk, self._sessions)
@@ -239,7 +239,7 @@ class Studio:
         spoken = prompts.spoken_language(language, prompt, page)
         older = await self._older_upload_keys(key, before, media, language)
         wanted = Upload(key, tuple(media), language, spoken, onto, older)
-        known = await self._sessions.find_older(wanted)
+        known = await self._sessions.find_older_upload(wanted)
         if known is not None:
             return self._handle(known, language)
         return await self._uploaded(wanted, caller or Caller())
@@ -249,7 +249,7 @@ class Studio:
         done = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
         # A known upload's bytes may be gone by now, and a fork needs them.
         kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
-        self._sessions.note(key, kept)
+        self._sessions.remember_media(key, kept)
         return self._handle(done, language)
 
     async def open_session(self, language: str = "auto", prompt: str = "") -> SessionHandle:
@@ -362,7 +362,7 @@ class Studio:
         The same request finds the delivered file again if its content is unchanged.
         """
         output, caller = output or Output(), caller or Caller()
-        source = await self._sessions.recorded(_usable(session))
+        source = await self._sessions.find_attempt(_usable(session))
         draft = source.facts.draft
         if not drafts.is_ready(draft):
             raise RenderFailed("not-ready")
@@ -379,7 +379,7 @@ class Studio:
                 place, lambda flight: self._renderer.deliver(render, destination, flight), caller, about=session.key
             )
         except SessionGone as error:
-            raise await self._sessions.gone(source) from error
+            raise await self._sessions.make_gone_error(source) from error
         checked, note = delivered.checked, ""
         if delivered.word:
             facts = {"was": delivered.was, "asked": output.format}
@@ -523,12 +523,12 @@ class Studio:
 
     async def timeline(self, session: SessionHandle, language: str = "auto") -> str:
         """The timeline of this handle's step, in words."""
-        source = await self._sessions.recorded(_usable(session))
+        source = await self._sessions.find_attempt(_usable(session))
         return describe_timeline(source.facts.draft, session.language if language == "auto" else language)
 
     async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
         """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
-        source = await self._sessions.recorded(_usable(session))
+        source = await self._sessions.find_attempt(_usable(session))
         return await build_timeline_view(self._desk, source, session.language if language == "auto" else language)
 
     async def _say(
@@ -554,16 +554,16 @@ class Studio:
     ) -> SessionHandle:
         """Where a step follows on: behind the upload of an earlier version, as long as it is known there."""
         known = await self._desk.journal.latest(key_after(after.key))
-        replacement = self._sessions.replace_older(after)
+        replacement = self._sessions.find_replacement(after)
         if known is not None and (replacement is None or known.state is State.DONE or known.open):
             return after
         if replacement is not None:
             return await self._uploaded(replacement, caller)
-        return await self._sessions.find_known(after, key_after) or after
+        return await self._sessions.find_known_place(after, key_after) or after
 
     async def _older_upload_keys(self, key: str, before: str, media: Sequence[Media], language: str) -> tuple[str, ...]:
         """The keys that earlier versions gave an upload: by other fingerprints, or behind another upload."""
-        befores = [before, *(await self._sessions.older_keys(before) if before else ())]
+        befores = [before, *(await self._sessions.find_older_keys(before) if before else ())]
         given = [[each.fingerprint for each in media], [each.older or each.fingerprint for each in media]]
         keys = [make_upload_key(self._desk.profile.id, each, prints, language) for each in befores for prints in given]
         return tuple(dict.fromkeys(each for each in keys if each != key))
@@ -571,7 +571,7 @@ class Studio:
     async def _carried_out(self, message: Message, caller: Caller) -> MessageResult:
         language = message.after.language
         known = await self._desk.journal.latest(message.key)
-        done = await self._messenger.join(message, caller)
+        done = await self._sender.send(message, caller)
         money = done.facts.money
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)

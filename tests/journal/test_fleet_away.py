@@ -179,7 +179,7 @@ async def test_a_record_whose_answer_is_lost_sends_nothing_and_is_taken_back(
             await other.close()
         journal.commit = commit  # type: ignore[method-assign]
         network.open()
-        await until(lambda: not studio._desk.flights._chores)
+        await until(lambda: not studio._desk.flights._background)
         turned = await studio.generate(session, WISH)
         states = [each.state for each in sorted(await journal.recent(), key=lambda each: each.number)]
 

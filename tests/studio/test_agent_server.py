@@ -206,7 +206,7 @@ async def test_a_draft_that_shows_after_the_stream_is_waited_for(agent_server: A
             turned = await said(turned.session, "add a second clip")
 
         assert "late" in turned.timeline
-        assert (await studio._sessions.recorded(turned.session)).facts["draft"] == draft(2, title="late")
+        assert (await studio._sessions.find_attempt(turned.session)).facts["draft"] == draft(2, title="late")
     assert turned.money.spent == 100
 
 

@@ -146,7 +146,7 @@ async def test_a_result_that_comes_late_is_never_told_as_another_attempt(cloud: 
     backend = cloud()
     async with backend.studio() as studio:
         turned = await studio.generate(await studio.upload([picture()]), WISH)
-        journal, settler = studio._desk.journal, studio._messenger._settler
+        journal, reconciler = studio._desk.journal, studio._sender._reconciler
         done = await journal.latest(turned.session.key)
         assert done is not None
         begun = await journal.begin(replace(done, key="generate-late", id=0, epoch=0, state=State.PLANNED))
@@ -157,7 +157,7 @@ async def test_a_result_that_comes_late_is_never_told_as_another_attempt(cloud: 
         state = await studio._desk.client.state(done.session_id)
 
         with pytest.raises(LostRace):
-            await settler.done(seen, Event.FINISH, baseline, state, "")
+            await reconciler.finish(seen, Event.FINISH, baseline, state, "")
     assert attempt.number == seen.number + 1
 
 

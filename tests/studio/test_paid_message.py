@@ -27,7 +27,7 @@ from nemo_client import (
 )
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
-from nemo_client._studio.paid_message import STREAM_SECONDS
+from nemo_client._studio.paid_message import STREAM_SECONDS, release_attempt
 from nemo_client._studio.reconcile import HORIZON_SECONDS, UNCHANGED_READS, Baseline
 from nemo_client._wire.schemas import Credits
 from tests.support.backend import Clock, Cloud, Seen, cloud, draw, picture, until
@@ -690,11 +690,11 @@ async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -
         planned = await journal.begin(Attempt("generate-x", 1, State.PLANNED, "nemo", session_id="s", account="a"))
         sent = await journal.move(await journal.move(planned, Event.TAKE_OVER), Event.SEND)
 
-        await studio._messenger._release(planned)
+        await release_attempt(studio._desk, planned)
         kept = await journal.latest("generate-x")
         own = await journal.begin(Attempt("generate-y", 1, State.PLANNED, "nemo", session_id="s", account="a"))
         await journal.move(own, Event.SEND)
-        await studio._messenger._release(own)
+        await release_attempt(studio._desk, own)
         taken_back = await journal.latest("generate-y")
 
     assert kept == sent

@@ -1,0 +1,91 @@
+"""Whether the account and the limits admit a paid message: checked in the transaction that records it as sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from .._errors import LimitError, NemoError, NoCredits, SignInError
+from .._journal.money import ESTIMATES, count_for_limits, covers_estimate, estimate_price, known_balance
+from .._journal.records import Attempt, StoredFacts
+from .._wire.schemas import Credits
+from .context import StudioContext
+from .in_flight import InFlightRequest
+from .progress import Caller
+from .reconcile import HORIZON_SECONDS, Baseline
+
+logger = logging.getLogger("nemo_client")
+
+
+class Admission:
+    """Admits messages of one caller: reads the balance, estimates prices, keeps limits."""
+
+    def __init__(self, desk: StudioContext, caller: Caller) -> None:
+        self._desk = desk
+        self._caller = caller
+
+    async def read_balance(self) -> Credits | None:
+        """The balance; None where it is unlimited, or cannot be read and no limit needs it."""
+        profile = self._desk.profile
+        try:
+            return known_balance(await self._desk.client.balance())
+        except SignInError:
+            raise
+        except NemoError as error:
+            if self._caller.budget.limit or profile.run_limit or profile.day_limit:
+                raise
+            logger.info("the balance could not be read (%s)", error.id)
+            return None
+
+    async def record_as_sent(self, attempt: Attempt, baseline: Baseline, request: InFlightRequest) -> Attempt:
+        """The attempt as sent, in one transaction with the check of credits and limits.
+
+        Raises `NoCredits` or `LimitError`, and then nothing is changed.
+        """
+        journal, profile, budget = self._desk.journal, self._desk.profile, self._caller.budget
+        owing = await self._record_late_charges(attempt.account, baseline.credits)
+        kinds = {attempt.kind, *ESTIMATES}
+        seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
+        expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
+        request.price = expected.get(attempt.kind, 0.0)
+        facts = StoredFacts(baseline=baseline.to_json())
+
+        def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
+            facts["alone"] = not opened and not owing
+            if attempt.free:
+                return
+            self._check_limits(expected, attempt, day)
+            others = [expected[other.kind] for other in opened]
+            credits, mine, known = baseline.credits, expected[attempt.kind], bool(seen[attempt.kind])
+            if credits is not None and not covers_estimate(credits, mine, others, seen=known):
+                raise NoCredits(code=2001)
+            budget.take(attempt.key, mine)
+
+        try:
+            return await journal.commit(attempt, admit, facts=facts, run=self._caller.run)
+        except NoCredits as error:
+            raise await self._desk.no_credits(baseline.credits) from error
+
+    async def _record_late_charges(self, account: str, credits: Credits | None) -> bool:
+        """Record charges that came after their work was finished; whether one is still to come."""
+        if credits is None:
+            return False
+        horizon = self._desk.wall() - HORIZON_SECONDS
+        charges, more = await self._desk.journal.tell_charges(account, credits.held, horizon)
+        for key, spent in charges.items():
+            self._caller.budget.correct(key, spent)
+        return more
+
+    def _check_limits(self, expected: Mapping[str, float], attempt: Attempt, day: Sequence[Attempt]) -> None:
+        """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
+        profile, caller, estimate = self._desk.profile, self._caller, expected[attempt.kind]
+        day = day if profile.run_limit or profile.day_limit else ()
+        costs = [(each, count_for_limits(each.kind, each.facts.money, expected)) for each in day]
+        limits = (
+            (caller.budget.limit, "max_credits", caller.budget.without(attempt.key)),
+            (profile.run_limit, "run_limit", sum(spent for each, spent in costs if each.run == caller.run)),
+            (profile.day_limit, "day_limit", sum(spent for _, spent in costs)),
+        )
+        for limit, name, spent in limits:
+            if 0 < limit < spent + estimate:
+                raise LimitError("limit", estimate=f"{estimate:g}", limit=limit, limit_name=name, spent=f"{spent:g}")
