@@ -188,9 +188,9 @@ class Rounds:
 
 async def quiet(studio: Studio, look: float = 0.05) -> None:
     """Wait until no work and no chore of this Studio is under way; a look each `look` seconds of the loop's."""
-    flights = studio._desk.flights
+    flights = studio._context.in_flight
     deadline = time.monotonic() + END_SECONDS
-    while (flights._flights or flights._background) and time.monotonic() < deadline:  # noqa: ASYNC110 - seen from outside
+    while (flights._requests or flights._background) and time.monotonic() < deadline:  # noqa: ASYNC110 - seen from outside
         await asyncio.sleep(look)
 
 

@@ -20,15 +20,15 @@ logger = logging.getLogger("nemo_client")
 class Admission:
     """Admits messages of one caller: reads the balance, estimates prices, keeps limits."""
 
-    def __init__(self, desk: StudioContext, caller: Caller) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext, caller: Caller) -> None:
+        self._context = context
         self._caller = caller
 
     async def read_balance(self) -> Credits | None:
         """The balance; None where it is unlimited, or cannot be read and no limit needs it."""
-        profile = self._desk.profile
+        profile = self._context.profile
         try:
-            return known_balance(await self._desk.client.balance())
+            return known_balance(await self._context.client.balance())
         except SignInError:
             raise
         except NemoError as error:
@@ -42,7 +42,7 @@ class Admission:
 
         Raises `NoCredits` or `LimitError`, and then nothing is changed.
         """
-        journal, profile, budget = self._desk.journal, self._desk.profile, self._caller.budget
+        journal, profile, budget = self._context.journal, self._context.profile, self._caller.budget
         owing = await self._record_late_charges(attempt.account, baseline.credits)
         kinds = {attempt.kind, *ESTIMATES}
         seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
@@ -64,21 +64,21 @@ class Admission:
         try:
             return await journal.commit(attempt, admit, facts=facts, run=self._caller.run)
         except NoCredits as error:
-            raise await self._desk.no_credits(baseline.credits) from error
+            raise await self._context.no_credits(baseline.credits) from error
 
     async def _record_late_charges(self, account: str, credits: Credits | None) -> bool:
         """Record charges that came after their work was finished; whether one is still to come."""
         if credits is None:
             return False
-        horizon = self._desk.wall() - HORIZON_SECONDS
-        charges, more = await self._desk.journal.tell_charges(account, credits.held, horizon)
+        horizon = self._context.wall() - HORIZON_SECONDS
+        charges, more = await self._context.journal.tell_charges(account, credits.held, horizon)
         for key, spent in charges.items():
             self._caller.budget.correct(key, spent)
         return more
 
     def _check_limits(self, expected: Mapping[str, float], attempt: Attempt, day: Sequence[Attempt]) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
-        profile, caller, estimate = self._desk.profile, self._caller, expected[attempt.kind]
+        profile, caller, estimate = self._context.profile, self._caller, expected[attempt.kind]
         day = day if profile.run_limit or profile.day_limit else ()
         costs = [(each, count_for_limits(each.kind, each.facts.money, expected)) for each in day]
         limits = (

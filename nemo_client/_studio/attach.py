@@ -19,15 +19,15 @@ from .sessions import Sessions
 class SessionAttacher:
     """Makes handles of sessions that are named by their id, for a command that goes on where another one stopped."""
 
-    def __init__(self, desk: StudioContext, sessions: Sessions) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext, sessions: Sessions) -> None:
+        self._context = context
         self._sessions = sessions
 
     async def open_session(self, language: str, prompt: str) -> SessionHandle:
         """A new session without any upload; at `auto` in the language of `prompt`, where that is certain."""
         spoken = spoken_language(language, prompt)
-        opened = await self._desk.client.create_session(spoken)
-        state = await self._desk.client.state(opened.session_id)
+        opened = await self._context.client.create_session(spoken)
+        state = await self._context.client.state(opened.session_id)
         facts = StoredFacts(opened=True, language=language, spoken=spoken)
         return make_handle(await self._record_state(opened.session_id, state, [], facts), language)
 
@@ -36,8 +36,8 @@ class SessionAttacher:
 
         See `Studio.attach_session`.
         """
-        state = await self._desk.client.state(session_id)
-        journal = self._desk.journal
+        state = await self._context.client.state(session_id)
+        journal = self._context.journal
         steps = await journal.steps_in(session_id)
         if message and steps and steps[0].facts.text != normalize_text(message):
             steps[0] = await self._sessions.reconcile_once(steps[0])
@@ -65,12 +65,12 @@ class SessionAttacher:
         before = done[0].key if done else ""
         if done and drafts.digest_draft(done[0].facts.draft) == drawn:
             return done[0]
-        journal, profile = self._desk.journal, self._desk.profile
+        journal, profile = self._context.journal, self._context.profile
         key = make_step_key(profile.id, before, "chat", {"session": session_id, "draft": drawn})
         known = await journal.latest(key)
         if known is not None:
             return known
-        account = (await self._desk.token()).account
+        account = (await self._context.token()).account
         planned = Attempt(
             key, 1, State.PLANNED, profile.name,
             before=before, account=account, session_id=session_id, task_id=state.task_id, free=profile.free,

@@ -33,7 +33,7 @@ class StudioContext:
     sleep: Sleep = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    flights: InFlightRequests = field(default_factory=InFlightRequests)
+    in_flight: InFlightRequests = field(default_factory=InFlightRequests)
     payers: WeakValueDictionary[tuple[str, str], Caller] = field(default_factory=WeakValueDictionary)
     """Which caller a paid step counts for, by run and key: one of them, however many ask for it within the run."""
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)

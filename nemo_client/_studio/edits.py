@@ -23,7 +23,7 @@ from .types import WHEN_CHANGED, MessageResult
 
 STOP, NEWEST, AGAIN = WHEN_CHANGED
 
-Say = Callable[[Message, Caller], Awaitable[MessageResult]]
+SendMessage = Callable[[Message, Caller], Awaitable[MessageResult]]
 
 
 @contextmanager
@@ -38,14 +38,14 @@ def count_earlier_payment(taken: Money) -> Iterator[None]:
 
 
 class Edits:
-    """Finds the handle at which an edit or a chat is to be made. `say` carries out a message."""
+    """Finds the handle at which an edit or a chat is to be made. `send` carries out a message."""
 
-    def __init__(self, desk: StudioContext, sessions: Sessions, say: Say) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext, sessions: Sessions, send: SendMessage) -> None:
+        self._context = context
         self._sessions = sessions
-        self._say = say
+        self._send = send
 
-    async def start(
+    async def find_start(
         self, handle: SessionHandle, kind: Kind, inputs: dict[str, object], when_changed: str, caller: Caller
     ) -> tuple[SessionHandle, Money]:
         """`handle` itself, unless a writer went on from it with other words; then what `when_changed` says.
@@ -53,58 +53,58 @@ class Edits:
         And what was paid now to come there. Where only uploads lie behind the handle, an edit or a chat that stops at
         nothing is made in a session of its own; a conversation is carried on from its newest state all the same.
         """
-        key = make_step_key(self._desk.profile.id, handle.key, kind, inputs)
-        if await self._desk.journal.latest(key) is not None:
+        key = make_step_key(self._context.profile.id, handle.key, kind, inputs)
+        if await self._context.journal.latest(key) is not None:
             return handle, FREE
         source = await self._sessions.find_attempt(handle)
-        head = await self._head(source.session_id)
+        head = await self._find_head(source.session_id)
         at = await self._sessions.find_standing_step(handle.key)
         if head is None or head.key in (handle.key, key, at):
             return handle, FREE
         if source.kind == "upload" and not (kind == "chat" and when_changed == NEWEST):
             return handle, FREE
         if when_changed == AGAIN:
-            return await self._again(source, handle.language, key, caller)
+            return await self._make_again(source, handle.language, key, caller)
         if when_changed == STOP:
             changed = SessionBusy("chat-changed" if kind == "chat" else "edit-changed")
             raise changed if head.state is State.DONE else await self._sessions.make_unsettled_error(head)
-        return await self._newest(handle, head, kind, inputs), FREE
+        return await self._find_newest_place(handle, head, kind, inputs), FREE
 
-    async def newest(self, handle: SessionHandle) -> SessionHandle:
-        """The newest finished step of the handle's session; the handle itself where nobody went on from it."""
+    async def find_newest(self, handle: SessionHandle) -> SessionHandle:
+        """The newest finished step of the handle's session; the handle itself where no step follows it."""
         source = await self._sessions.find_attempt(handle)
-        head = await self._head(source.session_id)
+        head = await self._find_head(source.session_id)
         return handle if head is None or head.state is not State.DONE else make_handle(head, handle.language)
 
-    async def _head(self, session_id: str) -> Attempt | None:
-        """The step that a session stands at, settled if a look can settle it; None where no message went out yet."""
-        journal = self._desk.journal
+    async def _find_head(self, session_id: str) -> Attempt | None:
+        """The step that a session stands at, reconciled by one read; None where no message went out yet."""
+        journal = self._context.journal
         head = await journal.latest(await journal.head(session_id))
         if head is None or head.state in (State.PLANNED, State.REFUSED):  # the claim itself decides about these
             return None
         head = await self._sessions.reconcile_once(head)
-        return await self._step(await self._sessions.find_standing_step(head.key), session_id)
+        return await self._find_step(await self._sessions.find_standing_step(head.key), session_id)
 
-    async def _newest(
+    async def _find_newest_place(
         self, handle: SessionHandle, newest: Attempt, kind: Kind, inputs: dict[str, object]
     ) -> SessionHandle:
         """The session's newest step, or the one at which this very message was sent already."""
         step, session_id = newest, newest.session_id
         while step.key != handle.key and step.before:
-            if step.key == make_step_key(self._desk.profile.id, step.before, kind, inputs):
-                return make_handle(await self._step(step.before, session_id), handle.language)
-            step = await self._step(step.before, session_id)
+            if step.key == make_step_key(self._context.profile.id, step.before, kind, inputs):
+                return make_handle(await self._find_step(step.before, session_id), handle.language)
+            step = await self._find_step(step.before, session_id)
         if newest.state is not State.DONE:
             raise await self._sessions.make_unsettled_error(newest)
         return make_handle(newest, handle.language)
 
-    async def _again(
+    async def _make_again(
         self, source: Attempt, language: str, edit_key: str, caller: Caller
     ) -> tuple[SessionHandle, Money]:
         """Everything up to `source` once more in a session of its own; its keys add the edit's, so it is paid once."""
         chain = [source]
         while chain[0].before:
-            chain.insert(0, await self._step(chain[0].before))
+            chain.insert(0, await self._find_step(chain[0].before))
         uploads = [step for step in chain if step.kind == "upload"]
         if not uploads:
             raise InputError("handle-unknown")
@@ -115,23 +115,23 @@ class Edits:
             "language": setting,
             "again": edit_key,
         }
-        key = make_step_key(self._desk.profile.id, "", "upload", inputs)
+        key = make_step_key(self._context.profile.id, "", "upload", inputs)
         wanted = Upload(key, media, setting, spoken)
-        placed = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
+        placed = await self._context.in_flight.join(key, lambda request: self._sessions.upload(wanted, request), caller)
         after, taken = make_handle(placed, language), FREE
         for step in chain:
             if step.kind in PAID:
                 text = step.facts.text
                 kind = step.kind
-                key = make_step_key(self._desk.profile.id, after.key, kind, {"text": text, "again": edit_key})
+                key = make_step_key(self._context.profile.id, after.key, kind, {"text": text, "again": edit_key})
                 with count_earlier_payment(taken):
-                    turned = await self._say(Message(key, kind, after, text), caller)
+                    turned = await self._send(Message(key, kind, after, text), caller)
                 after, taken = turned.session, sum_money([taken, turned.taken])
         return after, taken
 
-    async def _step(self, key: str, session_id: str = "") -> Attempt:
+    async def _find_step(self, key: str, session_id: str = "") -> Attempt:
         """The newest attempt at a step, the one in that session first."""
-        journal = self._desk.journal
+        journal = self._context.journal
         found = (await journal.latest(key, session_id) if session_id else None) or await journal.latest(key)
         if found is None:
             raise SessionGone(code=1002)

@@ -1,7 +1,7 @@
 """What travels along the wires of a graph: frozen values that survive JSON, without secrets and connections.
 
 ComfyUI keeps node outputs across prompts, each of which runs in an event loop of its own; so a handle only says
-where things stand, and whoever uses it looks the rest up.
+where things stand; the node or command that uses it looks the rest up.
 """
 
 from __future__ import annotations

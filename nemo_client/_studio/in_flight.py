@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class InFlightRequest:
-    """Work that goes on, whoever still waits for it.
+    """One piece of work and its callers; it goes on when they leave.
 
     `about` is the step that it counts for, as people see it.
     `committed` is set when a paid message goes out: from then on a cancel detaches, it does not stop the work.
@@ -38,7 +38,7 @@ class InFlightRequest:
         self.price: float | None = None
         self.recorded: Mark = read_monotonic_mark()
 
-    def left(self, elapsed: float) -> float | None:
+    def estimate_left(self, elapsed: float) -> float | None:
         """About how many seconds are left after `elapsed`; None once it takes longer than usual."""
         return self.usual - elapsed if self.usual and elapsed < self.usual else None
 
@@ -57,24 +57,24 @@ class InFlightRequest:
 
 
 class InFlightRequests:
-    """The flights of one Studio, in one event loop."""
+    """The requests in flight of one Studio, in one event loop."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, InFlightRequest] = {}
+        self._requests: dict[str, InFlightRequest] = {}
         self._background: dict[str, asyncio.Task[None]] = {}
         self._readings: dict[asyncio.Future[None], asyncio.Task[None]] = {}
 
     def read_on(self, reading: asyncio.Future[None], seconds: float) -> None:
         """Go on reading a stream whose result is known, for so many seconds at the most."""
-        task = self._readings[reading] = asyncio.ensure_future(_bounded(reading, seconds))
-        task.add_done_callback(lambda done: self._read_to_its_end(reading, done))
+        task = self._readings[reading] = asyncio.ensure_future(_read_bounded(reading, seconds))
+        task.add_done_callback(lambda done: self._end_reading(reading, done))
 
-    def _read_to_its_end(self, reading: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    def _end_reading(self, reading: asyncio.Future[None], task: asyncio.Task[None]) -> None:
         self._readings.pop(reading, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.info("a stream whose result was known ended with %s", type(error).__name__)
 
-    async def end(self, tasks: Set[asyncio.Future[Any]]) -> None:
+    async def cancel_and_wait(self, tasks: Set[asyncio.Future[Any]]) -> None:
         """Cancel these, and wait until they have ended, but for streams that are read on."""
         ending = {task for task in tasks if task not in self._readings and not task.done()}
         for task in ending:
@@ -82,7 +82,7 @@ class InFlightRequests:
         if ending:
             await asyncio.wait(ending)
         for task in tasks - self._readings.keys():
-            _ = task.cancelled() or task.exception()  # looked at: whoever needs it has it
+            _ = task.cancelled() or task.exception()  # retrieved, so that asyncio does not log it
 
     def run_in_background(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do `work` beside everything else while this lives, once at a time for one key."""
@@ -101,37 +101,37 @@ class InFlightRequests:
         """Wait for the work `key`, starting it if it is not under way; it counts for the step `about` (else `key`).
 
         A cancelled waiter leaves. When the last one leaves because the user gave up, work that was not committed
-        is cancelled (it cleans up after itself); in all other cases it goes on, for whoever asks next.
+        is cancelled (it cleans up after itself); in all other cases it goes on, for the next caller.
         """
-        flight = await self._living(key)
-        if flight is None:
-            flight = self._flights[key] = InFlightRequest(about or key)
-            flight.task = asyncio.ensure_future(start(flight))
-            flight.task.add_done_callback(lambda task: self._landed(key, task))
-        elif flight.latest is not None:
-            caller.take(flight.latest)
-        flight.callers.append(caller)
-        assert flight.task is not None  # noqa: S101 - set five lines up, or by whoever started it
+        request = await self._find_living(key)
+        if request is None:
+            request = self._requests[key] = InFlightRequest(about or key)
+            request.task = asyncio.ensure_future(start(request))
+            request.task.add_done_callback(lambda task: self._end_request(key, task))
+        elif request.latest is not None:
+            caller.take(request.latest)
+        request.callers.append(caller)
+        assert request.task is not None  # noqa: S101 - set five lines up, or when it was started
         try:
-            return cast(_T, await asyncio.shield(flight.task))
+            return cast(_T, await asyncio.shield(request.task))
         except asyncio.CancelledError:
-            if flight.task.cancelled() and not caller.gave_up:
+            if request.task.cancelled() and not caller.gave_up:
                 raise Cancelled("cancelled") from None
             raise
         finally:
-            flight.callers.remove(caller)
-            caller.goes_on = caller.gave_up and flight.committed
-            if caller.gave_up and not flight.callers and not flight.committed:
-                flight.give_up()
+            request.callers.remove(caller)
+            caller.goes_on = caller.gave_up and request.committed
+            if caller.gave_up and not request.callers and not request.committed:
+                request.give_up()
 
-    async def _living(self, key: str) -> InFlightRequest | None:
-        """The flight to join, once one that is being stopped is out of the way."""
-        while (flight := self._flights.get(key)) is not None and flight.given_up and flight.task is not None:
-            await asyncio.wait({flight.task})
-        return flight
+    async def _find_living(self, key: str) -> InFlightRequest | None:
+        """The request to join, once one that is being stopped is out of the way."""
+        while (request := self._requests.get(key)) is not None and request.given_up and request.task is not None:
+            await asyncio.wait({request.task})
+        return request
 
-    def _landed(self, key: str, task: asyncio.Task[Any]) -> None:
-        self._flights.pop(key, None)
+    def _end_request(self, key: str, task: asyncio.Task[Any]) -> None:
+        self._requests.pop(key, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s ended with %s", key, type(error).__name__)
 
@@ -139,30 +139,30 @@ class InFlightRequests:
         """How the work under way stands now, by the step that it counts for."""
         now = asyncio.get_running_loop().time()
         return {
-            flight.about: flight.latest.later(now - flight.reported)
-            for flight in self._flights.values()
-            if flight.latest is not None
+            request.about: request.latest.later(now - request.reported)
+            for request in self._requests.values()
+            if request.latest is not None
         }
 
     def is_paid_for(self, caller: Caller) -> bool:
-        """Whether a paid message that `caller` waits for is out."""
-        return any(flight.committed and caller in flight.callers for flight in self._flights.values())
+        """Whether a paid message that `caller` waits for is in flight."""
+        return any(request.committed and caller in request.callers for request in self._requests.values())
 
     @property
     def committed(self) -> int:
-        """How many pieces of paid work are out."""
-        return sum(flight.committed for flight in self._flights.values())
+        """How many paid messages are in flight."""
+        return sum(request.committed for request in self._requests.values())
 
     async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
-        """Wait until paid work that is out (or all work) has come to its end.
+        """Wait until paid work in flight (or all work) has ended.
 
         And, with `read_on`, until streams have ended whose result is known already.
         """
         while tasks := [
             *(
-                flight.task
-                for flight in self._flights.values()
-                if flight.task is not None and (flight.committed or not only_committed)
+                request.task
+                for request in self._requests.values()
+                if request.task is not None and (request.committed or not only_committed)
             ),
             *(self._readings.values() if read_on else ()),
         ]:
@@ -171,16 +171,16 @@ class InFlightRequests:
 
     async def stop(self) -> None:
         """Cancel everything that was not given up before (which is at its end), and wait until it has ended."""
-        flights = [flight for flight in self._flights.values() if flight.task is not None]
-        for flight in flights:
-            if flight.task is not None and not flight.given_up:
-                flight.task.cancel()
+        requests = [request for request in self._requests.values() if request.task is not None]
+        for request in requests:
+            if request.task is not None and not request.given_up:
+                request.task.cancel()
         for task in (*self._background.values(), *self._readings.values()):
             task.cancel()
-        tasks = [flight.task for flight in flights if flight.task is not None]
+        tasks = [request.task for request in requests if request.task is not None]
         if ending := [*tasks, *self._background.values(), *self._readings.values()]:
             await asyncio.wait(ending)
 
 
-async def _bounded(reading: asyncio.Future[None], seconds: float) -> None:
+async def _read_bounded(reading: asyncio.Future[None], seconds: float) -> None:
     await asyncio.wait_for(reading, max(seconds, 0.0))

@@ -31,7 +31,7 @@ LATEST = "latest unfinished"
 EVERY = 1_000_000
 SEARCH_CHARACTERS: Final = 200
 FILTERS: Final = ("all", "working", "ready", "failed")
-"""What a list may be narrowed to: everything, messages that are out, videos to collect, what came to nothing."""
+"""What a list may be narrowed to: everything, messages in flight, videos to collect, failed ones."""
 
 _ID: Final = re.compile(r"[0-9a-f]{4,40}")
 """The beginning of a step's hash: eight digits tell jobs apart for people, more where two of many share those."""
@@ -41,11 +41,11 @@ _OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 
 @dataclass(frozen=True)
 class Job:
-    """One message and what became of it. Times are seconds since 1970, `spent` credits (None: not known).
+    """One message and its state. Times are seconds since 1970, `spent` credits (None: not known).
 
     `state` is the journal's. `delivered` says that a video of it, or of an edit after it, lies in its place; `video`
-    is where (on this host). `unfinished` says that a video is still owed: the message is out or unknown, or it made
-    something that was never delivered. `hidden` ones were forgotten on the user's word.
+    is where (on this host). `unfinished` says that a video is still owed: the message is in flight or unknown, or it
+    made something that was never delivered. `hidden` ones were forgotten on the user's word.
     """
 
     id: str
@@ -97,14 +97,14 @@ async def list_jobs(
     """
     if which not in FILTERS:
         raise InputError("value", name="filter", value=which[:80], expected=", ".join(FILTERS))
-    query = _searched(_ROWS if hidden else _ROWS.where(JOBS.c.hidden.is_(False)), search)
+    query = _filter_by_search(_ROWS if hidden else _ROWS.where(JOBS.c.hidden.is_(False)), search)
     if which != "all":
-        query = query.where(_is(which, running))
-    return await _read_jobs(journal, lambda connection: _older(query, after).order_by(*_NEWEST).limit(limit))
+        query = query.where(_is_in_filter(which, running))
+    return await _read_jobs(journal, lambda connection: _filter_older(query, after).order_by(*_NEWEST).limit(limit))
 
 
 async def list_owed(journal: Journal, *, limit: int = 50) -> list[Job]:
-    """The jobs that still owe a video, newest first: their message is out, or what it made was never delivered."""
+    """The jobs that still owe a video, newest first: the message is in flight or unknown, or its video undelivered."""
     query = _ROWS.where(JOBS.c.owes, JOBS.c.hidden.is_(False))
     return await _read_jobs(journal, lambda _: query.order_by(*_NEWEST).limit(limit))
 
@@ -113,9 +113,9 @@ async def count_jobs(journal: Journal, *, search: str = "", running: Collection[
     """How many jobs there are of each of FILTERS."""
 
     def count(connection: Connection) -> dict[str, int]:
-        sums = [sa.func.count(sa.case((_is(which, running), 1))).label(which) for which in FILTERS]
+        sums = [sa.func.count(sa.case((_is_in_filter(which, running), 1))).label(which) for which in FILTERS]
         shown: Any = sa.select(*sums).select_from(JOBS).where(JOBS.c.listed, JOBS.c.hidden.is_(False))
-        return dict(connection.execute(_searched(shown, search)).one()._mapping)
+        return dict(connection.execute(_filter_by_search(shown, search)).one()._mapping)
 
     return await journal.read_lists(count)
 
@@ -130,14 +130,14 @@ async def find_job(journal: Journal, wanted: str) -> Job:
         found = await _read_jobs(journal, lambda _: shown.where(_UNFINISHED).order_by(*_NEWEST).limit(1))
     elif _ID.fullmatch(first):
         begins = _ROWS.where(_begins_with(first))
-        found = await _read_jobs(journal, lambda _: begins.order_by(*_NEWEST).limit(_TOLD + 1))
+        found = await _read_jobs(journal, lambda _: begins.order_by(*_NEWEST).limit(_NAMED + 1))
     if not found and text.lower() not in (LATEST, "latest"):
-        named = _ROWS.where(JOBS.c.hidden.is_(False), _holds(text))
+        named = _ROWS.where(JOBS.c.hidden.is_(False), _has_words(text))
         found = await _read_jobs(journal, lambda _: named.order_by(*_NEWEST).limit(1))
-    return _the_one(found, text)
+    return _take_only_one(found, text)
 
 
-_TOLD: Final = 5
+_NAMED: Final = 5
 _ROWS: Final = (
     sa.select(
         JOBS.c.key, JOBS.c.attempt, JOBS.c.short, JOBS.c.created, JOBS.c.delivered, JOBS.c.made, JOBS.c.spent,
@@ -153,7 +153,7 @@ _MADE: Final = sa.and_(ATTEMPTS.c.state == State.DONE.value, JOBS.c.made)
 _UNFINISHED: Final = sa.and_(JOBS.c.delivered.is_(False), sa.or_(ATTEMPTS.c.state.in_(OPEN), _MADE))
 
 
-def _is(which: str, running: Collection[str]) -> sa.ColumnElement[bool]:
+def _is_in_filter(which: str, running: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a row belongs to one of FILTERS."""
     if which == "working":
         return sa.or_(JOBS.c.state.in_(_OUT), JOBS.c.key.in_(sorted(running)))
@@ -162,15 +162,15 @@ def _is(which: str, running: Collection[str]) -> sa.ColumnElement[bool]:
     return JOBS.c.state.in_(_FAILED) if which == "failed" else sa.true()
 
 
-def _searched(query: sa.Select[Any], search: str) -> sa.Select[Any]:
+def _filter_by_search(query: sa.Select[Any], search: str) -> sa.Select[Any]:
     text = search.strip()[:SEARCH_CHARACTERS]
     first = text.split(" ", 1)[0].lower()
     if _ID.fullmatch(first):
-        return query.where(sa.or_(_begins_with(first), _holds(text)))
-    return query.where(_holds(text)) if text else query
+        return query.where(sa.or_(_begins_with(first), _has_words(text)))
+    return query.where(_has_words(text)) if text else query
 
 
-def _holds(text: str) -> sa.ColumnElement[bool]:
+def _has_words(text: str) -> sa.ColumnElement[bool]:
     return JOBS.c.words.contains(job_rows.fold(text[:SEARCH_CHARACTERS]), autoescape=True)
 
 
@@ -181,7 +181,7 @@ def _begins_with(first: str) -> sa.ColumnElement[bool]:
     return sa.and_(JOBS.c.short >= first, JOBS.c.short < first + "g")
 
 
-def _older(query: sa.Select[Any], after: str) -> sa.Select[Any]:
+def _filter_older(query: sa.Select[Any], after: str) -> sa.Select[Any]:
     if not after:
         return query
     place = sa.select(JOBS.c.created, JOBS.c.attempt).where(JOBS.c.short == after).order_by(*_NEWEST).limit(1)
@@ -194,7 +194,7 @@ async def _read_jobs(journal: Journal, query: Callable[[Connection], sa.Select[A
     def read(connection: Connection) -> tuple[list[int], list[Job]]:
         rows = connection.execute(query(connection)).all()
         stale = [row.attempt for row in rows if row.stale]
-        return stale, _jobs_of(connection, rows, journal.host)
+        return stale, _make_jobs(connection, rows, journal.host)
 
     stale, jobs = await journal.read_lists(read)
     if stale:
@@ -203,10 +203,10 @@ async def _read_jobs(journal: Journal, query: Callable[[Connection], sa.Select[A
     return jobs
 
 
-def _jobs_of(connection: Connection, rows: Sequence[sa.Row[Any]], host: str) -> list[Job]:
+def _make_jobs(connection: Connection, rows: Sequence[sa.Row[Any]], host: str) -> list[Job]:
     exports = _exports_behind(connection, [row.key for row in rows])
     files = select_newest_files(connection, [key for some in exports.values() for key in some], host)
-    return [_job(row, [files[key] for key in exports[row.key] if key in files]) for row in rows]
+    return [_make_job(row, [files[key] for key in exports[row.key] if key in files]) for row in rows]
 
 
 def _exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[str]]:
@@ -220,7 +220,7 @@ def _exports_behind(connection: Connection, keys: Sequence[str]) -> dict[str, li
     return found
 
 
-def _job(row: sa.Row[Any], landed: Sequence[str]) -> Job:
+def _make_job(row: sa.Row[Any], landed: Sequence[str]) -> Job:
     owed = row.state in OPEN or (row.state == State.DONE.value and bool(row.made))
     return Job(
         row.short, row.key, parse_kind(row.key), row.state, row.profile, row.text, row.created, row.changed,
@@ -233,7 +233,7 @@ async def find_own_uploads(journal: Journal, job: Job) -> set[str]:
     """Names of the kept uploads that this job follows on, and no other job that is shown or still open."""
 
     def read(connection: Connection) -> set[str]:
-        names = {name for name, _ in _kept(select_media_behind(connection, [job.key])[job.key])}
+        names = {name for name, _ in _drop_addresses(select_media_behind(connection, [job.key])[job.key])}
         return {name for name in names if not job_rows.is_used_by_others(connection, name, job.key)}
 
     return await journal.read_lists(read)
@@ -246,10 +246,10 @@ async def list_uploads_behind(journal: Journal, keys: Sequence[str]) -> dict[str
         with database.reading() as connection:
             return select_media_behind(connection, keys)
 
-    return {key: _kept(media) for key, media in (await journal.work(read)).items()}
+    return {key: _drop_addresses(media) for key, media in (await journal.work(read)).items()}
 
 
-def _kept(media: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+def _drop_addresses(media: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     return [(name, mime) for fingerprint, name, mime in media if not fingerprint.startswith("url:")]
 
 
@@ -265,16 +265,16 @@ def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
         first = text.split(" ", 1)[0].lower()
         found = [job for job in jobs if len(first) >= 4 and job.key.split("-", 1)[-1].startswith(first)]
         found = found or [job for job in jobs if text.lower() in job.prompt.lower() and not job.hidden][:1]
-    return _the_one(found, text)
+    return _take_only_one(found, text)
 
 
-def _the_one(found: Sequence[Job], text: str) -> Job:
+def _take_only_one(found: Sequence[Job], text: str) -> Job:
     if not found:
         raise InputError("job-unknown", job=text[:80])
     if len(found) > 1:
-        told = {job.id for job in found[:_TOLD]}
-        length = job_rows.ID_CHARACTERS * (1 if len(told) == len(found[:_TOLD]) else 2)
-        jobs = ", ".join(job.key.split("-", 1)[1][:length] for job in found[:_TOLD])
+        told = {job.id for job in found[:_NAMED]}
+        length = job_rows.ID_CHARACTERS * (1 if len(told) == len(found[:_NAMED]) else 2)
+        jobs = ", ".join(job.key.split("-", 1)[1][:length] for job in found[:_NAMED])
         raise InputError("job-ambiguous", job=text[:80], jobs=jobs)
     return found[0]
 
@@ -316,7 +316,8 @@ def make_picture_thumbnail(path: Path, side: int) -> bytes:
 async def forget_job(journal: Journal, job: Job, directory: Path | None = None, *, keep_uploads: bool = False) -> int:
     """Take a job off the lists, and delete what was kept for it alone; how many files that were.
 
-    The job stays known, so that its request is not paid again. Of a job whose message is out nothing is deleted.
+    The job stays known, so that its request is not paid again. Nothing is deleted of a job whose message is in flight
+    or unknown.
     """
     deleted = 0
     if job.state not in ("sent", "unknown") and not keep_uploads:

@@ -18,11 +18,11 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 def find_listed(state: Mapping[str, Any], media: Iterable[Media]) -> frozenset[str]:
     """The marks of those media that the state names anywhere: by name, by the mark in a name, or by their hash."""
-    text = "\n".join(_strings_of(state))
-    return frozenset(each.mark for each in media if each.mark and _names(text, each))
+    text = "\n".join(_iterate_texts(state))
+    return frozenset(each.mark for each in media if each.mark and _is_named(text, each))
 
 
-def files_of(state: Mapping[str, Any]) -> dict[str, Any]:
+def select_file_lists(state: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a state that lists files: a draft may still name one that is there no more."""
     if state.get("video_infos") is not None:
         return {"video_infos": state["video_infos"]}
@@ -34,14 +34,14 @@ def lists_uploads(state: Mapping[str, Any]) -> bool:
     return isinstance(infos := state.get("video_infos"), (list, dict)) and bool(infos)
 
 
-def _names(text: str, media: Media) -> bool:
+def _is_named(text: str, media: Media) -> bool:
     digest = _HASH.match(media.kept_name)
     if media.name in text or (digest is not None and digest[0] in text):
         return True
     return re.search(rf"(?<![0-9a-zA-Z]){media.mark}(?![0-9a-zA-Z])", text) is not None
 
 
-def _strings_of(value: object) -> Iterator[str]:
+def _iterate_texts(value: object) -> Iterator[str]:
     """All texts in a parsed value, addresses and forms of one letter made plain."""
     todo = [value]
     while todo:

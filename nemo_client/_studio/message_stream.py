@@ -1,8 +1,8 @@
 """The stream of one message: read to its end, and watched meanwhile.
 
 Silence is no end: a tool may work for minutes without a word, and the agent server stops the run of a client that hangs
-up. So the stream is read on whatever happens; only whoever waits for its result may leave before, where the free state
-shows the result and the agent has said all.
+up. So the stream is read to its end in any case; the callers may leave before with the result, where the free state
+shows it and the agent has finished its answer.
 """
 
 from __future__ import annotations
@@ -44,38 +44,38 @@ class MessageStream:
     """Reads one message's events into its `turn`, and finds out when its result can be taken."""
 
     def __init__(
-        self, desk: StudioContext, attempt: Attempt, message: Message, baseline: Baseline, request: InFlightRequest
+        self, context: StudioContext, attempt: Attempt, message: Message, baseline: Baseline, request: InFlightRequest
     ) -> None:
         self.turn = Turn()
-        self._desk = desk
+        self._context = context
         self._attempt = attempt
         self._message = message
         self._baseline = baseline
         self._request = request
-        self._started = self._heard = desk.clock()
+        self._started = self._heard = context.clock()
 
     async def send_and_read(self, may_go: Callable[[], bool]) -> None:
         """Send the message and read its stream to the end; heartbeats are no words."""
-        self._started = self._heard = self._desk.clock()
+        self._started = self._heard = self._context.clock()
         self._report()  # from now on it is paid for
         ticker = asyncio.ensure_future(self._report_each_second())
         try:
-            async with self._desk.client.run(self._attempt.session_id, self._message.text, may_go) as events:
+            async with self._context.client.run(self._attempt.session_id, self._message.text, may_go) as events:
                 async for event in events:
                     if not isinstance(event, Heartbeat):
-                        self._heard = self._desk.clock()
+                        self._heard = self._context.clock()
                         self.turn.add(event)
                         self._report()
         finally:
             ticker.cancel()
 
     async def wait_for_result(self) -> SessionState:
-        """Wait until whoever waits may leave with the result, and give the state that shows it."""
+        """Wait until the callers may leave with the result; the state that shows it."""
         await asyncio.sleep(FIRST_SECONDS)
         shown, since, next_read, told = "", 0.0, 0.0, 0.0
         while True:
-            await self._desk.sleep(LOOK_SECONDS)
-            now, over = self._desk.clock(), self.turn.over
+            await self._context.sleep(LOOK_SECONDS)
+            now, over = self._context.clock(), self.turn.over
             silences = (now - self._heard) // STILL_WORKING_SECONDS
             if silences > told:  # each time it lasts so long again
                 self._report()
@@ -96,10 +96,10 @@ class MessageStream:
                 return state
 
     def _is_result(self, state: SessionState, quiet: float) -> bool:
-        """Whether the state, alike for a while, is what the turn came to.
+        """Whether the state, unchanged for a while, is the result of the turn.
 
-        A generation's or an edit's result is a draft; a text alone is none. A chat may come to words alone, and any
-        turn to a question for the user.
+        A generation's or an edit's result is a draft; a text alone is none. A chat may end with words alone, and any
+        turn with a question for the user.
         """
         turn = self.turn
         if turn.open_calls or turn.question is not None:
@@ -110,7 +110,7 @@ class MessageStream:
 
     async def _read_state(self) -> SessionState | None:
         try:
-            return await self._desk.client.state(self._attempt.session_id)
+            return await self._context.client.state(self._attempt.session_id)
         except NemoError as error:
             logger.info("the state could not be read beside the stream (%s)", error.id)
             return None
@@ -121,12 +121,12 @@ class MessageStream:
             self._report()
 
     def _report(self) -> None:
-        now, request, tools = self._desk.clock(), self._request, self.turn.tools
+        now, request, tools = self._context.clock(), self._request, self.turn.tools
         elapsed = now - self._started
         request.report(
             Progress(
                 find_stage(self._message.kind), tool=tools[-1] if tools else "", elapsed=elapsed,
-                quiet=now - self._heard, left=request.left(elapsed), price=request.price,
+                quiet=now - self._heard, left=request.estimate_left(elapsed), price=request.price,
             )
         )  # fmt: skip
 

@@ -80,11 +80,11 @@ class NotSent(InputError):
 class MessageSender:
     """Sends messages for one Studio, in the sessions that `sessions` claims or opens for them."""
 
-    def __init__(self, desk: StudioContext, sessions: Sessions) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext, sessions: Sessions) -> None:
+        self._context = context
         self._sessions = sessions
-        self._reconciler = Reconciler(desk)
-        self._streams = asyncio.Semaphore(desk.profile.streams)
+        self._reconciler = Reconciler(context)
+        self._streams = asyncio.Semaphore(context.profile.streams)
 
     async def send(self, message: Message, caller: Caller) -> Attempt:
         """The finished attempt at `message`, shared by all callers that ask for the same at a time.
@@ -97,12 +97,14 @@ class MessageSender:
         def start(request: InFlightRequest) -> Awaitable[Attempt]:
             nonlocal mine
             mine = True
-            paid_send = PaidSend(self._desk, self._sessions, self._reconciler, self._streams, message, request, caller)
+            paid_send = PaidSend(
+                self._context, self._sessions, self._reconciler, self._streams, message, request, caller
+            )
             return paid_send.carry_out()
 
         while True:
             try:
-                return await self._desk.flights.join(message.key, start, caller)
+                return await self._context.in_flight.join(message.key, start, caller)
             except (LimitError, NotSent):
                 if mine:
                     raise
@@ -117,7 +119,7 @@ class PaidSend:
     closing it.
     """
 
-    desk: StudioContext
+    context: StudioContext
     sessions: Sessions
     reconciler: Reconciler
     streams: asyncio.Semaphore
@@ -142,7 +144,7 @@ class PaidSend:
                     raise
                 left_session = True
                 self.request.committed = False
-        await self.desk.journal.give_back(self.message.key)
+        await self.context.journal.give_back(self.message.key)
         raise SessionBusy("session-busy")
 
     async def _find_or_send(self) -> Attempt:
@@ -152,7 +154,7 @@ class PaidSend:
             if finished is not None:
                 return finished
             known = await self._find_newest()
-        if not self.desk.profile.free and all(each.only_collects for each in self.request.callers or (self.caller,)):
+        if not self.context.profile.free and all(each.only_collects for each in self.request.callers or (self.caller,)):
             raise NotSent("resume-unsent", job=make_job_id(self.message.key))
         with contextlib.ExitStack() as self.stream_slot:
             try:
@@ -163,7 +165,7 @@ class PaidSend:
             except (Exception, asyncio.CancelledError):
                 self.request.committed = False
                 with contextlib.suppress(DiskError):  # the first error is the one to report
-                    await self.desk.journal.give_back(self.message.key)
+                    await self.context.journal.give_back(self.message.key)
                 raise
             try:
                 return await self._send_and_record()
@@ -172,7 +174,7 @@ class PaidSend:
                 raise
 
     async def _find_newest(self) -> Attempt | None:
-        return await self.desk.journal.latest(self.message.key)
+        return await self.context.journal.latest(self.message.key)
 
     async def _leave_session(self, error: SessionGone) -> bool:
         """Whether a message that met 1002 may go on in a new session: nothing was paid for in the one that is lost."""
@@ -198,7 +200,7 @@ class PaidSend:
             self.request.report(Progress(find_stage(self.message.kind), reused=True))
             return known
         if known.state is State.SENT:  # its owner is gone, and with it the stream
-            known = await self.desk.journal.move(known, Event.OWNER_DIED)
+            known = await self.context.journal.move(known, Event.OWNER_DIED)
         if known.state is State.UNKNOWN:
             baseline = _read_baseline(known)
             if not known.paid:
@@ -208,7 +210,7 @@ class PaidSend:
             late = await self.reconciler.find_result(known, _read_baseline(known))
             if late is None:
                 raise make_end_error(known)
-            await self.desk.journal.claim(late.session_id, self.message.after.key, self.message.key)
+            await self.context.journal.claim(late.session_id, self.message.after.key, self.message.key)
             return late
         return None
 
@@ -220,15 +222,15 @@ class PaidSend:
         """
         stuck = 0.0
         while known.state in (State.PLANNED, State.SENT):
-            life = await self.desk.journal.life(known)
+            life = await self.context.journal.life(known)
             if life in ("ours", "dead"):
                 return known
             if life == "stuck" and stuck >= STUCK_SECONDS:
-                raise SessionBusy("owner-stuck", pid=await self.desk.journal.owner_pid(known))
+                raise SessionBusy("owner-stuck", pid=await self.context.journal.owner_pid(known))
             stuck = stuck + WAIT_SECONDS if life == "stuck" else 0.0
             self.request.report(Progress("wait"))
-            await self.desk.sleep(WAIT_SECONDS)
-            known = await self.desk.journal.latest(known.key) or known
+            await self.context.sleep(WAIT_SECONDS)
+            known = await self.context.journal.latest(known.key) or known
         return known
 
     # Before the POST
@@ -238,19 +240,19 @@ class PaidSend:
         where: dict[str, Any] = {
             "session_id": place.session_id,
             "task_id": place.task_id,
-            "account": (await self.desk.token()).account,
+            "account": (await self.context.token()).account,
             "facts": Facts(StoredFacts(text=self.message.text)),
         }
         if known is None:
-            self.attempt = await self.desk.journal.begin(
+            self.attempt = await self.context.journal.begin(
                 Attempt(
-                    self.message.key, 1, State.PLANNED, self.desk.profile.name,
-                    before=self.message.after.key, free=self.desk.profile.free, **where,
+                    self.message.key, 1, State.PLANNED, self.context.profile.name,
+                    before=self.message.after.key, free=self.context.profile.free, **where,
                 )
             )  # fmt: skip
             return
         event = Event.TAKE_OVER if known.state is State.PLANNED else Event.ASK_AGAIN
-        self.attempt = await self.desk.journal.move(known, event, **where)
+        self.attempt = await self.context.journal.move(known, event, **where)
 
     async def _acquire_stream(self) -> None:
         """Wait, planned, until fewer than the profile's number of streams are read."""
@@ -262,14 +264,14 @@ class PaidSend:
     async def _commit(self) -> None:
         """When its turn comes, read the baseline, check the money, and record the attempt as sent."""
         attempt, request = self.attempt, self.request
-        admission = Admission(self.desk, self.caller)
+        admission = Admission(self.context, self.caller)
         try:
             await self._acquire_stream()
             request.report(Progress("plan"))
-            state = await self.desk.client.state(attempt.session_id)
+            state = await self.context.client.state(attempt.session_id)
             state, files = await self.sessions.restore_uploads(self.message, attempt.session_id, state)
             credits = None if attempt.free else await admission.read_balance()
-            request.usual = await self.desk.journal.usual_seconds(self.desk.profile.name, attempt.kind)
+            request.usual = await self.context.journal.usual_seconds(self.context.profile.name, attempt.kind)
             segments, media = drafts.digest_segments(state.draft or {}), drafts.list_media_ids(state.raw)
             self.baseline = Baseline(segments, media, state.draft, credits, files)
             if not request.callers:  # all callers have left: nothing is spent without one
@@ -280,10 +282,10 @@ class PaidSend:
         except (Exception, asyncio.CancelledError):
             self.caller.budget.release(attempt.key)
             try:
-                await release_attempt(self.desk, attempt)
+                await release_attempt(self.context, attempt)
             except JournalAway:  # it may be there as sent, and only this process knows that it was not
-                self.desk.flights.run_in_background(
-                    f"release {attempt.key}", lambda: _release_in_retry_window(self.desk, attempt)
+                self.context.in_flight.run_in_background(
+                    f"release {attempt.key}", lambda: _release_in_retry_window(self.context, attempt)
                 )
             raise
 
@@ -303,7 +305,7 @@ class PaidSend:
                 raise
 
     async def _send(self) -> Attempt:
-        stream = MessageStream(self.desk, self.attempt, self.message, self.baseline, self.request)
+        stream = MessageStream(self.context, self.attempt, self.message, self.baseline, self.request)
         self.turn = stream.turn
         try:
             with self.stream_slot:  # only the stream counts, not what follows it
@@ -333,14 +335,14 @@ class PaidSend:
         """
         clock = asyncio.get_running_loop().time
         end = clock() + STREAM_SECONDS
-        may_go = partial(self.desk.journal.keeps, self.request.recorded)
+        may_go = partial(self.context.journal.keeps, self.request.recorded)
         reading = asyncio.ensure_future(stream.send_and_read(may_go))
         watching = asyncio.ensure_future(stream.wait_for_result())
         try:
             await asyncio.wait({reading, watching}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done() and watching.done():
                 if (error := watching.exception()) is None:
-                    self.desk.flights.read_on(reading, end - clock())
+                    self.context.in_flight.read_on(reading, end - clock())
                     return watching.result()
                 logger.error("the watch over a stream ended with %s", type(error).__name__)
                 await asyncio.wait({reading}, timeout=max(end - clock(), 0.0))
@@ -349,13 +351,13 @@ class PaidSend:
             reading.result()
             return None
         finally:
-            await self.desk.flights.end({reading, watching})
+            await self.context.in_flight.cancel_and_wait({reading, watching})
 
     async def _record_as_abandoned(self) -> None:
         """This Studio is being closed: the result is not known, and closing waits for no database."""
         with retry_window() as window, contextlib.suppress(JournalAway):  # others see that its owner has gone
             window.end()
-            await self.desk.journal.move(self.attempt, Event.BREAK)
+            await self.context.journal.move(self.attempt, Event.BREAK)
 
     async def _record_as_held_back(self) -> None:
         """It stood still between its record and its POST: others may have taken it for dead, so it is planned again."""
@@ -365,7 +367,7 @@ class PaidSend:
     async def _record_refusal(self, error: NemoError) -> NemoError:
         with contextlib.suppress(JournalAway):  # that nothing was charged is worth more than a record of it
             await self.reconciler.record_refusal(self.attempt, error.id)
-        return await self.desk.no_credits(self.baseline.credits) if isinstance(error, NoCredits) else error
+        return await self.context.no_credits(self.baseline.credits) if isinstance(error, NoCredits) else error
 
     # After the stream
 
@@ -385,18 +387,18 @@ class PaidSend:
         logger.info("the message ended with %s", why)
         await self._record_as_unknown(why)
         if not self.attempt.paid:
-            await self.desk.sleep(FREE_CONFIRM_SECONDS)
+            await self.context.sleep(FREE_CONFIRM_SECONDS)
             found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
-            raise ConnectionBroken("answer-broken", host=self.desk.client.http.host, call="the message")
+            raise ConnectionBroken("answer-broken", host=self.context.client.http.host, call="the message")
         first = 0.0 if at_once else FIRST_READ_SECONDS
         return await self.reconciler.reconcile(self.attempt, self.baseline, self.request, first=first)
 
     async def _record_as_unknown(self, why: str) -> None:
         """The attempt as unknown, with the reason and the reply so far, for the process that reconciles it."""
         facts = StoredFacts(error=why, reply=self.turn.reply)
-        self.attempt = await self.desk.journal.move(
+        self.attempt = await self.context.journal.move(
             self.attempt, Event.BREAK, facts={**facts, **_build_turn_facts(self.turn)}
         )
 
@@ -455,7 +457,7 @@ class PaidSend:
         """
         await self._record_as_unknown(why)
         for pause in pauses if self.attempt.paid else (FREE_CONFIRM_SECONDS,):
-            await self.desk.sleep(pause)
+            await self.context.sleep(pause)
             found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
@@ -474,16 +476,16 @@ class PaidSend:
         """Record that the backend answered and made nothing; the error that says so."""
         facts = StoredFacts(reply=self.turn.reply)
         changes = build_paid_facts(money, {**facts, **_build_turn_facts(self.turn)})
-        return make_end_error(await self.desk.journal.move(self.attempt, Event.DECLINE, **changes))
+        return make_end_error(await self.context.journal.move(self.attempt, Event.DECLINE, **changes))
 
 
-async def release_attempt(desk: StudioContext, attempt: Attempt) -> None:
+async def release_attempt(context: StudioContext, attempt: Attempt) -> None:
     """Nothing was sent: a planned attempt is let go, and one that was recorded as sent is taken back.
 
     Only its epoch tells that the record is this send's own: another Studio of this process has the same owner, and a
     message that it has sent must never be called refused.
     """
-    newest = await desk.journal.latest(attempt.key)
+    newest = await context.journal.latest(attempt.key)
     if newest is None or newest.number != attempt.number:
         return
     own = {
@@ -494,12 +496,12 @@ async def release_attempt(desk: StudioContext, attempt: Attempt) -> None:
     event = own.get((newest.state, newest.epoch))
     if event is not None:
         with contextlib.suppress(LostRace):  # the first error is the one to report
-            await desk.journal.move(newest, event)
+            await context.journal.move(newest, event)
 
 
-async def _release_in_retry_window(desk: StudioContext, attempt: Attempt) -> None:
+async def _release_in_retry_window(context: StudioContext, attempt: Attempt) -> None:
     with retry_window():
-        await release_attempt(desk, attempt)
+        await release_attempt(context, attempt)
 
 
 def _read_baseline(attempt: Attempt) -> Baseline:

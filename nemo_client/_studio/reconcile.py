@@ -1,4 +1,7 @@
-"""A message that may charge, what things were like before it, and how its end is told. Pure."""
+"""What a message that was sent has done: found by comparing session and balance with the baseline before it.
+
+`Message`, `Baseline` and the errors that an end is reported as are pure; the `Reconciler` reads and records.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +154,7 @@ _CODE_NAMES: Final = ("code", "error_code", "errorCode", "status")
 _SAID_2001: Final = re.compile(r"(?<![\d.])2001(?![\d.]\d|\d)")
 
 
-def _plain(reply: str) -> str:
+def _remove_page_orders(reply: str) -> str:
     """An answer without orders to click on a page that its reader does not see."""
     return translate(reply, prompts.detect_language(reply)).text
 
@@ -167,14 +170,16 @@ def make_end_error(attempt: Attempt) -> NemoError:
         nothing.job = job
         return nothing
     sure = money.spent == 0 or money.certainty == "exact"
-    reply = sanitize_for_display(_plain(attempt.facts.reply), 500)
+    reply = sanitize_for_display(_remove_page_orders(attempt.facts.reply), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
-    error = _asked(attempt, reply, taken) or NothingMade("nothing-made", charged=taken, reply=reply or "…")
+    error = _make_question_error(attempt, reply, taken) or NothingMade(
+        "nothing-made", charged=taken, reply=reply or "…"
+    )
     error.session, error.job = make_handle(attempt, "auto"), job
     return error
 
 
-def _asked(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
+def _make_question_error(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
     """The question that a message ended with, as an error; None where it asked none."""
     if attempt.facts.question is None:
         return None
@@ -186,7 +191,7 @@ def _asked(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None
     return error
 
 
-def reply_of(attempt: Attempt, language: str) -> tuple[str, str]:
+def compose_reply(attempt: Attempt, language: str) -> tuple[str, str]:
     """What a finished message answered, with what it asks, and what it changed in the draft, in words.
 
     A turn that changed a draft and ended without a word tells what changed, also where a sentence stood before the
@@ -259,8 +264,8 @@ REPORT_SECONDS: Final = 0.1
 class Reconciler:
     """Reconciles messages that were sent with what session and balance show, for one Studio."""
 
-    def __init__(self, desk: StudioContext) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext) -> None:
+        self._context = context
 
     async def reconcile(
         self, attempt: Attempt, baseline: Baseline, request: InFlightRequest, *, first: float
@@ -268,7 +273,7 @@ class Reconciler:
         """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
         request.report(Progress("settle"))
         for read in range(UNCHANGED_READS):
-            await self._desk.sleep(first if read == 0 else READ_SECONDS)
+            await self._context.sleep(first if read == 0 else READ_SECONDS)
             ended = await self.read_once(attempt, baseline)
             if ended is not None and ended.state is not State.DONE:
                 raise make_end_error(ended)
@@ -292,20 +297,20 @@ class Reconciler:
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
-        if done is None and self._desk.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
+        if done is None and self._context.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
             return await self._expire(attempt, baseline)
         return done
 
     def reconcile_in_background(self, attempt: Attempt, baseline: Baseline) -> None:
         """Report early, reconcile late: the caller has its answer, and the state is read on while the program lives."""
         if attempt.paid:
-            self._desk.flights.run_in_background(attempt.key, lambda: self._read_on(attempt, baseline))
+            self._context.in_flight.run_in_background(attempt.key, lambda: self._read_on(attempt, baseline))
 
     async def _read_on(self, attempt: Attempt, baseline: Baseline) -> None:
         await asyncio.sleep(REPORT_SECONDS)
         for _ in range(LATE_READS):
-            await self._desk.sleep(READ_SECONDS)
-            newest = await self._desk.journal.latest(attempt.key)
+            await self._context.sleep(READ_SECONDS)
+            newest = await self._context.journal.latest(attempt.key)
             if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
                 return  # it was reconciled elsewhere
             if await self.read_once(attempt, baseline) is not None:
@@ -315,20 +320,20 @@ class Reconciler:
         """The horizon passed and nothing changed: not charged if the balance says so, else lost."""
         money = await self.measure_money(attempt, baseline)
         if money.sure != 0:
-            return await self._desk.journal.move(attempt, Event.EXPIRE, **build_paid_facts(money))
+            return await self._context.journal.move(attempt, Event.EXPIRE, **build_paid_facts(money))
         facts = StoredFacts(error="result-none")
-        return await self._desk.journal.move(attempt, Event.CLEAR, **build_paid_facts(money, facts))
+        return await self._context.journal.move(attempt, Event.CLEAR, **build_paid_facts(money, facts))
 
     async def record_refusal(self, attempt: Attempt, why: str) -> None:
         """Refused for certain, also where other processes took it for unknown by now: its sender knows better."""
         facts = StoredFacts(error=why)
         try:
-            await self._desk.journal.move(attempt, Event.REFUSE, facts=facts)
+            await self._context.journal.move(attempt, Event.REFUSE, facts=facts)
         except LostRace:
-            newest = await self._desk.journal.latest(attempt.key)
+            newest = await self._context.journal.latest(attempt.key)
             if newest is None or newest.number != attempt.number or newest.state is not State.UNKNOWN:
                 raise
-            await self._desk.journal.move(newest, Event.REFUSE, facts=facts)
+            await self._context.journal.move(newest, Event.REFUSE, facts=facts)
 
     async def find_result(self, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """As `confirm_result`; a state that cannot be read shows nothing."""
@@ -346,14 +351,14 @@ class Reconciler:
         The state counts only while no later message went out in the session; after that, what was stored before that
         message does.
         """
-        later = await self._desk.journal.sent_after(attempt)
+        later = await self._context.journal.sent_after(attempt)
         if later is not None:
             return await self._confirm_by_baseline(later, attempt, baseline)
-        state = await self._desk.client.state(attempt.session_id)
+        state = await self._context.client.state(attempt.session_id)
         if not baseline.shows_work(state):
             return None
-        await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
-        again = await self._desk.client.state(attempt.session_id)
+        await self._context.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+        again = await self._context.client.state(attempt.session_id)
         if drafts.digest_segments(again.draft or {}) != drafts.digest_segments(state.draft or {}):
             return None
         return await self.finish(attempt, Event.EVIDENCE, baseline, again, attempt.facts.reply)
@@ -371,7 +376,7 @@ class Reconciler:
         if not attempt.paid or baseline.credits is None or not attempt.facts.alone:
             return False
         try:
-            return (await self._desk.client.balance()).frozen > baseline.credits.frozen
+            return (await self._context.client.balance()).frozen > baseline.credits.frozen
         except NemoError:
             return False
 
@@ -379,10 +384,10 @@ class Reconciler:
         """Whether two reads show no work and no charge; what cannot be read shows nothing."""
         for read in range(2):
             if read:
-                await self._desk.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+                await self._context.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
             try:
-                state = await self._desk.client.state(attempt.session_id)
-                balance = await self._desk.client.balance() if attempt.paid else None
+                state = await self._context.client.state(attempt.session_id)
+                balance = await self._context.client.balance() if attempt.paid else None
             except NemoError as error:
                 logger.info("state and balance could not be read (%s)", error.id)
                 return False
@@ -394,10 +399,10 @@ class Reconciler:
 
     async def read_quiet_state(self, attempt: Attempt) -> SessionState:
         """The state once two reads agree on the draft; the second stage of a generation can come late."""
-        state = await self._desk.client.state(attempt.session_id)
+        state = await self._context.client.state(attempt.session_id)
         for _ in range(0 if attempt.free else QUIET_READS):
-            await self._desk.sleep(QUIET_SECONDS)
-            again = await self._desk.client.state(attempt.session_id)
+            await self._context.sleep(QUIET_SECONDS)
+            again = await self._context.client.state(attempt.session_id)
             if drafts.digest_draft(again.draft or {}) == drafts.digest_draft(state.draft or {}):
                 return again
             state = again
@@ -413,14 +418,14 @@ class Reconciler:
         ended = StoredFacts(reply=reply, draft=state.draft)
         changes = build_paid_facts(money, {**ended, **(facts or {})})
         try:
-            return await self._desk.journal.move(attempt, event, **changes)
+            return await self._context.journal.move(attempt, event, **changes)
         except LostRace:  # taken for dead meanwhile: the result counts all the same
-            newest = await self._desk.journal.latest(attempt.key)
+            newest = await self._context.journal.latest(attempt.key)
             if newest is None or newest.number != attempt.number:  # another attempt has an end of its own
                 raise
             if newest.state is State.DONE:
                 return newest
-            return await self._desk.journal.move(newest, Event.EVIDENCE, **changes)
+            return await self._context.journal.move(newest, Event.EVIDENCE, **changes)
 
     async def measure_money(self, attempt: Attempt, baseline: Baseline, *, made: bool = False) -> Money:
         """What the attempt took, and how sure that is; alone on the account as far as this journal knows.
@@ -430,12 +435,12 @@ class Reconciler:
         if attempt.free:
             return FREE
         try:
-            after = known_balance(await self._desk.client.balance())
+            after = known_balance(await self._context.client.balance())
         except NemoError:
             after = None
-        since = await self._desk.journal.paid_since(attempt.profile, find_sent_time(attempt) - 0.001)
+        since = await self._context.journal.paid_since(attempt.profile, find_sent_time(attempt) - 0.001)
         alone = attempt.facts.alone and all(other.key == attempt.key for other in since)
-        late = made and self._desk.wall() - find_sent_time(attempt) <= HORIZON_SECONDS
+        late = made and self._context.wall() - find_sent_time(attempt) <= HORIZON_SECONDS
         return measure_charge(baseline.credits, after, alone=alone, late=late)
 
 

@@ -112,14 +112,14 @@ class Delivered:
 
 
 class Renderer:
-    """Renders and delivers for one desk."""
+    """Renders and delivers exports for one Studio."""
 
-    def __init__(self, desk: StudioContext) -> None:
-        self._desk = desk
+    def __init__(self, context: StudioContext) -> None:
+        self._context = context
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watched = 0
 
-    async def deliver(self, render: Render, destination: Destination, flight: InFlightRequest) -> Delivered:
+    async def deliver(self, render: Render, destination: Destination, request: InFlightRequest) -> Delivered:
         """The video of `render` at `destination`: the file that is there, a copy of it, or a new render.
 
         One at a time for one render: the next destination gets a copy of what the first one fetched.
@@ -128,105 +128,105 @@ class Renderer:
         async with turn:
             for _ in range(RACES):
                 with contextlib.suppress(LostRace):  # another process renders the same: look again
-                    return await self._deliver(render, destination, flight)
+                    return await self._deliver_once(render, destination, request)
             raise SessionBusy("session-busy")
 
-    async def _deliver(self, render: Render, destination: Destination, flight: InFlightRequest) -> Delivered:
-        known = await self._desk.journal.latest(render.key)
+    async def _deliver_once(self, render: Render, destination: Destination, request: InFlightRequest) -> Delivered:
+        known = await self._context.journal.latest(render.key)
         if known is not None and await self._may_be_there(known):
-            there = await self._still_there(known, destination, render.output.format)
+            there = await self._find_delivered(known, destination, render.output.format)
             if there is not None:
                 if known.state is State.SENT:  # its process died right after the file had its name
                     await asyncio.to_thread(remove_abandoned_parts, destination.folder)
-                    await self._desk.journal.move(known, Event.FINISH)
-                flight.report(Progress("done", reused=True))
+                    await self._context.journal.move(known, Event.FINISH)
+                request.report(Progress("done", reused=True))
                 return there
-        attempt = await self._begin(known, render, destination)
+        attempt = await self._plan_attempt(known, render, destination)
         try:
-            return await self._with_one_more(attempt, render, destination, flight)
+            return await self._render_with_retry(attempt, render, destination, request)
         except asyncio.CancelledError:
-            if flight.given_up:  # anything else only detaches, and the render is taken up again
+            if request.given_up:  # anything else only detaches, and the render is taken up again
                 await self.stop(attempt)
             raise
 
     async def _may_be_there(self, known: Attempt) -> bool:
         """Whether a file of it may lie in its place; that of another process which lives is that one's."""
         if known.state is State.SENT:
-            return await self._desk.journal.life(known) in ("ours", "dead")
+            return await self._context.journal.life(known) in ("ours", "dead")
         return known.state is State.DONE
 
-    async def _begin(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
+    async def _plan_attempt(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
         """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
-        there = {"destination": destination.to_json(), "host": self._desk.journal.host}
+        there = {"destination": destination.to_json(), "host": self._context.journal.host}
         wanted = StoredFacts(wanted={**there, "output": asdict(render.output)})
         if known is None:
-            return await self._desk.journal.begin(
+            return await self._context.journal.begin(
                 Attempt(
-                    render.key, 1, State.PLANNED, self._desk.profile.name, before=render.before,
+                    render.key, 1, State.PLANNED, self._context.profile.name, before=render.before,
                     account=render.account, session_id=render.session_id, task_id=render.task_id,
-                    free=self._desk.profile.free, facts=Facts(wanted),
+                    free=self._context.profile.free, facts=Facts(wanted),
                 )
             )  # fmt: skip
-        if known.state is State.PLANNED and await self._desk.journal.life(known) in ("ours", "dead"):
-            return await self._desk.journal.move(known, Event.TAKE_OVER, facts=wanted)
+        if known.state is State.PLANNED and await self._context.journal.life(known) in ("ours", "dead"):
+            return await self._context.journal.move(known, Event.TAKE_OVER, facts=wanted)
         if known.facts.render_id:
             wanted["render_id"] = known.facts.render_id
-        return await self._desk.journal.move(known, Event.ASK_AGAIN, facts=wanted)
+        return await self._context.journal.move(known, Event.ASK_AGAIN, facts=wanted)
 
-    async def _with_one_more(
-        self, attempt: Attempt, render: Render, destination: Destination, flight: InFlightRequest
+    async def _render_with_retry(
+        self, attempt: Attempt, render: Render, destination: Destination, request: InFlightRequest
     ) -> Delivered:
         """Render and fetch; once more under a new id when that fails (API description: "Errors", last line)."""
         try:
-            return await self._once(attempt, render, destination, flight)
+            return await self._render_once(attempt, render, destination, request)
         except (RenderFailed, ApiError, BadAnswer) as error:
-            newest = await self._desk.journal.latest(render.key)
-            if not _worth_another(error) or (newest is not None and newest.facts.error == "cancelled"):
+            newest = await self._context.journal.latest(render.key)
+            if not _is_worth_retrying(error) or (newest is not None and newest.facts.error == "cancelled"):
                 raise
             logger.info("the render is tried once more (%s)", error.id)
-        attempt = await self._desk.journal.latest(render.key) or attempt
-        attempt = await self._once_more(attempt)
-        return await self._once(attempt, render, destination, flight)
+        attempt = await self._context.journal.latest(render.key) or attempt
+        attempt = await self._begin_retry(attempt)
+        return await self._render_once(attempt, render, destination, request)
 
-    async def _once(
-        self, attempt: Attempt, render: Render, destination: Destination, flight: InFlightRequest
+    async def _render_once(
+        self, attempt: Attempt, render: Render, destination: Destination, request: InFlightRequest
     ) -> Delivered:
         try:
-            attempt, job = await self._started(attempt, render)
+            attempt, job = await self._start_render(attempt, render)
             with retry_window() as patience:
                 try:
-                    return await self._delivered(attempt, job, render.output.format, destination, flight)
+                    return await self._fetch_and_save(attempt, job, render.output.format, destination, request)
                 except asyncio.CancelledError:
                     patience.end()
                     raise
         except NemoError as error:
             with contextlib.suppress(JournalAway):  # the first error is the one to tell
-                await self._note_failure(attempt, error)
+                await self._record_failure(attempt, error)
             raise
 
-    async def _delivered(
-        self, attempt: Attempt, job: RenderJob, suffix: str, destination: Destination, flight: InFlightRequest
+    async def _fetch_and_save(
+        self, attempt: Attempt, job: RenderJob, suffix: str, destination: Destination, request: InFlightRequest
     ) -> Delivered:
         """Watch, fetch, check, land and record a render that was submitted."""
-        job = await self._finished(attempt, job, flight)
+        job = await self._wait_until_completed(attempt, job, request)
         with open_temporary_file(destination, suffix) as temporary:
-            checked = await self._fetched(job, temporary, flight)
-            flight.report(Progress("check"))
-            path, ready = await self._finish(attempt, temporary, checked, destination, suffix)
+            checked = await self._fetch_file(job, temporary, request)
+            request.report(Progress("check"))
+            path, ready = await self._convert_and_save(attempt, temporary, checked, destination, suffix)
         with contextlib.suppress(LostRace):  # taken for dead meanwhile: the file is in its place all the same
-            await self._desk.journal.move(attempt, Event.FINISH)
+            await self._context.journal.move(attempt, Event.FINISH)
         return Delivered(path, job.id, ready.checked, False, ready.word, ready.was)
 
-    async def _fetched(self, job: RenderJob, temporary: Path, flight: InFlightRequest) -> Checked:
+    async def _fetch_file(self, job: RenderJob, temporary: Path, request: InFlightRequest) -> Checked:
         """The file; of a render whose status is not understood it is only tried."""
         try:
-            return await fetch_video(self._desk.client, job, temporary, _reporter(flight), self._desk.clock)
+            return await fetch_video(self._context.client, job, temporary, _make_reporter(request), self._context.clock)
         except (RenderFailed, TransportError) as error:
             if job.status == "unknown":
-                raise _unknown_word(job) from error
+                raise _make_unknown_status_error(job) from error
             raise
 
-    async def _finish(
+    async def _convert_and_save(
         self, attempt: Attempt, video: Path, checked: Checked, destination: Destination, suffix: str
     ) -> tuple[Path, Ready]:
         """Make of a whole video the container that was asked for, with the destination's tags, and land it."""
@@ -239,23 +239,23 @@ class Renderer:
                 await asyncio.wait({writing})
                 raise
             named = destination.sized(ready.checked.width, ready.checked.height)
-            return await self._land(attempt, ready.path, named, ready.suffix, ready.checked), ready
+            return await self._save_file(attempt, ready.path, named, ready.suffix, ready.checked), ready
 
-    async def _land(
+    async def _save_file(
         self, attempt: Attempt, temporary: Path, destination: Destination, suffix: str, checked: Checked
     ) -> Path:
         """Give the file its name, which is recorded first: should this process die now, the file is known."""
         names = iterate_free_names(destination, suffix)
         while (target := await asyncio.to_thread(next, names, None)) is not None:
-            await self._desk.journal.deliver(attempt, target, asdict(checked))
+            await self._context.journal.deliver(attempt, target, asdict(checked))
             if await asyncio.to_thread(save_video_as, temporary, target, destination.root):
                 return target
         raise no_free_name(destination)
 
-    async def _still_there(self, known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
+    async def _find_delivered(self, known: Attempt, destination: Destination, suffix: str) -> Delivered | None:
         """A delivered file of this render whose content is unchanged: itself if its name fits, else a copy."""
         intact: list[Delivered] = []
-        for each in await self._desk.journal.deliveries(known.key):  # of other hosts, too: a folder may be shared
+        for each in await self._context.journal.deliveries(known.key):  # of other hosts, too: a folder may be shared
             checked = Checked(**each.facts)
             if await asyncio.to_thread(_is_intact, each.path, checked):
                 found = Delivered(each.path, known.facts.render_id, checked, reused=True)
@@ -272,83 +272,83 @@ class Renderer:
         if copied is None:
             return None
         copy, checked = copied
-        await self._desk.journal.deliver(known, copy, asdict(checked))
+        await self._context.journal.deliver(known, copy, asdict(checked))
         return replace(first, path=copy, checked=checked)
 
-    async def _note_failure(self, attempt: Attempt, error: NemoError) -> None:
+    async def _record_failure(self, attempt: Attempt, error: NemoError) -> None:
         """A render that failed is given up; one that may still run, or lies ready, keeps its id for the next try."""
-        newest = await self._desk.journal.latest(attempt.key)
+        newest = await self._context.journal.latest(attempt.key)
         if newest is None or newest.owner != attempt.owner:  # another process tries it, too
             return
         if newest.state is State.SENT and isinstance(error, RenderFailed):
             with contextlib.suppress(LostRace):  # the first error is the one to tell
-                await self._desk.journal.move(newest, Event.DECLINE, facts=StoredFacts(error=error.id, render_id=""))
+                await self._context.journal.move(newest, Event.DECLINE, facts=StoredFacts(error=error.id, render_id=""))
 
-    async def _started(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
-        """The render that is out already, else one that is submitted now; its `id` is the one to ask by."""
+    async def _start_render(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
+        """The render that is running already, else one that is submitted now; its `id` is the one to ask by."""
         kept = attempt.facts.render_id
         if kept:
-            attempt = await self._desk.journal.move(attempt, Event.SEND)
-            job = await self._asked(kept)
+            attempt = await self._context.journal.move(attempt, Event.SEND)
+            job = await self._read_render(kept)
             if job is not None and job.status not in ("failed", "cancelled"):
                 return attempt, job.model_copy(update={"id": kept})
-            attempt = await self._once_more(attempt)
-        return await self._submitted(attempt, render)
+            attempt = await self._begin_retry(attempt)
+        return await self._submit_render(attempt, render)
 
-    async def _once_more(self, attempt: Attempt) -> Attempt:
+    async def _begin_retry(self, attempt: Attempt) -> Attempt:
         """Another try of the same, which keeps only what was wanted."""
         wanted = StoredFacts(wanted=attempt.facts.wanted)
-        return await self._desk.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
+        return await self._context.journal.move(attempt, Event.ASK_AGAIN, facts=wanted)
 
-    async def _submitted(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
+    async def _submit_render(self, attempt: Attempt, render: Render) -> tuple[Attempt, RenderJob]:
         """Submit it; after a break its id is asked for, and then another one is used, for as long as that is worth it.
 
         A server that is away comes back within half a minute or so; a line that broke is tried once more at least.
         """
-        started, tries = self._desk.clock(), 0
+        started, tries = self._context.clock(), 0
         while True:
             render_id, tries = f"render_{uuid.uuid4().hex}", tries + 1
-            attempt = await self._desk.journal.move(attempt, Event.SEND, facts=StoredFacts(render_id=render_id))
+            attempt = await self._context.journal.move(attempt, Event.SEND, facts=StoredFacts(render_id=render_id))
             try:
-                job = await self._desk.client.submit_render(
+                job = await self._context.client.submit_render(
                     render_id, render.session_id, render.draft, render.output.to_wire()
                 )
-                return await self._under_its_name(attempt, job)
+                return await self._record_given_id(attempt, job)
             except (ConnectionBroken, BadAnswer, ApiError) as error:
                 ambiguous = not isinstance(error, ApiError) or error.code == REPEATED_ID
-                found = await self._asked(render_id) if ambiguous else None
+                found = await self._read_render(render_id) if ambiguous else None
                 if found is not None:
                     return attempt, found.model_copy(update={"id": render_id})
-                over = tries > 1 and self._desk.clock() - started >= PATIENT_SECONDS
+                over = tries > 1 and self._context.clock() - started >= PATIENT_SECONDS
                 if over or not is_away(error):
                     raise
                 pause = pause_of(error, tries)
-            await self._desk.sleep(pause)
-            attempt = await self._once_more(attempt)
+            await self._context.sleep(pause)
+            attempt = await self._begin_retry(attempt)
 
-    async def _under_its_name(self, attempt: Attempt, job: RenderJob) -> tuple[Attempt, RenderJob]:
+    async def _record_given_id(self, attempt: Attempt, job: RenderJob) -> tuple[Attempt, RenderJob]:
         """Keep the id that the backend gave the render, where that is one of its own."""
         own = attempt.facts.render_id
         if job.id in ("", own):
             return attempt, job.model_copy(update={"id": own})
         logger.info("the backend calls the render by an id of its own")
-        attempt = await self._desk.journal.move(
+        attempt = await self._context.journal.move(
             attempt, Event.ASK_AGAIN, facts=StoredFacts(wanted=attempt.facts.wanted)
         )
         facts = StoredFacts(render_id=job.id, submitted_as=own)
-        return await self._desk.journal.move(attempt, Event.SEND, facts=facts), job
+        return await self._context.journal.move(attempt, Event.SEND, facts=facts), job
 
-    async def _asked(self, render_id: str) -> RenderJob | None:
+    async def _read_render(self, render_id: str) -> RenderJob | None:
         """The render of that id, or None if the backend has none; a new one is known some seconds late."""
         for look in range(ASKED_LOOKS):
             if look:
-                await self._desk.sleep(ASKED_PAUSE)
+                await self._context.sleep(ASKED_PAUSE)
             try:
-                return await self._desk.client.render(render_id)
+                return await self._context.client.render(render_id)
             except RateLimited as error:
                 if look == ASKED_LOOKS - 1:
                     raise
-                await self._desk.sleep(pause_of(error, RATE_LIMITED_TRIES))
+                await self._context.sleep(pause_of(error, RATE_LIMITED_TRIES))
             except (SignInError, PlanError):
                 raise
             except ApiError as error:
@@ -356,23 +356,25 @@ class Renderer:
                     return None
         return None
 
-    async def _finished(self, attempt: Attempt, job: RenderJob, flight: InFlightRequest) -> RenderJob:
+    async def _wait_until_completed(self, attempt: Attempt, job: RenderJob, request: InFlightRequest) -> RenderJob:
         """Look at the render until it is completed, at the moments of its schedule."""
-        usual = await self._desk.journal.usual_seconds(self._desk.profile.name, "export")
+        usual = await self._context.journal.usual_seconds(self._context.profile.name, "export")
         names = [name for name in (job.id, attempt.facts.submitted_as) if name and is_segment(name)]
         self._watched += 1
         try:
-            return await self._watch(names, job, flight, usual)
+            return await self._poll_render(names, job, request, usual)
         finally:
             self._watched -= 1
 
-    async def _watch(self, names: list[str], job: RenderJob, flight: InFlightRequest, usual: float | None) -> RenderJob:
-        started = self._desk.clock()
+    async def _poll_render(
+        self, names: list[str], job: RenderJob, request: InFlightRequest, usual: float | None
+    ) -> RenderJob:
+        started = self._context.clock()
         schedule, scale, doubt = PollSchedule(usual), ProgressScale(), Doubt()
         misses, unknown_since = 0, None
         slower = 0.0
         while True:
-            elapsed = self._desk.clock() - started
+            elapsed = self._context.clock() - started
             if job.status == "completed":
                 return job
             if job.status in ("failed", "cancelled"):
@@ -384,11 +386,11 @@ class Renderer:
                 return job
             schedule.scale = self._poll_scale()
             schedule.observe(elapsed, percent)
-            flight.report(_progress_of(job, percent, elapsed, schedule.left(elapsed)))
-            await self._desk.sleep(max(schedule.pause(elapsed), slower))
-            asked, slower = self._desk.clock() - started, 0.0
+            request.report(_make_progress(job, percent, elapsed, schedule.left(elapsed)))
+            await self._context.sleep(max(schedule.pause(elapsed), slower))
+            asked, slower = self._context.clock() - started, 0.0
             try:
-                job, misses = (await self._desk.client.render(names[0])).model_copy(update={"id": names[0]}), 0
+                job, misses = (await self._context.client.render(names[0])).model_copy(update={"id": names[0]}), 0
                 unknown_since = None
             except TransportError:
                 misses += 1
@@ -405,24 +407,24 @@ class Renderer:
 
     def _poll_scale(self) -> float:
         """What pauses are multiplied by now; many renders share LOOKS_A_SECOND."""
-        scale = FREE_POLL_SCALE if self._desk.profile.free else POLL_SCALE
+        scale = FREE_POLL_SCALE if self._context.profile.free else POLL_SCALE
         return scale * max(self._watched / LOOKS_A_SECOND / (LONGEST_TOLD * scale), 1.0)
 
     async def stop(self, attempt: Attempt) -> bool:
         """The user gave up: stop the render (free), waiting a bounded time for the backend's word."""
-        newest = await self._desk.journal.latest(attempt.key)
+        newest = await self._context.journal.latest(attempt.key)
         if newest is None or newest.state is not State.SENT:
             return False
         render_id = newest.facts.render_id
-        await self._desk.journal.move(newest, Event.DECLINE, facts=StoredFacts(error="cancelled"))
+        await self._context.journal.move(newest, Event.DECLINE, facts=StoredFacts(error="cancelled"))
         try:
-            await asyncio.wait_for(self._desk.client.cancel_render(render_id), CANCEL_SECONDS)
+            await asyncio.wait_for(self._context.client.cancel_render(render_id), CANCEL_SECONDS)
         except (NemoError, asyncio.TimeoutError) as error:
             logger.info("the render could not be stopped (%s)", type(error).__name__)
         return True
 
 
-def _worth_another(error: NemoError) -> bool:
+def _is_worth_retrying(error: NemoError) -> bool:
     """A failure that another id may get past, unlike those that say what is wrong (plan, sign-in, session).
 
     Nor one that was waited for already, nor a render that goes on.
@@ -448,11 +450,11 @@ class Doubt:
             self._last, self._since = (job.said, percent), elapsed
         stood = elapsed - self._since
         if stood >= UNKNOWN_SECONDS:
-            raise _unknown_word(job)
+            raise _make_unknown_status_error(job)
         return stood >= WHOLE_SECONDS and bool(job.url)
 
 
-def _unknown_word(job: RenderJob) -> BadAnswer:
+def _make_unknown_status_error(job: RenderJob) -> BadAnswer:
     return BadAnswer("render-word", said=sanitize_for_display(job.said)[:80] or "?")
 
 
@@ -464,7 +466,7 @@ def _check_unknown(error: ApiError, seconds: float) -> None:
         raise error
 
 
-def _progress_of(job: RenderJob, percent: float | None, elapsed: float, left: float | None) -> Progress:
+def _make_progress(job: RenderJob, percent: float | None, elapsed: float, left: float | None) -> Progress:
     """What people see of it: a word that is not known is shown as it is, and never as a finished render."""
     strange = job.status == "unknown" and bool(job.said)
     known = percent is not None and not (strange and percent >= 100)
@@ -474,9 +476,9 @@ def _progress_of(job: RenderJob, percent: float | None, elapsed: float, left: fl
     )
 
 
-def _reporter(flight: InFlightRequest) -> Callable[[int, int | None], None]:
+def _make_reporter(request: InFlightRequest) -> Callable[[int, int | None], None]:
     def on_bytes(have: int, total: int | None) -> None:
-        flight.report(Progress("download", have / total if total else None))
+        request.report(Progress("download", have / total if total else None))
 
     return on_bytes
 

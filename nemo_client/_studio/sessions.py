@@ -37,7 +37,7 @@ from .._wire.schemas import Uploaded
 from .context import StudioContext
 from .handles import SessionHandle
 from .in_flight import InFlightRequest
-from .listed_uploads import files_of, find_listed, lists_uploads
+from .listed_uploads import find_listed, lists_uploads, select_file_lists
 from .progress import Progress
 from .reconcile import HORIZON_SECONDS, Baseline, Message, Reconciler, find_sent_time, is_answered, make_handle
 
@@ -67,17 +67,17 @@ class Upload:
 
 
 class Sessions:
-    """The sessions of one desk."""
+    """Opens, claims, forks and fills the sessions of one Studio."""
 
-    def __init__(self, desk: StudioContext) -> None:
-        self._desk = desk
-        self._reconciler = Reconciler(desk)
+    def __init__(self, context: StudioContext) -> None:
+        self._context = context
+        self._reconciler = Reconciler(context)
         self._lost: set[str] = set()  # sessions of which a message or an upload said 1002
         self._replaced: OrderedDict[str, Upload] = OrderedDict()
         self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
         self._seen: OrderedDict[str, frozenset[str]] = OrderedDict()
 
-    async def upload(self, wanted: Upload, flight: InFlightRequest) -> Attempt:
+    async def upload(self, wanted: Upload, request: InFlightRequest) -> Attempt:
         """The finished upload: the one that is known, unless another account made it, or a new one.
 
         One that is known under another name is repeated under this one where nothing followed it yet: prompts say
@@ -85,24 +85,24 @@ class Sessions:
         """
         known = await self._find_placement(wanted)
         if known is not None:
-            flight.report(Progress("upload", 1.0, reused=True))
+            request.report(Progress("upload", 1.0, reused=True))
             return known
-        kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in wanted.media]
+        kept = [await asyncio.to_thread(self._context.uploads.keep, each) for each in wanted.media]
         wanted = replace(wanted, media=tuple(kept))
         if wanted.onto is None:
             return await self._record_upload(
-                wanted, await self._open_session(wanted.spoken, [(wanted.media, "")], flight)
+                wanted, await self._open_session(wanted.spoken, [(wanted.media, "")], request)
             )
         try:
-            return await self._record_upload(wanted, await self._add_to_session(wanted, wanted.onto, flight))
+            return await self._record_upload(wanted, await self._add_to_session(wanted, wanted.onto, request))
         except (Exception, asyncio.CancelledError):
             with contextlib.suppress(DiskError):  # the first error is the one to tell
-                await self._desk.journal.give_back(wanted.key)
+                await self._context.journal.give_back(wanted.key)
             raise
 
     async def find_older_keys(self, key: str) -> tuple[str, ...]:
         """The keys that earlier versions gave an upload."""
-        known = await self._desk.journal.latest(key)
+        known = await self._context.journal.latest(key)
         return known.facts.older if known is not None else ()
 
     async def find_older_upload(self, wanted: Upload) -> Attempt | None:
@@ -110,13 +110,13 @@ class Sessions:
 
         Where its next step is not, `find_replacement` puts the upload as it is made now in its place.
         """
-        if not wanted.older or await self._desk.journal.latest(wanted.key) is not None:
+        if not wanted.older or await self._context.journal.latest(wanted.key) is not None:
             return None
-        account = (await self._desk.token()).account
+        account = (await self._context.token()).account
         for key in wanted.older:
-            known = await self._desk.journal.latest(key)
+            known = await self._context.journal.latest(key)
             ours = known is not None and known.state is State.DONE and known.account == account
-            if ours and await self._desk.journal.is_followed(key):
+            if ours and await self._context.journal.is_followed(key):
                 _remember(self._replaced, key, wanted)
                 return known
         return None
@@ -128,9 +128,9 @@ class Sessions:
     async def find_known_place(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
         """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again."""
         for older in await self.find_older_keys(after.key):
-            known = await self._desk.journal.latest(key_after(older))
+            known = await self._context.journal.latest(key_after(older))
             if known is not None and (known.state is State.DONE or known.open):
-                before = await self._desk.journal.latest(older)
+                before = await self._context.journal.latest(older)
                 return None if before is None else make_handle(before, after.language)
         return None
 
@@ -140,47 +140,47 @@ class Sessions:
 
     async def _find_placement(self, wanted: Upload) -> Attempt | None:
         """The placement of a known upload that stands for this one."""
-        latest = await self._desk.journal.latest(wanted.key)
-        account = (await self._desk.token()).account
+        latest = await self._context.journal.latest(wanted.key)
+        account = (await self._context.token()).account
         if latest is None or latest.state is not State.DONE or latest.account != account:
             return None
         if _has_names(latest, wanted.media):
             return latest
-        for placed in await self._desk.journal.placements(wanted.key):
+        for placed in await self._context.journal.placements(wanted.key):
             if placed.account == account and _has_names(placed, wanted.media):
                 return placed
-        return latest if await self._desk.journal.is_followed(wanted.key) else None
+        return latest if await self._context.journal.is_followed(wanted.key) else None
 
     async def _open_session(
-        self, spoken: str, uploads: Sequence[tuple[Sequence[Media], str]], flight: InFlightRequest
+        self, spoken: str, uploads: Sequence[tuple[Sequence[Media], str]], request: InFlightRequest
     ) -> SessionHandle:
         """A new session with these uploads, which cost nothing: once more where it is lost before it was used."""
         for last in (False, True):
-            flight.report(Progress("session"))
-            opened = await self._desk.client.create_session(spoken)
+            request.report(Progress("session"))
+            opened = await self._context.client.create_session(spoken)
             try:
                 for media, _ in uploads:
-                    await self._send_media(opened.session_id, media, flight)
+                    await self._send_media(opened.session_id, media, request)
             except SessionGone as error:
                 if last or error.code != GONE:
                     raise
                 continue
             return SessionHandle(
-                self._desk.profile.name, spoken, uploads[-1][1] if uploads else "", opened.session_id, opened.task_id
+                self._context.profile.name, spoken, uploads[-1][1] if uploads else "", opened.session_id, opened.task_id
             )
         raise AssertionError  # the loop returns or raises
 
-    async def _add_to_session(self, wanted: Upload, onto: SessionHandle, flight: InFlightRequest) -> SessionHandle:
+    async def _add_to_session(self, wanted: Upload, onto: SessionHandle, request: InFlightRequest) -> SessionHandle:
         """Add to a session, or to a new one with the same uploads where it was taken, or is lost."""
         message = Message(wanted.key, "upload", onto, "")
         for last in (False, True):
             place = await self.claim_session(message)
             try:
-                await self._send_media(place.session_id, wanted.media, flight)
+                await self._send_media(place.session_id, wanted.media, request)
                 return place
             except (Exception, asyncio.CancelledError) as error:
                 with contextlib.suppress(DiskError):  # the first error is the one to tell
-                    await self._desk.journal.give_back(wanted.key)
+                    await self._context.journal.give_back(wanted.key)
                 gone = isinstance(error, SessionGone) and error.code == GONE
                 if last or not gone or not await self.leave_session(message, place.session_id):
                     raise
@@ -193,24 +193,24 @@ class Sessions:
         asked = await self._find_question(message, behind)
         return asked is None and bool(await self._find_uploads_behind(behind))
 
-    async def _send_media(self, session_id: str, media: Sequence[Media], flight: InFlightRequest) -> None:
+    async def _send_media(self, session_id: str, media: Sequence[Media], request: InFlightRequest) -> None:
         """Send files, then addresses, in order; what the backend says not to have taken once more."""
-        flight.report(Progress("upload", 0.0))
+        request.report(Progress("upload", 0.0))
         for batch in _split_into_requests(media):
-            refused = await self._send_batch(session_id, batch, flight)
+            refused = await self._send_batch(session_id, batch, request)
             if refused:
                 logger.info("%d files were not taken; they are sent once more", len(refused))
-                refused = await self._send_batch(session_id, refused, flight)
+                refused = await self._send_batch(session_id, refused, request)
             if refused:
                 raise ApiError("upload-refused", name=refused[0].name)
 
-    async def _send_batch(self, session_id: str, batch: Sequence[Media], flight: InFlightRequest) -> list[Media]:
+    async def _send_batch(self, session_id: str, batch: Sequence[Media], request: InFlightRequest) -> list[Media]:
         """Send files of one kind; those that were not taken. An ambiguous upload is looked for in the state first."""
 
         def on_bytes(sent: int, total: int | None) -> None:
-            flight.report(Progress("upload", sent / total if total else None))
+            request.report(Progress("upload", sent / total if total else None))
 
-        client = self._desk.client
+        client = self._context.client
         if batch[0].url:
             return _find_refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
         try:
@@ -226,7 +226,7 @@ class Sessions:
 
     async def _record_upload(self, upload: Upload, place: SessionHandle) -> Attempt:
         """Note where the upload lies now; a repeated one is another placement of the same step."""
-        journal = self._desk.journal
+        journal = self._context.journal
         facts = StoredFacts(
             media=[(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
             names=[each.name for each in upload.media],
@@ -238,12 +238,12 @@ class Sessions:
         where: dict[str, Any] = {
             "session_id": place.session_id,
             "task_id": place.task_id,
-            "account": (await self._desk.token()).account,
+            "account": (await self._context.token()).account,
         }
         for _ in range(RACES):
             try:
                 known = await journal.latest(upload.key) or Attempt(
-                    upload.key, 1, State.PLANNED, self._desk.profile.name, before=place.key, free=True
+                    upload.key, 1, State.PLANNED, self._context.profile.name, before=place.key, free=True
                 )
                 return await journal.finished(known, facts, **where)
             except LostRace:  # the same upload by another process; each keeps a placement of its own
@@ -270,7 +270,7 @@ class Sessions:
             if not chain:
                 raise await self._make_busy_error(behind, asked) if alive else await self.make_gone_error(behind)
             moved = await self._repeat_uploads(chain)
-        await self._desk.journal.claim(moved.session_id, after.key, message.key)
+        await self._context.journal.claim(moved.session_id, after.key, message.key)
         return make_handle(moved, after.language)
 
     async def _move_uploads(self, message: Message, chain: Sequence[Attempt]) -> Attempt | None:
@@ -299,7 +299,7 @@ class Sessions:
             return behind
         if message.kind != "chat":
             return None
-        journal = self._desk.journal
+        journal = self._context.journal
         found = [each for each in await journal.failed_after(behind.key) if is_answered(each)]
         for each in sorted(found, key=lambda each: each.session_id != behind.session_id):
             if each.key != message.key and not await journal.messages_since(each):
@@ -308,7 +308,7 @@ class Sessions:
 
     async def _claim_at(self, session_id: str, at: str, by: str) -> bool:
         """Claim the session at the step `at`; attempts that made nothing leave it where it was before them."""
-        journal = self._desk.journal
+        journal = self._context.journal
         if await journal.claim(session_id, at, by):
             return True
         head = await journal.head(session_id)
@@ -318,23 +318,23 @@ class Sessions:
 
     async def find_standing_step(self, key: str) -> str:
         """The step at which a session stands whose head is `key`: failed and lost attempts are passed over."""
-        step = await self._desk.journal.latest(key)
+        step = await self._context.journal.latest(key)
         while step is not None and step.state in (State.FAILED, State.LOST) and step.before:
             key = step.before
-            step = await self._desk.journal.latest(key)
+            step = await self._context.journal.latest(key)
         return key
 
     async def _reconcile_head(self, session_id: str) -> bool:
-        """Whether the session's newest message was not settled and is now."""
-        head = await self._desk.journal.latest(await self._desk.journal.head(session_id))
+        """Whether the session's newest message was unsettled and is reconciled now."""
+        head = await self._context.journal.latest(await self._context.journal.head(session_id))
         if head is None or not head.paid or head.state not in (State.SENT, State.UNKNOWN):
             return False
         return (await self.reconcile_once(head)).state not in (State.SENT, State.UNKNOWN)
 
     async def _make_busy_error(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
-        """Why a living session is not to be had: the message before is not settled, or others went on from there."""
-        key = await self._desk.journal.head(behind.session_id)
-        head = await self._desk.journal.latest(key)
+        """Why a living session cannot be claimed: its newest message is not settled, or another branch went on."""
+        key = await self._context.journal.head(behind.session_id)
+        head = await self._context.journal.latest(key)
         if key and head is None:  # a step that is about to begin
             return SessionBusy("session-busy")
         if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
@@ -342,25 +342,25 @@ class Sessions:
         return SessionBusy("answer-refused" if asked else "fork-refused")
 
     async def reconcile_once(self, attempt: Attempt) -> Attempt:
-        """An attempt that may be settled by now, after one free look at its session's state."""
+        """The attempt after one free read of its session's state, which may reconcile it."""
         baseline = Baseline.from_attempt(attempt)
         if not attempt.paid or baseline is None:
             return attempt
-        if attempt.state is State.SENT and await self._desk.journal.life(attempt) == "dead":
+        if attempt.state is State.SENT and await self._context.journal.life(attempt) == "dead":
             with contextlib.suppress(LostRace):
-                attempt = await self._desk.journal.move(attempt, Event.OWNER_DIED)
+                attempt = await self._context.journal.move(attempt, Event.OWNER_DIED)
         if attempt.state is not State.UNKNOWN:
             return attempt
         try:
             return await self._reconciler.read_once(attempt, baseline) or attempt
         except LostRace:
-            return await self._desk.journal.latest(attempt.key) or attempt
+            return await self._context.journal.latest(attempt.key) or attempt
 
     async def make_unsettled_error(self, head: Attempt) -> SessionBusy:
         """What to tell about a session whose newest message is not over."""
         if head.state is not State.UNKNOWN:
             return SessionBusy("session-busy")
-        left = HORIZON_SECONDS - (self._desk.wall() - find_sent_time(head))
+        left = HORIZON_SECONDS - (self._context.wall() - find_sent_time(head))
         return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
 
     async def _is_alive(self, session_id: str) -> bool:
@@ -368,7 +368,7 @@ class Sessions:
         if session_id in self._lost:
             return False
         try:
-            await self._desk.client.state(session_id)
+            await self._context.client.state(session_id)
         except ApiError as error:
             if isinstance(error, SessionGone) or error.code in (403, 404):
                 return False
@@ -382,7 +382,7 @@ class Sessions:
         """
         chain = [attempt]
         while chain[0].kind == "upload" and chain[0].before:
-            earlier = await self._desk.journal.latest(chain[0].before)
+            earlier = await self._context.journal.latest(chain[0].before)
             if earlier is None:
                 return []
             chain.insert(0, earlier)
@@ -395,7 +395,7 @@ class Sessions:
         while step is not None:
             if step.paid:
                 paid.insert(0, step)
-            step = await self._desk.journal.latest(step.before) if step.before else None
+            step = await self._context.journal.latest(step.before) if step.before else None
         if not paid:
             return SessionGone(code=1002)
         words = "; ".join(" ".join((each.facts.text or each.kind).split())[:60] for each in paid)
@@ -427,7 +427,7 @@ class Sessions:
 
     def _find_uploaded(self, step: Attempt) -> tuple[Media, ...] | None:
         """What an upload sent: as it was given last, with the names that its files have now, else as it is recorded."""
-        given, uploads = self._given.get(step.key, ()), self._desk.uploads
+        given, uploads = self._given.get(step.key, ()), self._context.uploads
         found = [uploads.find(each.fingerprint, each.kept_name, each.mime, each.name) for each in given]
         if not found or None in found:
             pairs = zip(step.facts.media, step.facts.names, strict=True)
@@ -436,7 +436,7 @@ class Sessions:
 
     def find_kept_media(self, fingerprint: str, kept: str, mime: str) -> Media:
         """Media that was uploaded before, from the kept bytes."""
-        found = self._desk.uploads.find(fingerprint, kept, mime)
+        found = self._context.uploads.find(fingerprint, kept, mime)
         if found is None:
             raise InputError("uploads-elsewhere", name=kept)
         return found
@@ -450,13 +450,13 @@ class Sessions:
         help. A state that lists no file at all proves nothing.
         """
         media, before = await self._find_expected(message, session_id)
-        listed = find_listed(files_of(state.raw), media.values())
+        listed = find_listed(select_file_lists(state.raw), media.values())
         lost = [media[mark] for mark in media if mark in before - listed]
         if lost:
             logger.info("the session no longer lists %d of its files; they are sent once more", len(lost))
             await self._send_media(session_id, lost, InFlightRequest())
-            state = await self._desk.client.state(session_id)
-            listed = find_listed(files_of(state.raw), media.values())
+            state = await self._context.client.state(session_id)
+            listed = find_listed(select_file_lists(state.raw), media.values())
             missing = [each for each in lost if each.mark not in listed]
             if missing and lists_uploads(state.raw):
                 raise ApiError("upload-refused", name=missing[0].name)
@@ -470,17 +470,17 @@ class Sessions:
         step: Attempt | None = await self.find_attempt(message.after)
         while step is not None:
             if step.kind == "upload":
-                for each in _iterate_sent_media(self._desk, step):
+                for each in _iterate_sent_media(self._context, step):
                     media.setdefault(each.mark, each)
             elif step.session_id == session_id:
                 listed |= frozenset((step.facts.baseline or {}).get("files", ()))
-            step = await self._desk.journal.latest(step.before) if step.before else None
+            step = await self._context.journal.latest(step.before) if step.before else None
         media.pop("", None)
         return media, listed
 
     async def find_attempt(self, handle: SessionHandle) -> Attempt:
         """The attempt that a handle stands for."""
-        found = await self._desk.journal.latest(handle.key, handle.session_id) or await self._desk.journal.latest(
+        found = await self._context.journal.latest(handle.key, handle.session_id) or await self._context.journal.latest(
             handle.key
         )
         if found is None or not (found.state is State.DONE or is_answered(found)):
@@ -496,12 +496,12 @@ def _has_names(step: Attempt, media: Sequence[Media]) -> bool:
     return all(each.url or each.name == name or is_nameless(each.name) for each, name in zip(media, names, strict=True))
 
 
-def _iterate_sent_media(desk: StudioContext, step: Attempt) -> Iterator[Media]:
+def _iterate_sent_media(context: StudioContext, step: Attempt) -> Iterator[Media]:
     """An upload's files as they were sent; where their bytes are gone, only a name is left of them."""
     for entry, name in zip(step.facts.media, step.facts.names, strict=True):
         fingerprint, kept, mime = entry
-        yield desk.uploads.find(fingerprint, kept, mime, name) or Media(
-            fingerprint, name, mime, desk.uploads.place(kept), kept=kept
+        yield context.uploads.find(fingerprint, kept, mime, name) or Media(
+            fingerprint, name, mime, context.uploads.place(kept), kept=kept
         )
 
 

@@ -1,7 +1,7 @@
 """Studio: upload -> generate -> edit -> export as resumable steps. What nodes, shell and batches all call.
 
-A step is named by its key, carried out once, and found again by the same request, whoever makes it and whatever
-happened in between. One Studio works for one profile in one event loop.
+A step is named by its key, carried out once, and found again by the same request from any caller, also after a crash.
+One Studio works for one profile in one event loop.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from .handles import SessionHandle
 from .jobs import Job
 from .paid_message import MessageSender
 from .progress import Caller, Progress
-from .reconcile import HORIZON_SECONDS, Message, is_answered, make_handle, reply_of
+from .reconcile import HORIZON_SECONDS, Message, compose_reply, is_answered, make_handle
 from .render import Render, Renderer
 from .sessions import Sessions, Upload
 from .timeline import TimelineView, build_timeline_view, describe_timeline
@@ -64,14 +64,14 @@ class Studio:
     """
 
     def __init__(self, desk: StudioContext, backend: LocalBackend | None = None, own: Journal | None = None) -> None:
-        self._desk = desk
+        context = self._context = desk  # the parameter keeps the name that callers know
         self._own_journal = own
         self._backend = backend
-        self._sessions = Sessions(desk)
-        self._sender = MessageSender(desk, self._sessions)
-        self._renderer = Renderer(desk)
-        self._edits = Edits(desk, self._sessions, self._carried_out)
-        self._attacher = SessionAttacher(desk, self._sessions)
+        self._sessions = Sessions(context)
+        self._sender = MessageSender(context, self._sessions)
+        self._renderer = Renderer(context)
+        self._edits = Edits(context, self._sessions, self._carry_out)
+        self._attacher = SessionAttacher(context, self._sessions)
 
     @classmethod
     async def open(
@@ -120,14 +120,14 @@ class Studio:
         http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=FreeUsers(place))
         client = NemoClient(http)
         record = journal
-        desk = StudioContext(
+        context = StudioContext(
             chosen, place, client, journal, UploadStore(place), sleep, clock, lambda: wall() + record.skew
         )  # fmt: skip
-        return cls(desk, backend, own)
+        return cls(context, backend, own)
 
     async def open_beside(self, profile: str) -> Studio:
         """Another Studio, for another profile, with this one's journal; closed by its own `aclose`."""
-        return await type(self).open(profile, journal=self._desk.journal)
+        return await type(self).open(profile, journal=self._context.journal)
 
     async def __aenter__(self) -> Studio:
         return self
@@ -136,11 +136,11 @@ class Studio:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop what runs here and close the connections. Paid work that is out should be drained before."""
+        """Stop what runs here and close the connections. Drain paid messages in flight before."""
         try:
-            await self._desk.flights.stop()
-            await self._desk.client.http.tokens.settled()
-            await self._desk.client.aclose()
+            await self._context.in_flight.stop()
+            await self._context.client.http.tokens.settled()
+            await self._context.client.aclose()
         finally:
             if self._own_journal is not None:
                 await self._own_journal.close()
@@ -150,69 +150,69 @@ class Studio:
     @property
     def profile(self) -> Profile:
         """The profile this Studio works for."""
-        return self._desk.profile
+        return self._context.profile
 
     @property
     def journal(self) -> Journal:
         """The record of every step, shared by all who use this home directory."""
-        return self._desk.journal
+        return self._context.journal
 
     @property
     def lane(self) -> RateLimiter:
         """How many pieces of work go on here side by side: batches and lists begin theirs through it."""
-        return self._desk.client.http.lane
+        return self._context.client.http.lane
 
     @property
     def committed(self) -> int:
-        """How many paid messages are out and being read."""
-        return self._desk.flights.committed
+        """How many paid messages are in flight."""
+        return self._context.in_flight.committed
 
     def is_paid_for(self, caller: Caller) -> bool:
-        """Whether a paid message that this caller waits for is out and being read."""
-        return self._desk.flights.is_paid_for(caller)
+        """Whether a paid message that this caller waits for is in flight."""
+        return self._context.in_flight.is_paid_for(caller)
 
     async def drain(self, *, only_committed: bool = True, read_on: bool = True) -> None:
-        """Read the streams of paid messages that are out to their end, or wait for all that is under way.
+        """Read the streams of paid messages in flight to their end, or wait for all that is under way.
 
         `read_on` includes those whose result is known already, which can go on for a quarter of an hour.
         """
-        await self._desk.flights.drain(only_committed=only_committed, read_on=read_on)
+        await self._context.in_flight.drain(only_committed=only_committed, read_on=read_on)
 
     def running(self) -> dict[str, Progress]:
         """How what is under way stands, by step key; an export counts for the message behind it."""
-        return self._desk.flights.running()
+        return self._context.in_flight.running()
 
     async def credits(self) -> Credits:
         """The account's balance."""
-        return await self._desk.client.balance()
+        return await self._context.client.balance()
 
     async def estimate_seconds(self) -> float | None:
         """How many seconds a generation and its export usually take here; None where none was seen."""
         kinds = ("generate", "export")
-        seen = [await self._desk.journal.usual_seconds(self._desk.profile.name, kind) for kind in kinds]
+        seen = [await self._context.journal.usual_seconds(self._context.profile.name, kind) for kind in kinds]
         return sum(each or 0.0 for each in seen) if any(seen) else None
 
     async def estimate_price(self) -> float:
         """Credits that a generation is expected to take, by what was seen here."""
-        return estimate_price("generate", await self._desk.journal.charges(self._desk.profile.name, "generate"))
+        return estimate_price("generate", await self._context.journal.charges(self._context.profile.name, "generate"))
 
     async def begin_spending(self) -> tuple[float, Money]:
         """Now (seconds since 1970) and the balance, as money of which nothing is spent yet: for `measure_spending`."""
-        return self._desk.wall(), FREE if self._desk.profile.free else Money((await self.credits()).held)
+        return self._context.wall(), FREE if self._context.profile.free else Money((await self.credits()).held)
 
     async def measure_spending(self, moment: float, start: Money, run: str) -> Money:
         """What the account took since `begin_spending`: exact where only messages of this run went out meanwhile."""
-        if self._desk.profile.free:
+        if self._context.profile.free:
             return FREE
         balance = await self.credits()
-        sent = await self._desk.journal.paid_since(self._desk.profile.name, moment)
+        sent = await self._context.journal.paid_since(self._context.profile.name, moment)
         spent = None if start.before is None else start.before - balance.held
         alone = all(each.run == run for each in sent)
         return Money(start.before, balance.held, spent, "exact" if alone else "at most")
 
     async def registration_link(self) -> str:
         """Where an anonymous account becomes a registered one; empty for any other."""
-        return self._desk.client.http.registration_link(await self._desk.token())
+        return self._context.client.http.registration_link(await self._context.token())
 
     async def upload(
         self,
@@ -233,24 +233,24 @@ class Studio:
             raise InputError("image-empty")
         if onto is None:
             check_choice("language", language, LANGUAGES)
-        before = _usable(onto).key if onto else ""
+        before = _check_usable(onto).key if onto else ""
         language = onto.language if onto else language
-        key = make_upload_key(self._desk.profile.id, before, [each.fingerprint for each in media], language)
+        key = make_upload_key(self._context.profile.id, before, [each.fingerprint for each in media], language)
         spoken = prompts.spoken_language(language, prompt, page)
-        older = await self._older_upload_keys(key, before, media, language)
+        older = await self._make_older_upload_keys(key, before, media, language)
         wanted = Upload(key, tuple(media), language, spoken, onto, older)
         known = await self._sessions.find_older_upload(wanted)
         if known is not None:
-            return self._handle(known, language)
-        return await self._uploaded(wanted, caller or Caller())
+            return make_handle(known, language)
+        return await self._upload_media(wanted, caller or Caller())
 
-    async def _uploaded(self, wanted: Upload, caller: Caller) -> SessionHandle:
+    async def _upload_media(self, wanted: Upload, caller: Caller) -> SessionHandle:
         key, media, language = wanted.key, wanted.media, wanted.language
-        done = await self._desk.flights.join(key, lambda flight: self._sessions.upload(wanted, flight), caller)
+        done = await self._context.in_flight.join(key, lambda request: self._sessions.upload(wanted, request), caller)
         # A known upload's bytes may be gone by now, and a fork needs them.
-        kept = [await asyncio.to_thread(self._desk.uploads.keep, each) for each in media]
+        kept = [await asyncio.to_thread(self._context.uploads.keep, each) for each in media]
         self._sessions.remember_media(key, kept)
-        return self._handle(done, language)
+        return make_handle(done, language)
 
     async def open_session(self, language: str = "auto", prompt: str = "") -> SessionHandle:
         """A new session without any upload; at `auto` in the language of `prompt`, where that is certain. Free."""
@@ -272,7 +272,7 @@ class Studio:
         text = prompts.compose_prompt(
             normalize_text(wish.prompt), duration=wish.duration, aspect_ratio=wish.aspect_ratio, ends=wish.ends
         )
-        return await self._say("generate", session, wish.inputs, text, caller, words=wish.prompt)
+        return await self._send_message("generate", session, wish.inputs, text, caller, words=wish.prompt)
 
     async def edit(
         self,
@@ -293,7 +293,7 @@ class Studio:
         check_choice("when_changed", when_changed, WHEN_CHANGED)
         text, caller = normalize_text(instruction), caller or Caller()
         inputs: dict[str, object] = {"instruction": text, "seed": seed}
-        return await self._go_on("edit", _usable(session), inputs, text, when_changed, caller)
+        return await self._continue_session("edit", _check_usable(session), inputs, text, when_changed, caller)
 
     async def chat(
         self,
@@ -314,21 +314,25 @@ class Studio:
         check_choice("when_changed", when_changed, WHEN_CHANGED)
         text, caller = normalize_text(message), caller or Caller()
         inputs: dict[str, object] = {"message": text, "seed": seed}
-        return await self._go_on("chat", await self._answerable(session), inputs, text, when_changed, caller)
+        return await self._continue_session(
+            "chat", await self._check_answerable(session), inputs, text, when_changed, caller
+        )
 
-    async def _go_on(
+    async def _continue_session(
         self, kind: Kind, session: SessionHandle, inputs: dict[str, object], text: str, when_changed: str,
         caller: Caller,
     ) -> MessageResult:  # fmt: skip
         """Send a message where `when_changed` says that it goes on; its price counts what was paid to come there."""
-        start, before = await self._edits.start(session, kind, inputs, when_changed, caller)
+        start, before = await self._edits.find_start(session, kind, inputs, when_changed, caller)
         with count_earlier_payment(before):
-            turned = await self._say(kind, start, inputs, text, caller)
+            turned = await self._send_message(kind, start, inputs, text, caller)
         return turned if before.sure == 0 else replace(turned, money=sum_money([before, turned.taken]), reused=False)
 
     async def paid_in(self, run: str) -> Kept | None:
         """What a run (a ComfyUI prompt, a shell command, a batch) paid for and got; None where that is nothing."""
-        made = [] if self._desk.profile.free else await self._desk.journal.made_in(self._desk.profile.name, run)
+        made = (
+            [] if self._context.profile.free else await self._context.journal.made_in(self._context.profile.name, run)
+        )
         paid = [(key, exact, at_most) for key, exact, at_most in made if exact != 0]
         if not paid:
             return None
@@ -340,14 +344,14 @@ class Studio:
 
     async def newest(self, session: SessionHandle) -> SessionHandle:
         """The newest finished step of the handle's session, where a conversation that one place carries stands now."""
-        return await self._edits.newest(_usable(session))
+        return await self._edits.find_newest(_check_usable(session))
 
-    async def _answerable(self, handle: SessionHandle) -> SessionHandle:
+    async def _check_answerable(self, handle: SessionHandle) -> SessionHandle:
         """The handle of a usable item, or of one that failed because the backend answered and made nothing."""
         if not handle.error:
             return handle
-        failed = await self._desk.journal.latest(handle.key, handle.session_id)
-        return replace(handle, error="") if failed is not None and is_answered(failed) else _usable(handle)
+        failed = await self._context.journal.latest(handle.key, handle.session_id)
+        return replace(handle, error="") if failed is not None and is_answered(failed) else _check_usable(handle)
 
     async def export(
         self,
@@ -362,7 +366,7 @@ class Studio:
         The same request finds the delivered file again if its content is unchanged.
         """
         output, caller = output or Output(), caller or Caller()
-        source = await self._sessions.find_attempt(_usable(session))
+        source = await self._sessions.find_attempt(_check_usable(session))
         draft = source.facts.draft
         if not drafts.is_ready(draft):
             raise RenderFailed("not-ready")
@@ -371,12 +375,12 @@ class Studio:
             "quality": output.quality,
             "resolution": output.resolution,
         }
-        key = make_step_key(self._desk.profile.id, session.key, "export", inputs)
+        key = make_step_key(self._context.profile.id, session.key, "export", inputs)
         render = Render(key, session.key, source.session_id, source.task_id, source.account, draft, output)
         place = f"{key} {destination.folder} {destination.stem}"
         try:
-            delivered = await self._desk.flights.join(
-                place, lambda flight: self._renderer.deliver(render, destination, flight), caller, about=session.key
+            delivered = await self._context.in_flight.join(
+                place, lambda request: self._renderer.deliver(render, destination, request), caller, about=session.key
             )
         except SessionGone as error:
             raise await self._sessions.make_gone_error(source) from error
@@ -387,8 +391,9 @@ class Studio:
         return Video(
             delivered.path, source.session_id, source.task_id, delivered.render_id, checked.sha256, checked.size,
             checked.width, checked.height, checked.duration, checked.fps, delivered.suffix,
-            reply=_joined(*reply_of(source, session.language)), timeline=describe_timeline(draft, session.language),
-            money=await self._money_behind(source), reused=delivered.reused, note=note,
+            reply=_join_reply(*compose_reply(source, session.language)),
+            timeline=describe_timeline(draft, session.language),
+            money=await self._sum_money_behind(source), reused=delivered.reused, note=note,
         )  # fmt: skip
 
     async def animate(
@@ -404,7 +409,7 @@ class Studio:
     ) -> Video:
         """The whole way: upload, generate, export. `page` is the language of the page it is asked for from."""
         caller = caller or Caller()
-        caller.later = await self._desk.journal.usual_seconds(self._desk.profile.name, "export") or 0.0
+        caller.later = await self._context.journal.usual_seconds(self._context.profile.name, "export") or 0.0
         session = await self.upload(media, language=language, prompt=wish.prompt, page=page, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
         caller.later = 0.0
@@ -437,26 +442,38 @@ class Studio:
         *,
         caller: Caller | None = None,
     ) -> Video:
-        """The video of a job, wherever it stands: settled, or sent if it never was, then rendered and delivered.
+        """The video of a job in any state: reconciled, or sent if it never was, then rendered and delivered.
 
         Where an export of it was asked for before, its destination and output count, else the ones given.
         """
         caller = caller or Caller()
-        turned = await self._again(job, caller)
-        place, output = await self._wanted(job) or (destination, output)
+        turned = await self.finish_job(job, caller=caller)
+        place, output = await self.find_wanted_export(job) or (destination, output)
         destination = replace(place or destination, tags=destination.tags)
         return await self.export(turned.session, destination, output, caller=caller)
 
     async def finish_job(self, job: Job, *, caller: Caller | None = None) -> MessageResult:
-        """The result of a job's message: found in the journal, settled, waited for, or sent now if it never was."""
-        return await self._again(job, caller or Caller())
+        """The result of a job's message: found in the journal, reconciled, waited for, or sent now if it never was."""
+        attempt = await self._find_attempt(job)
+        journal = self._context.journal
+        before = await journal.latest(attempt.before, attempt.session_id) or await journal.latest(attempt.before)
+        if before is None:
+            raise InputError("handle-unknown")
+        message = Message(job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), attempt.facts.text)
+        return await self._carry_out(message, caller or Caller())
 
     async def find_wanted_export(self, job: Job) -> tuple[Destination | None, Output] | None:
         """Where an export of the job was asked for, and as what; None if none was.
 
         The destination is None where that was a folder of another machine.
         """
-        return await self._wanted(job)
+        host = self._context.journal.host
+        for export in await self._context.journal.exports_of(job.key):
+            wanted = export.facts.wanted
+            if wanted:
+                here = wanted.get("host", host) == host
+                return Destination.from_json(wanted["destination"]) if here else None, Output(**wanted["output"])
+        return None
 
     async def resend(self, job: Job, *, caller: Caller | None = None) -> MessageResult:
         """Send the message of a failed or lost job once more, on the user's word: it pays again.
@@ -465,73 +482,54 @@ class Studio:
         """
         attempt = await self.may_resend(job)
         try:
-            return await self._again(job, caller or Caller())
+            return await self.finish_job(job, caller=caller)
         except (NothingMade, ResultUnknown, SessionGone):
-            attempt = await self._newest(job)
+            attempt = await self._find_attempt(job)
             if attempt.state not in (State.FAILED, State.LOST):
                 raise
-        await self._desk.journal.move(attempt, Event.RESEND, facts=StoredFacts(text=attempt.facts.text))
-        return await self._again(job, caller or Caller())
+        await self._context.journal.move(attempt, Event.RESEND, facts=StoredFacts(text=attempt.facts.text))
+        return await self.finish_job(job, caller=caller)
 
     async def may_resend(self, job: Job) -> Attempt:
         """The attempt that `resend` would follow; `InputError` where it is too early, or needless."""
-        attempt = await self._newest(job)
+        attempt = await self._find_attempt(job)
         if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
             raise InputError("job-not-lost", state=attempt.state.value)
-        left = HORIZON_SECONDS - (self._desk.wall() - (attempt.sent or attempt.changed))
+        left = HORIZON_SECONDS - (self._context.wall() - (attempt.sent or attempt.changed))
         if attempt.paid and left > 0:
             raise InputError("job-open", minutes=math.ceil(left / 60))
         return attempt
 
     async def stop(self, job: Job) -> bool:
-        """Stop the renders of a job that are out (free); whether there was one. What is paid for goes on."""
+        """Stop the renders of a job that are running (free); whether there was one. Paid work goes on."""
         stopped = False
-        for export in await self._desk.journal.exports_of(job.key):
+        for export in await self._context.journal.exports_of(job.key):
             stopped = await self._renderer.stop(export) or stopped
         return stopped
 
     async def project_page(self, job: Job) -> str:
         """The address that opens the job's project in a browser, made now: a secret for the person who asks."""
-        if self._desk.profile.free or not (job.session_id and job.task_id):
+        if self._context.profile.free or not (job.session_id and job.task_id):
             raise InputError("page-none", job=job.id)
-        return await self._desk.client.project_page(job.task_id, job.session_id)
+        return await self._context.client.project_page(job.task_id, job.session_id)
 
-    async def _wanted(self, job: Job) -> tuple[Destination | None, Output] | None:
-        """Where an export of the job was wanted (None: a folder of another machine), and as what, if one was."""
-        host = self._desk.journal.host
-        for export in await self._desk.journal.exports_of(job.key):
-            wanted = export.facts.wanted
-            if wanted:
-                here = wanted.get("host", host) == host
-                return Destination.from_json(wanted["destination"]) if here else None, Output(**wanted["output"])
-        return None
-
-    async def _newest(self, job: Job) -> Attempt:
-        attempt = await self._desk.journal.latest(job.key)
+    async def _find_attempt(self, job: Job) -> Attempt:
+        attempt = await self._context.journal.latest(job.key)
         if attempt is None:
             raise InputError("job-unknown", job=job.id)
         return attempt
 
-    async def _again(self, job: Job, caller: Caller) -> MessageResult:
-        attempt = await self._newest(job)
-        journal = self._desk.journal
-        before = await journal.latest(attempt.before, attempt.session_id) or await journal.latest(attempt.before)
-        if before is None:
-            raise InputError("handle-unknown")
-        message = Message(job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), attempt.facts.text)
-        return await self._carried_out(message, caller)
-
     async def timeline(self, session: SessionHandle, language: str = "auto") -> str:
         """The timeline of this handle's step, in words."""
-        source = await self._sessions.find_attempt(_usable(session))
+        source = await self._sessions.find_attempt(_check_usable(session))
         return describe_timeline(source.facts.draft, session.language if language == "auto" else language)
 
     async def view(self, session: SessionHandle, language: str = "auto") -> TimelineView:
         """The timeline of this handle's step in words, as a picture, and as the draft itself. No network."""
-        source = await self._sessions.find_attempt(_usable(session))
-        return await build_timeline_view(self._desk, source, session.language if language == "auto" else language)
+        source = await self._sessions.find_attempt(_check_usable(session))
+        return await build_timeline_view(self._context, source, session.language if language == "auto" else language)
 
-    async def _say(
+    async def _send_message(
         self,
         kind: Kind,
         session: SessionHandle,
@@ -541,64 +539,65 @@ class Studio:
         *,
         words: str = "",
     ) -> MessageResult:
-        after, caller = _usable(session), caller or Caller()
+        after, caller = _check_usable(session), caller or Caller()
         encode_message(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
-        after = await self._known_place(
-            after, caller, lambda key: make_step_key(self._desk.profile.id, key, kind, inputs)
+        after = await self._find_known_place(
+            after, caller, lambda key: make_step_key(self._context.profile.id, key, kind, inputs)
         )
-        message = Message(make_step_key(self._desk.profile.id, after.key, kind, inputs), kind, after, text, words)
-        return await self._carried_out(message, caller)
+        message = Message(make_step_key(self._context.profile.id, after.key, kind, inputs), kind, after, text, words)
+        return await self._carry_out(message, caller)
 
-    async def _known_place(
+    async def _find_known_place(
         self, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
     ) -> SessionHandle:
         """Where a step follows on: behind the upload of an earlier version, as long as it is known there."""
-        known = await self._desk.journal.latest(key_after(after.key))
+        known = await self._context.journal.latest(key_after(after.key))
         replacement = self._sessions.find_replacement(after)
         if known is not None and (replacement is None or known.state is State.DONE or known.open):
             return after
         if replacement is not None:
-            return await self._uploaded(replacement, caller)
+            return await self._upload_media(replacement, caller)
         return await self._sessions.find_known_place(after, key_after) or after
 
-    async def _older_upload_keys(self, key: str, before: str, media: Sequence[Media], language: str) -> tuple[str, ...]:
+    async def _make_older_upload_keys(
+        self, key: str, before: str, media: Sequence[Media], language: str
+    ) -> tuple[str, ...]:
         """The keys that earlier versions gave an upload: by other fingerprints, or behind another upload."""
         befores = [before, *(await self._sessions.find_older_keys(before) if before else ())]
         given = [[each.fingerprint for each in media], [each.older or each.fingerprint for each in media]]
-        keys = [make_upload_key(self._desk.profile.id, each, prints, language) for each in befores for prints in given]
+        keys = [
+            make_upload_key(self._context.profile.id, each, prints, language) for each in befores for prints in given
+        ]
         return tuple(dict.fromkeys(each for each in keys if each != key))
 
-    async def _carried_out(self, message: Message, caller: Caller) -> MessageResult:
+    async def _carry_out(self, message: Message, caller: Caller) -> MessageResult:
         language = message.after.language
-        known = await self._desk.journal.latest(message.key)
+        known = await self._context.journal.latest(message.key)
         done = await self._sender.send(message, caller)
         money = done.facts.money
         if money.sure is not None:
             caller.budget.correct(message.key, money.sure)
         # What was begun again within a run finds its own work: that is what this run took.
-        own = done.run == caller.run and self._desk.payers.setdefault((caller.run, message.key), caller) is caller
-        reply, changes = reply_of(done, language)
+        own = done.run == caller.run and self._context.payers.setdefault((caller.run, message.key), caller) is caller
+        reply, changes = compose_reply(done, language)
         return MessageResult(
-            self._handle(done, language),
-            _joined(reply, changes),
+            make_handle(done, language),
+            _join_reply(reply, changes),
             describe_timeline(done.facts.draft, language),
             money,
             reused=known is not None and known.state is State.DONE and not own,
             changes=changes,
         )
 
-    async def _money_behind(self, attempt: Attempt) -> Money:
+    async def _sum_money_behind(self, attempt: Attempt) -> Money:
         """What all steps up to this one took together."""
         parts: list[Money] = []
         step: Attempt | None = attempt
         while step is not None:
             if step.facts.has_money:
                 parts.insert(0, step.facts.money)
-            step = await self._desk.journal.latest(step.before) if step.before else None
+            step = await self._context.journal.latest(step.before) if step.before else None
         return sum_money(parts)
-
-    def _handle(self, attempt: Attempt, language: str) -> SessionHandle:
-        return make_handle(attempt, language)
 
 
 def _open_local(directory: Path) -> LocalBackend:
@@ -607,11 +606,11 @@ def _open_local(directory: Path) -> LocalBackend:
     return local.open(directory / "local")
 
 
-def _joined(reply: str, changes: str) -> str:
+def _join_reply(reply: str, changes: str) -> str:
     return "\n\n".join(filter(None, [reply, changes]))
 
 
-def _usable(handle: SessionHandle) -> SessionHandle:
+def _check_usable(handle: SessionHandle) -> SessionHandle:
     """The handle, or the error that it carries for an item of a list that failed."""
     if handle.error:
         raise InputError("item-failed", reason=handle.error)

@@ -38,54 +38,54 @@ class TimelineView:
     draft: str = field(repr=False)
 
 
-async def build_timeline_view(desk: StudioContext, step: Attempt, language: str) -> TimelineView:
+async def build_timeline_view(context: StudioContext, step: Attempt, language: str) -> TimelineView:
     """The timeline of a finished step. No network: thumbnails come from what lies on this machine."""
     draft = step.facts.draft
-    video = await _delivered(desk, step.key)
-    pictures = [] if video else await _uploads(desk, step)
-    picture = await asyncio.to_thread(_drawn, draft, video, pictures, _spoken(language))
+    video = await _find_video(context, step.key)
+    pictures = [] if video else await _find_pictures(context, step)
+    picture = await asyncio.to_thread(_draw, draft, video, pictures, _choose_language(language))
     return TimelineView(describe_timeline(draft, language), picture, json.dumps(draft, ensure_ascii=False, indent=1))
 
 
 def describe_timeline(draft: drafts.Draft, language: str) -> str:
     """The timeline in one line, in the language of a handle."""
-    return drafts.summarize_timeline(draft, _spoken(language))
+    return drafts.summarize_timeline(draft, _choose_language(language))
 
 
-def _spoken(language: str) -> str:
+def _choose_language(language: str) -> str:
     return messages.choose_language(None if language == "auto" else language)
 
 
-async def _delivered(desk: StudioContext, key: str) -> Path | None:
+async def _find_video(context: StudioContext, key: str) -> Path | None:
     """A delivered video of exactly this step."""
-    for export in await desk.journal.exports_of(key):
+    for export in await context.journal.exports_of(key):
         if export.state is State.DONE:
-            for each in await desk.journal.deliveries(export.key):
-                if each.host == desk.journal.host and each.path.is_file():
+            for each in await context.journal.deliveries(export.key):
+                if each.host == context.journal.host and each.path.is_file():
                     return each.path
     return None
 
 
-async def _uploads(desk: StudioContext, step: Attempt) -> list[Path]:
+async def _find_pictures(context: StudioContext, step: Attempt) -> list[Path]:
     """The kept pictures that lie behind a step, first upload first."""
     found: list[Path] = []
     walk: Attempt | None = step
     while walk is not None:
         for entry in reversed(walk.facts.media if walk.kind == "upload" else ()):
-            media = desk.uploads.find(*entry)
+            media = context.uploads.find(*entry)
             if media is not None and isinstance(media.content, Path) and media.mime.startswith("image/"):
                 found.insert(0, media.content)
-        walk = await desk.journal.latest(walk.before) if walk.before else None
+        walk = await context.journal.latest(walk.before) if walk.before else None
     return found
 
 
-def _drawn(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path], language: str) -> npt.NDArray[np.uint8]:
+def _draw(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path], language: str) -> npt.NDArray[np.uint8]:
     from .._files.timeline_image import draw_timeline
 
-    return draw_timeline(draft, _shots(draft, video, pictures), language)
+    return draw_timeline(draft, _make_shots(draft, video, pictures), language)
 
 
-def _shots(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path]) -> list[Shot]:
+def _make_shots(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path]) -> list[Shot]:
     """Thumbnails: frames of the delivered video, else the uploaded pictures where each has a segment of its own."""
     from PIL import Image
 
@@ -93,7 +93,7 @@ def _shots(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path]) 
 
     first = next((track.bars for track in drafts.list_bars(draft) if track.kind == "video"), ())[:MAX_SHOTS]
     if video is not None:
-        frames = _frames(video, [(bar.start + bar.end) / 2000 for bar in first])
+        frames = _read_frames(video, [(bar.start + bar.end) / 2000 for bar in first])
         return [Shot(number, frame) for number, frame in enumerate(frames) if frame is not None]
     shots = []
     for number, path in enumerate(pictures if len(pictures) == len(first) else ()):
@@ -102,7 +102,7 @@ def _shots(draft: dict[str, Any], video: Path | None, pictures: Sequence[Path]) 
     return shots
 
 
-def _frames(video: Path, moments: Sequence[float]) -> list[Image.Image | None]:
+def _read_frames(video: Path, moments: Sequence[float]) -> list[Image.Image | None]:
     """The frames at these seconds, None where there is none."""
     import av
 

@@ -1,6 +1,6 @@
 """A token in the place of the stored one: tried out first, and what is lost with the old one named before it goes.
 
-A free account is lost with its token: the server gives one a week, and nobody else can sign in to it.
+A free account is lost with its token: the server gives one a week, and no one can sign in to it again without it.
 """
 
 from __future__ import annotations
@@ -64,24 +64,24 @@ class Change:
 
     async def carry_out(self) -> bool:
         """Store or remove the token; False, with nothing changed, where another one was stored meanwhile."""
-        return await asyncio.to_thread(self._write)
+        return await asyncio.to_thread(self._write_token)
 
-    def _write(self) -> bool:
+    def _write_token(self) -> bool:
         store = CredentialStore(self.place)
         try:
             with store.locked():
-                if not _same(store.read(self.which), self.before):
+                if not _is_same(store.read(self.which), self.before):
                     return False
                 if self.token is None:
                     store.remove(self.which.name)
-                elif not _same(self.token, self.before):  # the same one again keeps its kind and its expiry
+                elif not _is_same(self.token, self.before):  # the same one again keeps its kind and its expiry
                     store.write(self.which, self.token)
                 return True
         except OSError as error:
             raise describe_lock_failure(error, self.place) from error
 
 
-def _same(one: Token | None, other: Token | None) -> bool:
+def _is_same(one: Token | None, other: Token | None) -> bool:
     return (one is None and other is None) or (one is not None and other is not None and one.value == other.value)
 
 
@@ -130,7 +130,7 @@ async def examine_change(
             untried = what_and_hint(error.id, lang, **error.facts)[0]
             if before is not None:
                 raise TransportError("token-untried", profile=which.name, reason=untried) from error
-    kept = token is not None and _same(token, before)
+    kept = token is not None and _is_same(token, before)
     losses = Losses() if kept else await find_losses(which, place, before, journal)
     return Change(which, place, token, before, losses, untried)
 

@@ -85,7 +85,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class MessageResult:
-    """What a message came to: where the session stands now, the reply and the timeline for people, the money.
+    """The result of a message: where the session stands now, the reply and the timeline for people, the money.
 
     `reply` ends with `changes`, what the message changed in the draft, where that is to be told.
     """

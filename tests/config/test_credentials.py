@@ -185,14 +185,14 @@ async def test_a_wrong_clock_throws_no_good_token_away(
     with local.open(tmp_path / "backend", anonymous=True, pace=0, faults=faults) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         async with await Studio.open("nemo") as studio:
-            first = await studio._desk.token()
+            first = await studio._context.token()
         cloud = profile("nemo")
         store = CredentialStore(home())
         with store.locked():  # as it looks from a clock that is ten days ahead
             store.write(cloud, replace(first, expires_at=datetime.now(timezone.utc) - timedelta(days=3)))
         async with await Studio.open("nemo") as studio:
             balance = await studio.credits()
-            again = await studio._desk.token()
+            again = await studio._context.token()
         signed_up = [call for call in backend.calls if call["endpoint"] == "anonymous-token"]
 
     assert balance.available == 100
@@ -248,7 +248,7 @@ def test_two_processes_share_one_sign_up(tmp_path: Path) -> None:
         "import asyncio; from nemo_client import Studio\n"
         "async def run():\n"
         "    async with await Studio.open('nemo') as studio:\n"
-        "        print((await studio._desk.token()).account)\n"
+        "        print((await studio._context.token()).account)\n"
         "asyncio.run(run())"
     )
     with local.open(tmp_path / "backend", anonymous=True, pace=0) as backend:
@@ -409,12 +409,12 @@ async def test_a_free_accounts_token_in_the_variable_is_known_in_later_runs(
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
         async with await Studio.open("nemo") as studio:
-            token = await studio._desk.token()
+            token = await studio._context.token()
         monkeypatch.setenv("NEMO_TOKEN", token.value.reveal())
         (home() / "credentials.json").unlink()
         async with await Studio.open("nemo") as studio:
             assert await studio.registration_link() == ""
-            await studio._desk.client.create_session("en")
+            await studio._context.client.create_session("en")
             link = await studio.registration_link()
         async with await Studio.open("nemo") as studio:
             later = await studio.registration_link()

@@ -265,13 +265,13 @@ async def test_an_open_free_account_is_not_given_up_unasked(cloud: Any, monkeypa
     made: Cloud = cloud(anonymous=True)
     async with made.studio() as studio:
         session = await studio.upload([picture()])
-        await check_given_up("nemo", studio._desk.journal)
+        await check_given_up("nemo", studio._context.journal)
         turned = await studio.generate(session, Wish("slow push-in"))
         with pytest.raises(InputError) as caught:
-            await check_given_up("nemo", studio._desk.journal)
+            await check_given_up("nemo", studio._context.journal)
 
         await studio.export(turned.session, Destination(home() / "out", "clip"))
-        await check_given_up("nemo", studio._desk.journal)
+        await check_given_up("nemo", studio._context.journal)
 
     assert caught.value.id == "token-gives-up"
     assert caught.value.facts["jobs"] == turned.session.key.split("-")[1][:8]
@@ -302,7 +302,7 @@ async def test_the_project_page_is_a_claim_link(cloud: Any, caplog: pytest.LogCa
     made: Cloud = cloud()
     async with made.studio() as studio:
         await studio.generate(await studio.upload([picture()]), Wish("slow push-in"))
-        (job,) = await list_jobs(studio._desk.journal)
+        (job,) = await list_jobs(studio._context.journal)
         url = await studio.project_page(job)
 
     start, _, token = url.partition("?ct=")

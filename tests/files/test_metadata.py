@@ -132,7 +132,7 @@ async def test_a_cancel_while_tags_are_written_leaves_nothing(
         await asyncio.wait({task})
         await asyncio.sleep(0.1)
         go.set()
-        await until(lambda: not studio._desk.flights._flights)
+        await until(lambda: not studio._context.in_flight._requests)
 
         assert left_in(folder) == []
         video = await studio.animate([picture()], WISH, into(folder))

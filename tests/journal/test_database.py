@@ -397,7 +397,7 @@ async def test_the_local_preview_goes_on_without_a_journal(tmp_path: Path, caplo
 
     with caplog.at_level(logging.WARNING, "nemo_client"):
         async with await Studio.open(directory=home) as studio:
-            attempt = await studio._desk.journal.begin(planned("upload-1", free=True))
+            attempt = await studio._context.journal.begin(planned("upload-1", free=True))
     assert attempt.state is State.PLANNED
     assert [record.message[:14] for record in caplog.records] == ["free work goes"]
 

@@ -117,7 +117,7 @@ async def test_an_open_stream_is_read_to_its_end_and_recorded_when_the_database_
         assert (caught.value.id, caught.value.charged) == ("journal-away", "no")
         assert (turned.money.spent, turned.money.certainty) == (100, "exact")
         assert len(backend.ledger.messages) == 1
-        recorded = await studio._desk.journal.latest(turned.session.key)
+        recorded = await studio._context.journal.latest(turned.session.key)
         assert recorded is not None
         assert (recorded.state, recorded.spent) == (State.DONE, 100)
         other = await studio.generate(session, dataclasses.replace(WISH, seed=2))
@@ -160,7 +160,7 @@ async def test_a_record_whose_answer_is_lost_sends_nothing_and_is_taken_back(
     """
     backend = cloud()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
-        session, journal = await studio.upload([picture()]), studio._desk.journal
+        session, journal = await studio.upload([picture()]), studio._context.journal
         commit = journal.commit
 
         async def unanswered(*arguments: Any, **rest: Any) -> Any:
@@ -179,7 +179,7 @@ async def test_a_record_whose_answer_is_lost_sends_nothing_and_is_taken_back(
             await other.close()
         journal.commit = commit  # type: ignore[method-assign]
         network.open()
-        await until(lambda: not studio._desk.flights._background)
+        await until(lambda: not studio._context.in_flight._background)
         turned = await studio.generate(session, WISH)
         states = [each.state for each in sorted(await journal.recent(), key=lambda each: each.number)]
 
@@ -195,7 +195,7 @@ async def test_a_video_is_landed_and_recorded_when_the_database_is_back(
     backend, place = cloud(), Destination(tmp_path / "videos", "film")
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         turned = await generated(studio)
-        submit = studio._desk.client.submit_render
+        submit = studio._context.client.submit_render
 
         async def submitted(*arguments: Any) -> Any:
             job = await submit(*arguments)
@@ -206,7 +206,7 @@ async def test_a_video_is_landed_and_recorded_when_the_database_is_back(
         def network_opens() -> None:
             asyncio.get_running_loop().run_in_executor(None, network.open)
 
-        studio._desk.client.submit_render = submitted  # type: ignore[method-assign]
+        studio._context.client.submit_render = submitted  # type: ignore[method-assign]
         video = await studio.export(turned.session, place)
         assert [path.name for path in place.folder.iterdir()] == [video.path.name]
         assert (await studio.export(turned.session, place)).reused
@@ -254,11 +254,11 @@ async def test_jobs_of_another_machine_are_shown_and_their_files_are_not(
     there, here = Destination(tmp_path / "there", "film"), Destination(tmp_path / "here", "clip")
     async with machine(backend, tmp_path, url, monkeypatch, "one") as studio:
         made = await studio.animate([picture()], WISH, there, Output("webm"))
-        (shown,) = await list_jobs(studio._desk.journal)
+        (shown,) = await list_jobs(studio._context.journal)
     async with machine(backend, tmp_path, url, monkeypatch, "two") as studio:
-        (job,) = await list_jobs(studio._desk.journal)
+        (job,) = await list_jobs(studio._context.journal)
         video = await studio.collect(pick_job([job], job.id), here)
-        (mine,) = await list_jobs(studio._desk.journal)
+        (mine,) = await list_jobs(studio._context.journal)
 
     assert (shown.video, shown.delivered) == (str(made.path), True)
     assert (job.id, job.video, job.delivered, job.spent) == (shown.id, "", True, 100)
@@ -310,14 +310,14 @@ async def test_a_claim_stays_with_the_machine_that_took_the_step_over(
         machine(backend, tmp_path, url, monkeypatch, "one") as first,
         machine(backend, tmp_path, url, monkeypatch, "two") as second,
     ):
-        session, theirs = await first.upload([picture()]), second._desk.journal
+        session, theirs = await first.upload([picture()]), second._context.journal
 
         async def overtaken() -> Any:
             (planned,) = await theirs.recent()
             await theirs.move(planned, Event.TAKE_OVER)
             raise ConnectionBroken("answer-broken", host="h", call="the balance", reason="?")
 
-        first._desk.client.balance = overtaken  # type: ignore[method-assign]
+        first._context.client.balance = overtaken  # type: ignore[method-assign]
         within_limits = Caller(budget=Budget(500))  # with a limit, a balance that cannot be read stops it
         with pytest.raises(ConnectionBroken):
             await first.generate(session, WISH, caller=within_limits)

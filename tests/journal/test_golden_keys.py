@@ -61,7 +61,7 @@ async def asked(studio: Studio, folder: Path) -> dict[str, str]:
     note("chat, another seed", (await studio.chat(talk, "make it 8 seconds", seed=1)).session)
     for name, output in OUTPUTS.items():
         await studio.export(made, Destination(folder, name), output)
-    exports = await studio._desk.journal.exports_of(made.key)
+    exports = await studio._context.journal.exports_of(made.key)
     wanted = {each.facts["wanted"]["destination"]["stem"]: each.key for each in exports}
     return {**found, **{f"export {name}": wanted[name] for name in OUTPUTS}}
 
@@ -79,7 +79,7 @@ async def test_the_all_in_one_way_has_the_keys_of_the_single_steps(cloud: Clouds
     backend = cloud()
     async with backend.studio() as studio:
         video = await studio.animate([picture()], WISHES["as it comes"], Destination(tmp_path, "one"), caller=Caller())
-        journal = studio._desk.journal
+        journal = studio._context.journal
         for name in ("upload", "generate as it comes", "export as it comes"):
             step = await journal.latest(known[name])
             assert step is not None, name

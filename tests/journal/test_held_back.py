@@ -46,7 +46,7 @@ async def test_what_was_held_back_is_asked_for_anew_and_paid_once(
     monkeypatch.setattr(Journal, "keeps", lambda self, since: answers.pop(0))
     async with backend.studio() as studio:
         turned = await studio.generate(await studio.upload([picture()]), Wish("slow push-in", duration=2))
-        recorded = sorted(await studio._desk.journal.recent(), key=lambda each: each.number)
+        recorded = sorted(await studio._context.journal.recent(), key=lambda each: each.number)
 
     assert answers == []
     assert [each.state for each in recorded] == [State.REFUSED, State.REFUSED, State.DONE]

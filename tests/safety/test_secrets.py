@@ -123,14 +123,16 @@ class Trial:
 
     async def _way(self) -> None:
         async with self.cloud.studio() as studio:
-            self._show(studio, vars(studio), vars(studio._desk), vars(studio._desk.client.http))
+            self._show(studio, vars(studio), vars(studio._context), vars(studio._context.client.http))
             session = await studio.upload([picture()])
             turned = await studio.generate(session, Wish("slow push-in", duration=2))
             self._show(session, turned, await studio.credits(), await studio.view(turned.session))
             self._show(await studio.registration_link())
             video = await studio.export(turned.session, Destination(self.folder, "clip"))
             edited = await studio.edit(turned.session, "make it 4 seconds")
-            self._show(video, asdict(video), edited, [job.to_json() for job in await list_jobs(studio._desk.journal)])
+            self._show(
+                video, asdict(video), edited, [job.to_json() for job in await list_jobs(studio._context.journal)]
+            )
 
     def _show(self, *values: object) -> None:
         self.shown |= {f"value {len(self.shown)} {type(each).__name__}": repr(each) for each in values}
@@ -540,7 +542,7 @@ async def test_a_claim_token_is_made_for_whoever_asks_and_stands_in_that_answer_
     await trial.run()
     before = trial.cloud.sent("claim-token")
     async with trial.cloud.studio() as studio:
-        jobs = await list_jobs(studio._desk.journal)
+        jobs = await list_jobs(studio._context.journal)
         page = await studio.project_page(jobs[0])
 
     assert (before, page) == (0, f"https://web.test/workspace/claim?ct={CLAIM}")
@@ -570,9 +572,17 @@ async def test_nothing_that_travels_or_is_looked_at_holds_the_token(trial: Trial
     """Handles and profiles survive JSON and pickles, without secrets; what holds one does not let it out."""
     handles = [AuthHandle("nemo"), SessionHandle("nemo", "en", "key", "s"), profile("nemo")]
     async with trial.cloud.studio() as studio:
-        token = await studio._desk.token()
-        account = studio._desk.client.http.tokens
-        holders = [studio, account, token, token.value, studio._desk, studio._desk.client.http, trial.cloud.backend]
+        token = await studio._context.token()
+        account = studio._context.client.http.tokens
+        holders = [
+            studio,
+            account,
+            token,
+            token.value,
+            studio._context,
+            studio._context.client.http,
+            trial.cloud.backend,
+        ]
         shown = [f"{each!r} {each!s} {vars(each) if hasattr(each, '__dict__') else ''}" for each in holders[:-1]]
         for each in (token, token.value, copy.copy(token), copy.deepcopy([token])):
             with pytest.raises(TypeError, match="not written down"):

@@ -97,7 +97,7 @@ async def test_a_vanished_edit_can_be_sent_again_by_its_job(lost: bool, cloud: C
     async with backend.studio() as studio:
         at = await generated(studio)
         await edit_that_vanishes(backend, studio, at, lost=lost)
-        job = next(job for job in await list_jobs(studio._desk.journal) if job.kind == "edit")
+        job = next(job for job in await list_jobs(studio._context.journal) if job.kind == "edit")
         turned = await studio.resend(job)
 
     assert "0-4s" in turned.timeline
@@ -113,7 +113,7 @@ async def test_while_an_edit_is_unsettled_the_next_one_is_told_how_long(how: str
         backend.fault("refuse", "message")
         with pytest.raises(ResultUnknown):
             await studio.edit(at, EDIT)
-        await studio._desk.flights.stop()  # nothing settles on in the background
+        await studio._context.in_flight.stop()  # nothing settles on in the background
 
         async def next_one() -> SessionHandle:
             if how == "a chat":
@@ -127,15 +127,15 @@ async def test_while_an_edit_is_unsettled_the_next_one_is_told_how_long(how: str
             await next_one()
         told = re.search(r"Queue again in (\d+) min, or Resume job (\w+)", str(caught.value))
         assert told is not None, str(caught.value)
-        job = next(job for job in await list_jobs(studio._desk.journal) if job.kind == "edit")
+        job = next(job for job in await list_jobs(studio._context.journal) if job.kind == "edit")
         assert told[2] == job.id
         assert int(told[1]) <= math.ceil(HORIZON_SECONDS / 60)
         with pytest.raises(ResultUnknown):
             await studio.collect(job, None)  # type: ignore[arg-type] - it does not come that far
-        await studio._desk.flights.stop()
+        await studio._context.in_flight.stop()
         backend.clock.now += int(told[1]) * 60
         after = await next_one()
-        assert (await studio._desk.journal.latest(job.key)).state is State.FAILED  # type: ignore[union-attr]
+        assert (await studio._context.journal.latest(job.key)).state is State.FAILED  # type: ignore[union-attr]
 
     assert after.session_id == at.session_id
     assert backend.sent("message") <= 3

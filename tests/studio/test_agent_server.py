@@ -26,7 +26,7 @@ async def generated(studio: Studio, prompt: str = "slow push-in", caller: Caller
 
 
 async def newest(studio: Studio) -> Attempt:
-    return (await studio._desk.journal.recent())[0]
+    return (await studio._context.journal.recent())[0]
 
 
 async def seen(server: AgentServer) -> dict[str, Any]:

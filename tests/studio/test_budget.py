@@ -96,8 +96,8 @@ async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds, monk
     backend = cloud()
     async with backend.studio() as first:
         session = await first.upload([picture()])
-        monkeypatch.setattr(first._desk.journal, "yield_claim", too_late)
+        monkeypatch.setattr(first._context.journal, "yield_claim", too_late)
         with pytest.raises(LimitError):
             await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
 
-        assert await first._desk.journal.head(session.session_id) == session.key
+        assert await first._context.journal.head(session.session_id) == session.key

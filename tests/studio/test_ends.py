@@ -57,7 +57,7 @@ async def test_a_reset_after_the_whole_answer_loses_nothing(dialect: str, kind: 
             turned = await studio.chat(turned.session, "what is a slow zoom called?")
             assert backend.clock.time() - began < 30
         assert (await studio.edit(turned.session, "make it 4 seconds")).money.spent is not None
-        attempts = await studio._desk.journal.recent()
+        attempts = await studio._context.journal.recent()
 
     assert turned.reply
     assert {each.state for each in attempts} == {State.DONE}

@@ -23,8 +23,8 @@ async def made(studio: Studio, seed: int, shade: int = 90) -> str:
 
 
 async def forget(studio: Studio, key: str) -> int:
-    jobs = await list_jobs(studio._desk.journal, hidden=True)
-    return await forget_job(studio._desk.journal, next(job for job in jobs if job.key == key))
+    jobs = await list_jobs(studio._context.journal, hidden=True)
+    return await forget_job(studio._context.journal, next(job for job in jobs if job.key == key))
 
 
 async def becomes(studio: Studio, key: str, state: str) -> None:
@@ -34,7 +34,7 @@ async def becomes(studio: Studio, key: str, state: str) -> None:
         with database.writing() as connection:
             connection.execute(sa.update(ATTEMPTS).where(ATTEMPTS.c.key == key).values(state=state))
 
-    await studio._desk.journal.work(write)
+    await studio._context.journal.work(write)
 
 
 def kept() -> int:

@@ -30,8 +30,8 @@ class Late:
         self.backend, self.seconds = backend, seconds
         self.booked: list[float] = []
         self._taken = 0.0
-        self._read = studio._desk.client.balance
-        studio._desk.client.balance = self.balance  # type: ignore[method-assign]
+        self._read = studio._context.client.balance
+        studio._context.client.balance = self.balance  # type: ignore[method-assign]
 
     async def balance(self) -> Credits:
         true = await self._read()
@@ -58,7 +58,7 @@ async def test_a_limit_counts_what_was_not_charged_yet(cloud: Clouds) -> None:
                 continue
             passed += 1
             assert turned.money.sure is None, "no charge was seen yet"
-        assert await studio._desk.journal.charges("nemo", "generate") in ([], [100.0])
+        assert await studio._context.journal.charges("nemo", "generate") in ([], [100.0])
 
     assert passed == 2
     assert backend.ledger.credits_taken == 200
@@ -73,7 +73,7 @@ async def test_the_next_send_tells_what_the_one_before_took(cloud: Clouds) -> No
         assert (first.money.spent, first.money.certainty) == (None, "unknown")
         backend.clock.now += 60
         await studio.generate(await studio.upload([picture(2)]), WISH)
-        told = await studio._desk.journal.latest(first.session.key)
+        told = await studio._context.journal.latest(first.session.key)
 
     assert told is not None
     assert (told.spent, told.facts["money"]["certainty"]) == (100, "exact")
@@ -85,7 +85,7 @@ async def test_side_by_side_each_is_a_bound_and_limits_count_the_sum_once(cloud:
     async with backend.studio() as studio:
         sessions = [await studio.upload([picture(shade)]) for shade in (10, 40, 70)]
         made = await asyncio.gather(*(studio.generate(each, WISH) for each in sessions))
-        day = await studio._desk.journal.paid_since("nemo", 0.0)
+        day = await studio._context.journal.paid_since("nemo", 0.0)
         counted = [count_for_limits(each.kind, Money.from_json(each.facts.get("money"))) for each in day]
 
     assert backend.ledger.credits_taken == 300
@@ -102,10 +102,10 @@ async def test_a_zero_after_the_horizon_is_exact_and_no_usual_price(cloud: Cloud
         first = await studio.generate(await studio.upload([picture()]), WISH)
         backend.clock.now += HORIZON_SECONDS + 1
         await studio.generate(await studio.upload([picture(2)]), WISH)
-        told = await studio._desk.journal.latest(first.session.key)
+        told = await studio._context.journal.latest(first.session.key)
         assert told is not None
         assert (told.spent, told.facts["money"]["certainty"]) == (0, "exact")
-        assert await studio._desk.journal.charges("nemo", "generate") == []
+        assert await studio._context.journal.charges("nemo", "generate") == []
         assert late.booked
 
 
@@ -132,7 +132,7 @@ async def test_an_unlimited_account_is_none_without_credits(cloud: Clouds) -> No
 
     backend = cloud()
     async with backend.studio() as studio:
-        studio._desk.client.balance = unlimited  # type: ignore[method-assign]
+        studio._context.client.balance = unlimited  # type: ignore[method-assign]
         session = await studio.upload([picture()])
         with pytest.raises(LimitError):
             await studio.generate(session, WISH, caller=Caller(budget=Budget(50)))
@@ -146,7 +146,7 @@ async def test_a_result_that_comes_late_is_never_told_as_another_attempt(cloud: 
     backend = cloud()
     async with backend.studio() as studio:
         turned = await studio.generate(await studio.upload([picture()]), WISH)
-        journal, reconciler = studio._desk.journal, studio._sender._reconciler
+        journal, reconciler = studio._context.journal, studio._sender._reconciler
         done = await journal.latest(turned.session.key)
         assert done is not None
         begun = await journal.begin(replace(done, key="generate-late", id=0, epoch=0, state=State.PLANNED))
@@ -154,7 +154,7 @@ async def test_a_result_that_comes_late_is_never_told_as_another_attempt(cloud: 
         for event in (Event.BREAK, Event.EXPIRE, Event.RESEND):
             attempt = await journal.move(attempt, event)
         baseline = Baseline.from_json(done.facts["baseline"])
-        state = await studio._desk.client.state(done.session_id)
+        state = await studio._context.client.state(done.session_id)
 
         with pytest.raises(LostRace):
             await reconciler.finish(seen, Event.FINISH, baseline, state, "")

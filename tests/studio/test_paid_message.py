@@ -42,7 +42,7 @@ async def generated(studio: Studio, wish: Wish = WISH, caller: Caller | None = N
 
 
 async def only_attempt(studio: Studio) -> Attempt:
-    newest = {each.key: each for each in sorted(await studio._desk.journal.recent(), key=lambda each: each.number)}
+    newest = {each.key: each for each in sorted(await studio._context.journal.recent(), key=lambda each: each.number)}
     (attempt,) = newest.values()
     return attempt
 
@@ -54,7 +54,7 @@ async def test_the_journal_is_written_before_the_wire(cloud: Clouds) -> None:
     """When the message arrives, it is recorded as sent, with what things were like before."""
     backend = cloud()
     async with backend.studio() as studio:
-        http, seen = studio._desk.client.http, []
+        http, seen = studio._context.client.http, []
         stream = http.stream
 
         def watch(*args: Any) -> Any:
@@ -111,7 +111,7 @@ async def test_a_late_second_stage_is_waited_for(cloud: Clouds) -> None:
     backend.fault("late_second_stage", "message", seconds=0.2)
     async with backend.studio() as studio:
         turned = await generated(studio, Wish("slow push-in with music and a title", duration=2))
-        state = await studio._desk.client.state(turned.session.session_id)
+        state = await studio._context.client.state(turned.session.session_id)
         recorded = await only_attempt(studio)
 
     assert recorded.facts["draft"] == state.draft
@@ -287,7 +287,7 @@ async def test_a_message_that_is_lost_may_still_show_up(cloud: Clouds) -> None:
         with pytest.raises(ResultUnknown, match="no result showed up"):
             await studio.generate(session, WISH)
 
-        client = studio._desk.client
+        client = studio._context.client
         async with client.run(session.session_id, "pan left, 2 seconds") as events:  # it comes late, from elsewhere
             _ = [event async for event in events]
         turned = await studio.generate(session, WISH)
@@ -391,15 +391,15 @@ async def test_no_connection_for_the_message_is_a_refusal(cloud: Clouds, monkeyp
     backend = cloud()
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        profile = studio._desk.client.http.profile
-        stream = studio._desk.client.http.stream
+        profile = studio._context.client.http.profile
+        stream = studio._context.client.http.stream
 
         def nowhere(*args: Any) -> Any:
-            studio._desk.client.http._streams = None
+            studio._context.client.http._streams = None
             object.__setattr__(profile, "api_url", "http://127.0.0.1:9")
             return stream(*args)
 
-        studio._desk.client.http.stream = nowhere  # type: ignore[method-assign]
+        studio._context.client.http.stream = nowhere  # type: ignore[method-assign]
         with pytest.raises(NemoError, match=r"No connection.*Nothing was charged"):
             await studio.generate(session, WISH)
         assert (await only_attempt(studio)).state is State.REFUSED
@@ -686,15 +686,15 @@ async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -
     """Two Studios of one process have one owner: one whose plan fails must not take back the other's message."""
     backend = cloud()
     async with backend.studio() as studio:
-        journal = studio._desk.journal
+        journal = studio._context.journal
         planned = await journal.begin(Attempt("generate-x", 1, State.PLANNED, "nemo", session_id="s", account="a"))
         sent = await journal.move(await journal.move(planned, Event.TAKE_OVER), Event.SEND)
 
-        await release_attempt(studio._desk, planned)
+        await release_attempt(studio._context, planned)
         kept = await journal.latest("generate-x")
         own = await journal.begin(Attempt("generate-y", 1, State.PLANNED, "nemo", session_id="s", account="a"))
         await journal.move(own, Event.SEND)
-        await release_attempt(studio._desk, own)
+        await release_attempt(studio._context, own)
         taken_back = await journal.latest("generate-y")
 
     assert kept == sent

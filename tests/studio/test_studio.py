@@ -350,13 +350,13 @@ async def test_the_session_speaks_the_language_of_the_prompt(
     backend = cloud()
     asked: list[str] = []
     async with backend.studio() as studio:
-        create = studio._desk.client.create_session
+        create = studio._context.client.create_session
 
         async def watch(code: str) -> Any:
             asked.append(code)
             return await create(code)
 
-        studio._desk.client.create_session = watch  # type: ignore[method-assign]
+        studio._context.client.create_session = watch  # type: ignore[method-assign]
         await studio.upload([picture()], language=language, prompt=prompt)
     assert asked == [spoken]
 
@@ -526,7 +526,7 @@ async def test_no_secret_reaches_a_log_a_repr_or_a_handle(
         video = await studio.animate([picture()], WISH, place)
         session = await studio.upload([picture()])
         seen = f"{caplog.text}{video!r}{video.to_json()}{session!r}{session.to_json()}{studio.profile!r}"
-        seen += repr(vars(studio._desk)) + repr(studio._desk.journal.__dict__)
+        seen += repr(vars(studio._context)) + repr(studio._context.journal.__dict__)
 
     assert backend.backend.token not in seen
     assert backend.backend.url not in caplog.text

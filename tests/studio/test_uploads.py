@@ -211,11 +211,11 @@ async def test_bytes_that_older_versions_kept_are_found(cloud: Clouds, tmp_path:
     media = picture()
     async with backend.studio() as studio:
         handle = await studio.upload([media])
-        attempt = await studio._desk.journal.latest(handle.key)
+        attempt = await studio._context.journal.latest(handle.key)
         assert attempt is not None
         old = f"image-{media.fingerprint.rsplit(':')[-1][:20]}.jpg"
         facts = {**attempt.facts, "media": [(media.fingerprint, old, media.mime)], "names": []}
-        await studio._desk.journal.finished(attempt, facts, session_id=handle.session_id)
+        await studio._context.journal.finished(attempt, facts, session_id=handle.session_id)
         (home() / "uploads" / media.kept_name).rename(home() / "uploads" / old)
     async with backend.studio() as studio:
         turns = [await studio.generate(handle, Wish(words)) for words in ("make it move", "make it turn")]

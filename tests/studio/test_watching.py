@@ -55,7 +55,7 @@ async def test_a_hundred_short_renders_in_a_row_are_noticed_no_later_than_the_fi
     for _ in range(100):
         usual = 0.3 + median(late[-20:]) if late else None
         job = renders.submit()
-        await renderer._watch([job.id], job, InFlightRequest(), usual)
+        await renderer._poll_render([job.id], job, InFlightRequest(), usual)
         late.append(clock.now - renders.ends)
 
     assert late[0] == pytest.approx(0.2)

@@ -436,7 +436,7 @@ async def test_a_prompt_of_a_megabyte_costs_nothing(cloud: Clouds) -> None:
         session = await studio.upload([picture()])
         with pytest.raises(InputError, match="1000000 characters; at most 100000"):
             await studio.generate(session, Wish("x" * 1_000_000))
-        kept = await studio._desk.journal.recent()
+        kept = await studio._context.journal.recent()
 
     assert {each.kind for each in kept} <= {"upload"}
     assert backend.sent("message") == 0

@@ -398,7 +398,7 @@ def _break(trouble: str, now: list[Any], wrong: Any, proxy: ProxyServer) -> None
 
 def _from_the_message_on(studio: Studio, break_it: Callable[[], None]) -> None:
     """Break it when the next message's own connection is about to be opened, and not before."""
-    http = studio._desk.client.http
+    http = studio._context.client.http
     usual = http.stream
 
     def stream(*arguments: Any) -> Any:
@@ -438,7 +438,7 @@ async def test_a_hostile_output_address_costs_no_video(
     """The file is then fetched from the API itself."""
     made = cloud()
     async with serving(always(answer(b"evil"))) as evil, made.studio() as studio:
-        http = studio._desk.client.http
+        http = studio._context.client.http
         usual = http.call
 
         async def call(name: str, *rest: Any, **options: Any) -> Any:

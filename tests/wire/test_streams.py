@@ -36,7 +36,7 @@ def generating(studio: Studio, number: int, caller: Caller | None = None) -> asy
 
 
 async def states(studio: Studio) -> Counter[State]:
-    return Counter(each.state for each in await studio._desk.journal.recent())
+    return Counter(each.state for each in await studio._context.journal.recent())
 
 
 async def test_only_so_many_streams_are_open_at_once(cloud: Clouds) -> None:
@@ -44,7 +44,7 @@ async def test_only_so_many_streams_are_open_at_once(cloud: Clouds) -> None:
     allow(2)
     backend = cloud(generation_seconds=0.1)
     async with backend.studio() as studio:
-        client, out, most = studio._desk.client, 0, 0
+        client, out, most = studio._context.client, 0, 0
         run = client.run
 
         @contextlib.asynccontextmanager
@@ -134,7 +134,7 @@ async def test_many_requests_wait_their_turn_before_the_pool(cloud: Clouds) -> N
     """The pool's own line costs the square of its length."""
     backend = cloud()
     async with backend.studio() as studio:
-        http, most, out = studio._desk.client.http, 0, 0
+        http, most, out = studio._context.client.http, 0, 0
         exchange = http._exchange
 
         async def watched(*args: Any) -> Any:
