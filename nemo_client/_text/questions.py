@@ -149,5 +149,5 @@ def _text(value: object) -> str:
     """A piece of text on one line, without what a terminal would obey or what looks like a token."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return ""
-    text = str(value)[: MAX_CHARACTERS * 8].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = str(value)[: MAX_CHARACTERS * 2].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return " ".join(scrub(_UNPRINTED.sub(" ", text)).split())[:MAX_CHARACTERS]

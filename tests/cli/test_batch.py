@@ -249,6 +249,7 @@ def test_max_credits_leaves_the_rest_for_the_next_run(shell: Shell, photos: Path
     assert len(local.read_ledger(backend.directory).charges) == 4
 
 
+@pytest.mark.long
 def test_failed_items_are_tried_again_only_when_that_is_asked_for(shell: Shell, photos: Path, cloud: Opened) -> None:
     """What the backend declined would be declined again; a request that was paid for is never paid again."""
     backend = cloud()
@@ -276,6 +277,7 @@ def test_a_full_account_is_told_with_what_is_left(shell: Shell, photos: Path, cl
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.long
 class TestCtrlC:
     def test_once_finishes_what_is_paid_for_and_the_same_command_goes_on(
         self, start: Start, photos: Path, cloud: Opened
@@ -315,6 +317,7 @@ class TestCtrlC:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.long
 def test_killed_twice_it_ends_with_one_charge_and_one_line_an_item(start: Start, photos: Path, cloud: Opened) -> None:
     """By SIGKILL at any moment, continued by the same command; a torn last line is mended."""
     backend = cloud(generation_seconds=0.1)

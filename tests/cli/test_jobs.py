@@ -284,6 +284,7 @@ class TestResume:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.long
 class TestKilled:
     @pytest.mark.parametrize("how", ["again", "resume"])
     def test_while_its_message_was_out(

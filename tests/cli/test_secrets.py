@@ -23,7 +23,7 @@ from nemo_client._cli.app import app
 from tests.support.backend import draw
 from tests.support.marked_token import MARK, clean, files, requests, spelled, traces
 
-pytestmark = pytest.mark.timeout(300)  # each command is a process that loads everything
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]  # each command is a process that loads everything
 
 ROOT = Path(__file__).parent.parent.parent
 SPELLINGS = " | ".join(spelled().values())
@@ -48,7 +48,7 @@ from nemo_client._studio import paid_message, reconcile
 from nemo_client._wire import retry
 reconcile.QUIET_SECONDS = reconcile.READ_SECONDS = reconcile.CONFIRM_SECONDS = paid_message.FIRST_READ_SECONDS = 0.02
 reconcile.HORIZON_SECONDS = 0.0
-retry._FIRST_PAUSE = 0.01
+retry._FIRST_PAUSE, retry.PATIENT_SECONDS = 0.01, 0.05
 from nemo_client._cli.main import main
 sys.exit(main())
 """

@@ -58,6 +58,7 @@ def run(base: Path, mask: str = "022", user: str = "", **environment: str) -> di
 
 @posix
 @pytest.mark.parametrize("mask", ["000", "277"])
+@pytest.mark.long
 def test_everything_in_it_is_its_owner_s_alone_whatever_the_umask(mask: str, base: Path) -> None:
     """0600 and 0700, with the journal, locks, uploads, tokens, and all that the local preview makes."""
     said = run(base, mask)
@@ -108,6 +109,7 @@ def test_what_was_copied_there_is_made_private() -> None:
         pytest.param(int(NOBODY), 0o755, "", id="one's own"),
     ],
 )
+@pytest.mark.long
 def test_another_user_s_is_refused(owner: int, mode: int, told: str, base: Path) -> None:
     """Whoever owns it can put another file in the place of the one that says where a token goes."""
     place = base / "home"
@@ -129,6 +131,7 @@ def test_another_user_s_is_refused(owner: int, mode: int, told: str, base: Path)
 
 
 @as_root
+@pytest.mark.long
 def test_for_root_any_folder_will_do(base: Path) -> None:
     """As in a container, whose volume may belong to whoever runs it outside."""
     place = base / "home"

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -154,11 +155,14 @@ _GROWING = ("/required", "/optional", "/hidden", "/parameters", "/made by", "/fu
 
 
 def main() -> None:
-    """Write the description as it is now."""
+    """Write the description as it is now, or print it (`--print`)."""
     from tests.nodes._host import load_pack
 
-    described = describe_outside(load_pack())
-    KEPT.write_text(json.dumps(described, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(describe_outside(load_pack()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if "--print" in sys.argv:
+        sys.stdout.write(text)
+    else:
+        KEPT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

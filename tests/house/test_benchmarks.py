@@ -63,6 +63,7 @@ def test_a_benchmark_works(smoked: dict[str, tuple[subprocess.Popen[str], Path]]
         assert figure["ours"] >= 0 or name == "growth"
 
 
+@pytest.mark.long
 def test_the_pack_does_nothing_when_it_is_loaded(smoked: dict[str, tuple[subprocess.Popen[str], Path]]) -> None:
     """No file is written, no connection opened, no program or thread started."""
     process, report = smoked["start"]
@@ -85,6 +86,7 @@ def test_nothing_of_the_product_imports_the_benchmarks(package: str) -> None:
             assert not any(each.split(".")[0] == "benchmarks" for each in found), path
 
 
+@pytest.mark.long
 def test_functions_take_turns_and_may_measure_themselves() -> None:
     """What disturbs the machine meets all of them; a float that is returned counts as it is."""
     order: list[str] = []

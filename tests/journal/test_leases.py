@@ -14,6 +14,8 @@ from nemo_client._files.save import check_video
 from nemo_client._journal.leases import Owner, is_locked
 from tests.support.processes import Child, Request, Service, service
 
+pytestmark = pytest.mark.long  # many processes, or minutes of waiting
+
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="these clients are forked")
 LEASE_SECONDS = 1.0
 LONG_LEASE_SECONDS = 30.0

@@ -22,6 +22,8 @@ from tools._measure import Held, held
 from tools._virtual import VirtualLoop
 from tools.endurance import Report
 
+pytestmark = pytest.mark.long  # many processes, or minutes of waiting
+
 ROOT = Path(__file__).parent.parent.parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which files are open, in /proc/self/fd")
 RUNS = {

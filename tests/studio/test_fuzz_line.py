@@ -24,6 +24,8 @@ from tests.support.backend import Clock, draw, picture
 from tests.support.fuzz import examples, scalars
 from tests.support.mutating_proxy import Mischief, mutating
 
+pytestmark = pytest.mark.long  # many processes, or minutes of waiting
+
 RUN_SECONDS = 30.0
 WISH = Wish("slow push-in", duration=1)
 
