@@ -1,8 +1,8 @@
-"""A batch's items on the workers of a Dask cluster, which does the scheduling, retries and dashboards.
+"""The executor that carries out a batch's items on a Dask cluster, which does scheduling, retries and dashboards.
 
-An item that is begun again, since its worker died in the middle, meets the journal, so nothing is paid twice. What
-passes through the scheduler is plain data: items (with their prompts and the names of profiles), paths, result lines.
-Tokens and addresses of backends never do: each worker has its own.
+An item that is started again, because its worker died, finds in the journal what was paid, so nothing is paid twice.
+What passes through the scheduler is plain data: items (with their prompts and the names of profiles), paths, result
+lines. Tokens and addresses of backends never do: each worker has its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import uuid
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import CancelledError as Dropped
+from concurrent.futures import CancelledError as FutureCancelled
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,10 +34,10 @@ from .item_task import ItemTask, pick_worst_charge
 from .worker import (
     collect_terms,
     error_from_dict,
-    explain_difference,
     find_own_worker,
     inspect_environment,
-    own_journal_for,
+    open_own_journal,
+    require_same_terms,
 )
 
 if TYPE_CHECKING:
@@ -47,27 +47,28 @@ logger = logging.getLogger("nemo_client")
 
 CONNECT_SECONDS: Final = 15.0
 WORKER_SECONDS: Final = 60.0
-"""How long to wait for a first worker."""
-LOOK_SECONDS: Final = 60.0
-REST_SECONDS: Final = 12.0
+"""How long to wait for the first worker."""
+INSPECT_SECONDS: Final = 60.0
+CLEANUP_SECONDS: Final = 12.0
 WATCH_SECONDS: Final = 2.0
-DESERTED_SECONDS: Final = 120.0
-"""A cluster without any worker for so long is given up; within a few seconds where the batch is being stopped."""
-STOPPING_SECONDS: Final = 6.0
+ABANDONED_SECONDS: Final = 120.0
+"""A batch gives up on a cluster that has had no worker for so long."""
+ABANDONED_STOPPING_SECONDS: Final = 6.0
+"""The same, where the batch is being stopped."""
 RETRIES: Final = 2
-"""How often Dask may try an item elsewhere that could not even be begun; a worker's death counts by its own rule."""
-AHEAD: Final = 1.1
-"""Items out for each thread of the workers, as Dask's own rule: the next one is at hand when one ends."""
+"""How often Dask may try an item elsewhere that could not be started; a worker's death counts by Dask's own rule."""
+ITEMS_PER_THREAD: Final = 1.1
+"""Items submitted for each thread of the workers (Dask's own `worker-saturation`): one waits there when one ends."""
 
 TOPIC: Final = "nemo-video"
-"""Of the events by which workers tell that an item is paid for: run, item, worker."""
+"""Topic of the events by which workers report that an item is paid for: run, item, worker."""
 
-Expected = Callable[[], Awaitable[float]]
-"""Credits that an item is expected to take."""
+PriceEstimate = Callable[[], Awaitable[float]]
+"""Gives the credits that an item is expected to cost."""
 
 
 async def run_order(order: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker does with an order: see `Worker.carry_out`."""
+    """Carry out an order on the Dask worker that runs this: see `Worker.carry_out`."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -77,17 +78,17 @@ async def run_order(order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def inspect_worker_process(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker finds by a batch's terms."""
-    return await find_own_worker().look(asked)
+    """What the worker that runs this finds of a batch's terms."""
+    return await find_own_worker().inspect(asked)
 
 
-async def give_up(run: str) -> None:
-    """Let a worker give up what is not paid for, and begin nothing more."""
-    find_own_worker().give_up(run)
+async def cancel_unpaid(run: str) -> None:
+    """Cancel what is not paid for on the worker that runs this, and start nothing more there."""
+    find_own_worker().cancel_unpaid(run)
 
 
 async def release(run: str) -> None:
-    """Let a worker give back what a batch needed."""
+    """Close what a batch needed on the worker that runs this."""
     await find_own_worker().release(run)
 
 
@@ -97,7 +98,7 @@ class Cluster:
     def __init__(self, address: str, folder: Path, run: str, limit: int = 0) -> None:
         """`folder` is the batch's; `run` names it; `limit` is what all of its items may cost, in credits (0 = any).
 
-        `out` are the items that are with the cluster, `paying` the workers that told of a message for one of them.
+        `running` are the submitted items by name; `paying_workers` names the worker that reported an item as paid for.
         """
         self.address = address
         self.folder = folder
@@ -105,18 +106,18 @@ class Cluster:
         self.threads = 0
         self.workers = 0
         self.terms: Mapping[str, Any] = {}
-        self.out: dict[str, ItemTask] = {}
-        self.paying: dict[str, str] = {}
+        self.running: dict[str, ItemTask] = {}
+        self.paying_workers: dict[str, str] = {}
         self.budget = Budget(limit)
         self._stopping = False
-        self._deserted = asyncio.Event()
+        self._abandoned = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
-        self._numbers = itertools.count(1)
+        self._order_numbers = itertools.count(1)
         self._client: Client | None = None
         self._mark: Path | None = None
 
     async def __aenter__(self) -> Cluster:
-        self._client = await _connected(self.address)
+        self._client = await _connect(self.address)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,10 +126,10 @@ class Cluster:
         if self._mark is not None:
             with suppress(OSError):
                 await asyncio.to_thread(self._mark.unlink, missing_ok=True)
-        with suppress(Exception):  # all is done and told; a worker that cannot be asked gives all back by itself
-            await asyncio.wait_for(self.client.run(release, self.run, on_error="ignore"), REST_SECONDS)
+        with suppress(Exception):  # all results are in; a worker that cannot be reached closes all by itself
+            await asyncio.wait_for(self.client.run(release, self.run, on_error="ignore"), CLEANUP_SECONDS)
         with suppress(Exception):
-            await asyncio.wait_for(self.client.close(), REST_SECONDS)
+            await asyncio.wait_for(self.client.close(), CLEANUP_SECONDS)
 
     @property
     def client(self) -> Client:
@@ -136,10 +137,10 @@ class Cluster:
         assert self._client is not None  # noqa: S101 - used as a context manager
         return self._client
 
-    async def muster(self, items: Sequence[BatchItem], *, dry: bool = False) -> None:
-        """Let every worker look at itself, before anything is paid; a `ClusterError` where one differs.
+    async def validate_workers(self, items: Sequence[BatchItem], *, dry: bool = False) -> None:
+        """Compare every worker with this machine before anything is paid; a `ClusterError` where one differs.
 
-        `dry` leaves the folder alone, and what only it could show unseen.
+        `dry` writes no mark file, so that it is not checked whether workers see the batch's folder.
         """
         try:
             await self.client.wait_for_workers(1, timeout=WORKER_SECONDS)
@@ -147,28 +148,27 @@ class Cluster:
             raise ClusterError("cluster-empty", address=self.address, seconds=f"{WORKER_SECONDS:g}") from error
         pictures = (each for item in items for each in item.image if "://" not in each)
         asked = {
-            "mark": "" if dry else str(await asyncio.to_thread(self._marked)),
-            "picture": _absolute(next(pictures, "")),
+            "mark": "" if dry else str(await asyncio.to_thread(self._write_mark)),
+            "picture": _make_absolute(next(pictures, "")),
             "names": sorted({item.profile for item in items}),
         }
-        self.terms = collect_terms(await _own(asked), asked, self.run)
-        reports = await self._asked(asked)
+        self.terms = collect_terms(await inspect_this_machine(asked), asked, self.run)
+        reports = await self._inspect_workers(asked)
         for worker, report in reports.items():
             if isinstance(report, BaseException):
-                raise ClusterError("cluster-missing", worker=worker, reason=_reason(report)) from report
-            if (difference := explain_difference(self.terms, report, worker)) is not None:
-                raise difference
+                raise ClusterError("cluster-missing", worker=worker, reason=_describe_cause(report)) from report
+            require_same_terms(self.terms, report, worker)
         threads = await self.client.nthreads()
         self.workers, self.threads = len(threads), sum(threads.values())
-        self.client.subscribe_topic(TOPIC, self._paid)
-        self._watch = asyncio.ensure_future(self._watched())
+        self.client.subscribe_topic(TOPIC, self._note_payment)
+        self._watch = asyncio.ensure_future(self._watch_workers())
 
-    def _marked(self) -> Path:
-        """A file that every worker has to see in the batch's folder, which this batch holds."""
+    def _write_mark(self) -> Path:
+        """Write the file that every worker has to see in the batch's folder; this batch holds the folder's lock."""
         mark = self.folder / f".nemo-batch-{self.run}.mark"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for left in self.folder.glob(".nemo-batch-*.mark"):  # by one that was killed
+            for left in self.folder.glob(".nemo-batch-*.mark"):  # of a run that was killed
                 left.unlink(missing_ok=True)
             mark.touch()
         except OSError as error:
@@ -176,81 +176,83 @@ class Cluster:
         self._mark = mark
         return mark
 
-    async def _asked(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    async def _inspect_workers(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
             reports = await asyncio.wait_for(
-                self.client.run(inspect_worker_process, asked, on_error="return"), LOOK_SECONDS
+                self.client.run(inspect_worker_process, asked, on_error="return"), INSPECT_SECONDS
             )
         except Exception as error:
-            raise ClusterError("cluster-away", address=self.address, reason=_reason(error)) from error
+            raise ClusterError("cluster-away", address=self.address, reason=_describe_cause(error)) from error
         return dict(reports)
 
-    def _paid(self, event: tuple[float, Any]) -> None:
-        """A worker tells that an item is paid for from now on."""
+    def _note_payment(self, event: tuple[float, Any]) -> None:
+        """Note the worker that reports an item as paid for."""
         run, name, worker = event[1]
-        if run == self.run and name in self.out:
-            self.out[name].paid_stage = True
-            self.paying[name] = worker
+        if run == self.run and name in self.running:
+            self.running[name].paid_stage = True
+            self.paying_workers[name] = worker
 
-    def place(self, profile: Profile, expected: Expected) -> DaskExecutor:
-        """Where the items of a profile are carried out."""
-        return DaskExecutor(self, profile, RateLimiter(max(1, math.ceil(self.threads * AHEAD))), expected)
+    def make_executor(self, profile: Profile, estimate_price: PriceEstimate) -> DaskExecutor:
+        """The executor of a profile's items."""
+        limiter = RateLimiter(max(1, math.ceil(self.threads * ITEMS_PER_THREAD)))
+        return DaskExecutor(self, profile, limiter, estimate_price)
 
     def stop(self) -> None:
-        """Let the workers give up what is not paid for, those that come later as well; each item is answered."""
+        """Let all workers, present and later ones, cancel what is not paid for; each order still gets its answer."""
         self._stopping = True
         if self._watch is not None:
             self._watch.cancel()
-            self._watch = asyncio.ensure_future(self._watched())
+            self._watch = asyncio.ensure_future(self._watch_workers())
 
-    async def _watched(self) -> None:
-        """See to it that every worker knows of a stop, and that nobody waits for workers that do not come."""
+    async def _watch_workers(self) -> None:
+        """Tell every worker of a stop, and set `_abandoned` once there has been no worker for too long."""
         empty = 0.0
         while True:
             if self._stopping:
                 with suppress(Exception):
-                    await asyncio.wait_for(self.client.run(give_up, self.run, on_error="ignore"), REST_SECONDS)
+                    await asyncio.wait_for(self.client.run(cancel_unpaid, self.run, on_error="ignore"), CLEANUP_SECONDS)
             await asyncio.sleep(WATCH_SECONDS)
-            there = {}
+            present = {}
             with suppress(Exception):
-                there = await asyncio.wait_for(self.client.nthreads(), REST_SECONDS)
-            if not there and not empty:
+                present = await asyncio.wait_for(self.client.nthreads(), CLEANUP_SECONDS)
+            if not present and not empty:
                 logger.warning("no worker is left at %s; waiting for one", self.address)
-            empty = 0.0 if there else empty + WATCH_SECONDS
-            if empty >= (STOPPING_SECONDS if self._stopping else DESERTED_SECONDS):
-                self._deserted.set()
+            empty = 0.0 if present else empty + WATCH_SECONDS
+            if empty >= (ABANDONED_STOPPING_SECONDS if self._stopping else ABANDONED_SECONDS):
+                self._abandoned.set()
 
-    async def ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """An order, carried out by a worker of Dask's choice; its answer. Raises what kept it from one."""
+    async def submit_order(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Let a worker of Dask's choice carry out an order; its answer. Raises what kept an answer from coming."""
         from distributed import KilledWorker
 
-        key, future = f"nemo-video-{self.run[:8]}-{next(self._numbers)}", None
+        key, future = f"nemo-video-{self.run[:8]}-{next(self._order_numbers)}", None
         try:
             future = self.client.submit(run_order, {**order, "terms": self.terms}, key=key, pure=False, retries=RETRIES)
-            return await self._answer(future)
+            return await self._await_answer(future)
         except asyncio.CancelledError:
             if future is not None:
                 with suppress(Exception):
-                    await asyncio.wait_for(future.cancel(), REST_SECONDS)
+                    await asyncio.wait_for(future.cancel(), CLEANUP_SECONDS)
             raise
         except NemoError:
             raise
         except KilledWorker as error:
             raise ResultUnknown("worker-lost") from error
-        except Dropped as error:
-            raise _maybe(ClusterError("cluster-lost", address=self.address)) from error
+        except FutureCancelled as error:
+            raise ClusterError("cluster-lost", charged="maybe", address=self.address) from error
         except Exception as error:
-            raise _maybe(ClusterError("cluster-failed", address=self.address, reason=_reason(error))) from error
+            reason = _describe_cause(error)
+            raise ClusterError("cluster-failed", charged="maybe", address=self.address, reason=reason) from error
 
-    async def _answer(self, future: Any) -> dict[str, Any]:
-        """What the worker answers, unless all of them have gone for good."""
-        waiting = {asyncio.ensure_future(future.result()), asyncio.ensure_future(self._deserted.wait())}
+    async def _await_answer(self, future: Any) -> dict[str, Any]:
+        """The worker's answer; a `ClusterError` once the cluster is abandoned."""
+        waiting = {asyncio.ensure_future(future.result()), asyncio.ensure_future(self._abandoned.wait())}
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
                 if isinstance(answer := each.result(), Mapping):
                     return dict(answer)
-            raise _maybe(ClusterError("cluster-deserted", address=self.address))
+            raise ClusterError("cluster-deserted", charged="maybe", address=self.address)
         finally:
             for each in waiting:
                 each.cancel()
@@ -258,84 +260,85 @@ class Cluster:
 
 @dataclass(frozen=True)
 class DaskExecutor:
-    """The workers of a cluster, as the place of one profile's items."""
+    """Carries out the items of one profile on the workers of a cluster."""
 
     cluster: Cluster
     profile: Profile
     lane: RateLimiter
-    expected: Expected
+    estimate_price: PriceEstimate
 
-    async def carry_out(self, errand: ItemTask) -> tuple[dict[str, Any], Money]:
-        """Its line, and what it took now; raises what it failed with."""
-        item, cluster = errand.item, self.cluster
-        errand.begin(self.profile)
+    async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
+        """Carry out an item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
+        item, cluster = item_task.item, self.cluster
+        item_task.start_attempt(self.profile)
         request = await asyncio.to_thread(lambda: item.request)
-        sent = replace(item, image=tuple(map(_absolute, item.image)), profile=self.profile.name)
-        order = {"item": sent.to_json(), "folder": str(errand.folder), "limit": cluster.budget.limit}
-        cluster.out[item.name] = errand
+        sent = replace(item, image=tuple(map(_make_absolute, item.image)), profile=self.profile.name)
+        order = {"item": sent.to_json(), "folder": str(item_task.folder), "limit": cluster.budget.limit}
+        cluster.running[item.name] = item_task
         try:
-            answer = await self._fitted(item.name, order)
+            answer = await self._submit_within_budget(item.name, order)
             if "error" in answer:
-                raise self._failed(errand, answer)
+                raise self._rebuild_error(item_task, answer)
         except NemoError as error:
             error.charged = "no" if self.profile.free else error.charged
-            errand.note(error)
+            item_task.note_failure(error)
             raise
         finally:
-            del cluster.out[item.name]
-            cluster.paying.pop(item.name, None)
+            del cluster.running[item.name]
+            cluster.paying_workers.pop(item.name, None)
         line, money = dict(answer["line"]), Money.from_json(answer["money"])
-        if first := errand.known_as(line["key"]):
+        if first := item_task.register_key(line["key"]):
             line |= {"duplicate_of": first, "credits": 0.0, "charged": "no"}
             money = FREE
-        self._settle(item.name, line["charged"], money)
+        self._settle_budget(item.name, line["charged"], money)
         return {**line, "item": item.name, "image": list(item.image), "request": request}, money
 
-    async def _fitted(self, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
-        """A worker's answer; asked once more where it did not fit beside others that have given their share back."""
+    async def _submit_within_budget(self, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer; submitted again where the item did not fit the limit, and others need less by now."""
         while True:
-            gone = await self._reserved(name)
-            answer = await self.cluster.ask({**order, "gone": gone})
+            others = await self._reserve(name)
+            answer = await self.cluster.submit_order({**order, "gone": others})
             did_not_fit = answer.get("error", {}).get("type") == LimitError.__name__
-            if not did_not_fit or self.cluster.budget.without(name) >= gone:
+            if not did_not_fit or self.cluster.budget.without(name) >= others:
                 return answer
 
-    def _failed(self, errand: ItemTask, answer: Mapping[str, Any]) -> NemoError:
-        error, name = error_from_dict(answer["error"]), errand.item.name
+    def _rebuild_error(self, item_task: ItemTask, answer: Mapping[str, Any]) -> NemoError:
+        """The error of an answer, with what is known of its charge on all workers that had the item."""
+        error, name = error_from_dict(answer["error"]), item_task.item.name
         charged = pick_worst_charge(answer["charged"], error.charged)
-        if charged == "no" and self.cluster.paying.get(name, answer["worker"]) != answer["worker"]:
+        if charged == "no" and self.cluster.paying_workers.get(name, answer["worker"]) != answer["worker"]:
             charged = "maybe"  # another worker had sent its message, and died
             error = ResultUnknown("worker-lost") if isinstance(error, Cancelled) else error
         error.charged = charged
         if charged != "no" and answer["key"]:
-            errand.known_as(answer["key"])
-        self._settle(name, pick_worst_charge(errand.charged, charged), Money())
+            item_task.register_key(answer["key"])
+        self._settle_budget(name, pick_worst_charge(item_task.charged, charged), Money())
         return error
 
-    def give_up(self, out: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
-        """Give up what is under way and not paid for, on whichever worker; how many go on, as far as is known yet."""
+    def cancel_unpaid(self, in_progress: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
+        """Cancel the items that are not paid for, on every worker; how many go on, as far as is known yet."""
         self.cluster.stop()
-        return 0 if self.profile.free else sum(errand.paid_stage for errand in out)
+        return 0 if self.profile.free else sum(item_task.paid_stage for item_task in in_progress)
 
-    async def _reserved(self, name: str) -> float:
-        """Count the item with what it is expected to take; what all others count for."""
+    async def _reserve(self, name: str) -> float:
+        """Reserve the item's expected price in the budget; the credits that all other items take of it."""
         budget = self.cluster.budget
         if not budget.limit:
             return 0.0
-        expected = 0.0 if self.profile.free else await self.expected()
-        gone = budget.without(name)
+        expected = 0.0 if self.profile.free else await self.estimate_price()
+        others = budget.without(name)
         budget.take(name, expected)
-        return gone
+        return others
 
-    def _settle(self, name: str, charged: str, money: Money) -> None:
-        """Count the item with what it took, as far as that is known."""
+    def _settle_budget(self, name: str, charged: str, money: Money) -> None:
+        """Replace the item's reservation by its price, as far as that is known."""
         if charged == "no":
             self.cluster.budget.release(name)
         elif money.sure is not None:
             self.cluster.budget.correct(name, money.sure)
 
 
-async def _connected(address: str) -> Client:
+async def _connect(address: str) -> Client:
     try:
         import distributed
     except ImportError as error:
@@ -343,10 +346,10 @@ async def _connected(address: str) -> Client:
     if os.environ.get("NEMO_DEBUG", "") in ("", "0"):
         for name in ("asyncio", *logging.root.manager.loggerDict):
             if name.split(".")[0] in ("asyncio", "distributed", "tornado"):
-                logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here, in a line
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported here, in one line
     client = None
     try:
-        with warnings.catch_warnings():  # of other versions of packages there, of which only ours matters here
+        with warnings.catch_warnings():  # Dask warns of other versions of packages; ours is compared on its own
             warnings.simplefilter("ignore")
             client = distributed.Client(
                 address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False,
@@ -359,35 +362,30 @@ async def _connected(address: str) -> Client:
                 await asyncio.wait_for(client.close(timeout=1), 3)
         if not isinstance(error, Exception):
             raise
-        raise ClusterError("cluster-away", address=address, reason=_reason(error)) from error
+        raise ClusterError("cluster-away", address=address, reason=_describe_cause(error)) from error
 
 
-async def _own(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What this machine finds by its own terms."""
+async def inspect_this_machine(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What this machine, which starts the batch, finds of its own terms."""
     journals: list[Journal] = []
 
-    def journal() -> Journal:
+    def open_journal() -> Journal:
         if not journals:
-            journals.append(own_journal_for())
+            journals.append(open_own_journal())
         return journals[0]
 
     try:
-        return await inspect_environment(asked, journal)
+        return await inspect_environment(asked, open_journal)
     finally:
         for each in journals:
             await each.close()
 
 
-def _absolute(image: str) -> str:
-    """A picture as other machines find it; an address stays as it is."""
+def _make_absolute(image: str) -> str:
+    """A picture's absolute path, for other machines; an address stays as it is."""
     return image if not image or "://" in image else os.path.abspath(os.path.expanduser(image))
 
 
-def _reason(error: BaseException) -> str:
+def _describe_cause(error: BaseException) -> str:
     text = scrub(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
-
-
-def _maybe(error: ClusterError) -> ClusterError:
-    error.charged = "maybe"
-    return error

@@ -1,4 +1,4 @@
-"""The items of a batch: what one video is asked for, as plain data, and the names of their files."""
+"""The items of a batch: the request for one video as plain data, and the names of the items' files."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
 from .._text.prompts import LANGUAGES
 
 DEFAULT_STEM: Final = "video"
-_DEVICE: Final = re.compile(r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)  # no files on Windows
+_DEVICE_NAME: Final = re.compile(
+    r"CON|PRN|AUX|NUL|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE
+)  # no files on Windows
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
-_HALF: Final = re.compile("[\\ud800-\\udfff]")  # a byte of a name that is no text: no journal holds it
-_ODD: Final = re.compile(r"[\\/:\x00-\x1f\x7f]+")
+_LONE_SURROGATE: Final = re.compile(
+    "[\\ud800-\\udfff]"
+)  # a byte of a name that is no text: the journal cannot store it
+_UNSAFE_CHARACTERS: Final = re.compile(r"[\\/:\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One video of a batch: its pictures (files or http(s) addresses) and what shall come of them.
+    """One video of a batch: its pictures (files or http(s) addresses) and the video that they shall become.
 
-    `output` is the name of its file in the batch's folder, with or without its format's suffix; where nobody gives one
-    it is named after its first picture. `profile` is empty for the batch's own. `line` says where a manifest has it,
-    `entry` what it is called in results where another item has its name, in another format.
-    Raises `InputError` for what can be seen to be wrong without looking at files.
+    `output` is the name of its file in the batch's folder, with or without its format's suffix; the default is the name
+    of the first picture. `profile` is empty for the batch's own. `line` is its line in a manifest, `entry` its name in
+    results where another item has the same name in another format.
+    Raises `InputError` for faults that can be found without looking at files.
     """
 
     image: tuple[str, ...]
@@ -65,7 +69,7 @@ class BatchItem:
 
     @property
     def wish(self) -> GenerationRequest:
-        """What the generation is asked for."""
+        """The request for its generation."""
         seconds = int(self.duration) if self.duration == self.duration // 1 else self.duration
         return GenerationRequest(self.prompt, self.ratio, seconds, self.seed)
 
@@ -77,13 +81,13 @@ class BatchItem:
 
     @property
     def name(self) -> str:
-        """What the item is called in results: its file's name without the suffix."""
+        """The item's name in results: its file's name without the suffix."""
         return self.entry or self.file_name
 
     @property
     def file_name(self) -> str:
-        """What its file is called, without the suffix."""
-        path = PurePosixPath(self.output or _ODD.sub("_", derive_stem(self.image)))
+        """The name of its file, without the suffix."""
+        path = PurePosixPath(self.output or _UNSAFE_CHARACTERS.sub("_", derive_stem(self.image)))
         return str(path.with_suffix("") if path.suffix.lower().lstrip(".") in FORMATS else path)
 
     def destination(self, folder: Path) -> Destination:
@@ -111,7 +115,7 @@ class BatchItem:
 
     @property
     def request(self) -> str:
-        """A hash of what is asked for and of how its files look from outside: another one means to look again."""
+        """A hash of the request and of its files' sizes and times; where it differs, the item is carried out again."""
         asked = {**self.to_json(), "line": 0, "output": self.name}
         asked.pop("entry", None)
         seen: list[object] = [asked]
@@ -125,17 +129,14 @@ class BatchItem:
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
-        """Raise what is wrong with its pictures, which are decoded for it: half a file is found before it is paid for.
-
-        Blocks.
-        """
+        """Raise an `InputError` for pictures that cannot be used; each is decoded, which finds half a file. Blocks."""
         for each in self.image:
             if "://" in each:
                 from_url(each)
             else:
                 path = Path(each).expanduser()
                 if not path.exists():
-                    raise missing_file(path, str(path))
+                    raise make_missing_file_error(path, str(path))
                 inspect_file(path)
                 _decode_picture(path)
 
@@ -156,8 +157,8 @@ def _decode_picture(path: Path) -> None:
         raise InputError("not-an-image", name=path.name) from error
 
 
-def missing_file(path: Path, name: str) -> InputError:
-    """A file that is not there; with the one that may be meant, where its name differs in case alone."""
+def make_missing_file_error(path: Path, name: str) -> InputError:
+    """An error for a missing file; it names the file that may be meant, where the names differ only in case."""
     meant = find_meant(path)
     if meant is not None:
         return InputError("file-missing-meant", name=name, meant=meant.name)
@@ -165,46 +166,49 @@ def missing_file(path: Path, name: str) -> InputError:
 
 
 def derive_stem(images: Sequence[str]) -> str:
-    """What a video is called where nobody said so: like its first picture."""
+    """The default name of a video: that of its first picture."""
     if not images:
         return DEFAULT_STEM
     if "://" not in images[0]:
-        return _HALF.sub("_", Path(images[0]).stem) or DEFAULT_STEM
+        return _LONE_SURROGATE.sub("_", Path(images[0]).stem) or DEFAULT_STEM
     name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
-    return DEFAULT_STEM if not plain or _DEVICE.fullmatch(plain.split(".")[0]) else plain
+    return DEFAULT_STEM if not plain or _DEVICE_NAME.fullmatch(plain.split(".")[0]) else plain
 
 
 def assign_names(items: Iterable[BatchItem], known: Iterable[Mapping[str, Any]] = ()) -> list[BatchItem]:
-    """The items, each with a name of its own: of two with one name the second gets `_2`.
+    """The items with unique names: of two with the same name the second gets `_2`.
 
-    `known` are the lines of earlier runs: an item that has one keeps its name, whatever is added beside it, and a new
-    one takes none that belongs to a picture which is still there. An `InputError` where two were given the same one.
+    `known` are the result lines of earlier runs: an item that has one keeps its name, whatever items are added, and a
+    new item takes no name that belongs to a picture which still exists. An `InputError` where two items were given the
+    same `output`.
     """
-    items = _apart(items)
-    taken = {_folded(item.name) for item in items if item.output}
-    earlier = _earlier_names(known, taken)
-    kept = {id(item): name for item in items if not item.output and (name := _name_before(item, earlier, same=True))}
+    items = _distinguish_by_format(items)
+    taken = {_fold_case(item.name) for item in items if item.output}
+    earlier = _collect_earlier_names(known, taken)
+    kept = {
+        id(item): name for item in items if not item.output and (name := _take_earlier_name(item, earlier, same=True))
+    }
     for item in items:
-        if not item.output and id(item) not in kept and (name := _name_before(item, earlier, same=False)):
+        if not item.output and id(item) not in kept and (name := _take_earlier_name(item, earlier, same=False)):
             kept[id(item)] = name
-    taken |= {_folded(name) for name in kept.values()}
-    taken |= {_folded(name) for image, lines in earlier.items() for name, _ in lines if os.path.exists(image[0])}
+    taken |= {_fold_case(name) for name in kept.values()}
+    taken |= {_fold_case(name) for image, lines in earlier.items() for name, _ in lines if os.path.exists(image[0])}
     return [
-        item if item.output else replace(item, output=kept.get(id(item)) or _free_name(item.name, taken))
+        item if item.output else replace(item, output=kept.get(id(item)) or _find_free_name(item.name, taken))
         for item in items
     ]
 
 
-def _apart(items: Iterable[BatchItem]) -> list[BatchItem]:
-    """The items, of which two with one name are told apart by their formats, if they can be."""
+def _distinguish_by_format(items: Iterable[BatchItem]) -> list[BatchItem]:
+    """The items; of two with the same `output` in other formats, the second is named with its format in results."""
     given: dict[str, BatchItem] = {}
     apart = []
     for item in items:
-        other = given.setdefault(_folded(item.name), item) if item.output else item
+        other = given.setdefault(_fold_case(item.name), item) if item.output else item
         if other is not item and item.export.format != other.export.format and not item.entry:
             item = replace(item, entry=f"{item.file_name}.{item.export.format}")
-            other = given.setdefault(_folded(item.name), item)
+            other = given.setdefault(_fold_case(item.name), item)
         if other is not item:
             raise InputError("batch-same-name", name=item.name, first=other.line or "?", line=item.line or "?")
         apart.append(item)
@@ -212,21 +216,21 @@ def _apart(items: Iterable[BatchItem]) -> list[BatchItem]:
 
 
 Earlier = dict[tuple[str, ...], list[tuple[str, str]]]
-"""By an item's pictures: the names that lines of earlier runs have for them, each with its request."""
+"""By an item's pictures: the names that result lines of earlier runs have for them, each with its request."""
 
 
-def _earlier_names(known: Iterable[Mapping[str, Any]], given: Collection[str]) -> Earlier:
-    """What is known of pictures, without the names that are given to items now."""
+def _collect_earlier_names(known: Iterable[Mapping[str, Any]], given: Collection[str]) -> Earlier:
+    """The earlier names of all pictures, without those that are given to items now."""
     found: Earlier = {}
     for line in known:
         image, name = line.get("image"), str(line.get("item") or "")
-        if isinstance(image, list) and image and name and _folded(name) not in given:
+        if isinstance(image, list) and image and name and _fold_case(name) not in given:
             found.setdefault(tuple(map(str, image)), []).append((name, str(line.get("request") or "")))
     return found
 
 
-def _name_before(item: BatchItem, earlier: Earlier, *, same: bool) -> str:
-    """The name of the same request earlier, or of another one with these pictures; it is used up by that."""
+def _take_earlier_name(item: BatchItem, earlier: Earlier, *, same: bool) -> str:
+    """Take out the earlier name of the same request, or (not `same`) of any request with these pictures."""
     names = earlier.get(item.image, [])
     for each in names:
         if not same or replace(item, output=each[0]).request == each[1]:
@@ -235,22 +239,22 @@ def _name_before(item: BatchItem, earlier: Earlier, *, same: bool) -> str:
     return ""
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
+def _find_free_name(stem: str, taken: set[str]) -> str:
     number, name = 1, stem
-    while _folded(name) in taken:
+    while _fold_case(name) in taken:
         number += 1
         name = f"{stem}_{number}"
-    taken.add(_folded(name))
+    taken.add(_fold_case(name))
     return name
 
 
-def _folded(name: str) -> str:
-    """As file systems that ignore case compare names."""
+def _fold_case(name: str) -> str:
+    """A name as file systems that ignore case compare it."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _check_name(name: str) -> None:
-    """`InputError` for a name that leads out of the batch's folder, or is none."""
+    """Raise `InputError` for a name that leads out of the batch's folder, or is no file name."""
     path = PurePosixPath(name)
     odd = any(unicodedata.category(char) == "Cc" for char in name) or "\\" in name or _DRIVE.match(name)
     if odd or path.is_absolute() or ".." in path.parts or not path.name or name.endswith("/"):
@@ -267,5 +271,5 @@ PICTURES: Final = ("jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "bmp", "
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is called like a picture."""
+    """Whether a file has the suffix of a picture."""
     return path.suffix.lower().lstrip(".") in PICTURES and not path.name.startswith(".")

@@ -1,7 +1,7 @@
-"""One item of a batch, from plain data to a plain result line: `carry_out` is what any scheduler may call.
+"""One item of a batch, from plain data to its result line: `carry_out_item` is what any scheduler may call.
 
-Whatever runs it, in whichever process: the journal sees to it that a repeated call finds what an earlier one made, so
-that nothing is paid twice.
+In any process and however often it is called: the journal makes a repeated call find what an earlier one made, so that
+nothing is paid twice.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from .item import BatchItem, parse_item
 logger = logging.getLogger("nemo_client")
 
 ItemState = Literal["done", "failed", "unknown", "stopped"]
-"""How a line says that an item ended.
+"""How a result line says that an item ended.
 
-`unknown`: its message is out, and no result was seen yet. `stopped`: for a reason that is not the item's own (limits,
-credits, sign-in, the disk). The next run takes up both by itself.
+`unknown`: its message was sent, and no result was seen yet. `stopped`: for a reason that is not the item's own (limits,
+credits, sign-in, the disk). The next run goes on with both by itself.
 """
 _PAID_STAGES: Final = frozenset({"generate", "settle", "render", "download", "check", "done"})
 
 
 class Animator(Protocol):
-    """What an item needs of a Studio."""
+    """The part of a Studio that an item needs."""
 
     @property
     def profile(self) -> Profile: ...
@@ -79,34 +79,34 @@ class Animator(Protocol):
 async def carry_out_item(
     studio: Animator, data: BatchItem | Mapping[str, Any], folder: Path, *, caller: Caller | None = None
 ) -> dict[str, Any]:
-    """Carry out one item, given as plain data (`BatchItem.to_json`), and give its result line, plain data as well.
+    """Carry out one item, given as plain data (`BatchItem.to_json`); its result line, plain data as well.
 
-    The video goes into `folder`. An item that fails is a line, too; only an item that is none raises `InputError`.
+    The video goes into `folder`. A failed item gives a line, too; only data that is no item raises `InputError`.
     """
-    errand = ItemTask(parse_item(data), folder, caller or Caller())
+    item_task = ItemTask(parse_item(data), folder, caller or Caller())
     try:
-        line, _ = await studio.lane.carry_out(lambda: errand.run(studio))
+        line, _ = await studio.lane.carry_out(lambda: item_task.run(studio))
     except NemoError as error:
-        line = errand.failed(error)
+        line = item_task.make_failure_line(error)
     return line
 
 
 def stops_whole_batch(error: NemoError) -> bool:
-    """Whether what an item failed with would meet every other one, too."""
+    """Whether every other item would fail with the same error."""
     limited = isinstance(error, RateLimited) and not asks_for_pause(error)
     fatal = (SignInError, PlanError, ClientIdRefused, NoCredits, LimitError, DiskError, ClusterError)
     return limited or isinstance(error, fatal)
 
 
 def classify_failure(error: NemoError) -> ItemState:
-    """How an item that ended with `error` stands."""
+    """The state of an item that ended with `error`."""
     if stops_whole_batch(error):
         return "stopped"
     return "unknown" if isinstance(error, ResultUnknown) and error.id != "result-lost" else "failed"
 
 
 class ItemTask:
-    """An item under way: what it reached, and the line that it ends with."""
+    """An item in progress: how far it came, and the result line that it ends with."""
 
     def __init__(
         self,
@@ -115,48 +115,47 @@ class ItemTask:
         caller: Caller,
         *,
         readers: asyncio.Semaphore | None = None,
-        firsts: MutableMapping[str, str] | None = None,
+        first_names: MutableMapping[str, str] | None = None,
     ) -> None:
-        """`readers` bounds how many pictures are decoded at once, `firsts` names the first item of each step key.
+        """`readers` bounds how many pictures are decoded at once; `first_names` has the first item of each step key.
 
-        `tries` counts how often it was begun; `charged` is the worst that is known of those that failed: the next one
-        finds in the journal what they paid for.
+        `charged` is the worst that is known of all failed attempts: the next one finds in the journal what they paid.
         """
         self.item = item
         self.folder = folder
-        self.tries = 0
+        self.attempts = 0
         self.key = ""
         self.profile = item.profile
         self.paid_stage = False
         self.charged: Charged = "no"
         self._readers = readers or asyncio.Semaphore()
-        self._firsts = firsts if firsts is not None else {}
-        self._began = time.monotonic()
+        self._first_names = first_names if first_names is not None else {}
+        self._started = time.monotonic()
         self._progress = caller.on_progress
-        self.caller = replace(caller, on_progress=self._take)
+        self.caller = replace(caller, on_progress=self._follow_progress)
 
-    def _take(self, progress: Progress) -> None:
+    def _follow_progress(self, progress: Progress) -> None:
         self.paid_stage = self.paid_stage or progress.stage in _PAID_STAGES
         self._progress(progress)
 
-    def begin(self, profile: Profile) -> None:
-        """Count another try, in this profile."""
-        self._began = time.monotonic()
-        self.tries += 1
+    def start_attempt(self, profile: Profile) -> None:
+        """Count another attempt, in this profile."""
+        self._started = time.monotonic()
+        self.attempts += 1
         self.profile = profile.name
 
     async def run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
-        """Its line, and what it took now; raises what it failed with."""
-        self.begin(studio.profile)
+        """Carry out the item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
+        self.start_attempt(studio.profile)
         try:
-            return await self._run(studio)
+            return await self._animate(studio)
         except asyncio.CancelledError:
-            if self.caller.goes_on:  # its message is out, and nobody waits for it any more
+            if self.caller.goes_on:  # its message was sent, and is read on without this caller
                 self.charged = pick_worst_charge(self.charged, "maybe")
                 raise ResultUnknown() from None
             raise
         except NemoError as error:
-            self.note(error)
+            self.note_failure(error)
             raise
         except Exception as error:
             logger.exception("unexpected %s", type(error).__name__)
@@ -165,63 +164,63 @@ class ItemTask:
 
     @property
     def paid(self) -> bool:
-        """Whether a try that failed had paid, for sure."""
+        """Whether a failed attempt is known to have paid."""
         return self.charged == "yes"
 
-    def note(self, error: NemoError) -> None:
-        """Remember what is known of the money of a try that failed; what became of a message is the last word on it."""
-        verdict = isinstance(error, NothingMade) and not self.paid
-        self.charged = error.charged if verdict else pick_worst_charge(self.charged, error.charged)
+    def note_failure(self, error: NemoError) -> None:
+        """Remember the charge of a failed attempt; `NothingMade` is a final answer and replaces an earlier doubt."""
+        final = isinstance(error, NothingMade) and not self.paid
+        self.charged = error.charged if final else pick_worst_charge(self.charged, error.charged)
 
-    async def _run(self, studio: Animator) -> tuple[dict[str, Any], Money]:
+    async def _animate(self, studio: Animator) -> tuple[dict[str, Any], Money]:
         item = self.item
         request = await asyncio.to_thread(lambda: item.request)
         async with self._readers:
-            media = [await asyncio.to_thread(_medium, each) for each in item.image]
-        first = self.known_as(self._key(studio, media))
+            media = [await asyncio.to_thread(_open_media, each) for each in item.image]
+        first = self.register_key(self._compute_key(studio, media))
         output = item.export
         video = await studio.animate(
             media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
         )
         money = FREE if first or (video.reused and not self.paid) else video.money
-        line = self._line(
-            "done", request=request, video=_inside(video.path, self.folder), size=video.size, sha256=video.sha256,
-            credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
+        line = self._make_line(
+            "done", request=request, video=_make_relative(video.path, self.folder), size=video.size,
+            sha256=video.sha256, credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
             duplicate_of=first or None,
         )  # fmt: skip
         return line, money
 
-    def _key(self, studio: Animator, media: Sequence[Media]) -> str:
+    def _compute_key(self, studio: Animator, media: Sequence[Media]) -> str:
         profile, wish = studio.profile.id, self.item.wish
         uploaded = make_upload_key(profile, "", [each.fingerprint for each in media], self.item.language)
         return make_step_key(profile, uploaded, "generate", wish.inputs)
 
-    def known_as(self, key: str) -> str:
-        """Note its step's key; the name of the item that asked for the very same before, empty where there is none."""
+    def register_key(self, key: str) -> str:
+        """Note the step key; the name of an earlier item with the same request, empty where there is none."""
         self.key = key
-        first = self._firsts.setdefault(key, self.item.name)
+        first = self._first_names.setdefault(key, self.item.name)
         return "" if first == self.item.name else first
 
-    def failed(self, error: NemoError) -> dict[str, Any]:
-        """The line of an item that ended with an error."""
+    def make_failure_line(self, error: NemoError) -> dict[str, Any]:
+        """The result line of an item that ended with an error."""
         lang = choose_language(error.lang)
         what, hint = what_and_hint(error.id, lang, **error.facts)
         if isinstance(error, NothingMade) and (command := answer_command(error)):
             what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
             hint = say("batch.answer", lang, command=command)
-        first = self._firsts.get(self.key)
+        first = self._first_names.get(self.key)
         charged = pick_worst_charge(self.charged, error.charged)
-        return self._line(
+        return self._make_line(
             classify_failure(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
             charged=charged, credits=0.0 if charged == "no" else None,
             duplicate_of=first if first != self.item.name else None,
         )  # fmt: skip
 
-    def _line(self, state: ItemState, **facts: Any) -> dict[str, Any]:
-        """A result line: every key is always there."""
+    def _make_line(self, state: ItemState, **facts: Any) -> dict[str, Any]:
+        """A result line, which always has every key."""
         item = self.item
         empty: dict[str, Any] = {
-            "item": item.name, "state": state, "video": None, "seconds": round(time.monotonic() - self._began, 2),
+            "item": item.name, "state": state, "video": None, "seconds": round(time.monotonic() - self._started, 2),
             "credits": None, "charged": "no", "error": None, "what_to_do": None, "error_id": None,
             "duplicate_of": None, "reused": False, "profile": self.profile, "image": list(item.image),
             "prompt": item.prompt, "size": None, "sha256": None, "key": self.key, "request": "",
@@ -231,14 +230,14 @@ class ItemTask:
 
 
 def pick_worst_charge(*known: Charged) -> Charged:
-    """The worst that is known of the money of one piece of work."""
+    """The worst of several charges that are known of the same item."""
     return max(known, key=("no", "maybe", "yes").index)
 
 
-def _medium(text: str) -> Media:
+def _open_media(text: str) -> Media:
     return from_url(text) if "://" in text else from_file(Path(text).expanduser())
 
 
-def _inside(path: Path, folder: Path) -> str:
-    """A path as the folder's own lines name it: from the folder, with slashes."""
+def _make_relative(path: Path, folder: Path) -> str:
+    """A path as result lines name it: relative to the folder, with slashes."""
     return Path(os.path.relpath(path, folder.absolute())).as_posix()

@@ -1,6 +1,6 @@
-"""What a batch is made from: folders, globs, single pictures, addresses, and manifests (CSV or JSON Lines).
+"""The sources of a batch: folders, globs, single pictures, addresses, and manifests (CSV or JSON Lines).
 
-A manifest's paths count from where it lies. What is wrong with it is told with its line, before anything is sent.
+A manifest's paths are relative to its own folder. Its faults are told with their line, before anything is sent.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Any, Final
 
 from .._errors import InputError, NemoError
 from .._safety.pasted_paths import find_path, is_address
-from .item import BatchItem, is_picture, missing_file
+from .item import BatchItem, is_picture, make_missing_file_error
 from .report import THUMBNAILS
 from .results_file import RESULTS, JsonLinesFile
 
 COLUMNS: Final = ("image", "prompt", "duration", "ratio", "seed", "output", "profile")
-"""What a manifest may say of an item; only `image` has to be there."""
+"""The columns that a manifest may have; only `image` is required."""
 MANIFESTS: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
-_MEANT: Final = {
+_SYNONYMS: Final = {
     "images": "image", "file": "image", "path": "image", "picture": "image", "url": "image", "text": "prompt",
     "length": "duration", "seconds": "duration", "aspect_ratio": "ratio", "aspect ratio": "ratio", "name": "output",
     "output name": "output", "output_name": "output", "filename": "output", "file name": "output", "video": "output",
 }  # fmt: skip
-_TABLES: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".txt", ".xml", ".yaml", ".yml", ".docx")
-"""What people keep lists in that is no manifest."""
-_UNSEEN: Final = "\ufeff\u200b\u200c\u200d\u2060"
-_SEP: Final = re.compile(r'[ \t]*"?sep=(.)"?[ \t,;]*(?:\r\n|\r|\n)', re.IGNORECASE)
+_OTHER_TABLES: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".txt", ".xml", ".yaml", ".yml", ".docx")
+"""Formats in which people keep lists, and which are no manifests."""
+_INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060"
+_SEP_LINE: Final = re.compile(r'[ \t]*"?sep=(.)"?[ \t,;]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _FIRST_BYTES: Final = 64
 _NUMBER: Final = re.compile(r"(\d+)")
 
@@ -45,29 +45,29 @@ def read_items(sources: Sequence[str], defaults: Mapping[str, Any]) -> list[Batc
     A folder gives its pictures in natural order, a glob (`**` too) those that match, a manifest its lines; anything
     else is a picture or an address. Raises `InputError` for what is not there and for every fault of a manifest.
     """
-    return [item for source in sources for item in _items(source, defaults)]
+    return [item for source in sources for item in _expand_source(source, defaults)]
 
 
-def _items(source: str, defaults: Mapping[str, Any]) -> Iterable[BatchItem]:
+def _expand_source(source: str, defaults: Mapping[str, Any]) -> Iterable[BatchItem]:
     if is_address(source):
-        return [_item({"image": (source,)}, defaults)]
+        return [_make_item({"image": (source,)}, defaults)]
     path = find_path(source)
     if path.is_dir():
-        return _pictures(source, (each for each in path.iterdir() if is_picture(each)), defaults)
+        return _list_pictures(source, (each for each in path.iterdir() if is_picture(each)), defaults)
     if path.suffix.lower() in MANIFESTS:
         return list(read_manifest(path, defaults))
-    if path.suffix.lower() in _TABLES:
+    if path.suffix.lower() in _OTHER_TABLES:
         raise InputError("batch-kind", name=path.name, manifests=" ".join(MANIFESTS))
     if not path.exists() and glob.has_magic(source):
-        found = (Path(each) for each in glob.iglob(_pattern(os.path.expanduser(source)), recursive=True))
-        return _pictures(source, (each for each in found if is_picture(each)), defaults)
+        found = (Path(each) for each in glob.iglob(_escape_folders(os.path.expanduser(source)), recursive=True))
+        return _list_pictures(source, (each for each in found if is_picture(each)), defaults)
     if not path.exists():
-        raise missing_file(path, source)
-    return [_item({"image": (str(path.absolute()),)}, defaults)]
+        raise make_missing_file_error(path, source)
+    return [_make_item({"image": (str(path.absolute()),)}, defaults)]
 
 
-def _pattern(source: str) -> str:
-    """A glob in which each folder that is there under this very name means itself, whatever brackets are in it."""
+def _escape_folders(source: str) -> str:
+    """The glob with each existing folder escaped, so that brackets in a folder's name are no pattern."""
     parts = Path(source).parts
     made = ""
     for part in parts:
@@ -77,74 +77,74 @@ def _pattern(source: str) -> str:
     return made
 
 
-def _pictures(source: str, paths: Iterable[Path], defaults: Mapping[str, Any]) -> list[BatchItem]:
-    ours = _OurVideos()
+def _list_pictures(source: str, paths: Iterable[Path], defaults: Mapping[str, Any]) -> list[BatchItem]:
+    ours = _OwnVideos()
     mine = (each for each in paths if each.is_file() and not _is_thumbnail(each) and each not in ours)
     found = sorted(mine, key=lambda each: natural_sort_key(str(each)))
     if not found:
         raise InputError("batch-no-pictures", name=source)
-    return [_item({"image": (str(each.absolute()),)}, defaults) for each in found]
+    return [_make_item({"image": (str(each.absolute()),)}, defaults) for each in found]
 
 
-class _OurVideos:
-    """The videos that batches made, by the results beside or above them: a GIF of ours is no new picture."""
+class _OwnVideos:
+    """The videos of earlier batches, by the results beside or above them: a GIF that a batch made is no new picture."""
 
     def __init__(self) -> None:
-        self._made: dict[Path, frozenset[str]] = {}
+        self._videos: dict[Path, frozenset[str]] = {}
 
     def __contains__(self, path: Path) -> bool:
         whole = Path(os.path.abspath(path))
-        return any(str(whole.relative_to(folder)) in self._made_in(folder) for folder in whole.parents)
+        return any(str(whole.relative_to(folder)) in self._list_videos(folder) for folder in whole.parents)
 
-    def _made_in(self, folder: Path) -> frozenset[str]:
-        if folder not in self._made:
-            self._made[folder] = frozenset()
-            with contextlib.suppress(NemoError):  # a folder above that this user may not read
+    def _list_videos(self, folder: Path) -> frozenset[str]:
+        if folder not in self._videos:
+            self._videos[folder] = frozenset()
+            with contextlib.suppress(NemoError):  # a parent folder that this user may not read
                 lines = list(JsonLinesFile(folder / RESULTS).read())
                 names = (os.path.normpath(str(line["video"])) for line in lines if line.get("video"))
-                self._made[folder] = frozenset(names)
-        return self._made[folder]
+                self._videos[folder] = frozenset(names)
+        return self._videos[folder]
 
 
 def _is_thumbnail(path: Path) -> bool:
-    """Whether it belongs to the page of an earlier batch."""
+    """Whether a picture belongs to the page of an earlier batch."""
     return any(folder.name == THUMBNAILS and (folder.parent / RESULTS).exists() for folder in path.parents)
 
 
 def natural_sort_key(text: str) -> list[tuple[bool, int, str]]:
-    """Sorts as people count: `shot2` before `shot10`."""
+    """A key that sorts numbers by value: `shot2` before `shot10`."""
     return [
         (part.isdigit(), int(part) if part.isdecimal() else 0, part.casefold()) for part in _NUMBER.split(text) if part
     ]
 
 
-def _item(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> BatchItem:
+def _make_item(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> BatchItem:
     return BatchItem(**{**defaults, **data})
 
 
 def read_manifest(path: Path, defaults: Mapping[str, Any]) -> Iterator[BatchItem]:
     """The items of a manifest, in its order."""
-    text = _text_of(path)
-    rows = _json_lines(path, text) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, text)
+    text = _read_text(path)
+    rows = _read_json_lines(path, text) if path.suffix.lower() in (".jsonl", ".ndjson") else _read_csv_rows(path, text)
     empty = True
     for line, row in rows:
         empty = False
         try:
-            data = {name: _value(name, value) for name, value in row.items() if value not in (None, "")}
+            data = {name: _parse_value(name, value) for name, value in row.items() if value not in (None, "")}
             if "image" not in data:
                 raise InputError("batch-no-image")
-            data["image"] = tuple(_found(each, path.parent) for each in data["image"])
+            data["image"] = tuple(_resolve_path(each, path.parent) for each in data["image"])
             if "output" in data:
                 data["output"] = data["output"].replace("\\", "/")
-            yield _item({**data, "line": line}, defaults)
+            yield _make_item({**data, "line": line}, defaults)
         except NemoError as error:
-            raise _at(path, line, error) from error
+            raise _locate_fault(path, line, error) from error
     if empty:
         raise InputError("batch-empty", file=path.name)
 
 
-def _at(path: Path, line: int, error: NemoError) -> InputError:
-    """The fault of one line, with the line."""
+def _locate_fault(path: Path, line: int, error: NemoError) -> InputError:
+    """An error that names the line of a fault."""
     from .._text.messages import choose_language as language
     from .._text.messages import say
 
@@ -152,24 +152,24 @@ def _at(path: Path, line: int, error: NemoError) -> InputError:
     return InputError("batch-line", file=path.name, line=line, what=what)
 
 
-def _text_of(path: Path) -> str:
-    """A manifest's text: UTF-8, or UTF-16 as spreadsheets save it, each with or without its mark."""
+def _read_text(path: Path) -> str:
+    """A manifest's text: UTF-8, or UTF-16 as spreadsheets save it, each with or without a byte order mark."""
     try:
         data = path.read_bytes()
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise InputError("file-missing", name=str(path)) from error
         raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
-    encoding = _encoding(data)
+    encoding = _detect_encoding(data)
     try:
-        return data.decode(encoding).lstrip(_UNSEEN)  # a mark may be there twice
+        return data.decode(encoding).lstrip(_INVISIBLE)  # the mark may stand there twice
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError("batch-encoding", file=path.name, line=line) from error
 
 
-def _encoding(data: bytes) -> str:
-    """UTF-16 by its mark, or by the zeros that ASCII letters have there; else UTF-8."""
+def _detect_encoding(data: bytes) -> str:
+    """UTF-16 by its byte order mark, or by the zero bytes of ASCII letters in it; else UTF-8."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     first = data[:_FIRST_BYTES]
@@ -178,7 +178,7 @@ def _encoding(data: bytes) -> str:
     return "utf-16-be" if first[::2].count(0) * 2 > len(first[::2]) > 0 else "utf-8-sig"
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _read_json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if not line.strip():
             continue
@@ -190,16 +190,18 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
             raise InputError("batch-json", file=path.name, line=number, what="not an object")
         for name in row:
             if name not in COLUMNS:
-                raise _unknown(path, number, str(name))
+                raise _make_column_error(path, number, str(name))
         yield number, row
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    told = _SEP.match(text)  # as Excel writes it: not a line of the table
-    delimiter = told[1] if told else _delimiter(text)
-    reader = csv.reader(io.StringIO(text[told.end() :] if told else text, newline=""), delimiter=delimiter, strict=True)
+def _read_csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    sep_line = _SEP_LINE.match(text)  # as Excel writes it: not a line of the table
+    delimiter = sep_line[1] if sep_line else _detect_delimiter(text)
+    reader = csv.reader(
+        io.StringIO(text[sep_line.end() :] if sep_line else text, newline=""), delimiter=delimiter, strict=True
+    )
     header: list[str] = []
-    before = 1 if told else 0
+    before = 1 if sep_line else 0
     begin = 1 + before
     try:
         for row in reader:
@@ -207,39 +209,39 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not any(cell.strip() for cell in row):
                 continue
             if not header:
-                header = _header(path, line, row)
+                header = _parse_header(path, line, row)
                 continue
             if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
                 raise InputError("batch-cells", file=path.name, line=line, cells=len(row), columns=len(header))
-            yield line, dict(zip(header, (_cell(cell) for cell in row), strict=False))
+            yield line, dict(zip(header, (_clean_cell(cell) for cell in row), strict=False))
     except csv.Error as error:
         raise InputError("batch-csv", file=path.name, line=begin, what=str(error)) from error
 
 
-def _cell(text: str) -> str:
-    """A cell's text without what stands around it, seen or unseen."""
-    return text.strip().strip(_UNSEEN).strip()
+def _clean_cell(text: str) -> str:
+    """A cell's text without white space and invisible characters around it."""
+    return text.strip().strip(_INVISIBLE).strip()
 
 
-def _delimiter(text: str) -> str:
-    """What separates the cells: whichever makes the most known columns of the first line that says anything."""
+def _detect_delimiter(text: str) -> str:
+    """The delimiter that gives the most known columns in the first line that is not empty."""
     first = next((line for line in text.splitlines() if line.strip()), "")
 
-    def known(delimiter: str) -> int:
+    def count_columns(delimiter: str) -> int:
         cells = next(csv.reader([first], delimiter=delimiter), [])
-        return sum(_cell(cell).lower() in COLUMNS for cell in cells)
+        return sum(_clean_cell(cell).lower() in COLUMNS for cell in cells)
 
-    return max((",", ";", "\t"), key=known)
+    return max((",", ";", "\t"), key=count_columns)
 
 
-def _header(path: Path, line: int, row: Sequence[str]) -> list[str]:
+def _parse_header(path: Path, line: int, row: Sequence[str]) -> list[str]:
     """The names of the columns, all of them known, none twice."""
-    header = [_cell(cell).lower() for cell in row]
+    header = [_clean_cell(cell).lower() for cell in row]
     while header and not header[-1]:
         header.pop()
     for name in header:
         if name not in COLUMNS:
-            raise _unknown(path, line, name)
+            raise _make_column_error(path, line, name)
         if header.count(name) > 1:
             raise InputError("batch-column-twice", file=path.name, column=name)
     if "image" not in header:
@@ -247,28 +249,28 @@ def _header(path: Path, line: int, row: Sequence[str]) -> list[str]:
     return header
 
 
-def _unknown(path: Path, line: int, name: str) -> InputError:
-    """An unknown column, and which one may be meant."""
-    near = next(iter(difflib.get_close_matches(name.lower(), [*COLUMNS, *_MEANT], 1)), "")
-    meant = _MEANT.get(near, near)
+def _make_column_error(path: Path, line: int, name: str) -> InputError:
+    """An error for an unknown column, with the one that may be meant."""
+    near = next(iter(difflib.get_close_matches(name.lower(), [*COLUMNS, *_SYNONYMS], 1)), "")
+    meant = _SYNONYMS.get(near, near)
     columns, column = ", ".join(COLUMNS), name[:80]
     if meant:
         return InputError("batch-column-meant", file=path.name, line=line, column=column, columns=columns, meant=meant)
     return InputError("batch-column", file=path.name, line=line, column=column, columns=columns)
 
 
-def _value(name: str, value: Any) -> Any:
-    """A cell's or a key's value as the item takes it; `InputError` where it is of another kind."""
+def _parse_value(name: str, value: Any) -> Any:
+    """A cell's or a key's value as the item takes it; `InputError` where it has another type."""
     if name == "image":
-        return _images(value)
+        return _parse_images(value)
     if name in ("duration", "seed"):
-        return _number(name, value)
+        return _parse_number(name, value)
     if not isinstance(value, str):
         raise InputError("value", name=name, value=value, expected="text")
     return value
 
 
-def _images(value: Any) -> tuple[str, ...]:
+def _parse_images(value: Any) -> tuple[str, ...]:
     """One picture or several: a list, or text with `|` or line ends between them."""
     parts = re.split(r"[|\n]", value) if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not all(isinstance(each, str) for each in parts):
@@ -279,7 +281,7 @@ def _images(value: Any) -> tuple[str, ...]:
     return found
 
 
-def _number(name: str, value: Any) -> float | int:
+def _parse_number(name: str, value: Any) -> float | int:
     """A number; text may have a decimal comma, as spreadsheets of some languages write it."""
     expected = "a whole number" if name == "seed" else "a number of seconds"
     try:
@@ -295,6 +297,6 @@ def _number(name: str, value: Any) -> float | int:
         raise InputError("value", name=name, value=value, expected=expected) from error
 
 
-def _found(image: str, folder: Path) -> str:
-    """A manifest's path, counted from where the manifest lies; addresses stay."""
+def _resolve_path(image: str, folder: Path) -> str:
+    """A path that is relative to the manifest's folder, resolved; an address stays as it is."""
     return image if is_address(image) else str(find_path(image, folder))

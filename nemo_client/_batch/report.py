@@ -1,7 +1,7 @@
-"""The page of a batch: all its videos with thumbnails, prompts and states, to look through in a browser.
+"""The HTML page of a batch: all its videos with thumbnails, prompts and states.
 
-One file without anything from elsewhere, which works from the disk. Pictures are small files beside it, loaded as they
-come into view, so that thousands of videos do not slow it down; a video plays in its place when it is clicked on.
+One file that loads nothing from the network and works from the disk. Thumbnails are small files beside it, loaded as
+they come into view, so that thousands of videos do not slow it down; a video plays in place when it is clicked.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nemo_client")
 
 PAGE: Final = "index.html"
-FOREIGN: Final = "index-videos.html"
+PAGE_BESIDE_FOREIGN: Final = "index-videos.html"
 THUMBNAILS: Final = "thumbnails"
-SIDE: Final = 320
+THUMBNAIL_SIDE: Final = 320
 _QUALITY: Final = 78
 _EARLY_SECONDS: Final = 1.0
 _MOST_PICTURES: Final = 60
@@ -92,20 +92,20 @@ box.append(shown);link.replaceWith(box)});
 
 
 def write_page(folder: Path, lines: Iterable[Mapping[str, Any]], note: str, lang: str) -> Path:
-    """Write the page of these lines (their order counts) into `folder`; where it is. Blocks.
+    """Write the page of these result lines, in their order, into `folder`; its path. Blocks.
 
-    A page of that name that is not ours stays, and ours is called otherwise.
+    A file of that name that a batch did not write stays, and the page gets another name.
     """
     path = folder / PAGE
     if path.exists() and not _is_ours(path):
-        path = folder / FOREIGN
+        path = folder / PAGE_BESIDE_FOREIGN
     handle, name = -1, ""
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".nemo-page.")
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(render_page(folder, list(lines), note, lang))
         with contextlib.suppress(OSError):  # shares and disks of other systems have no such modes
-            os.chmod(name, 0o666 & ~_umask())
+            os.chmod(name, 0o666 & ~_read_umask())
         os.replace(name, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -114,7 +114,7 @@ def write_page(folder: Path, lines: Iterable[Mapping[str, Any]], note: str, lang
     return path
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -133,18 +133,18 @@ def render_page(folder: Path, lines: list[Mapping[str, Any]], note: str, lang: s
     title = html.escape(f"{say('page.title', lang)} · {folder.name}")
     yield f'<!doctype html>\n<html lang="{lang}"><head><meta charset="utf-8">{_MARK}\n'
     yield '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
-    yield f'content="{_policy()}">\n'
-    yield f"<title>{title}</title><style>{_STYLE}{_filters()}</style></head>\n"
+    yield f'content="{_build_policy()}">\n'
+    yield f"<title>{title}</title><style>{_STYLE}{_build_filters()}</style></head>\n"
     yield f"<body><header><h1>{title}</h1><p>{html.escape(note)}</p></header>\n"
-    yield from _choices(lines, lang)
+    yield from _render_choices(lines, lang)
     yield "<main>\n"
     for line in lines:
-        yield _card(folder, line, lang)
+        yield _render_card(folder, line, lang)
     yield f"</main><script>{_SCRIPT}</script></body></html>\n"
 
 
-def _policy() -> str:
-    """Nothing but what lies beside the page, and the one script that stands in it."""
+def _build_policy() -> str:
+    """The content security policy: only files beside the page, and the page's own script."""
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     here = "'self' file:"
     return (
@@ -152,8 +152,8 @@ def _policy() -> str:
     )
 
 
-def _filters() -> str:
-    """What each choice hides; without any script."""
+def _build_filters() -> str:
+    """The style rules by which each choice hides the other states; works without a script."""
     hidden = [f"#show-{state}:checked~main article:not(.{state}){{display:none}}" for state in STATES]
     chosen = [
         f'#show-{state}:checked~.bar label[for="show-{state}"]{{background:CanvasText;color:Canvas}}'
@@ -163,9 +163,9 @@ def _filters() -> str:
     return "\n".join([*hidden, *chosen]) + "\n[hidden]{display:none!important}\n"
 
 
-def _choices(lines: list[Mapping[str, Any]], lang: str) -> Iterable[str]:
-    """One choice a state that there is, with how many there are."""
-    counts = {state: sum(_state(line) == state for line in lines) for state in STATES}
+def _render_choices(lines: list[Mapping[str, Any]], lang: str) -> Iterable[str]:
+    """One choice for each state that occurs, with its number of items."""
+    counts = {state: sum(_find_state(line) == state for line in lines) for state in STATES}
     shown = [("all", say("page.all", lang), len(lines))]
     shown += [(state, say(f"page.state.{state}", lang), count) for state, count in counts.items() if count]
     for state, _, _ in shown:
@@ -176,13 +176,13 @@ def _choices(lines: list[Mapping[str, Any]], lang: str) -> Iterable[str]:
     yield f'\n<div class="bar">{labels}<input type="search" hidden placeholder="{find}" aria-label="{find}"></div>\n'
 
 
-def _state(line: Mapping[str, Any]) -> str:
+def _find_state(line: Mapping[str, Any]) -> str:
     state = str(line.get("state"))
     return state if state in STATES else "open"
 
 
-def _card(folder: Path, line: Mapping[str, Any], lang: str) -> str:
-    state, name = _state(line), str(line.get("item", ""))
+def _render_card(folder: Path, line: Mapping[str, Any], lang: str) -> str:
+    state, name = _find_state(line), str(line.get("item", ""))
     facts = [f"<b>{html.escape(say(f'page.state.{state}', lang))}</b>"]
     if line.get("duplicate_of"):
         facts.append(html.escape(say("page.duplicate", lang, item=line["duplicate_of"])))
@@ -193,43 +193,43 @@ def _card(folder: Path, line: Mapping[str, Any], lang: str) -> str:
     words = " ".join(str(line[key]) for key in ("error", "what_to_do") if line.get(key))
     error = f'<p class="error">{html.escape(words)}</p>' if words else ""
     return (
-        f'<article class="{state}">{_frame(folder, line, name)}<div class="text"><h2>{html.escape(name)}</h2>'
+        f'<article class="{state}">{_render_frame(folder, line, name)}<div class="text"><h2>{html.escape(name)}</h2>'
         f'<p class="prompt">{html.escape(str(line.get("prompt") or ""))}</p>'
         f'<p class="state">{" · ".join(facts)}</p>{error}</div></article>\n'
     )
 
 
-def _frame(folder: Path, line: Mapping[str, Any], name: str) -> str:
-    """The thumbnail, which leads to the video; an empty frame where there is none."""
+def _render_frame(folder: Path, line: Mapping[str, Any], name: str) -> str:
+    """The thumbnail as a link to the video; an empty frame where there is none."""
     picture = locate_thumbnail(folder, name)
     image = ""
     if picture.is_file():
-        image = f'<img loading="lazy" src="{_link(picture.relative_to(folder).as_posix())}" alt="">'
+        image = f'<img loading="lazy" src="{_make_link(picture.relative_to(folder).as_posix())}" alt="">'
     if not line.get("video"):
         return f'<div class="frame">{image}</div>'
     label = html.escape(name, quote=True)
-    return f'<a class="frame" href="{_link(str(line["video"]))}" title="{label}" aria-label="{label}">{image}</a>'
+    return f'<a class="frame" href="{_make_link(str(line["video"]))}" title="{label}" aria-label="{label}">{image}</a>'
 
 
-def _link(path: str) -> str:
-    """A path from the page's folder as an address; never one of another place, whatever it is called."""
+def _make_link(path: str) -> str:
+    """A path relative to the page as a link, which never leads to another host, whatever the file's name is."""
     return html.escape("./" + quote(path, errors="surrogateescape"), quote=True)
 
 
 def locate_thumbnail(folder: Path, name: str) -> Path:
-    """Where the thumbnail of an item lies."""
+    """The path of an item's thumbnail."""
     return folder / THUMBNAILS / f"{PurePosixPath(name)}.jpg"
 
 
 def make_thumbnail(folder: Path, name: str, video: Path) -> bool:
-    """Make the thumbnail of an item from an early picture of its video; whether that worked. Blocks."""
+    """Make the thumbnail of an item from an early frame of its video; whether that worked. Blocks."""
     import av
 
     target = locate_thumbnail(folder, name)
     try:
         with av.open(str(video), options={"protocol_whitelist": "file"}) as container:
-            image = _early_picture(container).to_image()
-        image.thumbnail((SIDE, SIDE))
+            image = _pick_early_picture(container).to_image()
+        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         out = io.BytesIO()
         image.convert("RGB").save(out, "JPEG", quality=_QUALITY)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -242,8 +242,8 @@ def make_thumbnail(folder: Path, name: str, video: Path) -> bool:
     return True
 
 
-def _early_picture(container: InputContainer) -> Any:  # PyAV's frames are typed in parts only
-    """The picture after a third of the video or a second, whichever is first: many begin in the dark."""
+def _pick_early_picture(container: InputContainer) -> Any:  # PyAV's frames are typed in parts only
+    """The frame after a third of the video or one second, whichever comes first: many videos fade in from black."""
     until = min(_EARLY_SECONDS, (container.duration or 0) / 3_000_000)
     frames = container.decode(container.streams.video[0])
     picture = next(frames)

@@ -1,7 +1,7 @@
-"""What a batch leaves in its folder beside the videos: a line a result, and a line a run, each on disk at once.
+"""The files of a batch beside its videos: a line for each result and each run, on disk as soon as it is written.
 
-`results.jsonl` holds one JSON object a line, appended when its item ends; the last line of an item counts. What a crash
-tore off is cut away before anything is added. One process at a time writes: it holds a lock for as long as it works.
+`results.jsonl` holds one JSON object a line, appended when its item ends; the last line of an item counts. What is left
+of a line that a crash cut off is removed before the next one is added. One process at a time writes, under a lock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .._wire.upload import disk_error
 RESULTS: Final = "results.jsonl"
 RUNS: Final = "runs.jsonl"
 LOCK: Final = ".nemo-batch.lock"
-_TAIL: Final = 64 * 1024
+_TAIL_BYTES: Final = 64 * 1024
 
 
 class JsonLinesFile:
@@ -32,11 +32,11 @@ class JsonLinesFile:
         self.path = path
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The whole lines, oldest first; what is no JSON object is passed over."""
+        """The complete lines, oldest first; a line that is no JSON object is skipped."""
         try:
             with self.path.open("rb") as file:
                 for line in file:
-                    entry = _parsed(line)
+                    entry = _parse_line(line)
                     if entry is not None:
                         yield entry
         except FileNotFoundError:
@@ -46,14 +46,14 @@ class JsonLinesFile:
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line; it is on disk when this returns, or the file is as it was before."""
-        line = _text(entry) + b"\n"
+        line = _encode_line(entry) + b"\n"
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             with os.fdopen(handle, "r+b", buffering=0) as file:
-                end = _whole(file)
+                end = _repair_tail(file)
                 file.seek(end)
                 try:
-                    _write(file.fileno(), line)
+                    _write_all(file.fileno(), line)
                 except OSError:
                     file.truncate(end)
                     raise
@@ -62,35 +62,35 @@ class JsonLinesFile:
             raise disk_error(error, self.path) from error
 
 
-def _write(handle: int, data: bytes) -> None:
-    """All of it: a disk that fills up takes a part."""
+def _write_all(handle: int, data: bytes) -> None:
+    """Write all of `data`: `os.write` writes a part where the disk fills up."""
     while data:
         data = data[os.write(handle, data) :]
 
 
-def _whole(file: Any) -> int:
-    """Where the last whole line ends; a torn one behind it is cut away, a whole one without its end is ended."""
+def _repair_tail(file: Any) -> int:
+    """Where the last complete line ends; cuts off an incomplete one behind it, and adds a missing line end."""
     size: int = file.seek(0, os.SEEK_END)
     file.seek(max(size - 1, 0))
     if file.read(1) in (b"", b"\n"):
         return size
-    start = max(size - _TAIL, 0)
+    start = max(size - _TAIL_BYTES, 0)
     while True:
         file.seek(start)
         tail: bytes = file.read(size - start)
         cut = tail.rfind(b"\n") + 1
         if cut or not start:
             break
-        start = max(start - _TAIL, 0)
-    if _parsed(tail[cut:]) is not None:
+        start = max(start - _TAIL_BYTES, 0)
+    if _parse_line(tail[cut:]) is not None:
         file.seek(size)
-        _write(file.fileno(), b"\n")
+        _write_all(file.fileno(), b"\n")
         return size + 1
     file.truncate(start + cut)
     return start + cut
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse_line(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:
@@ -98,7 +98,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _text(entry: Mapping[str, Any]) -> bytes:
+def _encode_line(entry: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:  # a file's name that is no text
@@ -131,12 +131,12 @@ class BatchFolder:
             self._lock.release()
             self._lock = None
 
-    def latest(self) -> dict[str, dict[str, Any]]:
+    def read_latest(self) -> dict[str, dict[str, Any]]:
         """The last line of each item, by the item's name, in the order of their first lines."""
         return {str(line["item"]): line for line in self.results.read() if "item" in line}
 
-    def is_there(self, line: Mapping[str, Any]) -> bool:
-        """Whether the video of a line lies in the folder as it was delivered, by its size."""
+    def has_video(self, line: Mapping[str, Any]) -> bool:
+        """Whether the video of a line lies in the folder, with the size that was delivered."""
         if line.get("state") != "done" or not line.get("video"):
             return False
         try:

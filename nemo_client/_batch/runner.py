@@ -1,8 +1,8 @@
-"""Many items side by side: bounded, each profile in a lane of its own, one failure costs its item alone.
+"""The batch runner: many items at once, through one executor for each profile; one failure costs its item alone.
 
-What is not an item's own fault is not held against it: an item that met a limit waits for those before it, one that
-met a broken connection comes again later, and where nothing can go on (no credits, signed out, a full disk, a backend
-that is away) nothing new begins, and the rest is left for the next run.
+An item that met a limit waits until one before it ends, and one that met a broken connection is tried again later.
+Where nothing can go on (no credits, signed out, a full disk, an unreachable backend) nothing new is started, and the
+rest is left for the next run.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ from .._wire.rate_limiter import RateLimiter
 from .item import BatchItem, assign_names, parse_item
 from .item_task import Animator, ItemTask, stops_whole_batch
 
-TRIES: Final = 3
-AGAIN_SECONDS: Final = (0.0, 2.0, 10.0)
-AWAY: Final = 8
-"""A backend is taken for away after so many broken connections in a row, or two a worker, without a video between."""
+MAX_ATTEMPTS: Final = 3
+RETRY_DELAYS: Final = (0.0, 2.0, 10.0)
+MAX_BROKEN_CONNECTIONS: Final = 8
+"""A backend counts as unreachable after so many broken connections in a row (or two for each worker, where that is
+more) without a finished item between them."""
 
 
 class Executor(Protocol):
-    """Where the items of a profile are carried out: a Studio of this process, or workers elsewhere."""
+    """Carries out the items of one profile: in this process (`LocalExecutor`) or on a cluster (`DaskExecutor`)."""
 
     @property
     def profile(self) -> Profile: ...
@@ -52,24 +53,24 @@ class Executor(Protocol):
     @property
     def lane(self) -> RateLimiter: ...
 
-    async def carry_out(self, errand: ItemTask) -> tuple[dict[str, Any], Money]:
-        """Its line, and what it took now; raises what it failed with."""
+    async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
+        """Carry out an item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
         ...
 
-    def give_up(self, out: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
-        """Give up what is under way and not paid for; how many go on."""
+    def cancel_unpaid(self, in_progress: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
+        """Cancel the items in progress that are not paid for; how many go on."""
         ...
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """A Studio of this process, as a place."""
+    """Carries out items with a Studio of this process."""
 
     studio: Animator
 
     @property
     def profile(self) -> Profile:
-        """Whose items go there."""
+        """The profile of the items."""
         return self.studio.profile
 
     @property
@@ -77,29 +78,29 @@ class LocalExecutor:
         """How many of them at once."""
         return self.studio.lane
 
-    async def carry_out(self, errand: ItemTask) -> tuple[dict[str, Any], Money]:
-        """Its line, and what it took now; raises what it failed with."""
-        return await errand.run(self.studio)
+    async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
+        """Carry out an item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
+        return await item_task.run(self.studio)
 
-    def give_up(self, out: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
-        """Give up what is under way and not paid for; how many go on."""
-        going_on = 0
-        for errand, task in list(out.items()):
-            if errand.paid_stage and not self.profile.free:
-                going_on += 1
+    def cancel_unpaid(self, in_progress: Mapping[ItemTask, asyncio.Task[Any] | None]) -> int:
+        """Cancel the items in progress that are not paid for; how many go on."""
+        continuing = 0
+        for item_task, task in list(in_progress.items()):
+            if item_task.paid_stage and not self.profile.free:
+                continuing += 1
             elif task is not None:
-                errand.caller.gave_up = True
+                item_task.caller.gave_up = True
                 task.cancel()
-        return going_on
+        return continuing
 
 
 ExecutorFor = Callable[[str], Awaitable[Executor]]
-"""The place of a profile's name; the empty name is the batch's own."""
+"""Finds the executor for a profile's name; the empty name means the batch's own profile."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How an item ended: `line` is plain data, as `results.jsonl` has it; `error` what it failed with."""
+    """How an item ended: `line` is its line of `results.jsonl`; `error` is what it failed with."""
 
     item: BatchItem
     folder: Path
@@ -118,33 +119,33 @@ class BatchResult:
 
 
 class Batch:
-    """Items at work. Iterate over `results()` once; `stop` begins nothing new."""
+    """A batch being carried out. Iterate over `results()` once; `stop` starts nothing new."""
 
     def __init__(
-        self, items: Iterable[BatchItem], place_of: ExecutorFor, folder: Path, *, jobs: int = 0, caller: Caller
+        self, items: Iterable[BatchItem], executor_for: ExecutorFor, folder: Path, *, jobs: int = 0, caller: Caller
     ) -> None:
-        """`jobs` at once for each profile (0: as many as it allows); all messages go out on the word of `caller`."""
+        """`jobs` at once for each profile (0: as many as it allows); all messages count to the budget of `caller`."""
         self.items = list(items)
         self.folder = folder.expanduser().absolute()
         self.jobs = jobs
         self.caller = caller
-        self.place_of = place_of
+        self.executor_for = executor_for
         self.stopping = False
         self.tally = Tally()
         self.counts = {"done": 0, "failed": 0, "unknown": 0, "stopped": 0}
         self.readers = asyncio.Semaphore(os.cpu_count() or 1)
-        self.firsts: dict[str, str] = {}
+        self.first_names: dict[str, str] = {}
         self._ended: asyncio.Queue[BatchResult | None] = asyncio.Queue()
-        self._groups = [_Group(self, name, items) for name, items in _by_profile(self.items).items()]
+        self._groups = [_ProfileGroup(self, name, items) for name, items in _group_by_profile(self.items).items()]
 
     @property
     def running(self) -> int:
-        """How many items are under way."""
-        return sum(len(group.out) for group in self._groups)
+        """How many items are in progress."""
+        return sum(len(group.in_progress) for group in self._groups)
 
     async def results(self) -> AsyncGenerator[BatchResult, None]:
-        """The items as they end; at last raises what kept the rest from being begun, if anything did."""
-        work = asyncio.ensure_future(self._work())
+        """The results, in the order in which items end; then raises what kept the rest from being started, if so."""
+        work = asyncio.ensure_future(self._run_groups())
         try:
             while (result := await self._ended.get()) is not None:
                 yield result
@@ -156,59 +157,62 @@ class Batch:
             if group.error is not None:
                 raise group.error
 
-    async def _work(self) -> None:
+    async def _run_groups(self) -> None:
         try:
-            await asyncio.gather(*(group.work() for group in self._groups))
+            await asyncio.gather(*(group.run() for group in self._groups))
         finally:
             self._ended.put_nowait(None)
 
     def stop(self) -> int:
-        """Begin nothing new. What is paid for goes on to its end, all else is given up; how many go on."""
+        """Start nothing new and cancel what is not paid for; how many paid items go on to their end."""
         self.stopping = True
-        return sum(group.give_up() for group in self._groups)
+        return sum(group.cancel_unpaid() for group in self._groups)
 
-    def halt(self) -> None:
-        """Begin nothing new for any profile, and give nothing up."""
+    def clear_queues(self) -> None:
+        """Start nothing new for any profile; items in progress go on."""
         for group in self._groups:
             group.queue.clear()
 
-    def end(self, errand: ItemTask, line: Mapping[str, Any], money: Money | None, error: NemoError | None) -> None:
-        """An item has ended."""
+    def record_result(
+        self, item_task: ItemTask, line: Mapping[str, Any], money: Money | None, error: NemoError | None
+    ) -> None:
+        """Count an item that ended, and hand its result on."""
         self.counts[line["state"]] += 1
         if money is not None or line["charged"] != "no":
             self.tally.add(money or Money())
-        self._ended.put_nowait(BatchResult(errand.item, self.folder, line, error))
+        self._ended.put_nowait(BatchResult(item_task.item, self.folder, line, error))
 
 
-class _Group:
-    """The items of one profile."""
+class _ProfileGroup:
+    """The items of one profile: their queue, the workers that take from it, and when they stop."""
 
     def __init__(self, batch: Batch, profile: str, items: Iterable[BatchItem]) -> None:
         self._batch = batch
         self._profile = profile
         self.queue = deque(
-            ItemTask(item, batch.folder, batch.caller, readers=batch.readers, firsts=batch.firsts) for item in items
+            ItemTask(item, batch.folder, batch.caller, readers=batch.readers, first_names=batch.first_names)
+            for item in items
         )
-        self.out: dict[ItemTask, asyncio.Task[Any] | None] = {}
+        self.in_progress: dict[ItemTask, asyncio.Task[Any] | None] = {}
         self.error: NemoError | None = None
-        self._place: Executor | None = None
-        self._tight = asyncio.Condition()
-        self._ends = 0
-        self._streak = 0
+        self._executor: Executor | None = None
+        self._room = asyncio.Condition()
+        self._ended_count = 0
+        self._broken_in_a_row = 0
         self._workers: list[asyncio.Task[None]] = []
 
-    async def work(self) -> None:
-        """Carry out all items."""
+    async def run(self) -> None:
+        """Carry out all items of the group."""
         try:
-            place = await self._batch.place_of(self._profile)
+            executor = await self._batch.executor_for(self._profile)
         except NemoError as error:
-            self._stop(error)
+            self._stop_group(error)
             return
-        self._place = place
-        lane = place.lane
+        self._executor = executor
+        lane = executor.lane
         lane.widen(self._batch.jobs)
-        many = min(self._batch.jobs or lane.most, len(self.queue))
-        self._workers = [asyncio.ensure_future(self._worker(place)) for _ in range(many)]
+        count = min(self._batch.jobs or lane.most, len(self.queue))
+        self._workers = [asyncio.ensure_future(self._run_worker(executor)) for _ in range(count)]
         try:
             for ended in await asyncio.gather(*self._workers, return_exceptions=True):
                 if isinstance(ended, Exception):
@@ -218,93 +222,98 @@ class _Group:
                 each.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def _worker(self, place: Executor) -> None:
+    async def _run_worker(self, executor: Executor) -> None:
         while self.queue:
-            errand = self.queue.popleft()
-            self.out[errand], ends = asyncio.current_task(), self._ends
+            item_task = self.queue.popleft()
+            ended_before = self._ended_count
             try:
-                error = await self._tried(place, errand)
-            finally:
-                del self.out[errand]
-            if isinstance(error, (LimitError, NoCredits)) and error.charged == "no":
-                await self._wait_for_room(errand, error, ends)
-                continue
-            if error is not None:
-                self._failed(errand, error)
-            self._ends += 1
-            async with self._tight:
-                self._tight.notify()
+                await self._attempt(executor, item_task)
+            except NemoError as error:
+                if isinstance(error, (LimitError, NoCredits)) and error.charged == "no":
+                    await self._retry_when_room(item_task, error, ended_before)
+                    continue
+                self._handle_failure(item_task, error)
+            self._ended_count += 1
+            async with self._room:
+                self._room.notify()
 
-    async def _tried(self, place: Executor, errand: ItemTask) -> NemoError | None:
-        """Carry an item out; what it failed with, if it did."""
-        lane = place.lane
-        await lane.pause(AGAIN_SECONDS[min(errand.tries, len(AGAIN_SECONDS) - 1)])
+    async def _attempt(self, executor: Executor, item_task: ItemTask) -> None:
+        """Carry out an item once and record its result; raises the `NemoError` that it failed with."""
+        self.in_progress[item_task] = asyncio.current_task()
         try:
-            line, money = await lane.carry_out(lambda: place.carry_out(errand))
+            line, money = await self._carry_out(executor, item_task)
+        finally:
+            del self.in_progress[item_task]
+        self._broken_in_a_row = 0
+        self._batch.record_result(item_task, line, money, None)
+
+    async def _carry_out(self, executor: Executor, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
+        lane = executor.lane
+        await lane.pause(RETRY_DELAYS[min(item_task.attempts, len(RETRY_DELAYS) - 1)])
+        try:
+            return await lane.carry_out(lambda: executor.carry_out(item_task))
         except NemoError as error:
             if isinstance(error, Cancelled) and self._batch.stopping:
                 raise asyncio.CancelledError from error
-            return error
-        self._streak = 0
-        self._batch.end(errand, line, money, None)
-        return None
+            raise
 
-    def _failed(self, errand: ItemTask, error: NemoError) -> None:
-        """Try again what may turn out better; else the item, or the whole group, has ended with this error."""
-        self._streak = self._streak + 1 if isinstance(error, TransportError) else 0
+    def _handle_failure(self, item_task: ItemTask, error: NemoError) -> None:
+        """Queue the item again where another attempt may succeed; else record the failure, or stop the whole group."""
+        self._broken_in_a_row = self._broken_in_a_row + 1 if isinstance(error, TransportError) else 0
         over = self._batch.stopping or self.error is not None
         if stops_whole_batch(error):
-            self._batch.end(errand, errand.failed(error), None, error)
-            self._stop(error)
+            self._batch.record_result(item_task, item_task.make_failure_line(error), None, error)
+            self._stop_group(error)
             if isinstance(error, DiskError):
-                self._batch.halt()
-        elif is_worth_retrying(error) and errand.tries < TRIES and not over:
-            self.queue.append(errand)
+                self._batch.clear_queues()
+        elif is_worth_retrying(error) and item_task.attempts < MAX_ATTEMPTS and not over:
+            self.queue.append(item_task)
         else:
-            self._batch.end(errand, errand.failed(error), None, error)
-        if self._streak >= max(AWAY, 2 * len(self._workers)):
-            self._stop(error)
+            self._batch.record_result(item_task, item_task.make_failure_line(error), None, error)
+        if self._broken_in_a_row >= max(MAX_BROKEN_CONNECTIONS, 2 * len(self._workers)):
+            self._stop_group(error)
 
-    async def _wait_for_room(self, errand: ItemTask, error: NemoError, ends: int) -> None:
-        """It did not fit beside what was under way: again once something of that has ended, if anything was.
+    async def _retry_when_room(self, item_task: ItemTask, error: NemoError, ended_before: int) -> None:
+        """Queue an item again that did not fit the limit beside those in progress, once one of them has ended.
 
-        `ends` is how much had ended when it was begun: where more has by now, it may fit already.
+        `ended_before` is how many had ended when the item was started: where more have by now, it may fit already.
+        Where nothing is in progress, the limit itself is the reason, and the group stops.
         """
         if self.error is not None or self._batch.stopping:
             return
-        errand.tries = 0
-        async with self._tight:
-            if self._ends != ends:
-                self.queue.appendleft(errand)
-            elif self.out:
-                self.queue.appendleft(errand)
-                await self._tight.wait()
+        item_task.attempts = 0
+        async with self._room:
+            if self._ended_count != ended_before:
+                self.queue.appendleft(item_task)
+            elif self.in_progress:
+                self.queue.appendleft(item_task)
+                await self._room.wait()
             else:
-                self._stop(error)
-                self._tight.notify_all()
+                self._stop_group(error)
+                self._room.notify_all()
 
-    def _stop(self, error: NemoError) -> None:
-        """Begin nothing more here."""
+    def _stop_group(self, error: NemoError) -> None:
+        """Start nothing more of this group."""
         self.error = self.error or error
         self.queue.clear()
 
-    def give_up(self) -> int:
-        """Begin nothing new, and give up what is not paid for; how many items go on."""
+    def cancel_unpaid(self) -> int:
+        """Start nothing new, and cancel what is not paid for; how many items go on."""
         self.queue.clear()
-        return self._place.give_up(self.out) if self._place is not None else 0
+        return self._executor.cancel_unpaid(self.in_progress) if self._executor is not None else 0
 
 
 def is_worth_retrying(error: NemoError) -> bool:
-    """Whether the same request may end otherwise a little later; never pays twice, by the journal."""
+    """Whether the same request may succeed a little later. The journal keeps a repeated one from paying twice."""
     if isinstance(error, ResultUnknown):
-        return error.id == "stream-failure"  # what became of it is read from the state
+        return error.id == "stream-failure"  # the state tells what the message made
     if isinstance(error, RenderFailed):
         return error.id != "not-ready"
     unknown_code = type(error) is ApiError
     return unknown_code or isinstance(error, (TransportError, RateLimited, SessionBusy))
 
 
-def _by_profile(items: Iterable[BatchItem]) -> dict[str, list[BatchItem]]:
+def _group_by_profile(items: Iterable[BatchItem]) -> dict[str, list[BatchItem]]:
     groups: dict[str, list[BatchItem]] = {}
     for item in items:
         groups.setdefault(item.profile, []).append(item)
@@ -321,19 +330,19 @@ async def run_batch(
 ) -> AsyncGenerator[BatchResult, None]:
     """Carry out many items, `jobs` at once (0: as many as the profile allows), into `folder`, as they end.
 
-    A failed item is a result with its `error`. What keeps the rest from being begun (`max_credits` for all of them,
-    the account's credits, signing in, the disk) is raised at the end, once all that was begun has ended.
+    A failed item is a result with its `error`. What keeps the rest from being started (`max_credits` for all of them,
+    the account's credits, signing in, the disk) is raised at the end, once every item that was started has ended.
     """
     name = self.profile.name
 
-    async def mine(asked: str) -> Executor:
+    async def executor_for(_: str) -> Executor:
         return LocalExecutor(self)
 
     wanted = assign_names(map(parse_item, items))
     for item in wanted:
         if item.profile not in ("", name):
             raise InputError("value", name="profile", value=item.profile, expected=f"{name!r}, or none")
-    work = Batch(wanted, mine, Path(folder), jobs=jobs, caller=Caller(budget=Budget(max_credits)))
+    work = Batch(wanted, executor_for, Path(folder), jobs=jobs, caller=Caller(budget=Budget(max_credits)))
     async with aclosing(work.results()) as results:
         async for result in results:
             yield result

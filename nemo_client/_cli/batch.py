@@ -67,13 +67,13 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
     defaults = {**wanted.defaults, "profile": run.profile}
     folder = BatchFolder(wanted.folder)
     found = await asyncio.to_thread(read_items, wanted.sources, defaults)
-    items = assign_names(found, (await asyncio.to_thread(folder.latest)).values())
+    items = assign_names(found, (await asyncio.to_thread(folder.read_latest)).values())
     if wanted.dry_run:
         due, latest = _split(folder, items, wanted.retry)
         if wanted.scheduler and due:
             async with Cluster(wanted.scheduler, folder.path, run.caller.run) as cluster:
-                await cluster.muster(due, dry=True)
-                run.screen.remark(_mustered(cluster, run))
+                await cluster.validate_workers(due, dry=True)
+                run.screen.remark(describe_cluster(cluster, run))
         return await plan_batch(run, Plan(items, due, latest), wanted.max_credits)
     with folder:
         return await Work(run, wanted, folder, items).carry_out()
@@ -81,7 +81,7 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
 
 def _split(folder: BatchFolder, items: Sequence[BatchItem], retry: str) -> tuple[list[BatchItem], dict[str, Any]]:
     """The items to carry out, and the last lines of all that have one."""
-    latest = folder.latest()
+    latest = folder.read_latest()
     return [item for item in items if _is_due(folder, item, latest.get(item.name), retry)], latest
 
 
@@ -91,7 +91,7 @@ def _is_due(folder: BatchFolder, item: BatchItem, line: Mapping[str, Any] | None
         return True
     if line["state"] == "failed":
         return retry == "failed"
-    return not folder.is_there(line)
+    return not folder.has_video(line)
 
 
 class Work:
@@ -121,8 +121,8 @@ class Work:
         async with contextlib.AsyncExitStack() as stack:
             if self._wanted.scheduler and due:
                 self._cluster = await stack.enter_async_context(self._opened())
-                await self._cluster.muster(due)
-                run.screen.remark(_mustered(self._cluster, run))
+                await self._cluster.validate_workers(due)
+                run.screen.remark(describe_cluster(self._cluster, run))
             await self._work(due)
         self._money = await self._accounts.close()
         return await self._outcome()
@@ -135,7 +135,7 @@ class Work:
         run = self._run
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
         work = Batch(due, self._place_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
-        work.firsts.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
+        work.first_names.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
         run.again, run.on_stop = run.screen.command, work.stop
         run.elsewhere = (lambda: work.running) if self._cluster is not None else run.elsewhere
         board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
@@ -186,7 +186,9 @@ class Work:
     async def _place_of(self, name: str) -> Executor:
         studio = await self._accounts.open(await self._run.studio_of(name))
         return (
-            LocalExecutor(studio) if self._cluster is None else self._cluster.place(studio.profile, studio.usual_price)
+            LocalExecutor(studio)
+            if self._cluster is None
+            else self._cluster.make_executor(studio.profile, studio.usual_price)
         )
 
     async def _usual(self, due: Sequence[BatchItem]) -> float | None:
@@ -296,11 +298,11 @@ class Work:
     async def _missing(self, line: Mapping[str, Any]) -> None:
         """The thumbnail of a video that an earlier run made, and was killed before it could draw one."""
         name = str(line["item"])
-        if self._folder.is_there(line) and not locate_thumbnail(self._folder.path, name).exists():
+        if self._folder.has_video(line) and not locate_thumbnail(self._folder.path, name).exists():
             await self._thumbnail(name, self._folder.path / str(line["video"]))
 
 
-def _mustered(cluster: Cluster, run: Run) -> str:
+def describe_cluster(cluster: Cluster, run: Run) -> str:
     return say("batch.cluster", run.screen.lang, workers=cluster.workers, threads=cluster.threads)
 
 

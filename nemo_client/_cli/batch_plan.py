@@ -43,7 +43,7 @@ class Problem:
 
     def result(self, folder: Path) -> BatchResult:
         """The result of an item that is left out for it."""
-        line = ItemTask(self.item, folder, Caller()).failed(self.error)
+        line = ItemTask(self.item, folder, Caller()).make_failure_line(self.error)
         return BatchResult(self.item, folder, line, self.error)
 
 

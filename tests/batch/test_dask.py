@@ -107,7 +107,7 @@ def backend(place: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def crew(request: pytest.FixtureRequest, place: Path, backend: Service) -> Iterator[Dask]:
+def workers(request: pytest.FixtureRequest, place: Path, backend: Service) -> Iterator[Dask]:
     """A scheduler and two workers on one machine, with a journal in PostgreSQL; a file where there is none."""
     server: Server | None = None if missing() else request.getfixturevalue("postgres")
     url = server.url(server.database()) if server else ""
@@ -120,9 +120,9 @@ def crew(request: pytest.FixtureRequest, place: Path, backend: Service) -> Itera
 
 
 @pytest.fixture
-def site(crew: Dask, backend: Service, tmp_path: Path) -> Site:
+def site(workers: Dask, backend: Service, tmp_path: Path) -> Site:
     backend.clear()
-    return Site(backend, crew, tmp_path, len(backend.ledger.entries))
+    return Site(backend, workers, tmp_path, len(backend.ledger.entries))
 
 
 def test_workers_make_the_videos_and_identical_items_are_one_job(site: Site) -> None:

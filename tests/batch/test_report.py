@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
-from nemo_client._batch.report import SIDE, locate_thumbnail, make_thumbnail, write_page
+from nemo_client._batch.report import THUMBNAIL_SIDE, locate_thumbnail, make_thumbnail, write_page
 from tests.support.backend import write_video
 
 EVIL = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>"""
@@ -103,7 +103,7 @@ def test_a_thumbnail_is_small_and_loaded_late(tmp_path: Path) -> None:
 
     assert make_thumbnail(tmp_path, "sets/a", video)
     with Image.open(locate_thumbnail(tmp_path, "sets/a")) as image:
-        assert max(image.size) == SIDE
+        assert max(image.size) == THUMBNAIL_SIDE
         assert image.convert("L").getpixel((100, 100)) > 40
     (picture,) = seen(tmp_path, line("sets/a")).of("img")
     assert picture == {"loading": "lazy", "src": "./thumbnails/sets/a.jpg", "alt": ""}

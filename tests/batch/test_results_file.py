@@ -27,8 +27,8 @@ def test_lines_are_appended_and_the_last_of_an_item_counts(tmp_path: Path) -> No
     for each in (line("a", "failed"), line("b"), line("a")):
         folder.results.append(each)
 
-    assert list(folder.latest()) == ["a", "b"]
-    assert folder.latest()["a"]["state"] == "done"
+    assert list(folder.read_latest()) == ["a", "b"]
+    assert folder.read_latest()["a"]["state"] == "done"
     assert len((tmp_path / "results.jsonl").read_bytes().splitlines()) == 3
 
 
@@ -44,12 +44,12 @@ def test_what_a_crash_tore_off_is_cut_away_before_more_is_added(cut: int, tail: 
         data = file.path.read_bytes()
         torn = max(len(data) - cut, data[:-1].rfind(b"\n") + 1)
         file.path.write_bytes(data[:torn])
-        kept = files._TAIL
-        files._TAIL = tail  # type: ignore[misc]
+        kept = files._TAIL_BYTES
+        files._TAIL_BYTES = tail  # type: ignore[misc]
         try:
             file.append(line("next"))
         finally:
-            files._TAIL = kept  # type: ignore[misc]
+            files._TAIL_BYTES = kept  # type: ignore[misc]
 
         raw = file.path.read_bytes()
         found = [json.loads(each)["item"] for each in raw.splitlines()]
@@ -125,4 +125,4 @@ def test_a_video_is_there_if_it_has_its_size(tmp_path: Path, content: bytes | No
     if content is not None:
         (tmp_path / "a.mp4").write_bytes(content)
 
-    assert BatchFolder(tmp_path).is_there(line("a", state)) is there
+    assert BatchFolder(tmp_path).has_video(line("a", state)) is there

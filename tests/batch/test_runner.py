@@ -24,7 +24,7 @@ from nemo_client import (
     Studio,
     carry_out,
 )
-from nemo_client._batch.runner import AWAY, TRIES, Batch, LocalExecutor
+from nemo_client._batch.runner import MAX_ATTEMPTS, MAX_BROKEN_CONNECTIONS, Batch, LocalExecutor
 from tests.support.backend import Cloud, cloud, until, write_video
 from tests.support.disks import small_disk
 
@@ -248,7 +248,7 @@ async def test_tries_are_bounded(cloud: Clouds, photos: Any, tmp_path: Path) -> 
         (failed,) = await results(studio, photos(1), tmp_path / "out")
 
     assert failed.line["error_id"] == "api-server"
-    assert backend.sent("session") == 4 * TRIES
+    assert backend.sent("session") == 4 * MAX_ATTEMPTS
 
 
 async def test_a_backend_that_is_away_does_not_cost_every_item(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ async def test_a_backend_that_is_away_does_not_cost_every_item(cloud: Clouds, ph
         with pytest.raises(Exception, match="broke"):
             await collect(found, studio.batch(photos(40), tmp_path / "out", jobs=2))
 
-    assert len(found) <= AWAY + 2
+    assert len(found) <= MAX_BROKEN_CONNECTIONS + 2
 
 
 async def test_it_follows_rate_limits_and_loses_no_item(cloud: Clouds, photos: Any, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from nemo_client import (
 )
 from nemo_client._batch import worker
 from nemo_client._batch.dask import DaskExecutor
-from nemo_client._batch.dask import _own as looked
+from nemo_client._batch.dask import inspect_this_machine as inspect_this_machine
 from nemo_client._batch.item_task import ItemTask
 from nemo_client._batch.worker import (
     Worker,
@@ -37,8 +37,8 @@ from nemo_client._batch.worker import (
     compute_fingerprint,
     error_from_dict,
     error_to_dict,
-    explain_difference,
-    own_journal_for,
+    open_own_journal,
+    require_same_terms,
 )
 from nemo_client._errors import JournalAway
 from nemo_client._journal.steps import State
@@ -81,13 +81,16 @@ FOUND = {
 def test_who_differs_takes_no_part(terms: dict[str, Any], found: dict[str, Any], text_id: str) -> None:
     """By another program, folder, profile, account or journal; a journal that is a file is for one machine. What is
     free needs no journal in common."""
-    error = explain_difference({**TERMS, **terms}, {**FOUND, **found}, "tcp://worker:1")
+    worker = "tcp://worker:1"
+    if not text_id:
+        require_same_terms({**TERMS, **terms}, {**FOUND, **found}, worker)
+        return
+    with pytest.raises(ClusterError) as raised:
+        require_same_terms({**TERMS, **terms}, {**FOUND, **found}, worker)
 
-    assert (error.id if error else "") == text_id
-    if error is not None:
-        assert isinstance(error, ClusterError)
-        assert "tcp://worker:1" in error.text("en")
-        assert error.charged == "no"
+    assert raised.value.id == text_id
+    assert worker in raised.value.text("en")
+    assert raised.value.charged == "no"
 
 
 async def test_a_machine_finds_itself_as_it_is(cloud: Clouds, tmp_path: Path) -> None:
@@ -96,15 +99,15 @@ async def test_a_machine_finds_itself_as_it_is(cloud: Clouds, tmp_path: Path) ->
     mark = tmp_path / "mark"
     mark.touch()
     asked = {"mark": str(mark), "picture": str(tmp_path / "none.png"), "names": ["nemo", "local preview"]}
-    found = await looked(asked)
-    again = await looked(asked)
+    found = await inspect_this_machine(asked)
+    again = await inspect_this_machine(asked)
 
     assert (found["folder"], found["picture"], found["shared"]) == (True, False, False)
     assert list(found["profiles"]) == ["nemo"]
     assert found["journal"] == again["journal"] != ""
     assert found["accounts"] == again["accounts"]
     assert len(found["accounts"]["nemo"]) == 16
-    assert explain_difference(collect_terms(found, asked, "run"), {**found, "picture": True}, "w") is None
+    require_same_terms(collect_terms(found, asked, "run"), {**found, "picture": True}, "w")
 
 
 async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +115,7 @@ async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.Mo
     backend = cloud(anonymous=True)
     monkeypatch.delenv("NEMO_TOKEN", raising=False)
     asked = {"mark": "", "picture": "", "names": ["nemo"]}
-    found = await looked(asked)
+    found = await inspect_this_machine(asked)
 
     with pytest.raises(ClusterError, match="no token for the profile 'nemo'"):
         collect_terms(found, asked, "run")
@@ -120,14 +123,14 @@ async def test_nobody_signs_up_to_find_out(cloud: Clouds, monkeypatch: pytest.Mo
 
 
 async def test_what_keeps_a_machine_from_looking_is_its_finding() -> None:
-    """An unknown profile is told as the reason, not raised in the worker."""
-    found = await looked({"mark": "", "picture": "", "names": ["nowhere"]})
-    error = explain_difference(TERMS, {**found, "version": "1"}, "tcp://worker:1")
+    """An unknown profile is told as the reason, not raised in the worker; on the machine that starts it is raised."""
+    asked = {"mark": "", "picture": "", "names": ["nowhere"]}
+    found = await Worker().inspect(asked)
 
-    assert error is not None
-    assert "'nowhere'" in error.text("en")
+    with pytest.raises(ClusterError, match="'nowhere'"):
+        require_same_terms(TERMS, {**found, "version": "1"}, "tcp://worker:1")
     with pytest.raises(NemoError, match="nowhere"):
-        collect_terms(found, {}, "run")
+        await inspect_this_machine(asked)
 
 
 @pytest.mark.parametrize(
@@ -164,19 +167,19 @@ class Answers:
     """In the place of a cluster: answers in their order, whatever is asked."""
 
     def __init__(self, *answers: dict[str, Any], limit: int = 0) -> None:
-        self.budget, self.out, self.paying = Budget(limit), {}, {}
+        self.budget, self.running, self.paying_workers = Budget(limit), {}, {}
         self.orders: list[Any] = []
         self._answers = list(answers)
 
-    async def ask(self, order: Any) -> dict[str, Any]:
+    async def submit_order(self, order: Any) -> dict[str, Any]:
         self.orders.append(order)
         return self._answers.pop(0)
 
-    def there(self) -> DaskExecutor:
-        async def expected() -> float:
+    def make_executor(self) -> DaskExecutor:
+        async def estimate_price() -> float:
             return 100.0
 
-        return DaskExecutor(self, Profile("nemo", "https://a"), RateLimiter(4), expected)  # type: ignore[arg-type]
+        return DaskExecutor(self, Profile("nemo", "https://a"), RateLimiter(4), estimate_price)  # type: ignore[arg-type]
 
 
 def made(key: str = "generate-1", **line: Any) -> dict[str, Any]:
@@ -191,9 +194,9 @@ def failed(error: NemoError, key: str = "generate-1", worker: str = "w") -> dict
     return {"error": error_to_dict(error), "key": key, "profile": "nemo", "charged": error.charged, "worker": worker}
 
 
-def errand_of(name: str, folder: Path, firsts: dict[str, str] | None = None) -> ItemTask:
+def make_item_task(name: str, folder: Path, first_names: dict[str, str] | None = None) -> ItemTask:
     item = BatchItem(("~/photo.png",), "push-in", output=name, profile="nemo")
-    return ItemTask(item, folder, Caller(), firsts={} if firsts is None else firsts)
+    return ItemTask(item, folder, Caller(), first_names={} if first_names is None else first_names)
 
 
 LIMIT = LimitError("limit", estimate="100", limit=150, limit_name="max_credits", spent="100")
@@ -201,12 +204,12 @@ LIMIT = LimitError("limit", estimate="100", limit=150, limit_name="max_credits",
 
 async def test_lines_are_those_of_the_machine_that_asks(tmp_path: Path) -> None:
     """Names, pictures and the hash of the request as they are here; of two identical items one took something."""
-    answers, firsts = Answers(made(), made()), {}
+    answers, first_names = Answers(made(), made()), {}
     found = []
     for name in ("one", "two"):
-        errand = errand_of(name, tmp_path, firsts)
-        found.append(await answers.there().carry_out(errand))
-        assert (found[-1][0]["request"], found[-1][0]["item"]) == (errand.item.request, name)
+        item_task = make_item_task(name, tmp_path, first_names)
+        found.append(await answers.make_executor().carry_out(item_task))
+        assert (found[-1][0]["request"], found[-1][0]["item"]) == (item_task.item.request, name)
 
     assert [line["image"] for line, _ in found] == [["~/photo.png"]] * 2
     assert [line.get("duplicate_of") for line, _ in found] == [None, "one"]
@@ -216,11 +219,11 @@ async def test_lines_are_those_of_the_machine_that_asks(tmp_path: Path) -> None:
 
 async def test_a_twin_that_was_refused_is_not_the_first(tmp_path: Path) -> None:
     """What the other one pays for counts against the limit."""
-    answers, firsts = Answers(failed(LIMIT), made(), limit=150), {}
+    answers, first_names = Answers(failed(LIMIT), made(), limit=150), {}
     answers.budget.take("other", 100)
     with pytest.raises(LimitError):
-        await answers.there().carry_out(errand_of("twin", tmp_path, firsts))
-    line, money = await answers.there().carry_out(errand_of("one", tmp_path, firsts))
+        await answers.make_executor().carry_out(make_item_task("twin", tmp_path, first_names))
+    line, money = await answers.make_executor().carry_out(make_item_task("one", tmp_path, first_names))
 
     assert (line["charged"], money.spent, line.get("duplicate_of")) == ("yes", 100, None)
     assert answers.budget.without("other") == 100
@@ -230,24 +233,24 @@ async def test_what_was_perhaps_paid_for_stays_so(tmp_path: Path) -> None:
     """A later try that fails before it looks into the journal knows nothing of it; its share is kept, too."""
     broken = _errors.ResultUnknown("stream-failure", reason="x")
     away = _errors.ConnectError("connect-failed", host="h", reason="r")
-    answers, errand = Answers(failed(broken), failed(away), limit=150), errand_of("one", tmp_path)
+    answers, item_task = Answers(failed(broken), failed(away), limit=150), make_item_task("one", tmp_path)
     for kind in (_errors.ResultUnknown, _errors.ConnectError):
         with pytest.raises(kind) as caught:
-            await answers.there().carry_out(errand)
+            await answers.make_executor().carry_out(item_task)
 
-    assert errand.failed(caught.value)["charged"] == "maybe"
-    assert errand.failed(caught.value)["credits"] is None
+    assert item_task.make_failure_line(caught.value)["charged"] == "maybe"
+    assert item_task.make_failure_line(caught.value)["credits"] is None
     assert answers.budget.without("") == 100
 
 
 @pytest.mark.parametrize(("error", "ends"), [(_errors.Cancelled("cancelled"), "unknown"), (LIMIT, "stopped")])
 async def test_what_a_dead_worker_had_sent_is_not_told_as_free(tmp_path: Path, error: NemoError, ends: str) -> None:
     """It told of a message; the one that took the item over failed before it could look."""
-    answers, errand = Answers(failed(error, key="", worker="second")), errand_of("one", tmp_path)
-    answers.paying["one"] = "first"
+    answers, item_task = Answers(failed(error, key="", worker="second")), make_item_task("one", tmp_path)
+    answers.paying_workers["one"] = "first"
     with pytest.raises(NemoError) as caught:
-        await answers.there().carry_out(errand)
-    line = errand.failed(caught.value)
+        await answers.make_executor().carry_out(item_task)
+    line = item_task.make_failure_line(caught.value)
 
     assert (line["state"], line["charged"]) == (ends, "maybe")
 
@@ -274,16 +277,16 @@ async def found(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     """What this machine finds of itself."""
     monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
     cloud()
-    return await looked({"mark": "", "picture": "", "names": ["nemo"]})
+    return await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
 
 
 @contextlib.asynccontextmanager
-async def at_work() -> Any:
-    crew = Worker()
+async def open_worker() -> Any:
+    worker_here = Worker()
     try:
-        yield crew
+        yield worker_here
     finally:
-        await crew.close()
+        await worker_here.close()
 
 
 def nothing() -> None:
@@ -292,10 +295,10 @@ def nothing() -> None:
 
 async def test_what_this_batch_paid_for_is_told_as_paid_by_whoever_finds_it(order: Any, found: Any) -> None:
     """An item whose worker died is begun again: its price is the batch's. What an older one paid for costs nothing."""
-    async with at_work() as crew:
-        paid = await crew.carry_out(order(**found), "w", nothing)
-        again = await crew.carry_out(order(**found), "w", nothing)
-        later = await crew.carry_out(order(run="later", **found), "w", nothing)
+    async with open_worker() as worker_here:
+        paid = await worker_here.carry_out(order(**found), "w", nothing)
+        again = await worker_here.carry_out(order(**found), "w", nothing)
+        later = await worker_here.carry_out(order(run="later", **found), "w", nothing)
 
     assert [each["line"]["charged"] for each in (paid, again, later)] == ["yes", "yes", "no"]
     assert [each["money"]["spent"] for each in (paid, again, later)] == [100, 100, 0]
@@ -317,17 +320,17 @@ async def test_a_video_that_is_there_is_told_also_where_the_journal_is_away_by_t
         return ended
 
     monkeypatch.setattr(ItemTask, "run", then_away)
-    async with at_work() as crew:
-        answer = await crew.carry_out(order(**found), "w", nothing)
+    async with open_worker() as worker_here:
+        answer = await worker_here.carry_out(order(**found), "w", nothing)
 
     assert (answer["line"]["state"], answer["line"]["charged"], answer["money"]["spent"]) == ("done", "yes", 100)
 
 
 async def test_the_share_of_all_others_counts(order: Any, found: Any) -> None:
     """What the batch's other items take elsewhere counts against its limit here."""
-    async with at_work() as crew:
-        refused = await crew.carry_out(order(limit=350, gone=300.0, **found), "w", nothing)
-        fits = await crew.carry_out(order(limit=350, gone=200.0, **found), "w", nothing)
+    async with open_worker() as worker_here:
+        refused = await worker_here.carry_out(order(limit=350, gone=300.0, **found), "w", nothing)
+        fits = await worker_here.carry_out(order(limit=350, gone=200.0, **found), "w", nothing)
 
     assert (refused["error"]["type"], refused["error"]["charged"]) == ("LimitError", "no")
     assert fits["line"]["state"] == "done"
@@ -336,18 +339,18 @@ async def test_the_share_of_all_others_counts(order: Any, found: Any) -> None:
 async def test_it_says_once_when_an_item_is_paid_for(order: Any, found: Any) -> None:
     """So that a Ctrl-C elsewhere knows what goes on."""
     told_of: list[int] = []
-    async with at_work() as crew:
-        await crew.carry_out(order(**found), "w", lambda: told_of.append(1))
+    async with open_worker() as worker_here:
+        await worker_here.carry_out(order(**found), "w", lambda: told_of.append(1))
 
     assert told_of == [1]
 
 
 async def test_a_batch_that_was_given_up_begins_nothing_more(order: Any, found: Any) -> None:
     """Others go on."""
-    async with at_work() as crew:
-        crew.give_up("run")
-        stopped = await crew.carry_out(order(**found), "w", nothing)
-        other = await crew.carry_out(order(run="other", **found), "w", nothing)
+    async with open_worker() as worker_here:
+        worker_here.cancel_unpaid("run")
+        stopped = await worker_here.carry_out(order(**found), "w", nothing)
+        other = await worker_here.carry_out(order(run="other", **found), "w", nothing)
 
     assert (stopped["error"]["id"], stopped["error"]["charged"]) == ("cancelled", "no")
     assert other["line"]["state"] == "done"
@@ -361,11 +364,11 @@ async def test_giving_up_ends_what_is_not_paid_for_alone(
     monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
     backend = cloud()
     backend.fault("stall", endpoint, seconds=0.7, at="request" if endpoint == "upload" else "headers")
-    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
-    async with at_work() as crew:
-        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+    mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
+    async with open_worker() as worker_here:
+        working = asyncio.ensure_future(worker_here.carry_out(order(**mine), "w", nothing))
         await until(lambda: backend.ledger.messages if endpoint == "message" else backend.sent("upload"))
-        crew.give_up("run")
+        worker_here.cancel_unpaid("run")
         answer = await working
 
     assert (answer["error"]["id"] if "error" in answer else answer["line"]["state"]) == ends
@@ -379,15 +382,15 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
     monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
     backend = cloud()
     backend.fault("stall", "message", seconds=0.7, at="headers")
-    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
-    async with at_work() as crew, at_work() as other:
-        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+    mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
+    async with open_worker() as worker_here, open_worker() as other:
+        working = asyncio.ensure_future(worker_here.carry_out(order(**mine), "w", nothing))
         await until(lambda: backend.ledger.messages)
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
-        assert crew._journal is not None
-        states = [each.state for each in await crew._journal.recent() if each.paid]
+        assert worker_here._journal is not None
+        states = [each.state for each in await worker_here._journal.recent() if each.paid]
         answer = await other.carry_out(order(**mine), "w", nothing)
 
     assert states == [State.DONE]
@@ -409,16 +412,16 @@ async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
         await go_on.wait()
         return attempt
 
-    mine = await looked({"mark": "", "picture": "", "names": ["nemo"]})
-    async with at_work() as crew:
+    mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
+    async with open_worker() as worker_here:
         monkeypatch.setattr(Journal, "commit", slow)
-        working = asyncio.ensure_future(crew.carry_out(order(**mine), "w", nothing))
+        working = asyncio.ensure_future(worker_here.carry_out(order(**mine), "w", nothing))
         await recorded.wait()
-        crew.give_up("run")
+        worker_here.cancel_unpaid("run")
         answer = await working
         go_on.set()
-        await crew.release("run")
-    journal = own_journal_for()
+        await worker_here.release("run")
+    journal = open_own_journal()
     states = [each.state for each in await journal.recent() if each.paid]
     await journal.close()
 
@@ -433,12 +436,12 @@ async def test_items_that_begin_at_once_share_one_journal(
     opened: list[Journal] = []
 
     def counted() -> Journal:
-        opened.append(own_journal_for())
+        opened.append(open_own_journal())
         return opened[-1]
 
-    monkeypatch.setattr(worker, "own_journal_for", counted)
-    async with at_work() as crew:
-        await asyncio.gather(*(crew.carry_out(order(number, **found), "w", nothing) for number in range(6)))
+    monkeypatch.setattr(worker, "open_own_journal", counted)
+    async with open_worker() as worker_here:
+        await asyncio.gather(*(worker_here.carry_out(order(number, **found), "w", nothing) for number in range(6)))
 
     assert len(opened) == 1
 
@@ -450,9 +453,9 @@ async def test_a_video_that_another_host_delivered_into_the_folder_is_found(
     videos = []
     for host in ("one", "two"):
         monkeypatch.setenv("NEMO_HOST_ID", host)
-        async with at_work() as crew:
-            mine = await crew.look({"mark": "", "picture": "", "names": ["nemo"]})
-            videos.append((await crew.carry_out(order(**mine), "w", nothing))["line"]["video"])
+        async with open_worker() as worker_here:
+            mine = await worker_here.inspect({"mark": "", "picture": "", "names": ["nemo"]})
+            videos.append((await worker_here.carry_out(order(**mine), "w", nothing))["line"]["video"])
 
     assert videos == ["shot0.mp4"] * 2
     assert [path.name for path in (tmp_path / "videos").iterdir()] == ["shot0.mp4"]
@@ -471,10 +474,11 @@ async def test_a_copied_home_directory_is_another_journal(
     shutil.copytree(home(), tmp_path / "copy")
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "copy"))
     asked = {"mark": "", "picture": "", "names": ["nemo"]}
-    error = explain_difference(collect_terms(found, asked, "run"), await looked(asked), "w")
+    copied = await inspect_this_machine(asked)
 
-    assert error is not None
-    assert error.id == "cluster-journal"
+    with pytest.raises(ClusterError) as raised:
+        require_same_terms(collect_terms(found, asked, "run"), copied, "w")
+    assert raised.value.id == "cluster-journal"
 
 
 async def test_a_worker_without_work_gives_its_connections_back(
@@ -482,16 +486,16 @@ async def test_a_worker_without_work_gives_its_connections_back(
 ) -> None:
     """By itself after a while, at once when its batch has ended, and it opens them anew for the next item."""
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.05)
-    async with at_work() as crew:
-        await crew.carry_out(order(**found), "w", nothing)
-        assert crew._studios
+    async with open_worker() as worker_here:
+        await worker_here.carry_out(order(**found), "w", nothing)
+        assert worker_here._studios
         await asyncio.sleep(0.3)
-        assert (crew._studios, crew._journal) == ({}, None)
+        assert (worker_here._studios, worker_here._journal) == ({}, None)
 
         monkeypatch.setattr(worker, "IDLE_SECONDS", 60.0)
-        await crew.carry_out(order(1, **found), "w", nothing)
-        await crew.release("run")
-        assert (crew._studios, crew._journal) == ({}, None)
+        await worker_here.carry_out(order(1, **found), "w", nothing)
+        await worker_here.release("run")
+        assert (worker_here._studios, worker_here._journal) == ({}, None)
 
 
 async def test_what_is_no_error_of_ours_travels_without_its_traceback(
@@ -503,8 +507,8 @@ async def test_what_is_no_error_of_ours_travels_without_its_traceback(
         raise RuntimeError("token nmv_usr_secret1")
 
     monkeypatch.setattr(worker, "find_profile", broken)
-    async with at_work() as crew:
-        answer = await crew.carry_out(order(**found), "w", nothing)
+    async with open_worker() as worker_here:
+        answer = await worker_here.carry_out(order(**found), "w", nothing)
 
     assert answer["error"]["id"] == "unexpected"
     assert "nmv_usr_secret1" not in str(answer)
