@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from ._safety.redaction import format_redacted_traceback as format_redacted_traceback
     from ._safety.redaction import redact as redact
     from ._studio.account_guard import check_given_up as check_given_up
+    from ._studio.conversation import Answer as Answer
+    from ._studio.conversation import Conversation as Conversation
     from ._studio.handles import AuthHandle as AuthHandle
     from ._studio.handles import SessionHandle as SessionHandle
     from ._studio.jobs import LATEST as LATEST
@@ -141,6 +143,7 @@ _EXPORTS = {
     "RESOLUTIONS": "_studio.types",
     "VERSION": "_config.client_id",
     "WHEN_CHANGED": "_studio.types",
+    "Answer": "_studio.conversation",
     "ApiError": "_errors",
     "AuthHandle": "_studio.handles",
     "BadAnswer": "_errors",
@@ -153,6 +156,7 @@ _EXPORTS = {
     "ClusterError": "_errors",
     "ConnectError": "_errors",
     "ConnectionBroken": "_errors",
+    "Conversation": "_studio.conversation",
     "Credits": "_wire.schemas",
     "Described": "_config.profile_store:ProfileInfo",
     "Destination": "_files.save",

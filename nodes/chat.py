@@ -9,7 +9,20 @@ from ..nemo_client import WHEN_CHANGED
 from ._comfy import deliveries, host, inputs, run
 
 if TYPE_CHECKING:
-    from ..nemo_client import Destination, ExportWish, NemoError, Request, SessionHandle, Studio, Video
+    from collections.abc import Sequence
+
+    from ..nemo_client import (
+        Answer,
+        Destination,
+        ExportWish,
+        MessageResult,
+        Money,
+        NemoError,
+        Output,
+        SessionHandle,
+        Studio,
+        Video,
+    )
 
 MAX_PAID: Final = 3
 """Messages that one run sends at most, the user's own among them."""
@@ -81,138 +94,91 @@ class NemoChat:
         """Session, reply and, if there was an export, the path of the video."""
         prefix = inputs.PREFIX[1]["default"]
         where = host.make_destination(prefix, host.read_workflow_tags(graph, workflow))
-        talk = _Talk(session, seed, follow, where, when_changed)
+        talk = _Talk(session, where)
 
-        async def work(studio: Studio, item: run.Item) -> _Talk:
-            await talk.say(studio, item, message)
-            return talk
+        async def work(studio: Studio, item: run.Item) -> tuple[SessionHandle, Answer]:
+            from ..nemo_client import Conversation
 
-        await run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
-        reply = "\n".join(filter(None, talk.said))
+            talk.studio, talk.item = studio, item
+            conversation = Conversation(
+                talk,
+                item.caller,
+                session,
+                seed=seed,
+                when_changed=when_changed,
+                max_messages=MAX_PAID if follow else 1,
+            )
+            answer = await conversation.carry_out(message)
+            return conversation.session or session, answer
+
+        session, answer = await run.run_one(session.profile, work, language=session.language, max_credits=max_credits)
+        reply = "\n".join(each.text for each in answer.entries)
         run.show_answer(reply)
         ui: dict[str, Any] = {"text": [reply]}
         path: Any = host.make_blocker()
-        if talk.video is not None:
-            path = str(talk.video.path)
-            deliveries.record_delivery(prefix, [talk.video.path])
-            ui["images"] = [host.make_view(talk.video.path)]
-            if talk.video.format != "gif":
+        if answer.video is not None:
+            path = str(answer.video.path)
+            deliveries.record_delivery(prefix, [answer.video.path])
+            ui["images"] = [host.make_view(answer.video.path)]
+            if answer.video.format != "gif":
                 ui["animated"] = (True,)
-        return {"ui": ui, "result": (talk.session, reply, path)}
+        return {"ui": ui, "result": (session, reply, path)}
 
 
 @dataclass
 class _Talk:
-    """One message and all that follows from it, on the network thread."""
+    """What the conversation asks of this node, on the network thread."""
 
     session: SessionHandle
-    seed: int
-    follow: bool
     destination: Destination
-    when_changed: str = WHEN_CHANGED[0]
-    said: list[str] = field(default_factory=list)
-    video: Video | None = None
+    studio: Studio = field(init=False)
+    item: run.Item = field(init=False)
 
-    async def say(self, studio: Studio, item: run.Item, message: str) -> None:
-        from ..nemo_client import read_request
+    async def open_studio(self) -> Studio:
+        """The Studio of the session's profile."""
+        return self.studio
 
-        request = read_request(message)
-        if request.intent == "agent":
-            await self._ask(studio, item, message, request)
-            return
-        if request.price:
-            self.said.append(self._words("chat.export-free"))
-        for intent in (*request.also, request.intent):
-            await self._act(studio, item, intent, request.export)
+    async def open_session(self, message: str) -> SessionHandle:
+        """The session of the input."""
+        return self.session
 
-    async def _ask(self, studio: Studio, item: run.Item, message: str, request: Request) -> None:
-        """Send it, send or tell what its answer proposes that costs, and do what is free."""
-        from ..nemo_client import NemoError
+    async def upload_files(self, files: Sequence[str]) -> str:
+        """Say which nodes upload: this one does not."""
+        return self.say("chat.upload")
 
-        actions, proposals = await self._sent(studio, item, message)
-        actions += await self._follow(studio, item, message, proposals)
-        if request.export:
-            actions.append("export")
-        for action in dict.fromkeys(actions):
-            try:
-                await self._act(studio, item, action, request.export)
-            except NemoError as error:
-                self._tell(error)
-
-    async def _follow(self, studio: Studio, item: run.Item, message: str, proposals: list[str]) -> list[str]:
-        """Send the proposals of an answer where that is wanted, each once, and tell the others; what is free.
-
-        What the answers to proposals propose is only told: an agent that always has one more idea must not spend on
-        and on.
-        """
-        from ..nemo_client import NemoError, normalize
-
-        sent = {normalize(message)}
-        left = {normalize(each): each for each in reversed(proposals)}
-        left = {key: left[key] for key in map(normalize, proposals) if key not in sent}
-        actions: list[str] = []
-        further: list[str] = []
-        while self.follow and left and len(sent) < MAX_PAID:
-            key, proposal = next(iter(left.items()))
-            try:
-                more, told = await self._sent(studio, item, proposal)
-            except NemoError as error:  # what was answered before is paid for: it is told all the same
-                self._tell(error)
-                if error.charged != "no":
-                    del left[key]
-                break
-            del left[key]
-            sent.add(key)
-            actions += more
-            further += told
-        for each in further:
-            if normalize(each) not in sent:
-                left.setdefault(normalize(each), each)
-        self.said += [self._words("chat.proposal", message=each) for each in left.values()]
-        return actions
-
-    async def _sent(self, studio: Studio, item: run.Item, message: str) -> tuple[list[str], list[str]]:
-        """Send one message and note what is said; the free actions and the paid messages that its answer asks for."""
-        from ..nemo_client import translate
-
-        turned = await studio.chat(
-            self.session, message, seed=self.seed, caller=item.caller, when_changed=self.when_changed
-        )
-        item.took(turned)
-        self.session = turned.session
-        spoken = translate(turned.spoken, run.find_text_language(self.session.language) or "auto")
-        self.said += [spoken.text, turned.changes]
-        return list(spoken.actions), list(spoken.proposals)
-
-    def _tell(self, error: NemoError) -> None:
-        error.lang = run.find_text_language(self.session.language)
-        self.said.append(str(error))
-
-    async def _act(self, studio: Studio, item: run.Item, action: str, wish: ExportWish | None) -> None:
-        """Carry out something free, of the newest state where this node carries the whole conversation.
-
-        An export is made as it was asked for.
-        """
+    async def plan_export(self, wish: ExportWish | None) -> tuple[Destination, Output]:
+        """ComfyUI's output folder, and what the message says of format, quality and size."""
         from ..nemo_client import Output
 
-        if self.when_changed == WHEN_CHANGED[1] and not self.said:
-            self.session = await studio.newest(self.session)
-        if action == "export":
-            output = Output()
-            if wish:
-                output = Output(*wish.fill(output.format, output.quality, output.resolution))
-                if wish.size_note:
-                    self.said.append(self._words(wish.size_note, asked=wish.asked, resolution=wish.resolution))
-            self.video = await studio.export(self.session, self.destination, output, caller=item.caller)
-            self.said.append(self._words("chat.exported", path=self.video.path))
-        elif action == "credits":
-            self.said.append(self._words("credits", **(await studio.credits()).shown))
-        elif action == "upload":
-            self.said.append(self._words("chat.upload"))
-        else:
-            self.said.append(
-                await studio.timeline(self.session, run.find_text_language(self.session.language) or "auto")
-            )
+        output = Output()
+        if wish:
+            output = Output(*wish.fill(output.format, output.quality, output.resolution))
+        return self.destination, output
 
-    def _words(self, text_id: str, **facts: Any) -> str:
+    def note_result(self, result: MessageResult) -> None:
+        """Note what a message took."""
+        self.item.took(result)
+
+    def choose_language(self) -> str:
+        """The session's language, else the page's."""
+        return run.find_text_language(self.session.language) or "auto"
+
+    def say(self, text_id: str, **facts: Any) -> str:
+        """A text in the language of the session."""
         return run.say_for_handle(text_id, self.session.language, **facts)
+
+    def describe_proposal(self, message: str) -> str:
+        """The message that would cost credits."""
+        return self.say("chat.proposal", message=message)
+
+    def describe_money(self, money: Money) -> str:
+        """Nothing: the node's progress tells the money."""
+        return ""
+
+    def describe_video(self, video: Video) -> str:
+        """Where the video is."""
+        return self.say("chat.exported", path=video.path)
+
+    def describe_error(self, error: NemoError) -> str:
+        """The error in the language of the session."""
+        return error.text(run.find_text_language(self.session.language))

@@ -87,7 +87,7 @@ def show_delivered(run: Run, turned: MessageResult, video: Video) -> Outcome:
     spoken = in_plain_words(turned, run)
     remarks = [
         spoken.text,
-        *show_proposals(run, spoken),
+        *(show_proposal(run, each) for each in spoken.proposals),
         video.timeline,
         video.note,
         describe_spending(video.money, run),
@@ -193,8 +193,6 @@ def describe_spending(money: Money, run: Run) -> str:
     return say(f"shell.spent.{money.certainty}", run.screen.lang, spent=spent, left=left)
 
 
-def show_proposals(run: Run, spoken: gui_translator.Translated) -> list[str]:
+def show_proposal(run: Run, message: str) -> str:
     """What the backend would do next for credits: told with the command for it, never sent from here."""
-    return [
-        say("shell.proposal", run.screen.lang, message=each, command=run.command(each)) for each in spoken.proposals
-    ]
+    return say("shell.proposal", run.screen.lang, message=message, command=run.command(message))

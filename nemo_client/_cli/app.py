@@ -1,4 +1,4 @@
-"""The commands of `nemo-video`: their words and options. What they do stands in the modules `_cli_*` beside this."""
+"""The commands of `nemo-video`: their words and options. The modules beside this one carry them out."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def chat(
         if not message and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
             work.converse(run, conversation)
             return None
-        return run.do(conversation.once(" ".join(message) if message else sys.stdin.read()))
+        return run.do(conversation.answer_once(" ".join(message) if message else sys.stdin.read()))
 
     return _carry_out(_screen(context, quiet, as_json), profile, local, body, max_credits)
 

@@ -188,14 +188,14 @@ class Work:
         return (
             LocalExecutor(studio)
             if self._cluster is None
-            else self._cluster.make_executor(studio.profile, studio.usual_price)
+            else self._cluster.make_executor(studio.profile, studio.estimate_price)
         )
 
     async def _usual(self, due: Sequence[BatchItem]) -> float | None:
         """How many seconds an item takes here, as far as is known."""
         if not due:
             return None
-        return await (await self._run.studio()).usual_seconds()
+        return await (await self._run.studio()).estimate_seconds()
 
     async def _ended(self, result: BatchResult) -> None:
         """An item has ended: its line is on disk when this returns."""

@@ -11,7 +11,7 @@ from typing import Any
 from .._batch.results_file import BatchFolder
 from .._errors import NemoError
 from .._journal.money import Money, Tally
-from .sessions import ShellStudio
+from .._studio.studio import Studio
 
 logger = logging.getLogger("nemo_client")
 
@@ -22,14 +22,14 @@ class Accounts:
     def __init__(self, folder: BatchFolder, run: str) -> None:
         self._folder = folder
         self._run = run
-        self._began: dict[str, tuple[ShellStudio, float, Money]] = {}
+        self._began: dict[str, tuple[Studio, float, Money]] = {}
 
-    async def open(self, studio: ShellStudio) -> ShellStudio:
+    async def open(self, studio: Studio) -> Studio:
         """Note what a profile's account holds, before its first item begins."""
         name = studio.profile.name
         if name not in self._began:
             try:
-                moment, money = await studio.began()
+                moment, money = await studio.begin_spending()
             except NemoError as error:  # the items will meet it, too, and say so
                 logger.info("the balance could not be read (%s)", error.id)
                 moment, money = 0.0, Money()
@@ -43,7 +43,7 @@ class Accounts:
         tally = Tally()
         for name, (studio, moment, start) in self._began.items():
             try:
-                money = await studio.spent_since(moment, start, self._run) if moment else Money()
+                money = await studio.measure_spending(moment, start, self._run) if moment else Money()
             except NemoError as error:
                 logger.info("the balance could not be read (%s)", error.id)
                 money = Money()

@@ -1,34 +1,24 @@
-"""`nemo-video chat`: a conversation in one session, opened when a message needs it.
-
-A request that is not for the agent never goes there: exports, credits and the timeline are free. What the agent asks
-of a person who sits before its web page is translated; free parts are carried out, the others told with their command.
-"""
+"""`nemo-video chat`: a conversation in one session, opened when a message needs it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .._errors import Cancelled, InputError, NemoError
-from .._journal.money import FREE, Money
+from .._files.save import Destination
+from .._journal.money import Money
+from .._studio.conversation import Conversation
 from .._studio.handles import SessionHandle
-from .._studio.types import Video, check_choice
-from .._text import router
+from .._studio.studio import Studio
+from .._studio.types import MessageResult, Output, Video, check_choice
 from .._text.messages import say
 from .._text.prompts import LANGUAGES
-from .animate import (
-    Delivery,
-    describe_balance,
-    describe_spending,
-    in_plain_words,
-    plan_export,
-    read_media,
-    show_proposals,
-    video_to_json,
-)
+from .._text.router import ExportWish
+from .animate import Delivery, describe_spending, plan_export, read_media, show_proposal, video_to_json
 from .output import Outcome
 from .runtime import Run
 
@@ -45,149 +35,112 @@ class Talk:
     language: str = "auto"
 
 
-@dataclass
-class _Answer:
-    """What one message came to, until it is told."""
-
-    said: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    reply: str = ""
-    timeline: str = ""
-    money: Money = FREE
-    video: Video | None = None
-    reused: bool = False
-
-
 class Chat:
-    """The conversation of one command."""
+    """The conversation of one command, in a session that is opened when a message needs it."""
 
     def __init__(self, run: Run, asked: Talk) -> None:
         self._run = run
         self._asked = asked
-        self._session: SessionHandle | None = None
+        self._conversation = Conversation(self, run.caller)
 
-    async def turn(self, message: str) -> Outcome:
+    async def answer(self, message: str) -> Outcome:
         """Carry out one message."""
         if not message.strip():
             raise InputError("prompt-empty")
         check_choice("--language", self._asked.language, LANGUAGES)
-        answer = _Answer()
-        request = router.read_request(message)
-        if request.intent == "agent":
-            await self._ask(message, answer, request)
-        else:
-            await self._carry_out(request, answer)
+        answer = await self._conversation.carry_out(message)
         data = video_to_json(
-            self._session,
+            self._conversation.session,
             answer.video,
             reply=answer.reply,
             timeline=answer.timeline,
             money=answer.money,
             reused=answer.reused,
         )
-        return Outcome("\n".join(filter(None, answer.said)), data, notes=tuple(filter(None, answer.notes)))
+        return Outcome("\n".join(answer.lines), data, notes=tuple(answer.notes))
 
-    async def once(self, message: str) -> Outcome:
-        """The only message of a command: also says how to go on."""
-        outcome = await self.turn(message)
-        if self._session is None:
+    async def answer_once(self, message: str) -> Outcome:
+        """Carry out the only message of a command, and say how to go on."""
+        outcome = await self.answer(message)
+        if self._conversation.session is None:
             return outcome
         return replace(outcome, notes=(*outcome.notes, show_next_steps(self._run)))
 
-    async def _carry_out(self, request: router.Request, answer: _Answer) -> None:
-        """Answer a request, or several that are joined, without the agent."""
-        if request.price:
-            answer.said.append(say("chat.export-free", self._run.screen.lang))
-        for intent in (*request.also, request.intent):
-            if intent == "upload":
-                await self._upload(request.files, answer)
-            else:
-                await self._act(intent, answer, request.export)
+    async def open_studio(self) -> Studio:
+        """The Studio of the command's profile."""
+        return await self._run.studio()
 
-    async def _ask(self, message: str, answer: _Answer, request: router.Request) -> None:
-        session = await self._opened(message)
-        studio = await self._run.studio()
-        turned = await studio.chat(session, message, caller=self._run.caller)
-        self._session = turned.session
-        self._run.turned(turned)
-        spoken = in_plain_words(turned, self._run)
-        answer.reply, answer.money, answer.reused = spoken.text, turned.money, turned.reused
-        answer.timeline = turned.timeline
-        answer.said.append(spoken.text)
-        answer.notes += [*show_proposals(self._run, spoken), describe_spending(turned.money, self._run)]
-        exports = ["export"] if request.export and "export" not in spoken.actions else []
-        for action in (*spoken.actions, *exports):
-            try:
-                await self._act(action, answer, request.export)
-            except NemoError as error:  # the answer is paid for: it is told all the same
-                answer.notes.append(error.text(self._run.screen.lang))
+    async def open_session(self, message: str) -> SessionHandle:
+        """The given session, with the given pictures, or a new one for a message to the agent."""
+        asked = self._asked
+        if not (message or asked.session or asked.images):
+            raise InputError("chat-no-session")
+        session = None
+        if asked.session:
+            studio = await self._run.studio()
+            attached = await studio.attach_session(asked.session, asked.language, "" if asked.images else message)
+            session = self._run.at(attached)
+        if asked.images:
+            session = await self._upload(asked.images, session, message)
+        if session is None:
+            studio = await self._run.studio()
+            session = self._run.at(await studio.open_session(asked.language, message))
+        return session
 
-    async def _act(self, action: str, answer: _Answer, wish: router.ExportWish | None = None) -> None:
-        """Carry out something free: the credits, the export as it was asked for, or the state as a timeline."""
-        studio = await self._run.studio()
-        if action == "credits":
-            balance = await studio.credits()
-            answer.money = replace(answer.money, after=balance.available)
-            answer.said.append(describe_balance(balance, self._run))
-            answer.reply = answer.reply or "\n".join(answer.said)
-        elif action == "export":
-            output, destination = await plan_export(_worded(self._asked.delivery, wish), self._asked.images)
-            if wish and wish.size_note:
-                note = say(wish.size_note, self._run.screen.lang, asked=wish.asked, resolution=wish.resolution)
-                answer.notes.append(note)
-                answer.reply = answer.reply or note
-            answer.video = await studio.export(await self._known(), destination, output, caller=self._run.caller)
-            answer.timeline = answer.video.timeline
-            answer.said += filter(None, (str(answer.video.path), answer.video.note))
-        else:
-            answer.timeline = await studio.timeline(await self._known())
-            if answer.timeline not in answer.said:
-                answer.said.append(answer.timeline)
-
-    async def _upload(self, files: Sequence[str], answer: _Answer) -> None:
-        """A message that names a file or addresses: they go to the session."""
+    async def upload_files(self, files: Sequence[str]) -> str:
+        """Upload what a message names, to the session where there is one."""
         if not files:
             raise InputError("chat-upload")
-        if self._asked.session or self._asked.images or self._session:
-            await self._opened("")
-        await self._add(files, "")
-        answer.reply = say("shell.uploaded", self._run.screen.lang, count=len(files))
-        answer.said.append(answer.reply)
+        conversation = self._conversation
+        if self._asked.session or self._asked.images:
+            await conversation.find_session()
+        conversation.session = await self._upload(files, conversation.session)
+        return self.say("shell.uploaded", count=len(files))
 
-    async def _known(self) -> SessionHandle:
-        """The session, where there is one to go on with."""
-        if not (self._session or self._asked.session or self._asked.images):
-            raise InputError("chat-no-session")
-        return await self._opened("")
+    async def plan_export(self, wish: ExportWish | None) -> tuple[Destination, Output]:
+        """Where the video goes by the command's options, and as what by the message, else by them."""
+        output, destination = await plan_export(_apply_wish(self._asked.delivery, wish), self._asked.images)
+        return destination, output
 
-    async def _opened(self, prompt: str) -> SessionHandle:
-        """The session: the given one, with the given pictures, or a new one."""
-        if self._session is None:
-            studio = await self._run.studio()
-            if self._asked.session:
-                said = "" if self._asked.images else prompt
-                self._at(await studio.take_up(self._asked.session, self._asked.language, said))
-            if self._asked.images:
-                await self._add(self._asked.images, prompt)
-            elif not self._asked.session:
-                self._at(await studio.new_session(self._asked.language, prompt))
-        assert self._session is not None  # noqa: S101 - set by every way above
-        return self._session
+    def note_result(self, result: MessageResult) -> None:
+        """Note where the conversation stands and what it took; `Cancelled` if the user stopped it."""
+        self._run.session_id = result.session.session_id
+        self._run.turned(result)
 
-    async def _add(self, images: Sequence[str], prompt: str) -> None:
-        media = await read_media(self._run, images)
+    def choose_language(self) -> str:
+        """The language of the terminal."""
+        return self._run.screen.lang
+
+    def say(self, text_id: str, **facts: object) -> str:
+        """A text in the language of the terminal."""
+        return say(text_id, self._run.screen.lang, **facts)
+
+    def describe_proposal(self, message: str) -> str:
+        """The message that would cost, with the command for it."""
+        return show_proposal(self._run, message)
+
+    def describe_money(self, money: Money) -> str:
+        """What the message took, and what is left."""
+        return describe_spending(money, self._run)
+
+    def describe_video(self, video: Video) -> str:
+        """Its path, and what is to be said of its format."""
+        return "\n".join(filter(None, (str(video.path), video.note)))
+
+    def describe_error(self, error: NemoError) -> str:
+        """The error in the language of the terminal."""
+        return error.text(self._run.screen.lang)
+
+    async def _upload(self, files: Sequence[str], session: SessionHandle | None, prompt: str = "") -> SessionHandle:
+        media = await read_media(self._run, files)
         studio = await self._run.studio()
-        self._at(
-            await studio.upload(
-                media, language=self._asked.language, prompt=prompt, onto=self._session, caller=self._run.caller
-            )
+        language = self._asked.language
+        return self._run.at(
+            await studio.upload(media, language=language, prompt=prompt, onto=session, caller=self._run.caller)
         )
 
-    def _at(self, session: SessionHandle) -> None:
-        self._session = self._run.at(session)
 
-
-def _worded(delivery: Delivery, wish: router.ExportWish | None) -> Delivery:
+def _apply_wish(delivery: Delivery, wish: ExportWish | None) -> Delivery:
     """The delivery with what the message said of format, quality and size: it is newer than the command's options."""
     if wish is None:
         return delivery
@@ -212,7 +165,7 @@ def converse(run: Run, chat: Chat) -> None:
         if message.casefold() in WAYS_OUT:
             break
         if message:
-            _turn(run, chat, message)
+            _show_answer(run, chat, message)
     if run.session_id:
         run.screen.remark(show_next_steps(run))
 
@@ -222,9 +175,9 @@ def show_next_steps(run: Run) -> str:
     return say("shell.session", run.screen.lang, command=run.command())
 
 
-def _turn(run: Run, chat: Chat, message: str) -> None:
+def _show_answer(run: Run, chat: Chat, message: str) -> None:
     try:
-        run.screen.show(run.do(chat.turn(message)))
+        run.screen.show(run.do(chat.answer(message)))
     except Cancelled:
         raise
     except NemoError as error:

@@ -18,12 +18,12 @@ from .._files.images import UploadStore
 from .._files.save import Destination
 from .._journal.journal import Journal
 from .._studio.jobs import Job, find_job, find_own_uploads, list_jobs
+from .._studio.studio import Studio
 from .._studio.types import MessageResult, Output
 from .._text.messages import say
 from .animate import Delivery, check_writable, in_plain_words, show_delivered, video_to_json
 from .output import Outcome, strip_controls
 from .runtime import Run
-from .sessions import ShellStudio
 
 PROMPT_CELLS: Final = 40
 _OUT: Final = ("sent", "unknown")
@@ -103,19 +103,19 @@ async def resume(run: Run, wanted: Wanted) -> Outcome:
     output, destination = await _place(studio, job, wanted)
     if job.state in ("planned", "refused") and not studio.profile.free:
         run.screen.remark(say("jobs.sends", run.screen.lang, job=job.id))
-    turned = run.turned(await studio.go_on(job, run.caller))
+    turned = run.turned(await studio.finish_job(job, caller=run.caller))
     return await _collected(run, studio, turned, destination, output)
 
 
-async def _at(run: Run, job: Job) -> ShellStudio:
+async def _at(run: Run, job: Job) -> Studio:
     """The Studio of the job's own profile."""
     run.profile, run.session_id, run.job_id = job.profile, job.session_id, job.id
     return await run.studio()
 
 
-async def _place(studio: ShellStudio, job: Job, wanted: Wanted) -> tuple[Output, Destination]:
+async def _place(studio: Studio, job: Job, wanted: Wanted) -> tuple[Output, Destination]:
     """Where it goes now: as typed, else as it was wanted before, else into the current folder. Tried out."""
-    destination, output = await studio.wanted(job) or (None, Output())
+    destination, output = await studio.find_wanted_export(job) or (None, Output())
     if destination is None or wanted.output:
         delivery = Delivery(wanted.output, "", output.quality, output.resolution, output.format)
         output, destination = delivery.plan([f"video-{job.id}"])
@@ -124,7 +124,7 @@ async def _place(studio: ShellStudio, job: Job, wanted: Wanted) -> tuple[Output,
 
 
 async def _collected(
-    run: Run, studio: ShellStudio, turned: MessageResult, destination: Destination, output: Output
+    run: Run, studio: Studio, turned: MessageResult, destination: Destination, output: Output
 ) -> Outcome:
     """The video of what a message made, or its answer where it made none."""
     try:

@@ -1,7 +1,6 @@
 """The shell command `nemo-video`: where it starts.
 
-Only this module can be imported without the extra `cli`; everything with typer and rich stands in `_cli.app` and
-the modules beside it.
+Only this module can be imported without the extra `cli`; `app` and the modules beside it import typer and rich.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _EXTRA = ("typer", "rich")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `nemo-video` with `argv` (default: the process's own arguments); its exit code."""
     try:
-        from . import app as _cli_app
+        from . import app
     except ImportError as error:
         if (error.name or "").split(".")[0] not in _EXTRA:
             raise
@@ -25,4 +24,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return _cli_app.run(sys.argv[1:] if argv is None else list(argv))
+    return app.run(sys.argv[1:] if argv is None else list(argv))

@@ -22,11 +22,11 @@ from .._journal.job_rows import make_job_id
 from .._studio.handles import SessionHandle
 from .._studio.progress import Budget, Caller
 from .._studio.reconcile import answer_command, chat_command
+from .._studio.studio import Studio
 from .._studio.types import MessageResult
 from .._text.gui_translator import translate
 from .._text.messages import say
 from .output import INTERRUPTED, Failure, Outcome, Screen, describe_unexpected
-from .sessions import ShellStudio
 
 logger = logging.getLogger("nemo_client")
 
@@ -57,8 +57,8 @@ class Run:
         self._spent = 0.0  # credits, by this command's messages that are done
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[Any] | None = None
-        self._opening: asyncio.Task[ShellStudio] | None = None
-        self._others: dict[str, asyncio.Task[ShellStudio]] = {}
+        self._opening: asyncio.Task[Studio] | None = None
+        self._others: dict[str, asyncio.Task[Studio]] = {}
 
     def close(self) -> None:
         """Close the Studio and the loop. What goes wrong here changes nothing about what was told."""
@@ -70,19 +70,19 @@ class Run:
         finally:
             self._loop.close()
 
-    async def studio(self) -> ShellStudio:
+    async def studio(self) -> Studio:
         """The Studio of this command's profile."""
         if self._opening is None:
-            self._opening = asyncio.ensure_future(ShellStudio.start(self.profile))
+            self._opening = asyncio.ensure_future(Studio.open(self.profile))
         return await asyncio.shield(self._opening)
 
-    async def studio_of(self, name: str) -> ShellStudio:
+    async def studio_of(self, name: str) -> Studio:
         """The Studio of another profile, beside this command's own; they share its journal."""
         own = await self.studio()
         if name in ("", self.profile):
             return own
         if name not in self._others:
-            self._others[name] = asyncio.ensure_future(own.beside(name))
+            self._others[name] = asyncio.ensure_future(own.open_beside(name))
         return await asyncio.shield(self._others[name])
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -162,11 +162,11 @@ class Run:
         return self.failure(NemoError("unexpected", charged=charged, **describe_unexpected(error)))
 
     @property
-    def _studio(self) -> ShellStudio | None:
+    def _studio(self) -> Studio | None:
         return _opened(self._opening)
 
     @property
-    def _studios(self) -> list[ShellStudio]:
+    def _studios(self) -> list[Studio]:
         return [studio for each in (self._opening, *self._others.values()) if (studio := _opened(each)) is not None]
 
     @property
@@ -265,7 +265,7 @@ class Run:
         return lambda: self._loop.remove_signal_handler(number)
 
 
-def _opened(opening: asyncio.Task[ShellStudio] | None) -> ShellStudio | None:
+def _opened(opening: asyncio.Task[Studio] | None) -> Studio | None:
     if opening is None or not opening.done() or opening.cancelled():
         return None
     return None if opening.exception() else opening.result()

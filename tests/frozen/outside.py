@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -158,6 +160,7 @@ def main() -> None:
     """Write the description as it is now, or print it (`--print`)."""
     from tests.nodes._host import load_pack
 
+    os.environ.setdefault("NEMO_HOME", tempfile.mkdtemp())  # the jobs of this machine's user are choices of a widget
     text = json.dumps(describe_outside(load_pack()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if "--print" in sys.argv:
         sys.stdout.write(text)
