@@ -62,8 +62,10 @@ if TYPE_CHECKING:
     from ._files.images import from_pixels as from_pixels
     from ._files.images import from_url as from_url
     from ._files.images import read_pixels as read_pixels
+    from ._files.metadata import read_graph_tags as read_graph_tags
     from ._files.save import Destination as Destination
     from ._files.save import read_last_frame as read_last_frame
+    from ._files.thumbnails import make_video_thumbnail as make_video_thumbnail
     from ._journal.journal import Journal as Journal
     from ._journal.money import FREE as FREE
     from ._journal.money import Money as Money
@@ -228,6 +230,7 @@ _EXPORTS = {
     "list_owed": "_studio.jobs",
     "list_profiles": "_config.profiles",
     "make_picture_thumbnail": "_studio.jobs",
+    "make_video_thumbnail": "_files.thumbnails",
     "normalize": "_text.gui_translator",
     "outcome_of": "_studio.reconcile",
     "pasted": "_safety.pasted_paths:clean_pasted_path",
@@ -235,6 +238,7 @@ _EXPORTS = {
     "pictures_of": "_studio.jobs:find_pictures",
     "profile": "_config.profiles:find_profile",
     "profiles": "_config.profiles:list_profiles",
+    "read_graph_tags": "_files.metadata",
     "read_last_frame": "_files.save",
     "read_pixels": "_files.images",
     "read_request": "_text.router",

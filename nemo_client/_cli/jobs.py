@@ -62,8 +62,14 @@ async def show_jobs(run: Run, limit: int, everything: bool) -> Outcome:
 
 def _row(job: Job, lang: str) -> list[str]:
     mark = "* " if job.unfinished else "  "
-    spent = "0" if job.state in ("planned", "refused") else "?" if job.spent is None else f"{job.spent:g}"
-    return [mark + job.id, job.time, _state(job, lang), spent, _beginning(job), _video(job, lang)]
+    return [mark + job.id, job.time, _state(job, lang), _credits(job), _beginning(job), _video(job, lang)]
+
+
+def _credits(job: Job) -> str:
+    """What it took, with a mark where that is a bound; `?` where it is not known."""
+    if job.state in ("planned", "refused"):
+        return "0"
+    return "?" if job.spent is None else ("≤ " if job.certainty == "at most" else "") + f"{job.spent:g}"
 
 
 def _state(job: Job, lang: str) -> str:

@@ -48,7 +48,7 @@ def copy_delivered(
 
     try:
         with open_temporary_file(destination, suffix) as copy:
-            if suffix not in TAGGED or _graph_tags(source) == dict(destination.tags):
+            if suffix not in TAGGED or read_graph_tags(source) == dict(destination.tags):
                 return save_copy(source, destination, suffix), checked
             found = _with_tags(source, copy, checked, destination.tags, suffix)
             return save_video(copy, destination, suffix), found
@@ -57,8 +57,8 @@ def copy_delivered(
         return None
 
 
-def _graph_tags(path: Path) -> dict[str, str]:
-    """The tags of a file that a graph left there: JSON objects, lists and texts, which no encoder writes."""
+def read_graph_tags(path: Path) -> dict[str, str]:
+    """The tags of a video that a graph left there: JSON objects, lists and texts, which no encoder writes. Blocks."""
     import av
 
     with av.open(str(path), options=LOCAL_ONLY) as container:

@@ -18,6 +18,7 @@ ESTIMATES: Final[Mapping[str, float]] = {"generate": 100.0, "edit": 50.0, "chat"
 """Credits a step takes where none were seen on this machine yet (API description: "The event stream")."""
 
 Certainty = Literal["exact", "at most", "unknown"]
+CERTAINTIES: Final[tuple[Certainty, ...]] = ("exact", "at most", "unknown")
 
 
 @dataclass(frozen=True)

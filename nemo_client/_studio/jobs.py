@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from .._journal import job_rows
 from .._journal.database import Database
 from .._journal.journal import Journal
 from .._journal.leases import Owner
+from .._journal.money import CERTAINTIES, Certainty
 from .._journal.queries import select_media_behind, select_newest_files, split_into_portions
 from .._journal.records import OPEN
 from .._journal.schema import ATTEMPTS, JOBS
@@ -42,6 +44,8 @@ _OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 @dataclass(frozen=True)
 class Job:
     """One message and its state. Times are seconds since 1970, `spent` credits (None: not known).
+
+    `certainty` says how sure `spent` is: `exact`, `at most` (others used the account meanwhile) or `unknown`.
 
     `state` is the journal's. `delivered` says that a video of it, or of an edit after it, lies in its place; `video`
     is where (on this host). `unfinished` says that a video is still owed: the message is in flight or unknown, or it
@@ -64,6 +68,7 @@ class Job:
     unfinished: bool
     hidden: bool
     video: str
+    certainty: Certainty = "unknown"
 
     @property
     def label(self) -> str:
@@ -143,7 +148,7 @@ _ROWS: Final = (
         JOBS.c.key, JOBS.c.attempt, JOBS.c.short, JOBS.c.created, JOBS.c.delivered, JOBS.c.made, JOBS.c.spent,
         JOBS.c.error, JOBS.c.text, (JOBS.c.epoch != ATTEMPTS.c.epoch).label("stale"),
         ATTEMPTS.c.state, ATTEMPTS.c.hidden, ATTEMPTS.c.profile, ATTEMPTS.c.changed, ATTEMPTS.c.session_id,
-        ATTEMPTS.c.task_id,
+        ATTEMPTS.c.task_id, ATTEMPTS.c.spent.label("exact"), ATTEMPTS.c.money_text,
     )
     .join(ATTEMPTS, ATTEMPTS.c.id == JOBS.c.attempt)
     .where(JOBS.c.listed)
@@ -225,8 +230,18 @@ def _make_job(row: sa.Row[Any], landed: Sequence[str]) -> Job:
     return Job(
         row.short, row.key, parse_kind(row.key), row.state, row.profile, row.text, row.created, row.changed,
         row.session_id, row.task_id, row.spent, row.error, bool(row.delivered), owed and not row.delivered,
-        bool(row.hidden), landed[0] if landed else "",
+        bool(row.hidden), landed[0] if landed else "", _read_certainty(row),
     )  # fmt: skip
+
+
+def _read_certainty(row: sa.Row[Any]) -> Certainty:
+    """How sure a row's credits are. An older program wrote no `money_text`: then the two numbers tell."""
+    if row.spent is None:
+        return "unknown"
+    if row.exact is not None:
+        return "exact"
+    told = json.loads(row.money_text).get("certainty") if row.money_text else "at most"
+    return next((each for each in CERTAINTIES if each == told), "at most")
 
 
 async def find_own_uploads(journal: Journal, job: Job) -> set[str]:

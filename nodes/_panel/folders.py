@@ -28,6 +28,11 @@ def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
     return (mapped or address).is_loopback and not any(name in headers for name in _FORWARDED)
 
 
+def can_open(remote: str | None, headers: Mapping[str, str]) -> bool:
+    """Whether a folder can be opened for whoever asks: they sit here, and a file manager can be started."""
+    return is_here(remote, headers) and (sys.platform == "win32" or _program() is not None)
+
+
 def open_folder(file: Path) -> None:
     """Show the folder of a file; `InputError` that names the path where no file manager can be started. Blocks."""
     from ...nemo_client import InputError

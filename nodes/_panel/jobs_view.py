@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import logging
 import os
 import re
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,13 +32,17 @@ logger = logging.getLogger("nemo_client")
 EVENT: Final = "nemo.jobs"
 LOOK_SECONDS: Final = 1.0
 LEAVE_SECONDS: Final = 5.0
+WATCH_SECONDS: Final = 60.0
+"""So long after the list was last asked for, browsers are still told when a job moves."""
 THUMBNAIL_SIDE: Final = 160
 THUMBNAILS: Final = 200
 PLACES: Final = 2000
 _ID: Final = re.compile(r"[0-9a-f]{8}")
 _OUT: Final = ("sent", "unknown")
 _UNSENT: Final = ("planned", "refused")
-_ERRORS: Final = {"unknown": "result-unknown", "lost": "result-lost", "failed": "result-none"}
+_ERRORS: Final = {"unknown": "board.unknown", "lost": "board.lost", "failed": "board.failed"}
+_BARE: Final = ("result-none", "result-lost")
+"""Ends without a word of the backend's: the list says how to go on from the list."""
 
 
 def is_id(text: str) -> bool:
@@ -54,6 +59,11 @@ class _Resume:
     task: asyncio.Task[None] | None = None
     error: NemoError | None = None
 
+    @property
+    def is_going_on(self) -> bool:
+        """Whether it is still being collected."""
+        return self.task is not None and not self.task.done()
+
     def take(self, progress: Progress) -> None:
         self.latest = progress
 
@@ -63,6 +73,7 @@ class _Around:
     """What is known beside the journal, at one moment."""
 
     running: Mapping[str, Progress] = field(default_factory=dict)
+    collected: Collection[str] = ()
     errors: Mapping[str, NemoError] = field(default_factory=dict)
     pictures: Mapping[str, Path] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -88,21 +99,23 @@ class Board:
     def __init__(self) -> None:
         self._resumes: dict[tuple[Journal, str], _Resume] = {}
         self._places: dict[tuple[Journal, str], Path] = {}
-        self._thumbnails: OrderedDict[Path, str] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[Path, float], str] = OrderedDict()
         self._studios: WeakSet[Studio] = WeakSet()
         self._watching: asyncio.Task[None] | None = None
+        self._asked = 0.0
         self._acts = 0
         self._answered: dict[tuple[Journal, str, float], NemoError | None] = {}
         self._born = uuid.uuid4().hex
         self._ids: dict[str, str] = {}
 
     async def jobs(self, page: Page, lang: str) -> dict[str, Any]:
-        """A page of jobs; from the first time on, browsers are told when one moves.
+        """A page of jobs; as long as the list is asked for now and then, browsers are told when one moves.
 
         The first page begins with those that still owe a video (`pinned` names them), then come the newest. `next` is
         what `after` is to be for the page that follows, and `counts` says how many there are of each filter. `mark`
         stands for all that was read: whoever names it as `seen` is told what runs, as long as nothing has changed.
         """
+        self._asked = time.monotonic()
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
         if not await asyncio.to_thread(run.is_journal):
@@ -161,25 +174,48 @@ class Board:
         return (await self._views([await self.find(wanted)], lang))[0]
 
     async def picture(self, wanted: str) -> str:
-        """The thumbnail of a job as a data URL."""
-        from ...nemo_client import InputError, pictures_of, thumbnail
+        """The thumbnail of a job as a data URL: a frame of its video where that lies in its place, else its upload."""
+        from ...nemo_client import InputError
 
         path = self._places.get((run.get_network().journal(), wanted))  # else 50 thumbnails would be 50 searches
         if path is None:
-            job = await self.find(wanted)
-            path = (await pictures_of(run.get_network().journal(), [job])).get(job.key)
-        if path is None or not await asyncio.to_thread(path.is_file):
+            path = await self._find_picture(await self.find(wanted))
+        stamp = await asyncio.to_thread(_stamp_file, path or Path())
+        if path is None or stamp is None:
             raise InputError("picture-none", job=wanted)
-        if path not in self._thumbnails:
+        if (path, stamp) not in self._thumbnails:
             try:
-                small = await asyncio.to_thread(thumbnail, path, THUMBNAIL_SIDE)
+                small = await asyncio.to_thread(_make_thumbnail, path)
             except InputError as error:
                 raise InputError("picture-none", job=wanted) from error
-            self._thumbnails[path] = f"data:image/jpeg;base64,{base64.b64encode(small).decode('ascii')}"
+            self._thumbnails[path, stamp] = f"data:image/jpeg;base64,{base64.b64encode(small).decode('ascii')}"
             if len(self._thumbnails) > THUMBNAILS:
                 self._thumbnails.popitem(last=False)
-        self._thumbnails.move_to_end(path)
-        return self._thumbnails[path]
+        self._thumbnails.move_to_end((path, stamp))
+        return self._thumbnails[path, stamp]
+
+    async def _find_picture(self, job: Job) -> Path | None:
+        from ...nemo_client import pictures_of
+
+        if await _is_served(job.video):
+            return Path(job.video)
+        return (await pictures_of(run.get_network().journal(), [job])).get(job.key)
+
+    async def workflow(self, wanted: str) -> dict[str, Any]:
+        """The graph that a delivered video of a job carries: as it was drawn, and as it was sent (either may be None).
+
+        `InputError` where it carries none: metadata was off, the format has no place for it, or no graph made it.
+        """
+        from ...nemo_client import InputError
+
+        job = await self.find(wanted)
+        path = Path(job.video)
+        if not await _is_served(job.video):
+            raise InputError("folder-none", job=job.id)
+        found = await asyncio.to_thread(_read_graph, path)
+        if not any(found.values()):
+            raise InputError("workflow-none", job=job.id, name=path.name)
+        return found
 
     async def resume(self, wanted: str, lang: str) -> dict[str, Any]:
         """Collect a job in the background, once at a time. One that was never sent is not sent from here: that pays."""
@@ -256,13 +292,17 @@ class Board:
         errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
         pictures = await pictures_of(journal, jobs)
         errors = {**await self._answers(journal, jobs), **errors}
+        collected = {key for (place, key), each in self._resumes.items() if place is journal and each.is_going_on}
+        around = _Around(self._running(), collected, errors, pictures)
+        views = await asyncio.to_thread(_views, jobs, around, lang)
         if len(self._places) > PLACES or len(self._ids) > PLACES:
             self._places.clear()
             self._ids.clear()
-        self._places.update({(journal, job.id): pictures[job.key] for job in jobs if job.key in pictures})
-        self._ids.update({job.key: job.id for job in jobs})
-        around = _Around(self._running(), errors, pictures)
-        return await asyncio.to_thread(_views, jobs, around, lang)
+        for job, view in zip(jobs, views, strict=True):
+            self._ids[job.key] = job.id
+            if view["picture"]:
+                self._places[journal, job.id] = Path(job.video) if view["video"] else pictures[job.key]
+        return views
 
     async def _answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
         """What the backend asked or said instead of making something, of jobs that failed; each is read once."""
@@ -286,7 +326,7 @@ class Board:
         found = {
             key: entry.latest
             for (journal, key), entry in self._resumes.items()
-            if entry.task is not None and not entry.task.done() and journal is run.get_network().journal()
+            if entry.is_going_on and journal is run.get_network().journal()
         }
         self._studios.update(
             run.get_network().opened()
@@ -296,9 +336,12 @@ class Board:
         return found
 
     async def _watch(self) -> None:
-        """Tell browsers when a job starts, moves or ends; no disk and no database is read for it."""
+        """Tell browsers when a job starts, moves or ends; no disk and no database is read for it.
+
+        It ends when the list was not asked for in a while: nobody looks.
+        """
         before: Any = None
-        while True:
+        while time.monotonic() - self._asked < WATCH_SECONDS:
             network = run.get_network()
             running = {(key, progress.stage) for key, progress in self._running().items()}
             states = {(job.id, job.state, job.delivered, job.video) for job in network.jobs}
@@ -338,9 +381,11 @@ def _views(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, An
 
 def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
     path = job.video if job.video and os.path.isfile(job.video) else ""
+    video = host.find_view(Path(path)) if path else None
     running = around.running.get(job.key)
     profile = around.profiles.get(job.profile)
     picture = around.pictures.get(job.key)
+    error = around.errors.get(job.key)
     return {
         "id": job.id,
         "kind": job.kind,
@@ -350,16 +395,77 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
         "created": job.created,
         "changed": job.changed,
         "spent": job.spent,
-        "error": "" if running or path else _error(job, around, lang),
+        "certainty": job.certainty,
+        "free": profile is not None and profile.free,
+        "error": "" if running or path else _error(job, error, lang),
+        "asks": error is not None and error.id.startswith("question-asked") and not running,
         "delivered": job.delivered,
         "unfinished": job.unfinished,
-        "video": host.find_view(Path(path)) if path else None,
+        "video": video,
         "path": path,
-        "picture": picture is not None and picture.is_file(),
+        "picture": video is not None or (picture is not None and picture.is_file()),
         "running": _progress(running, lang) if running else None,
+        "stops": _what_stops(job, running, job.key in around.collected),
         "resumable": profile is not None and running is None and _resumable(job, path, profile.free),
         "page": profile is not None and not profile.free and bool(job.session_id and job.task_id),
     }
+
+
+def _what_stops(job: Job, running: Progress | None, collected: bool) -> str:
+    """What the cancel of a running job stops: its `render`, the `waiting` here for what is out, a `start`; "": nothing.
+
+    A message that is out cannot be called back. What a node waits for is stopped where it was queued.
+    """
+    if running is None:
+        return ""
+    if job.state == "done":
+        return "render"
+    if not collected:
+        return ""
+    return "waiting" if job.state in _OUT else "start"
+
+
+async def _is_served(video: str) -> bool:
+    """Whether a delivered file lies in ComfyUI's output folder."""
+    return bool(video) and await asyncio.to_thread(host.find_view, Path(video)) is not None
+
+
+def _stamp_file(path: Path) -> float | None:
+    """When a file was written; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _make_thumbnail(path: Path) -> bytes:
+    from ...nemo_client import make_video_thumbnail, thumbnail
+
+    films = path.suffix.lower() in _FILMS
+    return make_video_thumbnail(path, THUMBNAIL_SIDE) if films else thumbnail(path, THUMBNAIL_SIDE)
+
+
+_FILMS: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
+
+
+def _read_graph(path: Path) -> dict[str, Any]:
+    """The tags `workflow` and `prompt` of a file as JSON objects, None where there is none. Blocks."""
+    from ...nemo_client import read_graph_tags
+
+    try:
+        tags = read_graph_tags(path)
+    except Exception as error:  # noqa: BLE001 - PyAV's errors, whichever its release raises: a file without tags
+        logger.debug("the tags of a video could not be read (%s)", type(error).__name__)
+        tags = {}
+    return {name: _parse_object(tags.get(name, "")) for name in ("workflow", "prompt")}
+
+
+def _parse_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
 
 
 def _progress(progress: Progress, lang: str) -> dict[str, Any]:
@@ -371,11 +477,11 @@ def _progress(progress: Progress, lang: str) -> dict[str, Any]:
     }
 
 
-def _error(job: Job, around: _Around, lang: str) -> str:
+def _error(job: Job, error: NemoError | None, lang: str) -> str:
+    """Why a job is not there, and how it goes on from the list."""
     from ...nemo_client import say
 
-    error = around.errors.get(job.key)
-    if error is not None:
+    if error is not None and error.id not in _BARE:
         return error.text(lang)
     if job.state == "refused":
         return say("board.refused", lang)

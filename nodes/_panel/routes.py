@@ -13,7 +13,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -159,19 +159,32 @@ async def _jobs(call: Call) -> Mapping[str, Any]:
     if after and not jobs_view.is_id(after):
         raise _odd("after", after, "the id of a job")
     page = jobs_view.Page(int(wanted), search, query.get("filter", "all"), after, query.get("seen", ""))
-    return await _on_network(lambda: board.jobs(page, call.lang))
+    answer = await _on_network(lambda: board.jobs(page, call.lang))
+    return {**answer, "jobs": _offer_folders(call, answer["jobs"])} if "jobs" in answer else answer
+
+
+def _offer_folders(call: Call, jobs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Jobs with `folder`: whether who asks can have the folder of the video opened."""
+    can_open = folders.can_open(call.request.remote, call.request.headers)
+    return [{**job, "folder": can_open and job["video"] is not None} for job in jobs]
 
 
 async def _picture(call: Call) -> Mapping[str, Any]:
     return {"image": await _on_network(lambda: board.picture(call.job))}
 
 
+async def _workflow(call: Call) -> Mapping[str, Any]:
+    return await _on_network(lambda: board.workflow(call.job))
+
+
 async def _resume(call: Call) -> Mapping[str, Any]:
-    return await _on_network(lambda: board.resume(call.job, call.lang))
+    answer = await _on_network(lambda: board.resume(call.job, call.lang))
+    return {**answer, "job": _offer_folders(call, [answer["job"]])[0]}
 
 
 async def _cancel(call: Call) -> Mapping[str, Any]:
-    return await _on_network(lambda: board.cancel(call.job, call.lang))
+    answer = await _on_network(lambda: board.cancel(call.job, call.lang))
+    return {**answer, "job": _offer_folders(call, [answer["job"]])[0]}
 
 
 async def _forget(call: Call) -> Mapping[str, Any]:
@@ -204,6 +217,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/nemo/credits", _credits),
     ("GET", "/nemo/jobs", _jobs),
     ("GET", "/nemo/jobs/{id}/picture", _picture),
+    ("GET", "/nemo/jobs/{id}/workflow", _workflow),
     ("POST", "/nemo/jobs/{id}/resume", _resume),
     ("POST", "/nemo/jobs/{id}/cancel", _cancel),
     ("POST", "/nemo/jobs/{id}/forget", _forget),
@@ -321,6 +335,7 @@ _STATUS: Final = {
     "job-unknown": 404,
     "profile-unknown": 404,
     "picture-none": 404,
+    "workflow-none": 404,
     "page-none": 404,
     "folder-none": 404,
     "folder-no-program": 501,

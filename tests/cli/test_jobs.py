@@ -158,7 +158,7 @@ class TestList:
         head, newest, oldest = ran.out.splitlines()
         assert ran.code == 0
         assert head.split() == ["id", "time", "state", "credits", "prompt", "video"]
-        assert re.match(r"\* [0-9a-f]{8}  \d{4}-\d\d-\d\d \d\d:\d\d  made, not delivered  100 ", newest)
+        assert re.match(r"\* [0-9a-f]{8}  \d{4}-\d\d-\d\d \d\d:\d\d  ready to collect  100 ", newest)
         assert "…" in newest
         assert re.search(r"^  [0-9a-f]{8} .* delivered .* 100 .*slow pan over the quay", oldest)
         assert oldest.endswith(done.data["video"])

@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from nemo_client import Caller, Destination, LimitError, NemoError, Wish, home, list_jobs
+from nemo_client import Caller, Destination, LimitError, NemoError, Output, Wish, home, list_jobs
 from nemo_client._journal.steps import Event
 from nemo_client._studio import reconcile, token_change
 from tests.nodes._host import Host
@@ -485,6 +485,153 @@ async def test_what_stopped_a_resume_shows_at_the_job(site: Site, cloud: Callabl
     assert (failed["running"], failed["resumable"]) == (None, True)
     assert not chinese["error"].isascii()
     assert (await site.until(lambda job: job["delivered"]))["error"] == ""
+
+
+async def deliver(site: Site, host: Host, *, suffix: str = "mp4", **tags: str) -> Any:
+    """A job whose video lies in ComfyUI's output folder, with these tags."""
+
+    async def work(studio: Any) -> Any:
+        folder = Path(host.folder("output"))
+        place = Destination(folder / "video", "clip", tags=tags, root=folder)
+        return await studio.animate([backend.picture(shade=250)], Wish("slow push-in"), place, Output(format=suffix))
+
+    await site.network(work)
+    return await site.job()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "webm", "gif"])
+async def test_the_picture_of_a_delivered_job_is_one_of_its_video(
+    suffix: str, site: Site, host: Host, cloud: Callable[..., Cloud]
+) -> None:
+    """A third into it, where it is grey; where the file is gone, of the upload again, which is white."""
+    cloud()
+    job = await deliver(site, host, suffix=suffix)
+
+    of_result = await picture_of(site, job["id"])
+    os.unlink(job["path"])
+    await site.job()
+    of_upload = await picture_of(site, job["id"])
+
+    assert max(of_result.size) <= 160
+    assert 40 < shade_of(of_result) < 120
+    assert shade_of(of_upload) > 230
+
+
+async def picture_of(site: Site, wanted: str) -> Image.Image:
+    url = (await site.get(f"/nemo/jobs/{wanted}/picture"))["image"]
+    return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))))
+
+
+def shade_of(image: Image.Image) -> int:
+    return image.convert("L").resize((1, 1)).getpixel((0, 0))  # type: ignore[return-value]
+
+
+async def test_the_workflow_of_a_delivered_video_is_read_from_its_file(
+    site: Site, host: Host, cloud: Callable[..., Cloud]
+) -> None:
+    """As it was drawn and as it was sent, other tags not; of a job without a delivered file there is none."""
+    cloud()
+    sent, drawn = {"1": {"class_type": "NemoGenerateVideo", "inputs": {}}}, {"nodes": [{"id": 1}]}
+    tags = {"prompt": json.dumps(sent), "workflow": json.dumps(drawn), "note": '["else"]'}
+    job = await deliver(site, host, **tags)
+
+    found = await site.get(f"/nemo/jobs/{job['id']}/workflow")
+    os.unlink(job["path"])
+
+    assert found == {"workflow": drawn, "prompt": sent}
+    assert await site.refused("GET", f"/nemo/jobs/{job['id']}/workflow") == (404, "folder-none")
+    assert await site.refused("GET", "/nemo/jobs/0badc0de/workflow") == (404, "job-unknown")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tags"),
+    [("mp4", {}), ("gif", {"workflow": '{"nodes": []}'}), ("mp4", {"workflow": "[1]"}), ("mp4", {"workflow": "{"})],
+    ids=["no metadata", "a format without tags", "a list", "damaged"],
+)
+async def test_a_video_without_a_workflow_is_told(
+    suffix: str, tags: dict[str, str], site: Site, host: Host, cloud: Callable[..., Cloud]
+) -> None:
+    """With the name of the file, and what helps instead."""
+    cloud()
+    job = await deliver(site, host, suffix=suffix, **tags)
+
+    assert await site.refused("GET", f"/nemo/jobs/{job['id']}/workflow") == (404, "workflow-none")
+    assert "clip_00001_" in site.answers[-1]
+
+
+async def test_only_files_in_comfyui_s_output_folder_are_read(
+    site: Site, cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    """One that the shell delivered elsewhere is neither shown nor read, however the journal knows it."""
+    cloud()
+
+    async def work(studio: Any) -> Any:
+        place = Destination(tmp_path / "elsewhere", "clip", tags={"workflow": '{"nodes": [1]}'})
+        return await studio.animate([backend.picture()], Wish("a"), place)
+
+    await site.network(work)
+    job = await site.job()
+
+    assert (job["video"], job["folder"], job["delivered"]) == (None, False, True)
+    assert await site.refused("GET", f"/nemo/jobs/{job['id']}/workflow") == (404, "folder-none")
+    assert site.routes.board._places[site.run.get_network().journal(), job["id"]].suffix != ".mp4"
+
+
+async def test_a_link_out_of_the_output_folder_is_not_followed(
+    site: Site, host: Host, cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    """Whatever lies in the place of a delivered file by now."""
+    cloud()
+    job = await deliver(site, host, workflow='{"nodes": [1]}')
+    outside = tmp_path / "outside.mp4"
+    os.rename(job["path"], outside)
+    os.symlink(outside, job["path"])
+
+    assert (await site.job())["video"] is None
+    assert await site.refused("GET", f"/nemo/jobs/{job['id']}/workflow") == (404, "folder-none")
+
+
+async def test_credits_say_how_sure_they_are(site: Site) -> None:
+    """Exact, at most (others used the account meanwhile), or not known: the three a job can have."""
+
+    async def write(journal: Any) -> None:
+        for number, money in enumerate(
+            ({"spent": 100.0, "certainty": "exact"}, {"spent": 300.0, "certainty": "at most"}, {})
+        ):
+            sent = await journal.move(await journal.begin(journal_jobs.planned("generate", number)), Event.SEND)
+            exact = money.get("spent") if money.get("certainty") == "exact" else None
+            await journal.move(sent, Event.FINISH, facts={"draft": journal_jobs.LONG, "money": money}, spent=exact)
+
+    await on_journal(site, write)
+    jobs = (await site.get("/nemo/jobs"))["jobs"]
+
+    assert [(job["spent"], job["certainty"]) for job in reversed(jobs)] == [
+        (100, "exact"), (300, "at most"), (None, "unknown"),
+    ]  # fmt: skip
+
+
+async def test_what_a_cancel_would_stop_is_told(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """The render; the waiting here for a message that is out; nothing of what is not running."""
+    made = cloud(renderer=slow)
+    await generate(site)
+    idle = await site.job()
+    await site.post(f"/nemo/jobs/{idle['id']}/resume")
+    rendering = await site.until(lambda job: job["running"] and "30%" in job["running"]["text"])
+    await site.post(f"/nemo/jobs/{idle['id']}/cancel")
+
+    async def write(journal: Any) -> None:
+        sent = await journal.move(await journal.begin(journal_jobs.planned("generate", 7)), Event.SEND)
+        await journal.move(sent, Event.BREAK)
+
+    await on_journal(site, write)
+    out = await site.job("00000007")
+    waiting = (await site.post(f"/nemo/jobs/{out['id']}/resume"))["job"]
+    after = await site.post(f"/nemo/jobs/{out['id']}/cancel")
+
+    assert (idle["stops"], rendering["stops"], out["stops"], waiting["stops"]) == ("", "render", "", "waiting")
+    assert (out["state"], after["job"]["stops"]) == ("unknown", "")
+    assert "is out" in after["text"]
+    assert made.sent("message") == 1
 
 
 def slow(draft: Any, assets: Any, target: Path, *, progress: Any, cancelled: Any, **_: Any) -> None:
