@@ -340,7 +340,7 @@ def error_from_dict(data: Mapping[str, Any]) -> NemoError:
 
 def open_own_journal() -> Journal:
     """The journal of this process's environment."""
-    return Journal(ensure_home(find_home()), os.environ.get("NEMO_JOURNAL_URL") or None)
+    return Journal.open(ensure_home(find_home()))
 
 
 async def _read_identity(journal: Journal) -> str:

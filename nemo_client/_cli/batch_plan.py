@@ -129,12 +129,9 @@ async def _price(name: str, count: int) -> dict[str, Any]:
     if find_profile(name).free:
         return {"profile": name, "items": count, "each": 0.0, "credits": 0.0, "seen": True}
     seen: list[float] = []
-    if os.environ.get("NEMO_JOURNAL_URL") or (find_home() / "journal.sqlite3").exists():
-        journal = Journal(find_home(), os.environ.get("NEMO_JOURNAL_URL") or None)
-        try:
+    if Journal.exists(find_home()):
+        async with Journal.open(find_home()) as journal:
             seen = await journal.charges(name, _KIND)
-        finally:
-            await journal.close()
     each = estimate_price(_KIND, seen)
     return {"profile": name, "items": count, "each": each, "credits": each * count, "seen": bool(seen)}
 

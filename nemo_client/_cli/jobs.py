@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,19 +36,14 @@ class Wanted:
     output: str = ""
 
 
-@asynccontextmanager
-async def _journal() -> AsyncIterator[Journal]:
+def _open_journal() -> Journal:
     """The journal alone: no profile, no network."""
-    journal = Journal(ensure_home(find_home()), os.environ.get("NEMO_JOURNAL_URL") or None)
-    try:
-        yield journal
-    finally:
-        await journal.close()
+    return Journal.open(ensure_home(find_home()))
 
 
 async def show_jobs(run: Run, limit: int, everything: bool) -> Outcome:
     """The newest jobs as a table, newest first."""
-    async with _journal() as journal:
+    async with _open_journal() as journal:
         jobs = await list_jobs(journal, limit=limit, hidden=everything)
     lang = run.screen.lang
     data = {"jobs": [job.to_json() for job in jobs]}
@@ -98,7 +92,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 async def look_up_job(wanted: str) -> Job:
     """The job that was meant."""
-    async with _journal() as journal:
+    async with _open_journal() as journal:
         return await find_job(journal, wanted)
 
 
@@ -167,7 +161,7 @@ async def forget(run: Run, wanted: str) -> Outcome:
     job = await look_up_job(wanted)
     run.job_id = job.id
     lang, deleted = run.screen.lang, 0
-    async with _journal() as journal:
+    async with _open_journal() as journal:
         if job.state not in _OUT:
             deleted = UploadStore(find_home()).forget(await find_own_uploads(journal, job))
         await journal.hide(job.key)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import os
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,7 +83,7 @@ def _agree(run: Run, losses: Losses, asked: Login) -> None:
 async def _examined(run: Run, chosen: Profile, token: Token) -> Change:
     """The change, with the token tried out: a refused one is not kept."""
     place = ensure_home(find_home())
-    async with _journal(place) as journal:
+    async with Journal.open(place) as journal:
         return await examine_change(chosen, place, token, journal, lang=run.screen.lang)
 
 
@@ -107,7 +105,7 @@ async def _losses_of_free_account(chosen: Profile) -> Losses:
     before = await asyncio.to_thread(CredentialStore(place).read, chosen)
     if before is not None and before.kind == "user":
         raise InputError("login-own", name=chosen.name, path=place / "credentials.json")
-    async with _journal(place) as journal:
+    async with Journal.open(place) as journal:
         return await find_losses(chosen, place, before, journal)
 
 
@@ -135,15 +133,6 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
     finally:
         await account.settled()
         await client.aclose()
-
-
-@contextlib.asynccontextmanager
-async def _journal(place: Path) -> AsyncIterator[Journal]:
-    journal = Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None)
-    try:
-        yield journal
-    finally:
-        await journal.close()
 
 
 def _outcome(run: Run, chosen: Profile, text: str, token: Token, losses: Losses, remarks: list[str]) -> Outcome:

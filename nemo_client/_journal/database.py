@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from .._config.paths import ensure_home
+from .._config.paths import JOURNAL_FILE, ensure_home
 from .._errors import DiskError, JournalAway
 from .._safety.json_limits import BadJson
 from .._safety.private_files import FILE_MODE, restrict_file
@@ -42,13 +42,13 @@ class Database:
 
         `skew` is how many seconds the database's clock is ahead of this machine's, where it has one of its own.
         """
-        self.path = None if url else directory / "journal.sqlite3"
+        self.path = None if url else directory / JOURNAL_FILE
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
         self._damage: DiskError | None = None
         self.shared = postgres.is_postgres(self._url)
         self._rest_until, self._why = 0.0, ""
-        self._looker: _Looker | None = None
+        self._counter: _ChangeCounter | None = None
         self.too_new = False
         self.skew = 0.0
 
@@ -70,17 +70,17 @@ class Database:
         PostgreSQL's snapshot names all transactions that write, also those of its other databases.
         """
         if self.path is not None:
-            if self._looker is None:
-                self._looker = _Looker(self.path)
-            return self._looker.look()
+            if self._counter is None:
+                self._counter = _ChangeCounter(self.path)
+            return self._counter.read()
         asked = "SELECT txid_current_snapshot()::text" if self.shared else "SELECT total_changes()"
         with self.reading() as connection:
             return str(connection.exec_driver_sql(asked).scalar())
 
     def close(self) -> None:
         """Close all connections; the next transaction opens them again."""
-        if self._looker is not None:
-            self._looker.close()
+        if self._counter is not None:
+            self._counter.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -90,35 +90,35 @@ class Database:
         committing = False
         try:
             engine = self._open(write=write)
-            with self._begun(engine, write=write) as connection:
+            with self._begin_transaction(engine, write=write) as connection:
                 yield connection
                 committing = True
         except IntegrityError as error:
             if self.too_new:  # a column that this program does not know must be filled
-                raise self.newer() from error
+                raise self.make_too_new_error() from error
             raise
         except SQLAlchemyError as error:
-            raise self._unusable(error, committing) from (error if isinstance(error, DBAPIError) else None)
+            raise self._explain_failure(error, committing) from (error if isinstance(error, DBAPIError) else None)
         except (KeyError, TypeError, ValueError) as error:
             if self.too_new:  # what rows hold by then is not known here
-                raise self.newer() from error
+                raise self.make_too_new_error() from error
             if isinstance(error, BadJson):
                 raise DiskError("journal-unusable", path=self._name, reason="a row of it is damaged") from error
             raise
 
     @contextmanager
-    def _begun(self, engine: Engine, *, write: bool, prepared: bool = True) -> Iterator[Connection]:
+    def _begin_transaction(self, engine: Engine, *, write: bool, prepared: bool = True) -> Iterator[Connection]:
         """A transaction that has begun, and is committed when the block ends."""
         if self.shared:
-            connected = self._fit(engine, write=write, prepared=prepared)
+            connecting = self._connect_trusted(engine, write=write, prepared=prepared)
         else:
-            connected = engine.connect().execution_options(nemo_write=write)
-        with connected as connection, connection.begin():
+            connecting = engine.connect().execution_options(nemo_write=write)
+        with connecting as connection, connection.begin():
             yield connection
 
-    def _fit(self, engine: Engine, *, write: bool, prepared: bool) -> Connection:
+    def _connect_trusted(self, engine: Engine, *, write: bool, prepared: bool) -> Connection:
         """A connection to a PostgreSQL server that can be trusted with it, in its transaction."""
-        connection, begun = self._connected(engine, write=write, prepared=prepared)
+        connection, begun = self._connect_and_begin(engine, write=write, prepared=prepared)
         if begun.reason:
             connection.invalidate()  # the next one may reach another server
             connection.close()
@@ -130,7 +130,7 @@ class Database:
         self.skew = begun.clock - time.time()
         return connection
 
-    def _connected(self, engine: Engine, *, write: bool, prepared: bool) -> tuple[Connection, postgres.Begun]:
+    def _connect_and_begin(self, engine: Engine, *, write: bool, prepared: bool) -> tuple[Connection, postgres.Begun]:
         """A connection with its transaction; one of the pool that broke meanwhile is replaced, once."""
         if time.monotonic() < self._rest_until:
             raise JournalAway(path=self._name, reason=self._why)
@@ -140,7 +140,7 @@ class Database:
                 connection = engine.connect()
             except DBAPIError as error:
                 self._rest_until = time.monotonic() + REST_SECONDS
-                self._why = str(self._unusable(error).facts.get("reason", "?"))
+                self._why = str(self._explain_failure(error).facts.get("reason", "?"))
                 raise
             try:
                 return connection, postgres.begin_transaction(connection, write=write, prepared=prepared)
@@ -148,11 +148,11 @@ class Database:
                 connection.invalidate()
                 connection.close()
                 if not used or not postgres.is_connection_lost(error):
-                    raise self._unusable(error) from error
+                    raise self._explain_failure(error) from error
                 engine.dispose()  # its other connections are no better
         raise AssertionError("unreachable")
 
-    def newer(self) -> DiskError:
+    def make_too_new_error(self) -> DiskError:
         """The error for a journal that a newer program has changed."""
         return DiskError("journal-too-new", path=self._name)
 
@@ -167,7 +167,7 @@ class Database:
             raise told
         if self._engine is None:
             self._make_file()
-            engine = self._connectable()
+            engine = self._create_engine()
             try:
                 self._prepare(engine)
             except BaseException:
@@ -190,9 +190,9 @@ class Database:
         except OSError as error:
             raise DiskError("journal-unusable", path=self._name, reason=error.strerror or "?") from error
 
-    def _connectable(self) -> Engine:
+    def _create_engine(self) -> Engine:
         try:
-            return postgres.create_postgres_engine(self._url) if self.shared else _engine(self._url)
+            return postgres.create_postgres_engine(self._url) if self.shared else _create_sqlite_engine(self._url)
         except sa.exc.NoSuchModuleError:
             reason = "only SQLite is supported, and PostgreSQL as postgresql+psycopg://"
         except (ImportError, SQLAlchemyError, ValueError) as error:
@@ -207,15 +207,15 @@ class Database:
         """
         for opening in range(1, _OPENINGS + 1):
             try:
-                with self._begun(engine, write=False, prepared=False) as connection:
+                with self._begin_transaction(engine, write=False, prepared=False) as connection:
                     applied = read_schema_version(connection)
                 while applied < len(MIGRATIONS):
-                    with self._begun(engine, write=True, prepared=False) as connection:
+                    with self._begin_transaction(engine, write=True, prepared=False) as connection:
                         migrate(connection, time.time())
                         applied = read_schema_version(connection)
                 break
             except SQLAlchemyError:
-                with self._begun(engine, write=False, prepared=False) as connection:
+                with self._begin_transaction(engine, write=False, prepared=False) as connection:
                     now = read_schema_version(connection)
                 if now <= applied or opening == _OPENINGS:  # else another process was quicker
                     raise
@@ -240,7 +240,7 @@ class Database:
         """What the journal is called in errors: never the URL, which can hold a password."""
         return self.path or "NEMO_JOURNAL_URL"
 
-    def _unusable(self, error: Exception, committing: bool = False) -> DiskError:
+    def _explain_failure(self, error: Exception, committing: bool = False) -> DiskError:
         cause = getattr(error, "orig", None) or error
         reason = str(cause if isinstance(error, DBAPIError) or self.shared else type(error).__name__)
         reason = _without_secrets(reason.split("\n", 1)[0], self._url)[:200]
@@ -257,7 +257,7 @@ class Database:
         return DiskError("journal-unusable", path=self._name, reason=reason)
 
 
-class _Looker:
+class _ChangeCounter:
     """A connection of its own that only asks SQLite's change counter: it counts what other connections commit."""
 
     def __init__(self, path: Path) -> None:
@@ -266,7 +266,7 @@ class _Looker:
         self._file: tuple[int, int] | None = None
         self._opened = 0
 
-    def look(self) -> str:
+    def read(self) -> str:
         """The counter, with what tells this connection and this file from others."""
         try:
             info = self._path.stat()
@@ -309,7 +309,7 @@ def read_database_clock(connection: Connection) -> sa.ColumnElement[float]:
     return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Float)
 
 
-def _engine(url: str) -> Engine:
+def _create_sqlite_engine(url: str) -> Engine:
     parts = sa.make_url(url)
     if parts.get_backend_name() != "sqlite":
         raise sa.exc.NoSuchModuleError(parts.get_backend_name())
@@ -319,7 +319,7 @@ def _engine(url: str) -> Engine:
     engine = sa.create_engine(url, poolclass=pool, hide_parameters=True)  # prompts have no place in logs
 
     @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: Any) -> None:
+    def set_up_connection(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's transactions, not the driver's guesses
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
@@ -333,7 +333,7 @@ def _engine(url: str) -> Engine:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
+    def begin_transaction(connection: Connection) -> None:
         write = connection.get_execution_options().get("nemo_write", True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 

@@ -1,7 +1,8 @@
-"""Patience with a journal whose database is away: what is out already is worth waiting for, nothing else is.
+"""The journal's own thread, and how long work on it is tried again while the database is away.
 
-Inside of `patient()` the journal tries again, for AWAY_SECONDS in all, and keeps what it has to write in memory.
-Outside of it, the first failure is told: nothing that costs credits is begun without a record.
+Inside of `retry_window()` work is tried again for AWAY_SECONDS in all, and what it has to write stays in memory: its
+message is in flight already. Outside of it the first failure is raised: nothing that costs credits begins without a
+record.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from .._errors import JournalAway
 from .database import Conflict
 from .records import Attempt
 
+logger = logging.getLogger("nemo_client")
+
+_T = TypeVar("_T")
+
 AWAY_SECONDS: Final = 10 * 60.0
 PAUSE_SECONDS: Final = 2.0
+_CONFLICT_TRIES: Final = 8
+_CONFLICT_PAUSE_SECONDS: Final = 0.02
 
 
 class RetryWindow:
-    """How long to go on trying; counted from the first failure of a row."""
+    """How long to go on trying, counted from the first of consecutive failures."""
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
         self._on_wait = on_wait
@@ -38,8 +45,8 @@ class RetryWindow:
         """Whether the last try failed."""
         return self._since is not None
 
-    def pause(self) -> float | None:
-        """Seconds until the next try, or None where there is none any more."""
+    def record_failure(self) -> float | None:
+        """Seconds until the next try; None where the window is over."""
         now = time.monotonic()
         if self._since is None:
             self._since = now
@@ -50,7 +57,7 @@ class RetryWindow:
             self._on_wait()
         return PAUSE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come back at one moment
 
-    def worked(self) -> None:
+    def record_success(self) -> None:
         """The database is there again."""
         self._since = None
 
@@ -59,36 +66,32 @@ class RetryWindow:
         self._over = True
 
 
-_CURRENT: Final[ContextVar[RetryWindow | None]] = ContextVar("nemo_patience", default=None)
+_CURRENT: Final[ContextVar[RetryWindow | None]] = ContextVar("nemo_retry_window", default=None)
 
 
 def current_retry_window() -> RetryWindow | None:
-    """The patience of whoever asks, if there is any."""
+    """The retry window that the running code is in, if any."""
     return _CURRENT.get()
 
 
 @contextlib.contextmanager
 def retry_window(on_wait: Callable[[], None] | None = None) -> Iterator[RetryWindow]:
     """Within this block, the journal's work waits for its database. `on_wait` is called at each failure."""
-    made = RetryWindow(on_wait)
-    before = _CURRENT.set(made)
+    window = RetryWindow(on_wait)
+    before = _CURRENT.set(window)
     try:
-        yield made
+        yield window
     finally:
         _CURRENT.reset(before)
 
 
-logger = logging.getLogger("nemo_client")
-
-_T = TypeVar("_T")
-_CONFLICTS: Final = 8
-_PAUSE: Final = 0.02
-
-
 @dataclass
 class Transaction:
-    """One piece of work, however often it is tried. `written` is what its present transaction wrote of an attempt;
-    `unsure` is what an earlier one wrote whose commit was never answered: it may be there or not."""
+    """One piece of work, however often it is tried.
+
+    `written` is what the present try wrote of an attempt. `unsure` is what an earlier one wrote whose commit was never
+    answered: it may be on disk or not.
+    """
 
     written: Attempt | None = None
     unsure: Attempt | None = None
@@ -96,34 +99,36 @@ class Transaction:
 
 
 class DatabaseThread:
-    """One thread on which all work is done, one after the other. Each piece of work may be done twice: where a
-    transaction of it was undone, or may have been."""
+    """One thread on which all work is done, one piece after the other.
+
+    A piece of work may be done twice: where a transaction of it was undone, or may have been.
+    """
 
     def __init__(self, name: str, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._sleep = sleep
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._trial = Transaction()
+        self._transaction = Transaction()
 
     async def _do(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do `work` on the thread; again and again where the database is away and who asks is `patient`."""
-        trial, patience = Transaction(), current_retry_window()
+        """Do `work` on the thread; again while the database is away and the retry window of the caller lasts."""
+        transaction, window = Transaction(), current_retry_window()
         while True:
             try:
-                result = await self._once(trial, work, *arguments)
+                result = await self._submit(transaction, work, *arguments)
             except JournalAway as error:
-                pause = patience.pause() if patience is not None else None
+                pause = window.record_failure() if window is not None else None
                 if pause is None:
                     raise
                 logger.info("the journal's database is away (%s); trying again", error.facts.get("reason"))
                 await self._sleep(pause)
             else:
-                if patience is not None:
-                    patience.worked()
+                if window is not None:
+                    window.record_success()
                 return result
 
-    async def _once(self, trial: Transaction, work: Callable[..., _T], *arguments: Any) -> _T:
-        """A cancelled waiter waits for the transaction: it must know what was written."""
-        future = asyncio.wrap_future(self._thread.submit(self._tried, trial, work, *arguments))
+    async def _submit(self, transaction: Transaction, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Do `work` on the thread. A cancelled caller waits for the transaction: it must know what was written."""
+        future = asyncio.wrap_future(self._thread.submit(self._try_work, transaction, work, *arguments))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -132,23 +137,24 @@ class DatabaseThread:
         finally:
             self._after_work()
 
-    def _tried(self, trial: Transaction, work: Callable[..., _T], *arguments: Any) -> _T:
+    def _try_work(self, transaction: Transaction, work: Callable[..., _T], *arguments: Any) -> _T:
         """Do it; once more where the connection broke, and a few times where two transactions met."""
         broken = False
-        for meeting in range(_CONFLICTS):
-            self._trial, trial.written = trial, None
-            trial.tries += 1
+        for tries in range(_CONFLICT_TRIES):
+            self._transaction, transaction.written = transaction, None
+            transaction.tries += 1
             try:
                 return work(*arguments)
             except Conflict:
-                self._undone()
-                if meeting == _CONFLICTS - 1:
+                self._after_undo()
+                if tries == _CONFLICT_TRIES - 1:
                     raise
-                time.sleep(random.uniform(0.0, _PAUSE * 2**meeting))  # noqa: S311 - so that they do not meet again
+                pause = random.uniform(0.0, _CONFLICT_PAUSE_SECONDS * 2**tries)  # noqa: S311 - not to meet again
+                time.sleep(pause)
             except JournalAway as error:
-                self._undone()
-                if error.unsure and trial.written is not None:
-                    trial.unsure = trial.written
+                self._after_undo()
+                if error.unsure and transaction.written is not None:
+                    transaction.unsure = transaction.written
                 if broken:
                     raise
                 broken = True
@@ -157,5 +163,5 @@ class DatabaseThread:
     def _after_work(self) -> None:
         """Called in the event loop after each piece of work."""
 
-    def _undone(self) -> None:
+    def _after_undo(self) -> None:
         """Called on the thread where a transaction was undone, or may have been."""

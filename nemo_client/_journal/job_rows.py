@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from .._wire import draft as drafts
 from .queries import split_into_portions
-from .records import Attempt, attempt_from_row
+from .records import IN_FLIGHT_STATES, Attempt, attempt_from_row
 from .schema import ATTEMPTS, JOBS, NOTED, UPLOADED
 from .steps import PAID, State, parse_kind
 
@@ -29,7 +29,6 @@ LOOKED_AT_ONCE: Final = 5_000
 FAR_BEHIND: Final = 2_000
 """So many attempts are looked through again by a new process before that is written down."""
 
-_OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 """Characters that no database takes as text."""
 
@@ -60,25 +59,25 @@ def make_job_id(key: str) -> str:
     return key.split("-", 1)[-1][:ID_CHARACTERS]
 
 
-def fold(text: str) -> str:
+def fold_text(text: str) -> str:
     """Text as searches compare it: without regard to case and to how characters are composed."""
     return unicodedata.normalize("NFC", _UNFIT.sub("\ufffd", text).casefold())
 
 
-def note(connection: Connection, attempt: Attempt) -> None:
+def write_row(connection: Connection, attempt: Attempt) -> None:
     """Bring what lists show of an attempt that was just written up to date, in its own transaction."""
     if attempt.kind in PAID:
-        connection.execute(_PUT, _row(attempt))
+        connection.execute(_PUT, _make_row(attempt))
     elif attempt.kind == "upload":
-        _note_files(connection, attempt)
+        _write_files(connection, attempt)
     elif attempt.kind == "export" and attempt.state is State.DONE:
-        _note_delivered(connection, attempt.before)
+        _write_delivered(connection, attempt.before)
 
 
-def _row(attempt: Attempt) -> dict[str, Any]:
+def _make_row(attempt: Attempt) -> dict[str, Any]:
     facts = attempt.facts
     text = _UNFIT.sub("\ufffd", str(facts.get("text") or ""))
-    made = attempt.state is State.DONE and "text" in facts and made_something(facts)
+    made = attempt.state is State.DONE and "text" in facts and has_new_draft(facts)
     return {
         "key": attempt.key,
         "attempt": attempt.id,
@@ -87,54 +86,54 @@ def _row(attempt: Attempt) -> dict[str, Any]:
         "state": attempt.state.value,
         "hidden": attempt.hidden,
         "created": attempt.created,
-        "listed": "text" in facts,  # else it was taken up from elsewhere, never sent
+        "listed": "text" in facts,  # else it was attached from elsewhere, never sent
         "delivered": False,
         "made": made,
-        "owes": "text" in facts and (made or attempt.state.value in _OUT),
-        "spent": _number((facts.get("money") or {}).get("spent")),
+        "owes": "text" in facts and (made or attempt.state.value in IN_FLIGHT_STATES),
+        "spent": _read_number((facts.get("money") or {}).get("spent")),
         "error": _UNFIT.sub("\ufffd", str(facts.get("error") or "")),
         "text": text,
-        "words": fold(text),
+        "words": fold_text(text),
     }
 
 
-def made_something(facts: Mapping[str, Any]) -> bool:
+def has_new_draft(facts: Mapping[str, Any]) -> bool:
     """Whether a finished message left a draft that can be exported and was not there before."""
     draft, baseline = facts.get("draft") or {}, facts.get("baseline") or {}
     return drafts.is_ready(draft) and drafts.digest_draft(draft) != drafts.digest_draft(baseline.get("draft"))
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def kept_names(facts: Mapping[str, Any]) -> list[str]:
+def list_kept_names(facts: Mapping[str, Any]) -> list[str]:
     """The names of the kept files that an upload sent; addresses are fetched by the backend, and not kept."""
     return [str(name) for fingerprint, name, _ in facts.get("media", ()) if not str(fingerprint).startswith("url:")]
 
 
-def _note_files(connection: Connection, upload: Attempt) -> None:
-    names = kept_names(upload.facts)
+def _write_files(connection: Connection, upload: Attempt) -> None:
+    names = list_kept_names(upload.facts)
     if names:
         connection.execute(_ADD_UPLOAD, [{"name": name, "key": upload.key} for name in sorted(set(names))])
 
 
-def _note_delivered(connection: Connection, key: str) -> None:
+def _write_delivered(connection: Connection, key: str) -> None:
     """The message behind a finished export, and those that it follows on, owe no video any more."""
     connection.execute(_SHOWN, {"key": key, "yes": True, "no": False})
 
 
-def hide(connection: Connection, key: str) -> None:
+def hide_job(connection: Connection, key: str) -> None:
     """A forgotten job is in no list."""
     connection.execute(JOBS.update().where(JOBS.c.key == key).values(hidden=True))
 
 
-def last_attempt(connection: Connection) -> int:
+def select_last_number(connection: Connection) -> int:
     """The number of the newest attempt there is."""
     return int(connection.execute(sa.select(sa.func.max(ATTEMPTS.c.id))).scalar() or 0)
 
 
-def noted_until(connection: Connection) -> int:
+def read_noted(connection: Connection) -> int:
     """The attempt up to which nothing is missing."""
     return int(connection.execute(sa.select(NOTED.c.attempt)).scalar() or 0)
 
@@ -156,13 +155,13 @@ def find_missing(connection: Connection, after: int, until: int) -> list[int]:
     return sorted({*connection.execute(jobs).scalars(), *connection.execute(uploads).scalars()})
 
 
-def note_missing(connection: Connection, numbers: Sequence[int]) -> None:
+def write_missing_rows(connection: Connection, numbers: Sequence[int]) -> None:
     """Make the missing rows of these attempts."""
     query = sa.select(ATTEMPTS).where(ATTEMPTS.c.id.in_(numbers)).order_by(ATTEMPTS.c.id)
     attempts = [attempt_from_row(row) for row in connection.execute(query)]
     for attempt in attempts:
-        note(connection, attempt)
-    shown = _delivered_among(connection, {each.key for each in attempts if each.kind in PAID})
+        write_row(connection, attempt)
+    shown = _select_delivered(connection, {each.key for each in attempts if each.kind in PAID})
     if shown:
         change = JOBS.update().where(JOBS.c.key.in_(sorted(shown)))
         connection.execute(change.values(delivered=True, owes=False))
@@ -173,7 +172,7 @@ def write_noted(connection: Connection, until: int) -> None:
     connection.execute(NOTED.update().where(NOTED.c.attempt < until).values(attempt=until))
 
 
-def _delivered_among(connection: Connection, keys: set[str]) -> set[str]:
+def _select_delivered(connection: Connection, keys: set[str]) -> set[str]:
     """Those of these steps that a finished export follows, directly or behind later steps."""
     found: set[str] = set()
     ahead = {key: {key} for key in keys}  # a step, and those of `keys` that it follows
@@ -205,15 +204,15 @@ def is_used_by_others(connection: Connection, name: str, but: str) -> bool:
         further: set[str] = set()
         for some in split_into_portions(sorted(ahead)):
             follows = sa.select(ATTEMPTS.c.key).where(ATTEMPTS.c.before.in_(some))
-            if connection.execute(_needy(some, but)).first() is not None:
+            if connection.execute(_select_needing(some, but)).first() is not None:
                 return True
             further.update(key for key in connection.execute(follows).scalars() if parse_kind(key) != "export")
         ahead = further
     return False
 
 
-def _needy(before: Sequence[str], but: str) -> sa.Select[Any]:
+def _select_needing(before: Sequence[str], but: str) -> sa.Select[Any]:
     """A job right behind one of these steps that is in the lists, or whose message may yet have to be sent again."""
     newest = sa.select(JOBS.c.key).join(ATTEMPTS, ATTEMPTS.c.id == JOBS.c.attempt)
-    needs = sa.or_(ATTEMPTS.c.hidden.is_(False), ATTEMPTS.c.state.in_((State.PLANNED.value, *_OUT)))
+    needs = sa.or_(ATTEMPTS.c.hidden.is_(False), ATTEMPTS.c.state.in_((State.PLANNED.value, *IN_FLIGHT_STATES)))
     return newest.where(ATTEMPTS.c.before.in_(before), JOBS.c.key != but, JOBS.c.listed, needs).limit(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +22,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from .._config.paths import JOURNAL_FILE
 from .._errors import DiskError, JournalAway, LostRace
 from . import job_rows, queries
 from .database import Database, read_database_clock
 from .db_thread import DatabaseThread
 from .leases import LEASE_SECONDS, RENEW_SECONDS, UNOWNED, Mark, Owner, is_locked, read_monotonic_mark, seconds_since
-from .records import OPEN, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
+from .records import DAY_SECONDS, OPEN, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
 from .schema import ATTEMPTS, OWNERS
 from .steps import GIVES_BACK, NEW_ATTEMPT, PAID, Event, State, advance
 
@@ -35,16 +37,21 @@ logger = logging.getLogger("nemo_client")
 _T = TypeVar("_T")
 Life = Literal["ours", "alive", "stuck", "dead"]
 
-# Made once: to build a statement of twenty columns anew costs as much as to run it.
+# Made once: building a statement of twenty columns costs as much as running it.
 _INSERT: Final = ATTEMPTS.insert()
 _UPDATE: Final = ATTEMPTS.update().where(
     ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch")
 )
 
-RUN_SECONDS: Final = 7 * 24 * 3600.0
+RUN_SECONDS: Final = 7 * DAY_SECONDS
 """How far back the messages of one run are looked for."""
 
 _NEVER: Final[Mark] = (float("-inf"), float("-inf"))
+
+
+def find_journal_url() -> str | None:
+    """The URL of the journal's database, where it is not a file (NEMO_JOURNAL_URL)."""
+    return os.environ.get("NEMO_JOURNAL_URL") or None
 
 
 class Journal(DatabaseThread):
@@ -69,6 +76,25 @@ class Journal(DatabaseThread):
         self._noted: int | None = None
         self._noted_on_disk = 0
 
+    @classmethod
+    def open(cls, directory: Path, *, wall: Callable[[], float] = time.time) -> Journal:
+        """The journal of a home directory: the database that NEMO_JOURNAL_URL names, else a file in `directory`.
+
+        Nothing is read or made before it is used. Close it, or use it as an async context manager.
+        """
+        return cls(directory, find_journal_url(), wall=wall)
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Whether there may be a record already: reading must not make one. Blocks, for one look at the disk."""
+        return find_journal_url() is not None or (directory / JOURNAL_FILE).exists()
+
+    async def __aenter__(self) -> Journal:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     @property
     def host(self) -> str:
         """The name of this machine in the journal."""
@@ -90,10 +116,10 @@ class Journal(DatabaseThread):
         return self._database.skew
 
     def keeps(self, since: Mark) -> bool:
-        """Whether what was recorded at `since` surely holds: nobody can have taken this process for dead by now."""
+        """Whether what was recorded at `since` holds: no other process can have taken this one for dead by now."""
         return seconds_since(since) < LEASE_SECONDS * 2 / 3
 
-    def _wall(self) -> float:
+    def _read_wall(self) -> float:
         return self._given_wall() + self._database.skew
 
     async def close(self) -> None:
@@ -113,7 +139,7 @@ class Journal(DatabaseThread):
         def check() -> None:
             with self._database.writing():
                 if self._database.too_new:
-                    raise self._database.newer()
+                    raise self._database.make_too_new_error()
 
         await self._do(check)
 
@@ -126,18 +152,18 @@ class Journal(DatabaseThread):
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key).order_by(ATTEMPTS.c.number.desc()).limit(1)
         if session_id is not None:
             query = query.where(ATTEMPTS.c.session_id == session_id)
-        found = await self._select(query)
+        found = await self._select_attempts(query)
         return found[0] if found else None
 
     async def placements(self, key: str) -> list[Attempt]:
         """The finished attempts at a step, newest first: each is a place where it was carried out."""
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key, ATTEMPTS.c.state == State.DONE.value)
-        return await self._select(query.order_by(ATTEMPTS.c.number.desc()))
+        return await self._select_attempts(query.order_by(ATTEMPTS.c.number.desc()))
 
     async def is_followed(self, key: str) -> bool:
         """Whether any step was begun behind this one."""
         query = sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.before == key).limit(1)
-        return await self._read(lambda connection: connection.execute(query).first() is not None)
+        return await self._read_rows(lambda connection: connection.execute(query).first() is not None)
 
     async def begin(self, attempt: Attempt) -> Attempt:
         """Record a planned attempt as ours; `LostRace` if one with this key and number exists already."""
@@ -147,13 +173,14 @@ class Journal(DatabaseThread):
         """Advance by the table if `attempt` is still the record's newest version, else `LostRace`.
 
         `changes` are fields of the attempt; `facts` are merged into those it has. An event that begins another
-        attempt gives that one, with these facts alone. Whoever moves an attempt owns it; one let go is nobody's.
+        attempt gives that one, with these facts alone. The process that moves an attempt owns it; RELEASE leaves it
+        without an owner.
         """
         return await self._do(self._move, attempt, event, changes)
 
     async def finished(self, attempt: Attempt, facts: Mapping[str, Any], **where: Any) -> Attempt:
         """Record a free step that is done already: begun (again, if `attempt` is on record), sent and finished."""
-        return await self._do(self._finished, attempt, facts, where)
+        return await self._do(self._record_finished, attempt, facts, where)
 
     async def commit(
         self, attempt: Attempt, admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None], **changes: Any
@@ -169,16 +196,16 @@ class Journal(DatabaseThread):
     async def claim(self, session_id: str, at: str, by: str) -> bool:
         """Make `by` the session's head if it is `at` now (an unclaimed session stands at the step that opened it).
 
-        A claim of another step counts as long as its owner lives, or its message may be out; else the session stands
-        where it did before that claim.
+        A claim of another step counts as long as its owner lives, or its message may be in flight; else the session
+        stands where it did before that claim.
         """
         return await self._do(self._claim, session_id, at, by)
 
     async def head(self, session_id: str) -> str:
-        """The key of the step that a session stands at; empty where nobody claimed it yet. Void claims do not count."""
-        return await self._read(
+        """The key of the step that a session stands at; empty where it is unclaimed. Void claims do not count."""
+        return await self._read_rows(
             lambda connection: queries.select_head(
-                connection, session_id, self._owner.id, partial(self._lives, connection)
+                connection, session_id, self._owner.id, partial(self._is_alive, connection)
             )
         )
 
@@ -187,53 +214,55 @@ class Journal(DatabaseThread):
         await self._do(self._yield_claim, session_id, at, by)
 
     async def give_back(self, by: str) -> None:
-        """Undo this process's claims of a step, in whatever session, unless its message is out or others have it."""
+        """Undo this process's claims of a step, unless its message is in flight or others carry it out."""
         await self._do(self._give_back, by)
 
     async def life(self, attempt: Attempt) -> Life:
         """Whether the attempt's owner is this process, another that lives, one that lives but is stuck, or dead."""
-        return await self._do(self._life, attempt.owner)
+        return await self._do(self._read_life, attempt.owner)
 
     async def owner_pid(self, attempt: Attempt) -> int:
         """The process id of the attempt's owner, 0 if it is not known."""
-        return await self._read(lambda connection: queries.select_owner_pid(connection, attempt.owner))
+        return await self._read_rows(lambda connection: queries.select_owner_pid(connection, attempt.owner))
 
     async def tell_charges(self, account: str, held: float, settled_before: float) -> tuple[dict[str, float], bool]:
-        """Note what the account's balance, `held` now, says of charges that had not come when their work was done.
+        """Note what the account's balance, `held` now, says of charges that came after their work was done.
 
-        What was told, by step, and whether a charge is still to come. A zero counts for what was sent before
+        What it says, by step, and whether a charge is still to come. A zero counts for what was sent before
         `settled_before` only.
         """
         return await self._do(self._tell_charges, account, held, settled_before)
 
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
-        return await self._select(sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN)))
+        return await self._select_attempts(
+            sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN))
+        )
 
     async def undelivered(self, account: str) -> list[Attempt]:
         """Finished paid steps of an account that no delivered export shows yet."""
-        return await self._read(lambda connection: queries.select_undelivered(connection, account))
+        return await self._read_rows(lambda connection: queries.select_undelivered(connection, account))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
-        return await self._read(lambda connection: queries.select_paid_since(connection, profile, moment))
+        return await self._read_rows(lambda connection: queries.select_paid_since(connection, profile, moment))
 
     async def made_in(self, profile: str, run: str) -> list[tuple[str, float | None, float | None]]:
         """What a run of the last week paid for and got, oldest first: key, credits if exact, else at most."""
-        moment = self._wall() - RUN_SECONDS
-        return await self._read(lambda connection: queries.made_in(connection, profile, run, moment))
+        moment = self._read_wall() - RUN_SECONDS
+        return await self._read_rows(lambda connection: queries.select_made_in(connection, profile, run, moment))
 
     async def sent_after(self, attempt: Attempt) -> Attempt | None:
         """The first message that went out in the attempt's session after it, or None."""
-        return await self._read(lambda connection: queries.sent_after(connection, attempt))
+        return await self._read_rows(lambda connection: queries.select_sent_after(connection, attempt))
 
     async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
-        return await self._read(lambda connection: queries.select_charges(connection, profile, kind, newest))
+        return await self._read_rows(lambda connection: queries.select_charges(connection, profile, kind, newest))
 
     async def usual_seconds(self, profile: str, kind: str, newest: int = 20) -> float | None:
         """How long a step of that kind takes on this machine: the median of the newest finished ones."""
-        taken = await self._read(lambda connection: queries.select_durations(connection, profile, kind, newest))
+        taken = await self._read_rows(lambda connection: queries.select_durations(connection, profile, kind, newest))
         return median(taken) if taken else None
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
@@ -242,24 +271,24 @@ class Journal(DatabaseThread):
 
     async def deliveries(self, key: str) -> list[Delivery]:
         """What was delivered of a step, newest first; on other hosts, too."""
-        return await self._read(lambda connection: queries.select_deliveries(connection, key))
+        return await self._read_rows(lambda connection: queries.select_deliveries(connection, key))
 
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
         query = sa.select(ATTEMPTS).where(queries.where_kind_in(*PAID))
         if not hidden:
             query = query.where(ATTEMPTS.c.hidden.is_(False))
-        return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
+        return await self._select_attempts(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()).limit(limit))
 
     async def exports_of(self, key: str) -> list[Attempt]:
         """The exports behind a step, newest first."""
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.before == key, queries.where_kind_in("export"))
-        return await self._select(query.order_by(ATTEMPTS.c.changed.desc()))
+        return await self._select_attempts(query.order_by(ATTEMPTS.c.changed.desc()))
 
     async def steps_in(self, session_id: str) -> list[Attempt]:
         """The attempts at paid kinds of steps in a session, newest first."""
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.session_id == session_id, queries.where_kind_in(*PAID))
-        return await self._select(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()))
+        return await self._select_attempts(query.order_by(ATTEMPTS.c.created.desc(), ATTEMPTS.c.id.desc()))
 
     async def read_lists(self, read: Callable[[Connection], _T]) -> _T:
         """What `read` finds in the rows that lists are made of, once those that are missing are there.
@@ -284,7 +313,7 @@ class Journal(DatabaseThread):
 
         def renew() -> None:
             with self._database.writing() as connection:
-                job_rows.note_missing(connection, numbers)
+                job_rows.write_missing_rows(connection, numbers)
 
         await self._do(renew)
 
@@ -294,11 +323,11 @@ class Journal(DatabaseThread):
 
     async def failed_after(self, key: str) -> list[Attempt]:
         """Attempts of messages after a step that made nothing, newest first."""
-        return await self._read(lambda connection: queries.failed_after(connection, key))
+        return await self._read_rows(lambda connection: queries.select_failed_after(connection, key))
 
     async def messages_since(self, attempt: Attempt) -> int:
         """How many other messages went out in the attempt's session after it did."""
-        return await self._read(lambda connection: queries.messages_since(connection, attempt))
+        return await self._read_rows(lambda connection: queries.count_messages_since(connection, attempt))
 
     async def hide(self, key: str) -> None:
         """Leave a tombstone: the step stays known (so that it is not paid again), but is no longer shown."""
@@ -310,16 +339,16 @@ class Journal(DatabaseThread):
         if self._held and not self._closed:
             self._keep_alive()
 
-    def _undone(self) -> None:
+    def _after_undo(self) -> None:
         self._renewed = _NEVER
 
     def _keep_alive(self) -> None:
         """Renew the lease as long as this event loop turns, whether steps are written or a stream is waited for."""
         loop, task = asyncio.get_running_loop(), self._renewals
         if task is None or task.done() or task.get_loop() is not loop:
-            self._renewals = loop.create_task(self._renew_for_ever())
+            self._renewals = loop.create_task(self._keep_renewing())
 
-    async def _renew_for_ever(self) -> None:
+    async def _keep_renewing(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
@@ -327,10 +356,10 @@ class Journal(DatabaseThread):
             except DiskError as error:  # the steps themselves will say so
                 logger.info("the lease could not be renewed (%s)", error.id)
 
-    async def _select(self, query: sa.Select[Any]) -> list[Attempt]:
-        return await self._read(lambda connection: [attempt_from_row(row) for row in connection.execute(query)])
+    async def _select_attempts(self, query: sa.Select[Any]) -> list[Attempt]:
+        return await self._read_rows(lambda connection: [attempt_from_row(row) for row in connection.execute(query)])
 
-    async def _read(self, read: Callable[[Connection], _T]) -> _T:
+    async def _read_rows(self, read: Callable[[Connection], _T]) -> _T:
         def reading() -> _T:
             with self._database.reading() as connection:
                 return read(connection)
@@ -338,66 +367,66 @@ class Journal(DatabaseThread):
         return await self._do(reading)
 
     def _begin(self, attempt: Attempt) -> Attempt:
-        self._hold()
+        self._become_owner()
         try:
             with self._database.writing() as connection:
                 if attempt.paid and self._database.too_new:
-                    raise self._database.newer()
-                self._renew(connection)
-                return self._confirmed(connection) or self._begun(connection, attempt)
+                    raise self._database.make_too_new_error()
+                self._renew_if_due(connection)
+                return self._find_confirmed(connection) or self._record_begin(connection, attempt)
         except IntegrityError as error:
             raise LostRace from error
 
-    def _finished(self, attempt: Attempt, facts: Mapping[str, Any], where: Mapping[str, Any]) -> Attempt:
-        self._hold()
+    def _record_finished(self, attempt: Attempt, facts: Mapping[str, Any], where: Mapping[str, Any]) -> Attempt:
+        self._become_owner()
         try:
             with self._database.writing() as connection:
-                self._renew(connection)
-                if confirmed := self._confirmed(connection):
+                self._renew_if_due(connection)
+                if confirmed := self._find_confirmed(connection):
                     return confirmed
                 if attempt.id:
-                    begun = self._moved(connection, attempt, Event.ASK_AGAIN, dict(where))
+                    begun = self._apply_event(connection, attempt, Event.ASK_AGAIN, dict(where))
                 else:
-                    begun = self._begun(connection, replace(attempt, **where))
-                begun = self._moved(connection, begun, Event.SEND, {})
-                return self._moved(connection, begun, Event.FINISH, {"facts": facts})
+                    begun = self._record_begin(connection, replace(attempt, **where))
+                begun = self._apply_event(connection, begun, Event.SEND, {})
+                return self._apply_event(connection, begun, Event.FINISH, {"facts": facts})
         except IntegrityError as error:
             raise LostRace from error
 
-    def _begun(self, connection: Connection, attempt: Attempt) -> Attempt:
-        now = self._wall()
+    def _record_begin(self, connection: Connection, attempt: Attempt) -> Attempt:
+        now = self._read_wall()
         return self._insert(connection, replace(attempt, created=now, changed=now, owner=self._owner.id))
 
     def _insert(self, connection: Connection, attempt: Attempt) -> Attempt:
         result = connection.execute(_INSERT, row_from_attempt(attempt))
         primary = result.inserted_primary_key
-        written = self._trial.written = replace(attempt, id=int(primary[0]) if primary else 0)
-        job_rows.note(connection, written)
+        written = self._transaction.written = replace(attempt, id=int(primary[0]) if primary else 0)
+        job_rows.write_row(connection, written)
         return written
 
-    def _confirmed(self, connection: Connection) -> Attempt | None:
-        """What this piece of work wrote already, where a commit was not answered and turns out to have been made."""
-        unsure = self._trial.unsure
+    def _find_confirmed(self, connection: Connection) -> Attempt | None:
+        """What this piece of work wrote already, where a commit that was not answered turns out to be on disk."""
+        unsure = self._transaction.unsure
         return unsure if unsure is not None and queries.rewrite_attempt(connection, unsure) else None
 
     def _move(self, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
-        self._hold()
+        self._become_owner()
         try:
             with self._database.writing() as connection:
-                self._renew(connection)
-                return self._confirmed(connection) or self._moved(connection, attempt, event, changes)
+                self._renew_if_due(connection)
+                return self._find_confirmed(connection) or self._apply_event(connection, attempt, event, changes)
         except IntegrityError as error:
             raise LostRace from error
 
-    def _moved(self, connection: Connection, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
+    def _apply_event(self, connection: Connection, attempt: Attempt, event: Event, changes: dict[str, Any]) -> Attempt:
         state = advance(attempt.state, event, free=not attempt.paid)
         if attempt.paid and self._database.too_new and event in (Event.SEND, *NEW_ATTEMPT):
-            raise self._database.newer()
+            raise self._database.make_too_new_error()
         changes = dict(changes)
         added = changes.pop("facts", {})
-        now = self._wall()
+        now = self._read_wall()
         if event in NEW_ATTEMPT and state is State.PLANNED:
-            # A paid step has one next attempt, whoever begins it; free ones may be repeated side by side.
+            # A paid step has one next attempt for all processes; free ones may be repeated side by side.
             number = attempt.number if attempt.paid else queries.select_newest_number(connection, attempt.key)
             again = replace(
                 attempt, number=number + 1, state=state, epoch=0, facts=added, sent=None, spent=None, hidden=False,
@@ -412,20 +441,20 @@ class Journal(DatabaseThread):
         known = {"known_id": attempt.id, "known_epoch": attempt.epoch}
         if connection.execute(_UPDATE, {**row_from_attempt(moved), **known}).rowcount != 1:
             raise LostRace
-        if event in GIVES_BACK:  # in one transaction: whoever takes it over next makes a claim of his own
+        if event in GIVES_BACK:  # in one transaction: the next owner makes its own claim
             queries.end_claim(connection, moved)
         elif event is Event.EVIDENCE and attempt.state in (State.LOST, State.FAILED):  # it gave its session back then
             queries.retake_claim(connection, moved)
         queries.record_end(connection, moved)
-        job_rows.note(connection, moved)
-        self._trial.written = moved
+        job_rows.write_row(connection, moved)
+        self._transaction.written = moved
         return moved
 
     def _tell_charges(self, account: str, held: float, settled_before: float) -> tuple[dict[str, float], bool]:
         with self._database.reading() as connection:
-            if not queries.uncharged(connection, account):  # nearly always
+            if not queries.select_uncharged(connection, account):  # nearly always
                 return {}, False
-        told: dict[str, float] = {}
+        charges: dict[str, float] = {}
         with self._database.writing() as connection:
             for attempt, spent, exact in queries.find_charges(connection, account, held, settled_before):
                 money = {**attempt.facts["money"], "spent": spent, "certainty": "exact" if exact else "at most"}
@@ -435,10 +464,10 @@ class Journal(DatabaseThread):
                 connection.execute(
                     _UPDATE, {**row_from_attempt(known), "known_id": attempt.id, "known_epoch": attempt.epoch}
                 )
-                queries.note_at_most(connection, known)
-                job_rows.note(connection, known)
-                told[attempt.key] = spent
-            return told, bool(queries.uncharged(connection, account))
+                queries.write_at_most(connection, known)
+                job_rows.write_row(connection, known)
+                charges[attempt.key] = spent
+            return charges, bool(queries.select_uncharged(connection, account))
 
     def _commit(
         self,
@@ -446,66 +475,66 @@ class Journal(DatabaseThread):
         admit: Callable[[Sequence[Attempt], Sequence[Attempt]], None],
         changes: dict[str, Any],
     ) -> Attempt:
-        self._hold()
+        self._become_owner()
         try:
             with self._database.writing() as connection:
-                self._renew(connection)
-                if (confirmed := self._confirmed(connection)) is not None:
+                self._renew_if_due(connection)
+                if (confirmed := self._find_confirmed(connection)) is not None:
                     return confirmed
                 if attempt.paid and self._database.too_new:
-                    raise self._database.newer()
+                    raise self._database.make_too_new_error()
                 if not queries.holds_claim(connection, attempt):  # another step was given the session meanwhile
                     raise LostRace
                 if not attempt.paid:
                     admit((), ())
-                    return self._moved(connection, attempt, Event.SEND, changes)
+                    return self._apply_event(connection, attempt, Event.SEND, changes)
                 queries.lock_account(connection, attempt.account)
                 opened = [
                     each for each in queries.select_open_paid(connection, attempt.account) if each.id != attempt.id
                 ]
-                admit(opened, queries.lazy_last_day(connection, attempt.profile, self._wall()))
-                return self._moved(connection, attempt, Event.SEND, changes)
+                admit(opened, queries.lazy_last_day(connection, attempt.profile, self._read_wall()))
+                return self._apply_event(connection, attempt, Event.SEND, changes)
         except IntegrityError as error:
             raise LostRace from error
 
     def _claim(self, session_id: str, at: str, by: str) -> bool:
-        self._hold()
+        self._become_owner()
         try:
-            return self._claimed(session_id, at, by)
+            return self._try_claim(session_id, at, by)
         except IntegrityError:  # the first two claims of a session met: now there is a head to compare with
-            return self._claimed(session_id, at, by)
+            return self._try_claim(session_id, at, by)
 
-    def _claimed(self, session_id: str, at: str, by: str) -> bool:
+    def _try_claim(self, session_id: str, at: str, by: str) -> bool:
         with self._database.writing() as connection:
-            self._renew(connection)
-            lives = partial(self._lives, connection)
+            self._renew_if_due(connection)
+            lives = partial(self._is_alive, connection)
             return queries.claim_session(connection, session_id, at, by, self._owner.id, lives)
 
     def _give_back(self, by: str) -> None:
         if self._held:
             with self._database.writing() as connection:
-                queries.give_back(connection, by, self._owner.id)
+                queries.give_claims_back(connection, by, self._owner.id)
 
     def _yield_claim(self, *claim: str) -> None:
         with self._database.writing() as connection:
             queries.release_claim(connection, *claim)
 
     def _deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
-        delivery = Delivery(path, self._wall(), facts, self.host)
+        delivery = Delivery(path, self._read_wall(), facts, self.host)
         with self._database.writing() as connection:
-            queries.insert_delivery(connection, attempt, delivery, again=self._trial.tries > 1)
+            queries.insert_delivery(connection, attempt, delivery, again=self._transaction.tries > 1)
 
     def _hide(self, key: str) -> None:
         with self._database.writing() as connection:
             connection.execute(ATTEMPTS.update().where(ATTEMPTS.c.key == key).values(hidden=True))
-            job_rows.hide(connection, key)
+            job_rows.hide_job(connection, key)
 
     def _note_missing(self) -> bool:
         """Add some of the rows that lists miss; whether there may be more. A journal that is only read stays so."""
         with self._database.reading() as connection:
-            newest = job_rows.last_attempt(connection)
+            newest = job_rows.select_last_number(connection)
             if self._noted is None:
-                self._noted = self._noted_on_disk = job_rows.noted_until(connection)
+                self._noted = self._noted_on_disk = job_rows.read_noted(connection)
             if newest <= self._noted or self._database.too_new:
                 return False
             until = min(newest, self._noted + job_rows.LOOKED_AT_ONCE)
@@ -516,7 +545,7 @@ class Journal(DatabaseThread):
         if missing or until - self._noted_on_disk > job_rows.FAR_BEHIND:
             try:
                 with self._database.writing() as connection:
-                    job_rows.note_missing(connection, missing)
+                    job_rows.write_missing_rows(connection, missing)
                     job_rows.write_noted(connection, until)
             except JournalAway:
                 raise
@@ -529,7 +558,7 @@ class Journal(DatabaseThread):
 
     # Ownership.
 
-    def _hold(self) -> None:
+    def _become_owner(self) -> None:
         """Become an owner that others can see: the lock first, then the row."""
         if self._held:
             return
@@ -538,7 +567,7 @@ class Journal(DatabaseThread):
         with self._database.writing() as connection:
             if gone:
                 connection.execute(OWNERS.delete().where(OWNERS.c.id.in_(gone)))
-            self._lease(connection)
+            self._write_lease(connection)
         self._held = True
 
     async def renew(self) -> None:
@@ -547,15 +576,15 @@ class Journal(DatabaseThread):
         def renewed() -> None:
             if self._held:
                 with self._database.writing() as connection:
-                    self._lease(connection)
+                    self._write_lease(connection)
 
         await self._do(renewed)
 
-    def _renew(self, connection: Connection) -> None:
+    def _renew_if_due(self, connection: Connection) -> None:
         if seconds_since(self._renewed) >= RENEW_SECONDS:
-            self._lease(connection)
+            self._write_lease(connection)
 
-    def _lease(self, connection: Connection) -> None:
+    def _write_lease(self, connection: Connection) -> None:
         """The owner's row, made again where others took this process for dead (a machine that slept)."""
         now = read_monotonic_mark()
         mine = {
@@ -568,21 +597,21 @@ class Journal(DatabaseThread):
             connection.execute(OWNERS.insert().values(id=self._owner.id, **mine))
         self._renewed = now
 
-    def _life(self, owner: str) -> Life:
+    def _read_life(self, owner: str) -> Life:
         with self._database.reading() as connection:
-            return self._life_in(connection, owner)
+            return self._find_life(connection, owner)
 
-    def _lives(self, connection: Connection, owner: str) -> bool:
-        return self._life_in(connection, owner) != "dead"
+    def _is_alive(self, connection: Connection, owner: str) -> bool:
+        return self._find_life(connection, owner) != "dead"
 
-    def _life_in(self, connection: Connection, owner: str) -> Life:
+    def _find_life(self, connection: Connection, owner: str) -> Life:
         if owner == self._owner.id:
             return "ours"
         leased = (OWNERS.c.lease_until > read_database_clock(connection)).label("leased")
         row = connection.execute(sa.select(OWNERS, leased).where(OWNERS.c.id == owner)).first()
         if row is None:
             return "dead"
-        if not self._owner.sees(row.host, Path(row.lock)):
+        if not self._owner.can_try_lock(row.host, Path(row.lock)):
             return "alive" if row.leased else "dead"
         return ("alive" if row.leased else "stuck") if is_locked(Path(row.lock)) else "dead"
 
@@ -599,3 +628,19 @@ class Journal(DatabaseThread):
             logger.info("the journal's database is away (%s)", error.facts.get("reason"))
         finally:
             self._database.close()
+
+
+async def choose_writable_journal(journal: Journal, directory: Path, *, free: bool) -> Journal:
+    """`journal`, or for free work one in memory where `journal` cannot be written.
+
+    A damaged journal is raised here in any case, else a new one would begin unnoticed.
+    """
+    try:
+        await journal.check()
+    except DiskError as error:
+        if error.id == "journal-damaged":
+            raise
+        if free:
+            logger.warning("free work goes on without a record of it: %s", error.text("en"))
+            return Journal(directory, "sqlite://")
+    return journal

@@ -67,7 +67,7 @@ class Owner:
         if self._lock is None:
             try:
                 make_private_folder(self.lock_path.parent)
-                lock = _lock(self.lock_path)
+                lock = _make_lock(self.lock_path)
                 lock.acquire()
                 while not self.lock_path.exists():  # swept by another process between its creation and its lock
                     lock.release()
@@ -86,7 +86,7 @@ class Owner:
         for path in self.lock_path.parent.glob(f"{self._tag}-*.lock"):
             if path == self.lock_path:
                 continue
-            with contextlib.suppress(Timeout, OSError), _lock(path).acquire(timeout=0):
+            with contextlib.suppress(Timeout, OSError), _make_lock(path).acquire(timeout=0):
                 gone.append(path.stem.partition("-")[2])
                 path.unlink(missing_ok=True)  # not on Windows, where the release does it
         return gone
@@ -100,7 +100,7 @@ class Owner:
         """A name for this home directory on this machine."""
         return f"{self.host} {hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]}"
 
-    def sees(self, host: str, lock: Path) -> bool:
+    def can_try_lock(self, host: str, lock: Path) -> bool:
         """Whether a lock file of that host is one that this process can try: the same machine, the same folder."""
         return host == self.host and lock.parent == self.lock_path.parent
 
@@ -116,7 +116,7 @@ def is_locked(path: Path) -> bool:
     """Whether a process of this host holds the lock on `path`."""
     if not path.exists():
         return False
-    lock = _lock(path)
+    lock = _make_lock(path)
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
@@ -125,5 +125,5 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _lock(path: Path) -> FileLock:
+def _make_lock(path: Path) -> FileLock:
     return FileLock(str(path), mode=0o600, thread_local=False, is_singleton=False, timeout=10)

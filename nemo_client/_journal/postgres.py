@@ -40,8 +40,8 @@ _WRITING: Final = "READ COMMITTED"
 _READING: Final = "REPEATABLE READ, READ ONLY"
 _NEWEST: Final = "(SELECT max(number) FROM migrations)"
 
-_CONFLICTS: Final = ("40001", "40P01")
-_AWAY: Final = ("57P", "08", "53300", "25P03", "25006", "55P03")
+_CONFLICT_CODES: Final = ("40001", "40P01")
+_AWAY_CODES: Final = ("57P", "08", "53300", "25P03", "25006", "55P03")
 _REFUSED: Final = ("authentication", "pg_hba", "does not exist", "permission denied", "no such user", "certificate")
 
 
@@ -98,8 +98,8 @@ def _load_connection_class() -> type[Any]:
     """The driver's connection, with a bound on how long it waits for the server.
 
     TCP's own time-outs end a connection whose other machine is gone. They do not where something between answers for
-    it (a proxy, a pooler), or where the server stands still: then the driver would wait for ever, and with it the
-    journal's only thread.
+    it (a proxy, a pooler), or where the server stands still: then the driver would never return, and the journal's
+    only thread with it.
     """
     import psycopg
 
@@ -131,7 +131,7 @@ def _wait_for_socket(handle: int, wanted: int, seconds: float | None) -> int:
 
 
 def begin_transaction(connection: Connection, *, write: bool, prepared: bool) -> Begun:
-    """Begin a transaction, and hear what may be thought of it. Raises the driver's own errors.
+    """Begin a transaction, and read what the server says of itself. Raises the driver's own errors.
 
     `prepared` says that the journal's tables are there.
     """
@@ -160,14 +160,14 @@ def begin_transaction(connection: Connection, *, write: bool, prepared: bool) ->
 
 def is_conflict(error: DBAPIError) -> bool:
     """Whether the transaction met another one, was undone, and can simply be done again."""
-    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
+    return getattr(error.orig, "sqlstate", None) in _CONFLICT_CODES
 
 
 def is_connection_lost(error: BaseException | None) -> bool:
     """Whether a driver's error says that the database cannot be reached, or cannot be used at the moment."""
     code = getattr(error, "sqlstate", None)
     if code:
-        return str(code).startswith(_AWAY)
+        return str(code).startswith(_AWAY_CODES)
     text = str(error)
     return type(error).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout") and not (
         "FATAL" in text and any(word in text for word in _REFUSED)

@@ -1,4 +1,4 @@
-"""What is read from the journal beside single attempts: what is out, what was paid, what is owed."""
+"""Queries over several attempts: those in flight, what was paid, what is owed, claims of sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import Any, Final, TypeVar, overload
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from .records import Attempt, Delivery, Facts, attempt_from_row, dump_facts, load_facts
+from .records import (
+    DAY_SECONDS,
+    IN_FLIGHT_STATES,
+    UNSENT_STATES,
+    Attempt,
+    Delivery,
+    Facts,
+    attempt_from_row,
+    dump_facts,
+    load_facts,
+)
 from .schema import ACCOUNTS, AT_MOST, ATTEMPTS, DELIVERIES, IDENTITY, OWED, OWNERS, SESSIONS, UNCHARGED
 from .steps import PAID, State, parse_kind
 
@@ -35,13 +45,11 @@ _LIGHT: Final = (
 )  # fmt: skip
 
 
-# Made once: at every paid message both are asked, and to build such a query anew costs as much as to run it.
-_OPEN_PAID: Final = _LIGHT.where(
-    ATTEMPTS.c.account == sa.bindparam("account"), ATTEMPTS.c.state.in_((State.SENT.value, State.UNKNOWN.value))
-)
+# Made once: each paid message asks both, and building such a query costs as much as running it.
+_OPEN_PAID: Final = _LIGHT.where(ATTEMPTS.c.account == sa.bindparam("account"), ATTEMPTS.c.state.in_(IN_FLIGHT_STATES))
 _PAID_SINCE: Final = _LIGHT.where(
     ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.sent > sa.bindparam("moment"),
-    ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
+    ATTEMPTS.c.state.not_in(UNSENT_STATES),
 )  # fmt: skip
 
 
@@ -71,8 +79,10 @@ def select_identity(connection: Connection) -> str:
 def lock_account(connection: Connection, name: str) -> None:
     """One admission at a time for an account (or a profile): its row is locked until the transaction ends."""
     while connection.execute(_QUEUE, {"known": name}).rowcount == 0:
-        connection.execute(_FIRST, {"known": name})  # waits for whoever meets it for the first time, too
+        connection.execute(_FIRST, {"known": name})  # waits for another transaction that inserts it, too
 
+
+_MADE_NOTHING: Final = (State.REFUSED.value, State.FAILED.value, State.LOST.value)
 
 Lives = Callable[[str], bool]
 """Whether an owner lives, by its id."""
@@ -83,12 +93,12 @@ def claim_session(connection: Connection, session_id: str, at: str, by: str, own
 
     A claim that is void counts as given back: then the session stands where it did before it.
     """
-    row = _locked_session(connection, session_id)
+    row = _lock_session(connection, session_id)
     mine = {"head": by, "owner": owner}
     if row is None:
         connection.execute(SESSIONS.insert().values(session_id=session_id, point=at, **mine))
         return True
-    if row.head == by:  # the same step, whoever carries it out: its attempt says who
+    if row.head == by:  # the same step, by any process: its attempt says which
         values = mine
     elif at in (row.head, _void_point(connection, row, owner, lives)):
         values = {**mine, "point": at}
@@ -98,7 +108,7 @@ def claim_session(connection: Connection, session_id: str, at: str, by: str, own
     return connection.execute(SESSIONS.update().where(*same).values(**values)).rowcount == 1
 
 
-def _locked_session(connection: Connection, session_id: str) -> Row[Any] | None:
+def _lock_session(connection: Connection, session_id: str) -> Row[Any] | None:
     """A session's row, which no other transaction changes, nor commits a message in, before this one ends."""
     return connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id).with_for_update()).first()
 
@@ -115,7 +125,7 @@ def _void_point(connection: Connection, claim: Row[Any], asker: str, lives: Live
     holder = connection.execute(light.where(ATTEMPTS.c.key == claim.head).order_by(ATTEMPTS.c.number.desc())).first()
     if holder is not None and holder.session_id not in ("", claim.session_id):  # it was carried out elsewhere
         holder = None
-    if holder is not None and (holder.state == State.DONE.value if holder.free else holder.state not in _NOT_OUT):
+    if holder is not None and (holder.state == State.DONE.value if holder.free else holder.state not in UNSENT_STATES):
         return None
     if claim.owner or holder is not None:
         alive = lives(claim.owner or holder.owner)  # type: ignore[union-attr]
@@ -126,9 +136,6 @@ def _void_point(connection: Connection, claim: Row[Any], asker: str, lives: Live
     return claim.point or (holder.before if holder is not None else "") or _newest_done(connection, claim.session_id)
 
 
-_NOT_OUT: Final = (State.PLANNED.value, State.REFUSED.value)
-
-
 def _newest_done(connection: Connection, session_id: str) -> str:
     """The newest step that was carried out in a session; empty where there is none."""
     done = (ATTEMPTS.c.session_id == session_id, ATTEMPTS.c.state == State.DONE.value, ATTEMPTS.c.kind != "export")
@@ -137,14 +144,14 @@ def _newest_done(connection: Connection, session_id: str) -> str:
 
 
 def select_head(connection: Connection, session_id: str, asker: str, lives: Lives) -> str:
-    """The key of the step that a session stands at; empty where nobody claimed it yet. A void claim does not count."""
+    """The key of the step that a session stands at; empty where it is unclaimed. A void claim does not count."""
     row = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id)).first()
     return "" if row is None else str(_void_point(connection, row, asker, lives) or row.head)
 
 
 def holds_claim(connection: Connection, attempt: Attempt) -> bool:
-    """Whether an attempt's step holds its session, or nobody does; nobody can take it before the transaction ends."""
-    row = _locked_session(connection, attempt.session_id)
+    """Whether an attempt's step holds its session, or none does; locked until the transaction ends."""
+    row = _lock_session(connection, attempt.session_id)
     return row is None or row.head == attempt.key
 
 
@@ -155,7 +162,7 @@ def release_claim(connection: Connection, session_id: str, at: str, by: str) -> 
 
 
 def end_claim(connection: Connection, ended: Attempt) -> None:
-    """A step that came to nothing leaves its session where that stood before it."""
+    """A step that made nothing leaves its session where that stood before it."""
     mine = (SESSIONS.c.session_id == ended.session_id, SESSIONS.c.head == ended.key)
     point = connection.execute(sa.select(SESSIONS.c.point).where(*mine)).scalar()
     if point is not None:
@@ -163,12 +170,12 @@ def end_claim(connection: Connection, ended: Attempt) -> None:
 
 
 def retake_claim(connection: Connection, done: Attempt) -> None:
-    """Make a step that came to something after all its session's head, unless others went on there meanwhile."""
+    """Make a step that has a result after all its session's head, unless others went on there meanwhile."""
     points = {done.before}
     earlier = sa.select(ATTEMPTS.c.before, ATTEMPTS.c.state).order_by(ATTEMPTS.c.number.desc()).limit(1)
     point = done.before
     while (row := connection.execute(earlier.where(ATTEMPTS.c.key == point)).first()) and row.before not in points:
-        if row.state not in _CAME_TO_NOTHING:
+        if row.state not in _MADE_NOTHING:
             break
         point = row.before
         points.add(point)
@@ -176,19 +183,16 @@ def retake_claim(connection: Connection, done: Attempt) -> None:
     connection.execute(SESSIONS.update().where(*free).values(head=done.key, owner="", point=point))
 
 
-def give_back(connection: Connection, by: str, owner: str) -> None:
-    """Undo the claims of a step that this owner holds and that has nothing out, unless others have it in hand."""
+def give_claims_back(connection: Connection, by: str, owner: str) -> None:
+    """Undo this owner's claims of a step, unless its message is in flight or others carry it out."""
     mine = (SESSIONS.c.head == by, SESSIONS.c.owner == owner, SESSIONS.c.point != "")
     for claim in connection.execute(sa.select(SESSIONS).where(*mine)).all():
         there = (ATTEMPTS.c.key == by, ATTEMPTS.c.session_id == claim.session_id)
         newest = sa.select(ATTEMPTS.c.state, ATTEMPTS.c.owner).where(*there).order_by(ATTEMPTS.c.number.desc())
         row = connection.execute(newest.limit(1)).first()
         let_go = row is not None and row.state == State.PLANNED.value and row.owner in ("", owner)
-        if row is None or let_go or row.state in _CAME_TO_NOTHING:
+        if row is None or let_go or row.state in _MADE_NOTHING:
             release_claim(connection, claim.session_id, claim.point, by)
-
-
-_CAME_TO_NOTHING: Final = (State.REFUSED.value, State.FAILED.value, State.LOST.value)
 
 
 def select_deliveries(connection: Connection, key: str) -> list[Delivery]:
@@ -230,19 +234,19 @@ def rewrite_attempt(connection: Connection, attempt: Attempt) -> bool:
 
 
 class LazyAttempts(Sequence[Attempt]):
-    """Attempts that are read only if somebody looks at them, and then once."""
+    """Attempts that are read on the first access, once."""
 
     def __init__(self, read: Callable[[], list[Attempt]]) -> None:
         self._read = read
         self._found: list[Attempt] | None = None
 
-    def _all(self) -> list[Attempt]:
+    def _load(self) -> list[Attempt]:
         if self._found is None:
             self._found = self._read()
         return self._found
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._load())
 
     @overload
     def __getitem__(self, index: int) -> Attempt: ...
@@ -251,7 +255,7 @@ class LazyAttempts(Sequence[Attempt]):
     def __getitem__(self, index: slice) -> list[Attempt]: ...
 
     def __getitem__(self, index: int | slice) -> Attempt | list[Attempt]:
-        return self._all()[index]
+        return self._load()[index]
 
 
 def lazy_last_day(connection: Connection, profile: str, now: float) -> LazyAttempts:
@@ -259,14 +263,14 @@ def lazy_last_day(connection: Connection, profile: str, now: float) -> LazyAttem
 
     def read() -> list[Attempt]:
         lock_account(connection, f"profile {profile}")  # its accounts may be several
-        return select_paid_since(connection, profile, now - 24 * 3600.0)
+        return select_paid_since(connection, profile, now - DAY_SECONDS)
 
     return LazyAttempts(read)
 
 
 def select_open_paid(connection: Connection, account: str) -> list[Attempt]:
-    """An account's paid attempts that are out, without their facts."""
-    return [_light(row) for row in connection.execute(_OPEN_PAID, {"account": account})]
+    """An account's paid attempts in flight, without their facts."""
+    return [_attempt_from_light_row(row) for row in connection.execute(_OPEN_PAID, {"account": account})]
 
 
 def select_paid_since(connection: Connection, profile: str, moment: float) -> list[Attempt]:
@@ -274,10 +278,12 @@ def select_paid_since(connection: Connection, profile: str, moment: float) -> li
 
     Of their facts only what limits count: `money.spent`, be it exact or at most.
     """
-    return [_light(row) for row in connection.execute(_PAID_SINCE, {"profile": profile, "moment": moment})]
+    return [
+        _attempt_from_light_row(row) for row in connection.execute(_PAID_SINCE, {"profile": profile, "moment": moment})
+    ]
 
 
-def made_in(
+def select_made_in(
     connection: Connection, profile: str, run: str, moment: float
 ) -> list[tuple[str, float | None, float | None]]:
     """The finished paid steps that a run sent after `moment`, oldest first: key, credits if exact, else at most."""
@@ -285,14 +291,14 @@ def made_in(
     return [(key, exact, at_most) for key, exact, at_most in rows]
 
 
-def sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
+def select_sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
     """The first message that went out in an attempt's session after it, with its facts, or None."""
     moment = attempt.changed if attempt.sent is None else attempt.sent
     query = (
         sa.select(ATTEMPTS)
         .where(ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > moment)  # as an index has them
         .where(ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.key != attempt.key, where_kind_in(*PAID))
-        .where(ATTEMPTS.c.state.not_in([State.PLANNED.value, State.REFUSED.value]))
+        .where(ATTEMPTS.c.state.not_in(UNSENT_STATES))
         .order_by(ATTEMPTS.c.sent, ATTEMPTS.c.id)
         .limit(1)
     )
@@ -300,7 +306,7 @@ def sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
     return None if row is None else attempt_from_row(row)
 
 
-def _light(row: Sequence[Any]) -> Attempt:
+def _attempt_from_light_row(row: Sequence[Any]) -> Attempt:
     """An attempt without its facts, which are long, but with what it took."""
     primary, key, number, state, profile, account, run, sent, taken = row
     facts = Facts() if taken is None else Facts(money={"spent": taken})
@@ -341,12 +347,12 @@ def record_end(connection: Connection, attempt: Attempt) -> None:
     if attempt.state is State.DONE and attempt.paid:
         connection.execute(OWED.insert().values(attempt=attempt.id, key=attempt.key, account=attempt.account))
     elif attempt.state is State.DONE and attempt.kind == "export":
-        _show(connection, attempt)
-    note_uncharged(connection, attempt)
-    note_at_most(connection, attempt, _taken_beside(connection, attempt))
+        _settle_owed(connection, attempt)
+    write_uncharged(connection, attempt)
+    write_at_most(connection, attempt, _sum_taken_beside(connection, attempt))
 
 
-def note_at_most(connection: Connection, attempt: Attempt, beside: float = 0.0) -> None:
+def write_at_most(connection: Connection, attempt: Attempt, beside: float = 0.0) -> None:
     """Keep in a row of its own what an attempt took at most, where that is all that is known.
 
     Limits add these up. So what others are counted for that ended `beside` it, in the same drop of the balance, is not
@@ -358,19 +364,19 @@ def note_at_most(connection: Connection, attempt: Attempt, beside: float = 0.0) 
         connection.execute(AT_MOST.insert().values(attempt=attempt.id, spent=max(spent - beside, 0.0)))
 
 
-def _taken_beside(connection: Connection, attempt: Attempt) -> float:
-    """What the account's other messages count for that ended while this one was out."""
+def _sum_taken_beside(connection: Connection, attempt: Attempt) -> float:
+    """What the account's other messages count for that ended while this one was in flight."""
     if not attempt.paid or attempt.sent is None or attempt.spent is not None:
         return 0.0
     others = _LIGHT.where(
         ATTEMPTS.c.account == attempt.account, ATTEMPTS.c.id != attempt.id, ATTEMPTS.c.changed >= attempt.sent,
         ATTEMPTS.c.state.in_((State.DONE.value, State.FAILED.value, State.LOST.value)),
     )  # fmt: skip
-    ended = [_light(row) for row in connection.execute(others)]
+    ended = [_attempt_from_light_row(row) for row in connection.execute(others)]
     return sum(float(each.facts["money"]["spent"]) for each in ended if each.facts)
 
 
-def note_uncharged(connection: Connection, attempt: Attempt) -> None:
+def write_uncharged(connection: Connection, attempt: Attempt) -> None:
     """Keep in mind that the charge of a finished attempt was not seen yet: the next look at the balance may tell it."""
     money, before = attempt.facts.get("money") or {}, (attempt.facts.get("baseline") or {}).get("credits")
     if not attempt.paid or attempt.state is not State.DONE or not before or attempt.sent is None:
@@ -381,7 +387,7 @@ def note_uncharged(connection: Connection, attempt: Attempt) -> None:
         connection.execute(UNCHARGED.insert().values(alone=bool(attempt.facts.get("alone")), **values))
 
 
-def uncharged(connection: Connection, account: str) -> list[Row[Any]]:
+def select_uncharged(connection: Connection, account: str) -> list[Row[Any]]:
     """An account's finished attempts whose charge was not seen yet, the oldest first."""
     return list(
         connection.execute(sa.select(UNCHARGED).where(UNCHARGED.c.account == account).order_by(UNCHARGED.c.sent))
@@ -396,21 +402,21 @@ def find_charges(
     A charge that was seen counts; that there is none is known only for what was sent before `settled_before`. Where
     others used the account meanwhile, what is left of the drop is shared out once nothing of it can still come.
     """
-    rows = uncharged(connection, account)
+    rows = select_uncharged(connection, account)
     if not rows:
         return []
     late = {row.attempt for row in rows}
     since = _LIGHT.where(
-        ATTEMPTS.c.account == account, ATTEMPTS.c.sent >= rows[0].sent, ATTEMPTS.c.state.not_in(_NOT_OUT)
+        ATTEMPTS.c.account == account, ATTEMPTS.c.sent >= rows[0].sent, ATTEMPTS.c.state.not_in(UNSENT_STATES)
     )
-    others = [each for each in map(_light, connection.execute(since)) if each.id not in late]
+    others = [each for each in map(_attempt_from_light_row, connection.execute(since)) if each.id not in late]
     old = all(row.sent < settled_before for row in rows)
     drop = rows[0].held - held
     alone = len(rows) == 1 and not others and rows[0].alone
     if alone and drop == 0 and not old:
         return []
     if not alone:
-        if not old or any(each.state in (State.SENT, State.UNKNOWN) for each in others):
+        if not old or any(each.in_flight for each in others):
             return []
         drop -= sum(float(each.facts["money"]["spent"]) for each in others if each.facts)
     connection.execute(UNCHARGED.delete().where(UNCHARGED.c.attempt.in_(sorted(late))))
@@ -420,7 +426,7 @@ def find_charges(
     return [(attempt_from_row(row), drop / len(rows), alone) for row in connection.execute(query)]
 
 
-def _show(connection: Connection, export: Attempt) -> None:
+def _settle_owed(connection: Connection, export: Attempt) -> None:
     """The steps behind an export, back to the first, are owed no longer."""
     owed = OWED.delete().where(OWED.c.account == export.account)
     behind = sa.select(sa.literal(export.before, sa.String).label("key")).cte("behind", recursive=True)
@@ -429,7 +435,7 @@ def _show(connection: Connection, export: Attempt) -> None:
     connection.execute(owed.where(OWED.c.key.in_(sa.select(behind.c.key))))
 
 
-def failed_after(connection: Connection, key: str) -> list[Attempt]:
+def select_failed_after(connection: Connection, key: str) -> list[Attempt]:
     """The newest attempts of messages after a step that made nothing, the newest first."""
     query = sa.select(ATTEMPTS).where(
         ATTEMPTS.c.before == key, ATTEMPTS.c.state == State.FAILED.value, where_kind_in(*PAID)
@@ -437,12 +443,12 @@ def failed_after(connection: Connection, key: str) -> list[Attempt]:
     return [attempt_from_row(row) for row in connection.execute(query.order_by(ATTEMPTS.c.sent.desc()))]
 
 
-def messages_since(connection: Connection, attempt: Attempt) -> int:
+def count_messages_since(connection: Connection, attempt: Attempt) -> int:
     """How many other messages went out in an attempt's session after its own."""
     query = sa.select(sa.func.count()).where(
         ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > attempt.sent, ATTEMPTS.c.id != attempt.id,
         ATTEMPTS.c.session_id == attempt.session_id, where_kind_in(*PAID),
-        ATTEMPTS.c.state.not_in((State.PLANNED.value, State.REFUSED.value)),
+        ATTEMPTS.c.state.not_in(UNSENT_STATES),
     )  # fmt: skip
     return int(connection.execute(query).scalar() or 0)
 
@@ -488,10 +494,10 @@ def select_media_behind(connection: Connection, keys: Sequence[str]) -> dict[str
         query = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.facts).where(ATTEMPTS.c.key.in_(some))
         rows = connection.execute(query.order_by(ATTEMPTS.c.number))
         media.update((row.key, load_facts(row.facts).get("media", [])) for row in rows)
-    return {key: [each for step in _back(key, before) for each in media.get(step, ())] for key in keys}
+    return {key: [each for step in _walk_back(key, before) for each in media.get(step, ())] for key in keys}
 
 
-def _back(key: str, before: Mapping[str, str]) -> Iterator[str]:
+def _walk_back(key: str, before: Mapping[str, str]) -> Iterator[str]:
     seen: set[str] = set()
     while key and key not in seen:
         yield key

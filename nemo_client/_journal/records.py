@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 _AROUND_DRAFTS: Final = 10
 
-OPEN: Final = (State.PLANNED.value, State.SENT.value, State.UNKNOWN.value)
+DAY_SECONDS: Final = 24 * 3600.0
+
+IN_FLIGHT_STATES: Final = (State.SENT.value, State.UNKNOWN.value)
+"""The message went out, and its result is not known yet."""
+UNSENT_STATES: Final = (State.PLANNED.value, State.REFUSED.value)
+"""No message went out, or it was refused: nothing can have been charged."""
+OPEN: Final = (State.PLANNED.value, *IN_FLIGHT_STATES)
+"""The outcome is still owed."""
 
 
 class StoredFacts(TypedDict, total=False):
@@ -214,6 +221,11 @@ class Attempt:
     def open(self) -> bool:
         """Whether its outcome is still owed."""
         return self.state.value in OPEN
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it was sent, and its result is not known yet."""
+        return self.state.value in IN_FLIGHT_STATES
 
 
 _FIELDS: Final = tuple(each.name for each in fields(Attempt))

@@ -1,9 +1,8 @@
-"""What upkeep must keep, read from the journal in portions: in short transactions that nobody waits for.
+"""Upkeep: what may be forgotten after KEEP_DAYS, and what must be kept, read in portions of short transactions.
 
-Reading takes a while, and steps go on meanwhile: from open to done, where a paid one is owed, to delivered. Each is on
-record before the one before it ends (a delivery before its export is done, and only that takes a step from `owed`).
-So who reads what is open first, then what is owed, then what was delivered, meets every step that was needed when he
-began, wherever it goes; what was begun since has a greater number, and is read at the end.
+Reading takes a while, and steps move on meanwhile, from open to owed to delivered; each is recorded before the one
+before it ends. Read open, then owed, then delivered: a step moving on meanwhile is still seen. Steps that begin later
+have a greater number and are read at the end.
 """
 
 from __future__ import annotations
@@ -25,14 +24,32 @@ from .database import Database, read_database_clock
 from .journal import Journal
 from .leases import Owner, is_locked
 from .queries import select_steps_behind, split_into_portions, where_kind_in
-from .records import OPEN, dump_facts, load_facts
+from .records import DAY_SECONDS, OPEN, dump_facts, load_facts
 from .schema import ATTEMPTS, DELIVERIES, OWED, OWNERS, TIDIED
 from .steps import PAID, State, parse_kind
 
+logger = logging.getLogger("nemo_client")
+
 _T = TypeVar("_T")
 
+KEEP_DAYS: Final = 90
+UPLOADS_BYTES: Final = 5 * 1024**3
+FRESH_SECONDS: Final = 3600.0
+"""Uploads this young may belong to a request that has no row in the journal yet."""
 PORTION: Final = 5_000
 """Rows that are looked at in one transaction."""
+EXPORTS_AT_ONCE: Final = 200
+"""Exports that one transaction forgets: others wait for it."""
+WRITING_SECONDS: Final = 20.0
+"""What a day's upkeep may take with forgetting what is in rows; at a millisecond or so each, for some ten thousand."""
+
+_TIDY: Final = sa.text('INSERT INTO tidied ("key") VALUES (:key) ON CONFLICT DO NOTHING')
+"""Another machine of a fleet may be at it, too."""
+_FORGET: Final = (
+    ATTEMPTS.update()
+    .where(ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch"))
+    .values(facts=sa.bindparam("kept"))
+)
 
 _OPEN: Final = sa.select(ATTEMPTS.c.key, ATTEMPTS.c.state, ATTEMPTS.c.owner).where(
     ATTEMPTS.c.account == sa.bindparam("known"), ATTEMPTS.c.state.in_(OPEN)
@@ -80,16 +97,16 @@ def list_needed_names(database: Database, horizon: float) -> Iterator[set[str]]:
         return list_names_behind(connection, (row[0] for row in rows))
 
     def names_of_unshown(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
-        return list_names_behind(connection, _unshown(connection, {row.key for row in rows}))
+        return list_names_behind(connection, _select_unshown(connection, {row.key for row in rows}))
 
-    yield from _walk(database, OWED.c.attempt, sa.select(OWED.c.key), names)
+    yield from _read_in_portions(database, OWED.c.attempt, sa.select(OWED.c.key), names)
     for kind in sorted(PAID):  # of the built-in backend, which owes nothing: its rows alone have no other record
         free = sa.select(ATTEMPTS.c.key).where(ATTEMPTS.c.free, ATTEMPTS.c.state == State.DONE.value)
-        yield from _walk(
+        yield from _read_in_portions(
             database, ATTEMPTS.c.id, free, names_of_unshown, ATTEMPTS.c.profile == LOCAL, where_kind_in(kind)
         )
     late = sa.select(ATTEMPTS.c.before).join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-    yield from _walk(database, DELIVERIES.c.id, late.where(DELIVERIES.c.delivered >= horizon), names)
+    yield from _read_in_portions(database, DELIVERIES.c.id, late.where(DELIVERIES.c.delivered >= horizon), names)
 
 
 def select_exports_due(database: Database, horizon: float) -> Iterator[list[tuple[str, str]]]:
@@ -108,7 +125,7 @@ def select_exports_due(database: Database, horizon: float) -> Iterator[list[tupl
         kept = collect_needed(connection, {row.before for row in rows}, horizon)
         return [key for key in dict.fromkeys((row.key, row.before) for row in rows) if key[1] not in kept]
 
-    return _walk(database, DELIVERIES.c.id, due.order_by(DELIVERIES.c.id), read)
+    return _read_in_portions(database, DELIVERIES.c.id, due.order_by(DELIVERIES.c.id), read)
 
 
 def collect_needed(connection: Connection, keys: Iterable[str], horizon: float) -> set[str]:
@@ -118,14 +135,14 @@ def collect_needed(connection: Connection, keys: Iterable[str], horizon: float) 
     for some in split_into_portions(sorted(keys)):
         own = sa.select(ATTEMPTS.c.key).outerjoin(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
         found.update(connection.execute(own.where(ATTEMPTS.c.key.in_(some), wanted)).scalars())
-    return found | _before_any(connection, keys - found, wanted)
+    return found | _select_before_any(connection, keys - found, wanted)
 
 
 def list_names_behind(connection: Connection, keys: Iterable[str]) -> set[str]:
     """The names of files that were sent by these steps and all before them, in any of their attempts."""
     found: set[str] = set()
     sent = sa.case((where_kind_in("upload"), ATTEMPTS.c.facts), else_="").label("sent")
-    for row in _steps_back(connection, keys, sent):
+    for row in _walk_back(connection, keys, sent):
         if row.sent:
             found.update(str(entry[1]) for entry in load_facts(row.sent).get("media", []))
     return found
@@ -133,10 +150,10 @@ def list_names_behind(connection: Connection, keys: Iterable[str]) -> set[str]:
 
 def select_before_each(connection: Connection, keys: Iterable[str]) -> dict[str, str]:
     """The step before each of these and of all that lie before them."""
-    return {row.key: row.before for row in _steps_back(connection, keys)}
+    return {row.key: row.before for row in _walk_back(connection, keys)}
 
 
-def _steps_back(connection: Connection, keys: Iterable[str], *more: sa.ColumnElement[Any]) -> Iterator[Row[Any]]:
+def _walk_back(connection: Connection, keys: Iterable[str], *more: sa.ColumnElement[Any]) -> Iterator[Row[Any]]:
     """The attempts of these steps and of all before them, without their facts, which are long."""
     ahead, seen = set(keys), {""}
     while ahead := ahead - seen:
@@ -150,12 +167,14 @@ def _steps_back(connection: Connection, keys: Iterable[str], *more: sa.ColumnEle
         ahead = further
 
 
-def _unshown(connection: Connection, keys: set[str]) -> set[str]:
+def _select_unshown(connection: Connection, keys: set[str]) -> set[str]:
     """Those of these steps that no finished export shows, directly or through a later step."""
-    return keys - _before_any(connection, keys, sa.and_(where_kind_in("export"), ATTEMPTS.c.state == State.DONE.value))
+    return keys - _select_before_any(
+        connection, keys, sa.and_(where_kind_in("export"), ATTEMPTS.c.state == State.DONE.value)
+    )
 
 
-def _before_any(connection: Connection, keys: Iterable[str], wanted: sa.ColumnElement[bool]) -> set[str]:
+def _select_before_any(connection: Connection, keys: Iterable[str], wanted: sa.ColumnElement[bool]) -> set[str]:
     """Those of these steps that some wanted attempt, or delivery, comes after.
 
     One generation after the other, all side by side: to a recursive query PostgreSQL reads the whole table.
@@ -178,7 +197,7 @@ def _before_any(connection: Connection, keys: Iterable[str], wanted: sa.ColumnEl
     return found
 
 
-def _walk(
+def _read_in_portions(
     database: Database,
     number: sa.Column[Any],
     query: sa.Select[Any],
@@ -198,68 +217,32 @@ def _walk(
         last = int(end)
 
 
-logger = logging.getLogger("nemo_client")
-
-DAY: Final = 24 * 3600.0
-KEEP_DAYS: Final = 90
-UPLOADS_BYTES: Final = 5 * 1024**3
-FRESH_SECONDS: Final = 3600.0
-"""Uploads this young may belong to a request that has no row in the journal yet."""
-EXPORTS_AT_ONCE: Final = 200
-"""In one transaction, so that nobody waits long for it."""
-WRITING_SECONDS: Final = 20.0
-"""What a day's upkeep may take with forgetting what is in rows; at a millisecond or so each, for some ten thousand."""
-_TIDY: Final = sa.text('INSERT INTO tidied ("key") VALUES (:key) ON CONFLICT DO NOTHING')
-"""Another machine of a fleet may be at it, too."""
-_FORGET: Final = (
-    ATTEMPTS.update()
-    .where(ATTEMPTS.c.id == sa.bindparam("known_id"), ATTEMPTS.c.epoch == sa.bindparam("known_epoch"))
-    .values(facts=sa.bindparam("kept"))
-)
-
-
-async def open_writable_journal(journal: Journal, directory: Path, *, free: bool) -> Journal:
-    """The journal that a Studio works with: for free work one in memory where the one on disk cannot be written.
-
-    A damaged journal is told here whoever opens it, else a new one would begin unnoticed.
-    """
-    try:
-        await journal.check()
-    except DiskError as error:
-        if error.id == "journal-damaged":
-            raise
-        if free:
-            logger.warning("free work goes on without a record of it: %s", error.text("en"))
-            return Journal(directory, "sqlite://")
-    return journal
-
-
 async def run_upkeep(
     journal: Journal, directory: Path, now: float, *, limit: int = UPLOADS_BYTES, seconds: float = WRITING_SECONDS
 ) -> None:
     """Forget what may be forgotten, unless that was done less than a day ago. Never fails."""
     stamp = directory / "upkeep"
     try:
-        if 0 <= now - _read(stamp) < DAY:
+        if 0 <= now - _read_stamp(stamp) < DAY_SECONDS:
             return
         write_private_file(stamp, f"{now:.0f}\n")
         uploads = directory / "uploads"
-        await journal.work(lambda database, owner: _tidied(database, owner, uploads, now, limit, seconds))
+        await journal.work(lambda database, owner: _forget_all(database, owner, uploads, now, limit, seconds))
     except (DiskError, OSError) as error:
         logger.info("no upkeep today (%s)", error.id if isinstance(error, DiskError) else error.strerror)
 
 
-def _read(stamp: Path) -> float:
+def _read_stamp(stamp: Path) -> float:
     try:
         return float(stamp.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return float("-inf")
 
 
-def _tidied(database: Database, owner: Owner, uploads: Path, now: float, limit: int, seconds: float) -> None:
+def _forget_all(database: Database, owner: Owner, uploads: Path, now: float, limit: int, seconds: float) -> None:
     if database.too_new:
         return
-    _forget_exports(database, now - KEEP_DAYS * DAY, seconds)
+    _forget_exports(database, now - KEEP_DAYS * DAY_SECONDS, seconds)
     _forget_owners(database, owner)
     _forget_uploads(database, uploads, now, limit)
 
@@ -267,7 +250,7 @@ def _tidied(database: Database, owner: Owner, uploads: Path, now: float, limit: 
 def _forget_exports(database: Database, horizon: float, seconds: float) -> None:
     """Forget what lies behind the exports that are due, until so many seconds were spent with writing.
 
-    Those that are needed are sorted out where nobody waits: they take nothing of that time from the others.
+    Those that are needed are sorted out in reading transactions, which count for nothing of that time.
     """
     left = seconds
     for due in select_exports_due(database, horizon):
@@ -330,8 +313,8 @@ def _forget_owners(database: Database, ours: Owner) -> None:
         now = connection.execute(sa.select(read_database_clock(connection))).scalar() or 0.0
         for row in connection.execute(sa.select(OWNERS).where(OWNERS.c.id != ours.id)).all():
             lock = Path(row.lock)
-            here = ours.sees(row.host, lock)
-            if row.id in names or (is_locked(lock) if here else row.lease_until > now - DAY):
+            here = ours.can_try_lock(row.host, lock)
+            if row.id in names or (is_locked(lock) if here else row.lease_until > now - DAY_SECONDS):
                 continue
             connection.execute(OWNERS.delete().where(OWNERS.c.id == row.id))
             if here:
@@ -339,7 +322,7 @@ def _forget_owners(database: Database, ours: Owner) -> None:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KeptFile:
     path: Path
     size: int
     since: float
@@ -350,18 +333,18 @@ def _forget_uploads(database: Database, folder: Path, now: float, limit: int) ->
 
     What is owed and what was delivered lately is looked through only where old ones are left.
     """
-    files = sorted(_kept_files(folder, now), key=lambda each: each.since)
-    horizon = now - KEEP_DAYS * DAY
+    files = sorted(_list_kept_files(folder, now), key=lambda each: each.since)
+    horizon = now - KEEP_DAYS * DAY_SECONDS
     total = sum(each.size for each in files)
     if not files or (files[0].since >= horizon and total <= limit):
         return
     before = select_opened(database)
-    old: dict[str, _Kept] = {}
+    old: dict[str, _KeptFile] = {}
     for each in files:
         if each.path.name in before.names:
             continue
         if total > limit and each.since < now - FRESH_SECONDS:
-            total -= each.size if _removed(each) else 0
+            total -= each.size if _remove_upload(each) else 0
         elif each.since < horizon:
             old[each.path.name] = each
     for names in list_needed_names(database, horizon) if old else ():
@@ -371,13 +354,13 @@ def _forget_uploads(database: Database, folder: Path, now: float, limit: int) ->
             return
     later = select_begun_since(database, before) if old else set()
     for name in old.keys() - later:
-        _removed(old[name])
+        _remove_upload(old[name])
 
 
-def _removed(kept: _Kept) -> bool:
-    """Remove a file, unless it was taken up again since it was listed.
+def _remove_upload(kept: _KeptFile) -> bool:
+    """Remove a file, unless it was used again since it was listed.
 
-    Under another name first: who takes it up at this very moment is seen, or finds it gone and keeps it anew.
+    Renamed first: a use at this moment is seen by its time, or finds the file gone and keeps it again.
     """
     aside = kept.path.with_name(f".{kept.path.name}.gone")
     try:
@@ -388,12 +371,12 @@ def _removed(kept: _Kept) -> bool:
             aside.replace(kept.path)
             return False
         aside.unlink()
-    except FileNotFoundError:  # another process removes it, too
+    except FileNotFoundError:  # another process removes it as well
         return False
     return True
 
 
-def _kept_files(folder: Path, now: float) -> Iterator[_Kept]:
+def _list_kept_files(folder: Path, now: float) -> Iterator[_KeptFile]:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
@@ -402,7 +385,7 @@ def _kept_files(folder: Path, now: float) -> Iterator[_Kept]:
         except FileNotFoundError:
             continue
         if path.name.startswith("."):  # half written
-            if info.st_mtime < now - DAY:
+            if info.st_mtime < now - DAY_SECONDS:
                 path.unlink(missing_ok=True)
         elif path.is_file():
-            yield _Kept(path, info.st_size, info.st_mtime)
+            yield _KeptFile(path, info.st_size, info.st_mtime)

@@ -181,7 +181,7 @@ IDENTITY: Final = Table("identity", METADATA, Column("id", String(32), primary_k
 Migration = tuple[str, Callable[[Connection], None]]
 
 
-def _run(connection: Connection, *statements: str) -> None:
+def _execute_statements(connection: Connection, *statements: str) -> None:
     """Carry out statements; `{big}` and `{serial}` stand for 64-bit numbers and for row numbers of that size."""
     sqlite = connection.dialect.name == "sqlite"
     names = {"big": "INTEGER", "serial": "INTEGER"} if sqlite else {"big": "BIGINT", "serial": "BIGSERIAL"}
@@ -189,7 +189,7 @@ def _run(connection: Connection, *statements: str) -> None:
         connection.exec_driver_sql(statement.format(**names))
 
 
-def _table(name: str, *parts: str) -> str:
+def _make_table(name: str, *parts: str) -> str:
     """The statement that creates a table, letter by letter as the first journals have it."""
     return f"CREATE TABLE {name} (\n\t" + ", \n\t".join(parts) + "\n)"
 
@@ -197,7 +197,7 @@ def _table(name: str, *parts: str) -> str:
 _OF_ATTEMPTS: Final = "FOREIGN KEY(attempt) REFERENCES attempts (id)"
 
 _FIRST: Final = (
-    _table(
+    _make_table(
         "owners",
         "id VARCHAR(64) NOT NULL",
         "host VARCHAR(128) NOT NULL",
@@ -206,7 +206,7 @@ _FIRST: Final = (
         "lease_until FLOAT NOT NULL",
         "PRIMARY KEY (id)",
     ),
-    _table(
+    _make_table(
         "attempts",
         "id {serial} NOT NULL",
         '"key" VARCHAR(64) NOT NULL',
@@ -234,9 +234,11 @@ _FIRST: Final = (
     "CREATE INDEX attempts_profile_sent ON attempts (profile, sent)",
     'CREATE INDEX attempts_before ON attempts ("before")',
     "CREATE INDEX attempts_changed ON attempts (changed)",
-    _table("sessions", "session_id VARCHAR(512) NOT NULL", "head VARCHAR(64) NOT NULL", "PRIMARY KEY (session_id)"),
-    _table("accounts", "account VARCHAR(128) NOT NULL", "admissions {big} NOT NULL", "PRIMARY KEY (account)"),
-    _table(
+    _make_table(
+        "sessions", "session_id VARCHAR(512) NOT NULL", "head VARCHAR(64) NOT NULL", "PRIMARY KEY (session_id)"
+    ),
+    _make_table("accounts", "account VARCHAR(128) NOT NULL", "admissions {big} NOT NULL", "PRIMARY KEY (account)"),
+    _make_table(
         "deliveries",
         "id {serial} NOT NULL",
         "attempt {big} NOT NULL",
@@ -251,18 +253,18 @@ _FIRST: Final = (
 )
 
 
-def _first(connection: Connection) -> None:
+def _create_first_tables(connection: Connection) -> None:
     """Everything there was at the beginning."""
-    _run(connection, *_FIRST)
+    _execute_statements(connection, *_FIRST)
 
 
 def _lists_and_upkeep(connection: Connection) -> None:
     """Indices for the lists of jobs and charges, and what upkeep remembers."""
-    _run(
+    _execute_statements(
         connection,
         "CREATE INDEX attempts_created ON attempts (created)",
         f"CREATE INDEX attempts_profile_kind ON attempts (profile, {_newest_of(connection, _CODE)})",
-        _table("tidied", '"key" VARCHAR(64) NOT NULL', 'PRIMARY KEY ("key")'),
+        _make_table("tidied", '"key" VARCHAR(64) NOT NULL', 'PRIMARY KEY ("key")'),
     )
 
 
@@ -293,10 +295,10 @@ SELECT id, facts FROM attempts WHERE spent IS NULL AND NOT free AND sent IS NOT 
 
 def _no_walks(connection: Connection) -> None:
     """What is owed and what was taken at most as rows of their own, and an index for charges that are known."""
-    _run(
+    _execute_statements(
         connection,
         f"CREATE INDEX attempts_charged ON attempts (profile, {_newest_of(connection, _CODE)}) WHERE spent > 0",
-        _table(
+        _make_table(
             "owed",
             "attempt {big} NOT NULL",
             '"key" VARCHAR(64) NOT NULL',
@@ -306,7 +308,7 @@ def _no_walks(connection: Connection) -> None:
         ),
         'CREATE INDEX owed_key ON owed ("key")',
         "CREATE INDEX owed_account ON owed (account)",
-        _table("at_most", "attempt {big} NOT NULL", "spent FLOAT NOT NULL", "PRIMARY KEY (attempt)", _OF_ATTEMPTS),
+        _make_table("at_most", "attempt {big} NOT NULL", "spent FLOAT NOT NULL", "PRIMARY KEY (attempt)", _OF_ATTEMPTS),
         _OWED_BY_NOW,
     )
     for row in connection.exec_driver_sql(_UNSURE).all():
@@ -318,7 +320,7 @@ def _no_walks(connection: Connection) -> None:
 
 def _its_own_name(connection: Connection) -> None:
     """A name that no other journal has."""
-    _run(connection, _table("identity", "id VARCHAR(32) NOT NULL", "PRIMARY KEY (id)"))
+    _execute_statements(connection, _make_table("identity", "id VARCHAR(32) NOT NULL", "PRIMARY KEY (id)"))
     connection.execute(sa.text("INSERT INTO identity (id) VALUES (:id)"), {"id": uuid.uuid4().hex})
 
 
@@ -345,7 +347,7 @@ WHERE id > :last AND sent IS NOT NULL AND kind IN ('generate', 'edit', 'chat') O
 
 def _whole_kinds_and_owned_claims(connection: Connection) -> None:
     """Kinds as whole names, money as a column, claims with their owner and point, charges that come late."""
-    _run(
+    _execute_statements(
         connection,
         "DROP INDEX attempts_profile_kind",
         "DROP INDEX attempts_charged",
@@ -358,7 +360,7 @@ def _whole_kinds_and_owned_claims(connection: Connection) -> None:
         f"CREATE INDEX attempts_charged ON attempts (profile, {_newest_of(connection, 'kind')}) WHERE spent > 0",
         "CREATE INDEX attempts_run ON attempts (run)",
         "CREATE INDEX sessions_head ON sessions (head)",
-        _table(
+        _make_table(
             "uncharged",
             "attempt {big} NOT NULL",
             "account VARCHAR(128) NOT NULL",
@@ -369,7 +371,7 @@ def _whole_kinds_and_owned_claims(connection: Connection) -> None:
         ),
         "CREATE INDEX uncharged_account ON uncharged (account)",
     )
-    _run(connection, _GIVE_BACK)
+    _execute_statements(connection, _GIVE_BACK)
     _copy_money(connection)
 
 
@@ -417,11 +419,11 @@ _LISTS: Final = (
 
 def _rows_for_lists(connection: Connection) -> None:
     """What lists of jobs show, as rows of their own. They are filled when a list is read first: that takes a while."""
-    _run(connection, *_LISTS)
+    _execute_statements(connection, *_LISTS)
 
 
 MIGRATIONS: Final[Sequence[Migration]] = (
-    ("owners, attempts, sessions, accounts, deliveries", _first),
+    ("owners, attempts, sessions, accounts, deliveries", _create_first_tables),
     ("indices for lists, upkeep", _lists_and_upkeep),
     ("what is owed, what was taken at most", _no_walks),
     ("what tells it from other journals", _its_own_name),

@@ -40,7 +40,7 @@ def make_step_key(profile_id: str, before: str, kind: Kind, inputs: Mapping[str,
     defaults = DEFAULTS[kind]
     counted = {name: value for name, value in inputs.items() if name not in defaults or value != defaults[name]}
     canonical = json.dumps(
-        [KEY_VERSION, profile_id, before, kind, _plain(counted)],
+        [KEY_VERSION, profile_id, before, kind, _to_plain(counted)],
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),
@@ -64,11 +64,11 @@ def normalize_text(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return normalize_text(value) if isinstance(value, str) else value

@@ -176,7 +176,7 @@ def _filter_by_search(query: sa.Select[Any], search: str) -> sa.Select[Any]:
 
 
 def _has_words(text: str) -> sa.ColumnElement[bool]:
-    return JOBS.c.words.contains(job_rows.fold(text[:SEARCH_CHARACTERS]), autoescape=True)
+    return JOBS.c.words.contains(job_rows.fold_text(text[:SEARCH_CHARACTERS]), autoescape=True)
 
 
 def _begins_with(first: str) -> sa.ColumnElement[bool]:

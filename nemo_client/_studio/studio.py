@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,10 +23,10 @@ from .._errors import InputError, Kept, NothingMade, RenderFailed, ResultUnknown
 from .._files.images import Media, UploadStore
 from .._files.save import Destination
 from .._journal.job_rows import make_job_id
-from .._journal.journal import Journal
+from .._journal.journal import Journal, choose_writable_journal
 from .._journal.money import FREE, Money, estimate_price, sum_money
 from .._journal.records import Attempt, StoredFacts
-from .._journal.retention import open_writable_journal, run_upkeep
+from .._journal.retention import run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
 from .._text import messages, prompts
@@ -92,10 +91,10 @@ class Studio:
         place = ensure_home(find_home(directory))  # first: where it cannot be read, that is what is wrong
         chosen = find_profile(name, directory)
         own_id = await asyncio.to_thread(read_client_id, place)
-        own = None if journal is not None else Journal(place, os.environ.get("NEMO_JOURNAL_URL") or None, wall=wall)
+        own = None if journal is not None else Journal.open(place, wall=wall)
         asked = journal or own
         assert asked is not None  # noqa: S101 - one of the two
-        journal = await open_writable_journal(asked, place, free=chosen.free)
+        journal = await choose_writable_journal(asked, place, free=chosen.free)
         if journal is not asked:
             if own is not None:
                 await own.close()

@@ -122,7 +122,7 @@ class Network:
 
         place = (home(), os.environ.get("NEMO_JOURNAL_URL") or None)
         if place not in self._journals:
-            self._journals[place] = Journal(*place)
+            self._journals[place] = Journal.open(home())
         return self._journals[place]
 
     async def studio(self, name: str) -> Studio:
@@ -224,9 +224,9 @@ def _stamp_profiles() -> tuple[object, ...]:
 
 def is_journal() -> bool:
     """Whether there is a journal to look into: looking must not make one. Blocks."""
-    from ...nemo_client import home
+    from ...nemo_client import Journal, home
 
-    return bool(os.environ.get("NEMO_JOURNAL_URL")) or (home() / "journal.sqlite3").exists()
+    return Journal.exists(home())
 
 
 _network: Network | None = None

@@ -16,8 +16,9 @@ from nemo_client._config.profiles import LOCAL
 from nemo_client._files.images import Media, UploadStore
 from nemo_client._journal import retention
 from nemo_client._journal import retention as upkeep_module
+from nemo_client._journal.records import DAY_SECONDS as DAY
 from nemo_client._journal.records import Attempt
-from nemo_client._journal.retention import DAY, KEEP_DAYS
+from nemo_client._journal.retention import KEEP_DAYS
 from nemo_client._journal.schema import ATTEMPTS, TIDIED
 from nemo_client._journal.steps import Event, State
 from tests.journal.test_journal import ALL, NOW, Kept, kept, planned, rows
