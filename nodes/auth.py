@@ -12,10 +12,14 @@ class NemoAuth:
     """A profile by name, and what is known of its account without the network."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "Chooses the profile to work with. The token stays on the server; the graph holds only a name."
+    DESCRIPTION = (
+        "Chooses the account that makes the videos: NemoVideo cloud, or the free local preview. Your token stays on "
+        "the server."
+    )
+    SEARCH_ALIASES = ("account", "profile", "token", "api key", "login", "sign in", "local preview", "账户", "令牌")
     RETURN_TYPES = ("NEMO_AUTH", "STRING")
     RETURN_NAMES = ("auth", "account")
-    OUTPUT_TOOLTIPS = ("The profile and the language.", "Profile, kind of account, and when its token expires.")
+    OUTPUT_TOOLTIPS = ("The account and the language.", "The account in words: its kind, and when its token expires.")
     FUNCTION = "choose"
 
     @classmethod

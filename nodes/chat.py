@@ -33,15 +33,16 @@ class NemoChat:
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = (
-        "Sends a message to the agent, which may cost credits. Requests for an export, the credits, the state or an "
-        "upload (“export”, “导出”, “credits”, …) are answered here, free."
+        "Talks to a project: ask a question, or for a change. A change costs credits; “export”, “credits” and "
+        "“status” are free."
     )
+    SEARCH_ALIASES = ("ask", "message", "talk", "agent", "assistant", "edit video", "对话")
     RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
     RETURN_NAMES = ("session", "reply", "video_path")
     OUTPUT_TOOLTIPS = (
-        "The session after the message.",
-        "The answer, without talk of a web page.",
-        "The absolute path of the video if the message exported one; else nothing behind it runs.",
+        "The project after the message, for the next NemoVideo node.",
+        "The answer.",
+        "The file's absolute path, if the message exported a video; else the nodes behind it do not run.",
     )
     FUNCTION = "chat"
     OUTPUT_NODE = True
@@ -51,18 +52,17 @@ class NemoChat:
         message = {
             "multiline": True,
             "default": "make the title larger",
-            "tooltip": "A wish, a question, or a request such as “export” or “credits”.",
+            "tooltip": "A change, a question, or a request such as “export” or “credits”.",
         }
         follow = {
             "default": False,
-            "tooltip": "Off: free proposals of the answer are carried out, paid ones are told. On: paid ones are sent, "
-            "too, each once, within max_credits and at most three messages a run.",
+            "tooltip": "Off: free proposals in the answer are carried out, paid ones are only shown. On: paid ones are "
+            "sent too, each once, within max_credits, at most three messages a run.",
         }
         changed = {
             "default": WHEN_CHANGED[0],
-            "tooltip": "When another message was already sent from here. stop: an error; edit the newest state: the "
-            "conversation goes on, so that one node carries it (change the message, queue again); generate again: "
-            "everything before is made again in a new session, which pays again.",
+            "tooltip": "When another message was already sent from here. stop: an error. edit the newest state: go on "
+            "with the conversation (change the message, run again). generate again: start a new project, paid again.",
         }
         return {
             "required": {"session": inputs.SESSION, "message": ("STRING", message), "seed": inputs.SEED},

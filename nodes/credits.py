@@ -15,12 +15,13 @@ class NemoCredits:
     """Reads the balance of a profile's account."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "Reads the credits of the account. Free. The local preview needs none."
+    DESCRIPTION = "Shows how many credits the account has. Free."
+    SEARCH_ALIASES = ("balance", "price", "cost", "account", "money", "积分")
     RETURN_TYPES = ("INT", "INT", "INT", "STRING")
     RETURN_NAMES = ("available", "frozen", "total", "text")
     OUTPUT_TOOLTIPS = (
-        "Credits that can be spent, rounded down.",
-        "Credits reserved by running work.",
+        "Credits you can spend, rounded down.",
+        "Credits held for running jobs.",
         "All credits of the account.",
         "The balance in words.",
     )
@@ -31,7 +32,12 @@ class NemoCredits:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {"auth": inputs.AUTH},
-            "optional": {"session": ("NEMO_SESSION", {"tooltip": "Connect one to read the balance after its step."})},
+            "optional": {
+                "session": (
+                    "NEMO_SESSION",
+                    {"tooltip": "Optional. Connect it to read the balance after that node has run."},
+                )
+            },
         }
 
     @classmethod

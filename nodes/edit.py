@@ -18,12 +18,29 @@ class NemoEditVideo:
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = (
-        "Changes a generated video in words: length, titles, music, order. Costs credits on the cloud; the same edit "
-        "is never paid twice."
+        "Changes a video in words: length, titles, music, order. Costs credits on the cloud; the same edit is paid "
+        "only once."
+    )
+    SEARCH_ALIASES = (
+        "edit video",
+        "change video",
+        "add title",
+        "add music",
+        "subtitles",
+        "caption",
+        "trim",
+        "cut",
+        "video to video",
+        "v2v",
+        "视频编辑",
     )
     RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
     RETURN_NAMES = ("session", "reply", "timeline")
-    OUTPUT_TOOLTIPS = ("The session with the changed draft.", "What the backend answered.", "The draft's tracks.")
+    OUTPUT_TOOLTIPS = (
+        "The changed project, for the next NemoVideo node.",
+        "What NemoVideo answered.",
+        "What is in the video, in words.",
+    )
     FUNCTION = "edit"
     INPUT_IS_LIST = True
     OUTPUT_IS_LIST = (True, True, True)
@@ -37,8 +54,8 @@ class NemoEditVideo:
         }
         changed = {
             "default": WHEN_CHANGED[0],
-            "tooltip": "When this edit was already made with other words: stop; edit the newest state (both count); "
-            "or make everything before it again in a new session, which pays again.",
+            "tooltip": "When this edit was already made with other words. stop: an error. edit the newest state: both "
+            "edits count. generate again: start a new project, paid again.",
         }
         return {
             "required": {

@@ -17,9 +17,9 @@ RETURN_TYPES = ("VIDEO", "STRING", "IMAGE", "STRING")
 RETURN_NAMES = ("video", "video_path", "last_frame", "info")
 OUTPUT_TOOLTIPS = (
     "The video, for Save Video or Get Video Components.",
-    "The absolute path of the file.",
-    "The last frame, to go on from.",
-    "JSON: session, render, draft, credits, checksum.",
+    "The file's absolute path.",
+    "The last frame. Connect it to the next clip's image.",
+    "JSON: project, render, credits, checksum.",
 )
 WIDTH = len(RETURN_TYPES)
 
@@ -29,6 +29,7 @@ class NemoExportRender:
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = "Renders the video and saves it in ComfyUI's output folder. Free."
+    SEARCH_ALIASES = ("save video", "render", "download", "export video", "gif", "webm", "mov", "导出")
     RETURN_TYPES = RETURN_TYPES
     RETURN_NAMES = RETURN_NAMES
     OUTPUT_TOOLTIPS = OUTPUT_TOOLTIPS

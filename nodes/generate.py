@@ -17,12 +17,23 @@ class NemoGenerateVideo:
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = (
-        "Generates a video from the images of a session. Costs credits on the cloud; the same request is never paid "
-        "twice: queued again, it finds its result."
+        "Makes a video from the uploaded pictures. Costs credits on the cloud; the same request is paid only once."
+    )
+    SEARCH_ALIASES = (
+        "text to video",
+        "t2v",
+        "create video",
+        "make video",
+        "movie",
+        "生成视频",
     )
     RETURN_TYPES = ("NEMO_SESSION", "STRING", "STRING")
     RETURN_NAMES = ("session", "reply", "timeline")
-    OUTPUT_TOOLTIPS = ("The session with the draft.", "What the backend answered.", "The draft's tracks in words.")
+    OUTPUT_TOOLTIPS = (
+        "The project with the video, for the next NemoVideo node.",
+        "What NemoVideo answered.",
+        "What is in the video, in words.",
+    )
     FUNCTION = "generate"
     INPUT_IS_LIST = True
     OUTPUT_IS_LIST = (True, True, True)

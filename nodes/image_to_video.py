@@ -20,8 +20,23 @@ class NemoImageToVideo:
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = (
-        "Turns images into a video file. Costs credits on the cloud; the same request is never paid twice: queued "
-        "again, it goes on where it stood."
+        "Turns a picture into a video file, all in one node. Costs credits on the cloud; the same request is paid "
+        "only once."
+    )
+    SEARCH_ALIASES = (
+        "image to video",
+        "i2v",
+        "img2vid",
+        "video",
+        "animate",
+        "animation",
+        "mp4",
+        "photo to video",
+        "picture to video",
+        "movie",
+        "clip",
+        "gif",
+        "图生视频",
     )
     RETURN_TYPES = RETURN_TYPES
     RETURN_NAMES = RETURN_NAMES
@@ -44,8 +59,8 @@ class NemoImageToVideo:
                 "profile": inputs.profile_combo(),
             },
             "optional": {
-                "end_image": ("IMAGE", {"tooltip": "The picture to end on: one, or one an image."}),
-                "batch_mode": inputs.BATCH_MODE,
+                "end_image": ("IMAGE", {"tooltip": "Optional. The picture to end on: one, or one for each picture."}),
+                "batch_mode": inputs.fold(inputs.BATCH_MODE),
                 "format": inputs.FORMAT,
                 "quality": inputs.QUALITY,
                 "resolution": inputs.RESOLUTION,

@@ -16,10 +16,8 @@ class NemoRecover:
     """Collects what a job of the journal came to, and delivers it."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = (
-        "Collects the video of a job that was interrupted: looks up what became of it, renders it if need be, and "
-        "saves it where it was wanted. Never sends a message again that may have been charged."
-    )
+    DESCRIPTION = "Collects the video of an interrupted job. You don't pay again."
+    SEARCH_ALIASES = ("resume", "restore", "interrupted", "lost video", "continue", "collect", "找回")
     RETURN_TYPES = RETURN_TYPES
     RETURN_NAMES = RETURN_NAMES
     OUTPUT_TOOLTIPS = OUTPUT_TOOLTIPS
@@ -29,7 +27,7 @@ class NemoRecover:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        tooltip = "Which job: the newest that still owes a video, or one by its id and time. In headless runs any id."
+        tooltip = "Which job: the newest that has no video yet, or one by its id and time. By API: any id."
         return {"required": {"job": (run.get_network().job_labels(), {"tooltip": tooltip})}, "hidden": inputs.HIDDEN}
 
     @classmethod

@@ -20,10 +20,11 @@ class NemoSampleImage:
     """The bundled photograph, so that templates run at once."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "The bundled sample photograph, to try a workflow without a picture of one's own."
+    DESCRIPTION = "A sample photograph, to try a workflow without your own."
+    SEARCH_ALIASES = ("example", "demo", "test image", "photo", "placeholder", "示例")
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    OUTPUT_TOOLTIPS = ("The photograph; with more images than one, details of it follow.",)
+    OUTPUT_TOOLTIPS = ("The photograph, then details of it if you ask for more than one.",)
     FUNCTION = "load"
 
     @classmethod
@@ -32,7 +33,7 @@ class NemoSampleImage:
             "default": 1,
             "min": 1,
             "max": 1 + len(DETAILS),
-            "tooltip": "How many: the photograph, then details of it, as one batch.",
+            "tooltip": "How many pictures: the photograph, then details of it, as one batch.",
         }
         return {"required": {}, "optional": {"images": ("INT", images)}}
 

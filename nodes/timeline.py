@@ -16,10 +16,11 @@ class NemoTimeline:
     """Shows the draft of a session's step."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "Shows the draft: tracks, times and titles in words, as a picture drawn to scale, and as JSON. Free."
+    DESCRIPTION = "Shows what is in the video, to scale: clips, titles, music. Free."
+    SEARCH_ALIASES = ("draft", "tracks", "storyboard", "preview", "clips", "时间线")
     RETURN_TYPES = ("STRING", "IMAGE", "STRING")
     RETURN_NAMES = ("summary", "picture", "draft")
-    OUTPUT_TOOLTIPS = ("The tracks in one line.", "The tracks as bars with thumbnails, to scale.", "The draft as JSON.")
+    OUTPUT_TOOLTIPS = ("The tracks in words.", "The tracks as bars with thumbnails, to scale.", "The tracks as JSON.")
     FUNCTION = "show"
     OUTPUT_NODE = True
 

@@ -22,10 +22,11 @@ class NemoUploadImage:
     """Uploads images, all into one session or one session each."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "Uploads images. Free; an image that was uploaded before is not sent again while its session lives."
+    DESCRIPTION = "Uploads pictures to a project. Free."
+    SEARCH_ALIASES = ("load image", "send image", "photo", "picture", "input", "上传")
     RETURN_TYPES = ("NEMO_SESSION",)
     RETURN_NAMES = ("session",)
-    OUTPUT_TOOLTIPS = ("The session with the images: one, or one an image.",)
+    OUTPUT_TOOLTIPS = ("The project with the pictures: one, or one for each picture.",)
     FUNCTION = "upload"
     INPUT_IS_LIST = True
     OUTPUT_IS_LIST = (True,)
@@ -36,12 +37,19 @@ class NemoUploadImage:
         return {
             "required": {"auth": inputs.AUTH, "image": inputs.IMAGE, "batch_mode": inputs.BATCH_MODE},
             "optional": {
-                "session": ("NEMO_SESSION", {"tooltip": "Add to this session: one, or as many as images."}),
-                "mask": ("MASK", {"tooltip": "White is transparent; resized to the image. Not with jpeg."}),
+                "session": (
+                    "NEMO_SESSION",
+                    {"tooltip": "Optional. Add to this project: one, or one for each picture."},
+                ),
+                "mask": (
+                    "MASK",
+                    {"tooltip": "Optional. White becomes transparent. Resized to the picture; not with jpeg."},
+                ),
                 "encoding": (
                     encodings,
                     {
                         "default": "auto",
+                        "advanced": True,
                         "tooltip": "auto: jpeg without visible loss, png where something is transparent.",
                     },
                 ),

@@ -20,13 +20,11 @@ class NemoUploadMedia:
     """Uploads one file, address, sound or video."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = (
-        "Uploads a file of ComfyUI's folders, a web address, AUDIO or VIDEO. Free; what was uploaded before is not "
-        "sent again while its session lives."
-    )
+    DESCRIPTION = "Uploads a file, a web address, sound or a video to a project. Free."
+    SEARCH_ALIASES = ("load video", "load audio", "music", "url", "file", "sound", "上传")
     RETURN_TYPES = ("NEMO_SESSION",)
     RETURN_NAMES = ("session",)
-    OUTPUT_TOOLTIPS = ("The session with the file.",)
+    OUTPUT_TOOLTIPS = ("The project with the file.",)
     FUNCTION = "upload"
 
     @classmethod
@@ -38,13 +36,16 @@ class NemoUploadMedia:
                     "STRING",
                     {
                         "default": "",
-                        "tooltip": "A file of ComfyUI's input, output or temp folder (a name or a whole path), or an "
-                        "http(s) address that the backend fetches. Empty when audio or video is connected.",
+                        "tooltip": "A file in ComfyUI's input, output or temp folder, or a web address "
+                        "(http or https). Leave it empty when audio or video is connected.",
                     },
                 ),
-                "audio": ("AUDIO", {"tooltip": "Sound to use, for example as music; of a batch the first one."}),
-                "video": ("VIDEO", {"tooltip": "A video to work with; its trims are kept."}),
-                "session": ("NEMO_SESSION", {"tooltip": "Add to this session, else a new one is opened."}),
+                "audio": (
+                    "AUDIO",
+                    {"tooltip": "Optional. Sound to use, for example as music. Of a batch only the first."},
+                ),
+                "video": ("VIDEO", {"tooltip": "Optional. A video to use, trimmed as it is."}),
+                "session": ("NEMO_SESSION", {"tooltip": "Optional. Add to this project; else a new one is opened."}),
             },
         }
 

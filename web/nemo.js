@@ -3,6 +3,7 @@
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { dress } from "./looks.js";
 import { nameOptions } from "./options.js";
 import { allNodes, expandOnSend } from "./prefix.js";
 import { addButton, isPaid, newTake, relabel } from "./takes.js";
@@ -163,6 +164,8 @@ app.registerExtension({
   nodeCreated(node) {
     expandOnSend(node, rootGraph);
     if (isPaid(node)) addButton(node, take);
-    if (String(node.comfyClass ?? "").startsWith("Nemo")) nameOptions(node);
+    if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;
+    nameOptions(node);
+    dress(node);
   },
 });

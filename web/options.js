@@ -1,11 +1,48 @@
-// Names for the values of combos and switches: ComfyUI translates the labels of widgets, not their values. What is stored
-// and sent stays the value; front ends without `getOptionLabel` show the value as before.
+// Names for the values of combos and switches, and for a 0 that means something: ComfyUI translates the labels of
+// widgets, not their values. What is stored and sent stays the value; front ends without `getOptionLabel` show the value.
 
 import { language } from "./words.js";
 
+const EN = {
+  profile: {
+    nemo: "NemoVideo cloud",
+    "local preview": "Local preview (free)"
+  },
+  aspect_ratio: {
+    "9:16": "9:16 (tall)",
+    "16:9": "16:9 (wide)",
+    "1:1": "1:1 (square)"
+  },
+  language: {
+    en: "English",
+    "zh-CN": "Chinese (Simplified)",
+    ja: "Japanese",
+    ko: "Korean",
+    es: "Spanish",
+    fr: "French",
+    de: "German",
+    pt: "Portuguese",
+    ru: "Russian"
+  },
+  on_item_error: {
+    stop: "stop with an error",
+    skip: "skip it, go on"
+  },
+  when_changed: {
+    stop: "stop with an error",
+    "generate again (pays)": "generate again (paid again)"
+  },
+  job: {
+    "latest unfinished": "newest job without a video"
+  }
+};
+
 const ZH = {
   aspect_ratio: {
-    auto: "自动"
+    auto: "自动",
+    "9:16": "9:16（竖屏）",
+    "16:9": "16:9（横屏）",
+    "1:1": "1:1（方形）"
   },
   resolution: {
     auto: "自动"
@@ -32,18 +69,18 @@ const ZH = {
     "one video per image": "每张图像一个视频"
   },
   profile: {
-    nemo: "nemo（云端）",
-    "local preview": "local preview（本地预览）"
+    nemo: "NemoVideo 云端",
+    "local preview": "本地预览（免费）"
   },
   on_item_error: {
-    stop: "停止",
-    skip: "跳过"
+    stop: "停止并报错",
+    skip: "跳过，继续其他项"
   },
   encoding: {
     auto: "自动"
   },
   when_changed: {
-    stop: "停止",
+    stop: "停止并报错",
     "edit the newest state": "编辑最新状态",
     "generate again (pays)": "重新生成（会扣费）"
   },
@@ -56,15 +93,42 @@ const ZH = {
   }
 };
 
+// What 0 means, on widgets where it is no amount.
+const ZERO = {
+  en: { duration: "automatic", max_credits: "no limit" },
+  zh: { duration: "自动", max_credits: "不限" }
+};
+
+/** What people read for a value of a widget of this name. */
+export function labelOf(name, value) {
+  return (language() === "zh" ? ZH : EN)[name]?.[value] ?? String(value ?? "");
+}
+
+// Widgets that the canvas draws ask `_displayValue` what to show; those of Vue nodes show the number.
+function nameZero(widget) {
+  let kind = widget;
+  while (kind && !Object.getOwnPropertyDescriptor(kind, "_displayValue")) kind = Object.getPrototypeOf(kind);
+  const usual = kind && Object.getOwnPropertyDescriptor(kind, "_displayValue").get;
+  if (!usual) return;
+  Object.defineProperty(widget, "_displayValue", {
+    configurable: true,
+    get() {
+      const shown = usual.call(this);
+      return shown && Number(this.value) === 0 ? ZERO[language()][this.name] : shown;
+    }
+  });
+}
+
 /** Names the values of a node's widgets; to be called when it is made, before ComfyUI draws it. */
 export function nameOptions(node) {
   for (const widget of node.widgets ?? []) {
+    if (widget.name in ZERO.en) nameZero(widget);
     const names = ZH[widget.name];
     if (!names || !widget.options) continue;
     if (widget.type === "toggle") {
       if (language() === "zh") Object.assign(widget.options, { on: names.true, off: names.false });
     } else {
-      widget.options.getOptionLabel = (value) => (language() === "zh" && names[value]) || String(value ?? "");
+      widget.options.getOptionLabel = (value) => labelOf(widget.name, value);
     }
   }
 }

@@ -11,27 +11,27 @@ Input = tuple[Any, dict[str, Any]]
 
 DEFAULT_PROMPT: Final = "turn this image into a 5-second animated video clip with smooth motion"
 
-AUTH: Final[Input] = ("NEMO_AUTH", {"tooltip": "The profile to work with, from NemoVideo Auth. Holds no token."})
-SESSION: Final[Input] = ("NEMO_SESSION", {"tooltip": "A session, at the point where the node before left it."})
+AUTH: Final[Input] = ("NEMO_AUTH", {"tooltip": "The account, from NemoVideo Auth. Holds no token."})
+SESSION: Final[Input] = ("NEMO_SESSION", {"tooltip": "The project, as the node before left it."})
 IMAGE: Final[Input] = (
     "IMAGE",
-    {"tooltip": "One image, a batch or a list. A clear subject with high contrast works best."},
+    {"tooltip": "One picture, a batch or a list. A clear subject with high contrast works best."},
 )
 PROMPT: Final[Input] = (
     "STRING",
     {
         "multiline": True,
         "default": DEFAULT_PROMPT,
-        "tooltip": "What to show and how it moves. Concrete wishes work best: length, kind of motion, mood.",
+        "tooltip": "What to show and how it moves. Say the length, the kind of motion and the mood.",
     },
 )
 ASPECT_RATIO: Final[Input] = (
     list(RATIOS),
-    {"default": "auto", "tooltip": "Width to height. auto: as the prompt says, or as suits the picture."},
+    {"default": "auto", "tooltip": "Width to height. auto: as the prompt says, else to fit the picture."},
 )
 DURATION: Final[Input] = (
     "INT",
-    {"default": 0, "min": 0, "max": 600, "tooltip": "Seconds. 0: as the prompt says, or the backend decides."},
+    {"default": 0, "min": 0, "max": 600, "tooltip": "0 = automatic: as the prompt says. Else the length in seconds."},
 )
 SEED: Final[Input] = (
     "INT",
@@ -40,8 +40,7 @@ SEED: Final[Input] = (
         "min": 0,
         "max": 2147483647,
         "control_after_generate": False,
-        "tooltip": "Only decides whether the node runs again: the same seed finds the result that is paid for, "
-        "another seed makes (and charges) a new take. It is not sent.",
+        "tooltip": "Same seed: same video, no new charge. New seed: a new version, paid again.",
     },
 )
 MAX_CREDITS: Final[Input] = (
@@ -50,28 +49,32 @@ MAX_CREDITS: Final[Input] = (
         "default": 0,
         "min": 0,
         "max": 1000000,
-        "tooltip": "Send nothing that is likely to cost more credits than this. 0: no limit.",
+        "advanced": True,
+        "tooltip": "0 = no limit. If the estimate is higher than this, nothing is sent and nothing is charged.",
     },
 )
 PREFIX: Final[Input] = (
     "STRING",
     {
         "default": "video/NemoVideo",
-        "tooltip": "Name of the file in ComfyUI's output folder; subfolders and tokens like %date:yyyy-MM-dd% work.",
+        "tooltip": "File name in ComfyUI's output folder. Subfolders and %date:yyyy-MM-dd% work.",
     },
 )
 FORMAT: Final[Input] = (
     list(FORMATS),
-    {"default": "mp4", "tooltip": "mp4 plays nearly everywhere. gif has no sound and is large."},
+    {"default": "mp4", "advanced": True, "tooltip": "mp4 plays nearly everywhere. gif has no sound and is large."},
 )
-QUALITY: Final[Input] = (list(QUALITIES), {"default": "high", "tooltip": "Higher quality makes larger files."})
+QUALITY: Final[Input] = (
+    list(QUALITIES),
+    {"default": "high", "advanced": True, "tooltip": "Higher quality makes larger files."},
+)
 RESOLUTION: Final[Input] = (
     list(RESOLUTIONS),
-    {"default": "auto", "tooltip": "The shorter side. auto: as the draft has it."},
+    {"default": "auto", "advanced": True, "tooltip": "The shorter side in pixels. auto: as the video was made."},
 )
 LANGUAGE: Final[Input] = (
     list(LANGUAGES),
-    {"default": "auto", "tooltip": "The language of the session and its answers. auto: the prompt's."},
+    {"default": "auto", "advanced": True, "tooltip": "Language of the project and its replies. auto: the prompt's."},
 )
 ALL_IN_ONE: Final = "all images in one video"
 ONE_EACH: Final = "one video per image"
@@ -79,12 +82,17 @@ BATCH_MODE: Final[Input] = (
     [ALL_IN_ONE, ONE_EACH],
     {
         "default": ALL_IN_ONE,
-        "tooltip": "What several images mean: a sequence in one video, or a video of its own for each "
-        "(side by side, each paid for).",
+        "tooltip": "For several pictures: all in one video, or one video each (made side by side, each paid for).",
     },
 )
 HIDDEN: Final = {"graph": "PROMPT", "workflow": "EXTRA_PNGINFO"}
 """What is written into delivered files, as ComfyUI's own Save Video does."""
+
+
+def fold(given: Input) -> Input:
+    """The input behind "Show advanced inputs", for a node where few need it."""
+    kind, options = given
+    return kind, {**options, "advanced": True}
 
 
 def judge_seed(seed: Any) -> bool | str:
@@ -98,7 +106,7 @@ def profile_combo() -> Input:
         run.get_network().profile_names(),
         {
             "default": run.get_network().default_profile(),
-            "tooltip": "Where to work: nemo is the cloud (paid in credits; starts with a free account), local preview "
-            "renders a plain preview on this machine, free and offline. Tokens stay on the server.",
+            "tooltip": "Where the video is made. nemo: NemoVideo cloud, costs credits, starts with a free account. "
+            "local preview: a plain preview made on this machine, free and offline.",
         },
     )

@@ -24,8 +24,9 @@ ON_ITEM_ERROR: Final[tuple[list[str], dict[str, Any]]] = (
     [STOP, SKIP],
     {
         "default": STOP,
-        "tooltip": "When an item of a list fails. stop: an error, after all other items have finished. "
-        "skip: go on without it; it is tried again at the next run.",
+        "advanced": True,
+        "tooltip": "When one picture of several fails. stop: an error after the others have finished. "
+        "skip: go on without it; the next run tries it again.",
     },
 )
 
