@@ -25,7 +25,6 @@ from .output import Outcome, strip_controls
 from .runtime import Run
 
 PROMPT_CELLS: Final = 40
-_OUT: Final = ("sent", "unknown")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _row(job: Job, lang: str) -> list[str]:
 
 def _credits(job: Job) -> str:
     """What it took, with a mark where that is a bound; `?` where it is not known."""
-    if job.state in ("planned", "refused"):
+    if job.unsent:
         return "0"
     return "?" if job.spent is None else ("≤ " if job.certainty == "at most" else "") + f"{job.spent:g}"
 
@@ -101,7 +100,7 @@ async def resume(run: Run, wanted: Wanted) -> Outcome:
     job = await look_up_job(wanted.job)
     studio = await _at(run, job)
     output, destination = await _place(studio, job, wanted)
-    if job.state in ("planned", "refused") and not studio.profile.free:
+    if job.unsent and not studio.profile.free:
         run.screen.remark(say("jobs.sends", run.screen.lang, job=job.id))
     turned = run.turned(await studio.finish_job(job, caller=run.caller))
     return await _collected(run, studio, turned, destination, output)
@@ -141,7 +140,7 @@ async def cancel(run: Run, wanted: str) -> Outcome:
     """Stop the renders of a job, and say what cannot be stopped."""
     job = await look_up_job(wanted)
     stopped = await (await _at(run, job)).stop(job)
-    if job.state in _OUT:
+    if job.in_flight:
         text_id = "jobs.out"
     else:
         text_id = "jobs.stopped" if stopped else "jobs.idle-kept" if job.state == "done" else "jobs.idle"
@@ -162,10 +161,10 @@ async def forget(run: Run, wanted: str) -> Outcome:
     run.job_id = job.id
     lang, deleted = run.screen.lang, 0
     async with _open_journal() as journal:
-        if job.state not in _OUT:
+        if not job.in_flight:
             deleted = UploadStore(find_home()).forget(await find_own_uploads(journal, job))
         await journal.hide(job.key)
-    text = say("jobs.hidden-open" if job.state in _OUT else "jobs.hidden", lang, job=job.id, command=run.job_command())
+    text = say("jobs.hidden-open" if job.in_flight else "jobs.hidden", lang, job=job.id, command=run.job_command())
     notes = (say("jobs.uploads", lang, count=deleted),) if deleted else ()
     return Outcome(text, {"job": job.id, "state": job.state, "uploads_deleted": deleted}, notes=notes)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from .._errors import InputError, NemoError
-from .._safety.redaction import Secret, redact
+from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret, redact
 from .._text.messages import say
 from .credentials import CredentialStore, Token, token_from_environment
 from .paths import clean_setting, describe_lock_failure, ensure_home, file_lock_for, find_home, write_private_file
@@ -33,7 +33,6 @@ from .profiles import (
 )
 
 MAX_LIMIT: Final = 1_000_000_000
-MAX_TOKEN_CHARACTERS: Final = 4096
 ENDING_CHARACTERS: Final = 4
 _ENDING_FROM: Final = 12
 
@@ -212,7 +211,7 @@ def check_token(name: str, text: str | Secret, place: Path) -> tuple[Profile, To
     which = find_profile(name, place)
     if which.free:
         raise InputError("login-free", name=which.name)
-    if not token.sendable or len(text) > MAX_TOKEN_CHARACTERS:
+    if not token.sendable or len(text) > MAX_SECRET_CHARACTERS:
         raise InputError("token-odd")
     return which, token if text else None
 

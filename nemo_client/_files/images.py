@@ -31,7 +31,7 @@ from .._errors import FileTooLarge, InputError, UnsupportedFile
 from .._safety.private_files import FILE_MODE, make_private_folder
 from .._safety.redaction import redact
 from .._safety.safe_open import open_file
-from .._text.messages import FORMATS
+from .._text.messages import UPLOAD_FORMATS
 from .._wire.upload import UploadPart, disk_error
 from .colors import in_srgb
 from .side_data import END_OF_JPEG, KINDS, Data, without_side_data
@@ -249,7 +249,9 @@ def _kind_of(file: BinaryIO, path: Path) -> str:
     if found and suffix not in _FAMILIES.get(found, (found,)) and (not suffix or _type_of(found) == _type_of(suffix)):
         suffix = found
     if not suffix:
-        raise UnsupportedFile(code=4001, name=path.name, formats=f"{FORMATS} (HEIC, AVIF, BMP and TIFF are converted)")
+        raise UnsupportedFile(
+            code=4001, name=path.name, formats=f"{UPLOAD_FORMATS} (HEIC, AVIF, BMP and TIFF are converted)"
+        )
     size = os.fstat(file.fileno()).st_size
     if suffix not in _CONVERTED:
         check_size(path.name, size)

@@ -30,6 +30,8 @@ def redact(text: str) -> str:
 
 
 SENTENCE_CHARACTERS: Final = 300
+MAX_SECRET_CHARACTERS: Final = 4096
+"""A longer token is no token: it would not fit into a header that servers take."""
 _SHOWN_FROM: Final = 10_000
 
 

@@ -41,7 +41,7 @@ class SessionAttacher:
         steps = await journal.steps_in(session_id)
         if message and steps and steps[0].facts.text != normalize_text(message):
             steps[0] = await self._sessions.reconcile_once(steps[0])
-            if steps[0].paid and steps[0].state in (State.SENT, State.UNKNOWN):
+            if steps[0].paid and steps[0].in_flight:
                 raise await self._sessions.make_unsettled_error(steps[0])
         if message and steps and (not _is_done(steps[0]) or steps[0].facts.text == normalize_text(message)):
             before = await journal.latest(steps[0].before, session_id) or await journal.latest(steps[0].before)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from weakref import WeakValueDictionary
 
 from .._config.credentials import Token
@@ -19,6 +20,9 @@ from .._wire.http import Sleep
 from .._wire.schemas import Credits
 from .in_flight import InFlightRequests
 from .progress import Caller
+
+RACE_TRIES: Final = 10
+"""How often work is tried again that another process was quicker at."""
 
 
 @dataclass

@@ -25,7 +25,7 @@ from .._journal.journal import Journal
 from .._journal.leases import Owner
 from .._journal.money import CERTAINTIES, Certainty
 from .._journal.queries import select_media_behind, select_newest_files, split_into_portions
-from .._journal.records import OPEN
+from .._journal.records import IN_FLIGHT_STATES, OPEN, UNSENT_STATES
 from .._journal.schema import ATTEMPTS, JOBS
 from .._journal.steps import PAID, State, parse_kind
 
@@ -38,7 +38,6 @@ FILTERS: Final = ("all", "working", "ready", "failed")
 _ID: Final = re.compile(r"[0-9a-f]{4,40}")
 """The beginning of a step's hash: eight digits tell jobs apart for people, more where two of many share those."""
 _FAILED: Final = (State.FAILED.value, State.LOST.value, State.REFUSED.value)
-_OUT: Final = (State.SENT.value, State.UNKNOWN.value)
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,16 @@ class Job:
     def time(self) -> str:
         """When it was asked for, in local time."""
         return f"{datetime.fromtimestamp(self.created, timezone.utc).astimezone():%Y-%m-%d %H:%M}"
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether its message was sent, and the result is not known yet."""
+        return self.state in IN_FLIGHT_STATES
+
+    @property
+    def unsent(self) -> bool:
+        """Whether no message went out for it, or a refused one: nothing can have been charged."""
+        return self.state in UNSENT_STATES
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON data, for scripts."""
@@ -161,7 +170,7 @@ _UNFINISHED: Final = sa.and_(JOBS.c.delivered.is_(False), sa.or_(ATTEMPTS.c.stat
 def _is_in_filter(which: str, running: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a row belongs to one of FILTERS."""
     if which == "working":
-        return sa.or_(JOBS.c.state.in_(_OUT), JOBS.c.key.in_(sorted(running)))
+        return sa.or_(JOBS.c.state.in_(IN_FLIGHT_STATES), JOBS.c.key.in_(sorted(running)))
     if which == "ready":
         return sa.and_(JOBS.c.owes, JOBS.c.state == State.DONE.value)
     return JOBS.c.state.in_(_FAILED) if which == "failed" else sa.true()
@@ -335,7 +344,7 @@ async def forget_job(journal: Journal, job: Job, directory: Path | None = None, 
     or unknown.
     """
     deleted = 0
-    if job.state not in ("sent", "unknown") and not keep_uploads:
+    if not job.in_flight and not keep_uploads:
         deleted = UploadStore(find_home(directory)).forget(await find_own_uploads(journal, job))
     await journal.hide(job.key)
     return deleted

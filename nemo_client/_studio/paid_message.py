@@ -42,7 +42,7 @@ from .._wire import draft as drafts
 from .._wire.schemas import State as SessionState
 from .._wire.turn import Turn
 from .admission import Admission
-from .context import StudioContext
+from .context import RACE_TRIES, StudioContext
 from .handles import SessionHandle
 from .in_flight import InFlightRequest
 from .message_stream import MessageStream, find_stage
@@ -68,7 +68,6 @@ NOTHING_PAUSES: Final = (10.0, 30.0)
 """When the state is read after a clean end without a word, in seconds each: it is reported within a minute."""
 LATE_PAUSES: Final = (3.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 """When the state is read where a tool reported a result that the state does not show yet."""
-RACES: Final = 10
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
@@ -134,7 +133,7 @@ class PaidSend:
     async def carry_out(self) -> Attempt:
         """The finished attempt: found in the journal, reconciled, waited for, or sent now."""
         left_session = False
-        for _ in range(RACES):
+        for _ in range(RACE_TRIES):
             try:
                 return await self._find_or_send()
             except LostRace:  # another process moved the attempt in between: look again

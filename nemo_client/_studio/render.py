@@ -51,7 +51,7 @@ from .._wire.http import is_segment
 from .._wire.render_status import ProgressScale
 from .._wire.retry import PATIENT_SECONDS, is_away, pause_of
 from .._wire.schemas import RenderJob
-from .context import StudioContext
+from .context import RACE_TRIES, StudioContext
 from .in_flight import InFlightRequest
 from .poll_schedule import LONGEST_TOLD, PollSchedule
 from .progress import Progress
@@ -72,7 +72,6 @@ ASKED_LOOKS: Final = 3
 ASKED_PAUSE: Final = 2.0
 RATE_LIMITED_TRIES: Final = 4
 LOST_LOOKS: Final = 8
-RACES: Final = 10
 LOOKS_A_SECOND: Final = 20.0
 """How many looks all renders of a Studio take together in a second, about."""
 POLL_SCALE: Final = 1.0
@@ -126,7 +125,7 @@ class Renderer:
         """
         turn = self._turns.setdefault(render.key, asyncio.Lock())
         async with turn:
-            for _ in range(RACES):
+            for _ in range(RACE_TRIES):
                 with contextlib.suppress(LostRace):  # another process renders the same: look again
                     return await self._deliver_once(render, destination, request)
             raise SessionBusy("session-busy")

@@ -34,7 +34,7 @@ from .._journal.steps import Event, State
 from .._text import prompts
 from .._wire.schemas import State as SessionState
 from .._wire.schemas import Uploaded
-from .context import StudioContext
+from .context import RACE_TRIES, StudioContext
 from .handles import SessionHandle
 from .in_flight import InFlightRequest
 from .listed_uploads import find_listed, lists_uploads, select_file_lists
@@ -46,7 +46,6 @@ logger = logging.getLogger("nemo_client")
 _T = TypeVar("_T")
 
 FILES_A_REQUEST: Final = 10
-RACES: Final = 10
 GONE: Final = 1002
 REMEMBERED: Final = 1000
 
@@ -240,7 +239,7 @@ class Sessions:
             "task_id": place.task_id,
             "account": (await self._context.token()).account,
         }
-        for _ in range(RACES):
+        for _ in range(RACE_TRIES):
             try:
                 known = await journal.latest(upload.key) or Attempt(
                     upload.key, 1, State.PLANNED, self._context.profile.name, before=place.key, free=True
@@ -327,9 +326,9 @@ class Sessions:
     async def _reconcile_head(self, session_id: str) -> bool:
         """Whether the session's newest message was unsettled and is reconciled now."""
         head = await self._context.journal.latest(await self._context.journal.head(session_id))
-        if head is None or not head.paid or head.state not in (State.SENT, State.UNKNOWN):
+        if head is None or not head.paid or not head.in_flight:
             return False
-        return (await self.reconcile_once(head)).state not in (State.SENT, State.UNKNOWN)
+        return not (await self.reconcile_once(head)).in_flight
 
     async def _make_busy_error(self, behind: Attempt, asked: Attempt | None) -> SessionBusy:
         """Why a living session cannot be claimed: its newest message is not settled, or another branch went on."""
@@ -337,7 +336,7 @@ class Sessions:
         head = await self._context.journal.latest(key)
         if key and head is None:  # a step that is about to begin
             return SessionBusy("session-busy")
-        if head is not None and head.state in (State.PLANNED, State.SENT, State.UNKNOWN):
+        if head is not None and head.open:
             return await self.make_unsettled_error(head)
         return SessionBusy("answer-refused" if asked else "fork-refused")
 

@@ -16,7 +16,7 @@ from typing import Final
 
 DEFAULT_LANGUAGE: Final = "en"
 
-FORMATS: Final = "mp4 mov avi webm mkv, jpg png gif webp, mp3 wav m4a aac"
+UPLOAD_FORMATS: Final = "mp4 mov avi webm mkv, jpg png gif webp, mp3 wav m4a aac"
 
 LANGUAGES: Final = ("en", "zh")
 """The languages that can be spoken; the texts of each lie in `LANGUAGE.json` beside this file."""

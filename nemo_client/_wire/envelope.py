@@ -15,7 +15,7 @@ from typing import Any, Final
 from .._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
 from .._safety.json_limits import BadJson, parse_json
 from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
-from .._text.messages import FORMATS
+from .._text.messages import UPLOAD_FORMATS
 from .reasons import mapping, words_of
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
@@ -122,7 +122,7 @@ def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
     if code == 403 and answer.call in RENDERS:
         code = 402
     facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}"}
-    facts |= {"name": "A file", "formats": FORMATS}
+    facts |= {"name": "A file", "formats": UPLOAD_FORMATS}
     kind = SignInError if code in _SIGN_IN else CODES.get(code, ApiError)
     if kind is ClientIdRefused and not _NAMES_CLIENT_ID.search(reason):
         kind = ApiError

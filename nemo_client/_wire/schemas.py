@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from .._safety.redaction import Secret
+from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret
 from .render_status import (
     ProgressScale,
     RenderStatus,
@@ -27,7 +27,6 @@ MAX_CREDITS: Final = 1e12
 """No balance has more, and sums of such numbers stay exact to the credit."""
 
 MAX_ID_CHARACTERS: Final = 512
-MAX_SECRET_CHARACTERS: Final = 4096
 
 
 class Wire(BaseModel):

@@ -38,8 +38,6 @@ THUMBNAIL_SIDE: Final = 160
 THUMBNAILS: Final = 200
 PLACES: Final = 2000
 _ID: Final = re.compile(r"[0-9a-f]{8}")
-_OUT: Final = ("sent", "unknown")
-_UNSENT: Final = ("planned", "refused")
 _ERRORS: Final = {"unknown": "board.unknown", "lost": "board.lost", "failed": "board.failed"}
 _BARE: Final = ("result-none", "result-lost")
 """Ends without a word of the backend's: the list says how to go on from the list."""
@@ -225,7 +223,7 @@ class Board:
         key = (run.get_network().journal(), job.key)
         if job.key not in self._running():
             known = await asyncio.to_thread(profile, job.profile)
-            if job.state in _UNSENT and not known.free:
+            if job.unsent and not known.free:
                 raise InputError("resume-unsent", job=job.id)
             # The message may turn out refused meanwhile: it is not sent again from here.
             entry = _Resume(Caller(only_collects=not known.free), Progress("settle"))
@@ -252,7 +250,7 @@ class Board:
             entry.caller.gave_up = True
             entry.task.cancel()
             await asyncio.wait({entry.task}, timeout=LEAVE_SECONDS)
-        if job.state in _OUT:
+        if job.in_flight:
             text = "board.out"
         else:
             text = "board.stopped" if stopped else "board.idle-kept" if job.unfinished else "board.idle"
@@ -422,7 +420,7 @@ def _what_stops(job: Job, running: Progress | None, collected: bool) -> str:
         return "render"
     if not collected:
         return ""
-    return "waiting" if job.state in _OUT else "start"
+    return "waiting" if job.in_flight else "start"
 
 
 async def _is_served(video: str) -> bool:
@@ -490,6 +488,6 @@ def _error(job: Job, error: NemoError | None, lang: str) -> str:
 
 def _resumable(job: Job, path: str, free: bool) -> bool:
     """Whether collecting it may bring a video: one that is owed, or one whose file is gone."""
-    if job.state in _UNSENT:
+    if job.unsent:
         return free and job.unfinished
     return job.unfinished or job.state == "lost" or bool(job.video and not path)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nemo_client.local.agent import director
 from nemo_client.local.render import plan
 from nemo_client.local.render.errors import RenderError
+from nemo_client.local.render.formats import FORMATS
 from tests.support.fuzz import examples, json_of, odd_numbers, odd_texts, scalars
 
 KEYS = st.sampled_from(
@@ -49,7 +50,7 @@ drafts = st.fixed_dictionaries(
     },
 )
 choices = {
-    "format": st.sampled_from(plan.FORMATS) | odd_texts,
+    "format": st.sampled_from(FORMATS) | odd_texts,
     "quality": st.sampled_from(plan.QUALITIES) | odd_texts,
     "resolution": st.none() | st.sampled_from([*plan.RESOLUTIONS, "auto", ""]) | odd_texts,
     "fps": st.none() | st.sampled_from([24, 29.97, 60]) | odd_numbers,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .errors import RenderError
+from .formats import FORMATS, QUALITIES
 
 MAX_DURATION_MS = 600_000
 MAX_TRACKS = 64
@@ -36,8 +37,6 @@ GIF_SHORT_SIDE = 480
 GIF_FPS = 15
 GIF_MAX_FPS = 50
 
-FORMATS = ("mp4", "mov", "mkv", "avi", "webm", "gif")
-QUALITIES = ("high", "medium", "low")
 RESOLUTIONS = {"1080p": 1080, "720p": 720, "480p": 480}
 MOTIONS = ("static", "push_in", "pull_out", "pan_left", "pan_right", "pan_up", "pan_down")
 POSITIONS = ("top", "center", "bottom")

@@ -24,16 +24,8 @@ from ..sessions.store import Store
 from ..shared.disk import DIRECTORY_MODE, Owner, private_directory, private_opener, read_json, replace_file, write_json
 from ..shared.replies import ApiError
 from ..shared.settings import Renderer, Settings
+from .formats import FORMATS, QUALITIES
 
-FORMATS = {
-    "mp4": "video/mp4",
-    "mov": "video/quicktime",
-    "webm": "video/webm",
-    "mkv": "video/x-matroska",
-    "avi": "video/x-msvideo",
-    "gif": "image/gif",
-}
-QUALITIES = ("high", "medium", "low")
 FINAL = ("completed", "failed")
 MAX_WAITING = 200
 MAX_DRAFT_CHARACTERS = 1_000_000
@@ -310,7 +302,7 @@ def _checked(body: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, An
     wanted = output if isinstance(output, dict) else {}
     format, quality = wanted.get("format", "mp4"), wanted.get("quality", "high")
     resolution, fps = wanted.get("resolution"), wanted.get("fps")
-    if format not in tuple(FORMATS) or quality not in QUALITIES:
+    if format not in FORMATS or quality not in QUALITIES:
         raise ApiError(400, f"'output' knows the formats {', '.join(FORMATS)} and the qualities {', '.join(QUALITIES)}")
     if not isinstance(resolution, str | None) or isinstance(fps, bool) or not isinstance(fps, int | float | None):
         raise ApiError(400, "'output.resolution' must be a text and 'output.fps' a number")

@@ -15,7 +15,8 @@ from typing import Any
 from aiohttp import web
 
 from ..agent.agent import Agent
-from ..render.queue import FORMATS, Renders
+from ..render.formats import MIME_TYPES
+from ..render.queue import Renders
 from ..sessions.accounts import Account, Accounts
 from ..sessions.ledger import Ledger
 from ..sessions.runs import Runs
@@ -274,7 +275,7 @@ class Api:
         if record["status"] != "completed":
             raise ApiError(409, f"The render is {record['status']}")
         name = plain_name(f"{record['title']}.{record['format']}")
-        return FileReply(renders.output(record), FORMATS[record["format"]], name)
+        return FileReply(renders.output(record), MIME_TYPES[record["format"]], name)
 
     async def _file(self, call: Call) -> Reply:
         path = self._services.store.signed_file(call.part("signature"), call.part("name"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..shared.disk import Lock, Owner, read_json
 
-DAY = 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
 SESSION_DAYS = 90
 RENDER_DAYS = 7
 INCOMING_DAYS = 1
@@ -21,7 +21,7 @@ def tidy(directory: Path, owner: Owner, *, now: float | None = None) -> None:
     """Remove old renders, sessions untouched for 90 days, uploads no session names, and what crashes left."""
     now = time.time() if now is None else now
     owner.sweep()
-    for path in _older(directory.glob("incoming/*"), now - INCOMING_DAYS * DAY):
+    for path in _older(directory.glob("incoming/*"), now - INCOMING_DAYS * DAY_SECONDS):
         path.unlink(missing_ok=True)
     with Lock(directory / "runs.lock").held():
         for path in directory.glob("runs/*.json"):
@@ -29,7 +29,7 @@ def tidy(directory: Path, owner: Owner, *, now: float | None = None) -> None:
             if entry and not owner.alive(entry["owner"]):
                 path.unlink(missing_ok=True)
     _tidy_renders(directory, now)
-    for path in _older(directory.glob("sessions/*/session.json"), now - SESSION_DAYS * DAY):
+    for path in _older(directory.glob("sessions/*/session.json"), now - SESSION_DAYS * DAY_SECONDS):
         shutil.rmtree(path.parent, ignore_errors=True)
     _tidy_uploads(directory, now)
 
@@ -39,11 +39,11 @@ def _tidy_renders(directory: Path, now: float) -> None:
     files = sorted(directory.glob("renders/*"), key=_age)
     left = sum(path.stat().st_size for path in files)
     for path in files:
-        if _age(path) < now - RENDER_DAYS * DAY or left > RENDER_BYTES:
+        if _age(path) < now - RENDER_DAYS * DAY_SECONDS or left > RENDER_BYTES:
             with contextlib.suppress(OSError):
                 left -= path.stat().st_size
                 path.unlink()
-    for path in _older(directory.glob("jobs/*/job.json"), now - SESSION_DAYS * DAY):
+    for path in _older(directory.glob("jobs/*/job.json"), now - SESSION_DAYS * DAY_SECONDS):
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
@@ -52,7 +52,7 @@ def _tidy_uploads(directory: Path, now: float) -> None:
     for path in directory.glob("sessions/*/session.json"):
         record = read_json(path)
         named |= {asset["stored"] for asset in (record or {}).get("assets", ())}
-    for path in _older(directory.glob("uploads/*"), now - INCOMING_DAYS * DAY):
+    for path in _older(directory.glob("uploads/*"), now - INCOMING_DAYS * DAY_SECONDS):
         if path.name not in named:
             path.unlink(missing_ok=True)
 
