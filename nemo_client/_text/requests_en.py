@@ -59,9 +59,10 @@ people = boss | client | clients | customer | customers | team | friend | friend
  | family | teacher | professor | class | students | colleague | colleagues | manager | girlfriend | boyfriend | kids
  | son | daughter | parents | brother | sister | grandma | audience | followers | school | work | partner | investors
  | editor | everyone | someone | people | them | him | her | group | company
-purpose = presentation | meeting | homework | assignment | wedding | party | event | demo | backup | records | pitch
- | exam | review | approval | use | later | keeps | safekeeping | tomorrow | a friend | a client | customer
- | interview | conference
+purpose = presentation | meeting | homework | assignment | wedding | party | event | demo | backup | records | pitch |
+ exam | review | approval | use | later | keeps | safekeeping | tomorrow | a friend | a client | customer | interview |
+ conference | final cut | final cut pro | premiere | premiere pro | davinci | davinci resolve | resolve | capcut |
+ imovie | after effects | powerpoint
 reach = ( for | to | on | with ) ( my | the | our | your | a )? ( <platform> | <people> | <purpose> )
 reason_word = i | we | you | he | she | they | it | this | that | the | a | my | our | his | to | on | in | at | for
  | with | by | before | of | and | can | could | need | needs | want | wants | have | has | must | will | would | am
@@ -73,53 +74,57 @@ reason_word = i | we | you | he | she | they | it | this | that | the | a | my |
  | everyone | people | <platform> | <people> | <purpose> | <place> | hurry | rush | late | few | 5 | 10 | somewhere
  | up | out | over | really | do | publish | email | online | file | video | link | copy | mp4 | asap | already
  | there | leave | leaving | finally | just | too
-reason = ( so ( that )? ( i | we | my <people> ) | because | since | in order to | i need to | i have to | i want to
- | i must | i will | i am going to | i plan to | i need it | i lost | i am in a hurry | in a hurry | need it | need to
- | want to | it is for | this is for | my <people> ( is | are | needs | wants ) | the <people> ( is | are | needs
- | wants ) | ( the | my | our ) <purpose> ( is | starts | begins ) | the deadline is | deadline is | to ( post | share
- | show | send | upload | use | watch | keep | present | publish ) | ( by | before ) ( the | my | our | we | i
- | tomorrow | tonight | today | noon | monday | tuesday | wednesday | thursday | friday | saturday | sunday | 5 | 10
- | end of ) | it is urgent | urgent | going to ( post | share | show | send | upload | use | watch ) | for )
- <reason_word>*
+reason = ( so ( that )? ( i | we | my <people> ) | because | since | in order to | i need to | i have to | i want to | i
+ must | i will | i am going to | i plan to | i need it | before i change my mind | i ( have | accidentally | already |
+ just )* ( lost | deleted | closed | overwrote | missed | misplaced | can not find | did not get | did not save | forgot
+ to save ) | i am in a hurry | in a hurry | need it | need to | want to | it is for | this is for | my <people> ( is |
+ are | needs | wants ) | the <people> ( is | are | needs | wants ) | ( the | my | our ) <purpose> ( is | starts | begins
+ ) | the deadline is | deadline is | to ( post | share | show | send | upload | use | watch | keep | present | publish )
+ | ( by | before ) ( the | my | our | we | i | tomorrow | tonight | today | noon | monday | tuesday | wednesday |
+ thursday | friday | saturday | sunday | 5 | 10 | end of ) | it is urgent | urgent | going to ( post | share | show |
+ send | upload | use | watch ) | for ) <reason_word>*
 
-filler = please | kindly | ok | okay | hey | hi | hello | yo | nemo | now | then | so | and | well | just | finally
- | thanks | thank you | again | already | also | too | first | next | alright | all right | right | sure | yes | yeah
- | yep | yup | ya | bro | dude | guys | quick | quickly | real quick | really | asap | immediately | right away
- | right now | today | tonight | as soon as possible | for me | for us | if you can | if possible | if you would | lol
- | haha | xd | d | um | uh | oh | wow | sorry | team | my friend | buddy | mate | here | once more | once again | one
- more time | another time | one last time | when you can | at last | very much | so much | a lot | a bunch | in
- advance | good morning | good evening | there | everyone | at once | straight away | directly | manually | actually
- | of course | for now | instead | as well | a sec | one sec | quick one | quick question | question | by the way
- | btw | dear | to me | back | thanks again | many thanks | much appreciated | appreciate it | i appreciate it | let
- us go | go
-polite = i am good | i will | we can | ( can | could | would | will | may | might | shall ) ( you | i | we ) ( be able
- to )? | i ( just | really | only | now | also | still | would | think i | guess i )* ( want | need | like | love
- | wish | would like | have ) ( you )? ( to )? | let ( me | us ) | go ahead ( and )? | help me ( to )? | how ( do
- | can | could | would | may ) ( i | we | you | one ) | how to | where ( do | can | could | may ) ( i | we ) | is it
- possible to | is it possible for me to | is there a way to | is there any way to | are you able to | am i able to
- | you ( can | may | could ) ( now | go ahead and )? | ( do | would ) you mind ( if i )? | i think | i guess | i
- believe | would it be possible to | i do not know how to | tell me how to | show me how to | teach me how to | tell
- me where to | ( it is | i think it is )? time to | ( i am | we are | i think i am | i think we are | i guess we are
- )? ready to | feel free to | want to | try to | any chance you could | any chance i could | any chance to | if you
- could | i wonder if ( you | i ) ( could | can ) | i was wondering if ( you | i ) ( could | can ) | what is the way to
- | is it ready to | is the video ready to | is this ready to | would like to | i am going to | you mind | do i | what
- is the best way to | i would appreciate it if you could | be so kind and | be so kind as to | ready for the
+filler = please | if you do not mind | if that is ( ok | okay | possible | alright | fine ) | when you ( get | have ) a
+ ( chance | moment | minute | second | sec ) | whenever you can | go on | kindly | ok | okay | hey | hi | hello | yo |
+ nemo | now | then | so | and | well | just | finally | thanks | thank you | again | already | also | too | first | next
+ | alright | all right | right | sure | yes | yeah | yep | yup | ya | bro | dude | guys | quick | quickly | real quick |
+ really | asap | immediately | right away | right now | today | tonight | as soon as possible | for me | for us | if you
+ can | if possible | if you would | lol | haha | xd | d | um | uh | oh | wow | sorry | team | my friend | buddy | mate |
+ here | once more | once again | one more time | another time | one last time | when you can | at last | very much | so
+ much | a lot | a bunch | in advance | good morning | good evening | there | everyone | at once | straight away |
+ directly | manually | actually | of course | for now | instead | as well | a sec | one sec | quick one | quick question
+ | question | by the way | btw | dear | to me | back | thanks again | many thanks | much appreciated | appreciate it | i
+ appreciate it | let us go | go
+polite = i am good | what ( do | should | must | can ) i ( have to | need to )? do to | how does one | what is needed to
+ | i am trying to | i was hoping to | can you help me ( to )? | i will | we can | ( can | could | would | will | may |
+ might | shall ) ( you | i | we ) ( be able to )? | i ( just | really | only | now | also | still | would | think i |
+ guess i )* ( want | need | like | love | wish | would like | have ) ( you )? ( to )? | let ( me | us ) | go ahead ( and
+ )? | help me ( to )? | how ( do | can | could | would | may ) ( i | we | you | one ) | how to | where ( do | can |
+ could | may ) ( i | we ) | is it possible to | is it possible for me to | is there a way to | is there any way to | are
+ you able to | am i able to | you ( can | may | could ) ( now | go ahead and )? | ( do | would ) you mind ( if i )? | i
+ think | i guess | i believe | would it be possible to | i do not know how to | tell me how to | show me how to | teach
+ me how to | tell me where to | ( it is | i think it is )? time to | ( i am | we are | i think i am | i think we are | i
+ guess we are )? ready to | feel free to | want to | try to | any chance you could | any chance i could | any chance to
+ | if you could | i wonder if ( you | i ) ( could | can ) | i was wondering if ( you | i ) ( could | can ) | what is the
+ way to | is it ready to | is the video ready to | is this ready to | would like to | i am going to | you mind | do i |
+ what is the best way to | i would appreciate it if you could | be so kind and | be so kind as to | ready for the
 good = good | great | perfect | nice | fine | amazing | awesome | excellent | wonderful | fantastic | brilliant | cool
  | lovely | beautiful | ok | okay | right | ready | done | finished | complete | incredible | stunning | gorgeous
  | superb | sweet | final
-pleasant = ( ( it | this | that | everything | all | <film> ) ( is | looks | are | look | turned out | came out
- | seems | feels ) ( really | so | very | just | all | pretty | absolutely | now | totally | super | already )* <good>
- ( to go | to me | enough | now | as it is | as is | the way it is | like this | that way )? ) | ( looks | look
- | looking | turned out | came out | sounds ) ( really | so | very | just | pretty | super )* <good> ( to me | enough
- )? | ( i )? ( really | absolutely | just | do )* ( love | like ) ( it | this | that | <film> | how it turned out ) (
- a lot | so much )? | ( <good> | well ) ( job | work | stuff | one | done ) | ( i am | we are ) ( very | so | really
- | all | now | quite )* ( happy | done | finished | ready | satisfied | good | pleased ) ( with ( <film> | the edits
- | editing | the changes | the result ) | editing | here | now )? | ( no | nothing ) ( more | further | other | else )
- ( changes | edits | to change | to add | to do | to edit | is needed | needed )* | no ( changes | edits ) ( needed )?
- | that will do | ship it | that works | that is ( all | it | final | everything | enough | the one | all i need | all
- for now ) | ( do not | no need to ) ( change | edit | touch | alter ) ( anything | it | a thing | more | any more
- | else | anything else )* | done ( with )? editing | done with ( it | the edits | the changes | everything ) | all
- good | all set | all done | good to go | works for me | what a <good> result | exactly what i wanted
+pleasant = ( ( it | this | that | everything | all | <film> ) ( is | looks | are | look | turned out | came out | seems
+ | feels ) ( really | so | very | just | all | pretty | absolutely | now | totally | super | already )* <good> ( to go |
+ to me | enough | now | as it is | as is | the way it is | like this | that way )? ) | ( looks | look | looking | turned
+ out | came out | sounds ) ( really | so | very | just | pretty | super )* <good> ( to me | enough )? | ( i )? ( really
+ | absolutely | just | do )* ( love | like ) ( it | this | that | <film> | how it turned out ) ( a lot | so much )? | (
+ <good> | well ) ( job | work | stuff | one | done ) | ( i am | we are ) ( very | so | really | all | now | quite )* (
+ happy | done | good to go | finished | ready | satisfied | good | pleased ) ( with ( <film> | the edits | editing | the
+ changes | the result ) | editing | here | now )? | ( no | nothing ) ( more | further | other | else ) ( changes | edits
+ | to change | to add | to do | to edit | is needed | needed )* | no ( changes | edits ) ( needed )? | that is a wrap |
+ that will do | ship it | that works | that is ( all | it | final | everything | enough | the one | all i need | all for
+ now ) | ( do not | no need to ) ( change | edit | touch | alter ) ( anything | it | a thing | more | any more | else |
+ anything else )* | done ( with )? editing | done with ( it | the edits | the changes | everything ) | all good | all
+ set | all done | good to go | works for me | what a <good> result | ( that is | this is | it is )? ( exactly | just )*
+ what i ( wanted | needed | want | need | was looking for | had in mind | was after | asked for | hoped for )
 closing = ( finish | finalize | wrap | complete | lock | keep | leave ) ( it | this | that | everything | things
  | <film> )? ( up | off )? ( as it is | as is | like this | like that | that way | the way it is )? | stop here | ( i
  am | we are ) done here
@@ -134,52 +139,64 @@ junk = <praise> | <bare_format> | <filler> | <polite> | <pleasant> | <closing> |
 gerund = exporting | downloading | saving | rendering
 verb = export | re export | reexport | download | redownload | re download | save | render | render out | output
  | spit out | re save | re render | rerender | export and save | download and save
-tail = ( ( as | in | at | to | into | with | of | using | on | like )? ( a | an | the | one | another | very )* <fmt>+
- ( format | file | quality | resolution | please )* | ( as | in ) ( a | an ) ( file | video file | movie file )
- | <place> | <reach> | <reason> | <filler> | <condition> | or so | without ( a | the | any | your )? ( watermark
- | watermarks ) | no watermark | no watermarks | with ( the | its )? ( sound | audio ) | ( as | exactly as | just as )
- it is | as is | like this | out | away | time | but | exactly | for real )
+tail = ( ( as | in | at | to | into | with | of | using | on | like )? ( a | an | the | one | another | very )* <fmt>+ (
+ format | file | quality | resolution | please )* | ( as | in ) ( a | an ) ( file | video file | movie file ) | <place>
+ | <reach> | <reason> | <filler> | <condition> | or so | without ( a | the | any | your )? ( watermark | watermarks ) |
+ no watermark | no watermarks | with ( the | its )? ( sound | audio ) | ( as | exactly as | just as ) it is | as is |
+ like this | out | out of ( here | it | nemo | this ) | away | time | this time | ( a bit | a little | much )? smaller |
+ from ( here )? | but | exactly | for real )
 done_to = exported | downloaded | saved | rendered | re exported
 plain_link = ( the | a | my | that )? ( download | video | file )? ( link | url )
-wanted = ( a copy of ( the | my | this )? | the | my | our | that | this | your ) ( <stage> | <fmt> )* ( <thing>
- | link | download | export | version )+ ( file )? <made>? | ( <stage> | <fmt> )+ <owned>* <made>? | video | videos
- | ( a | an | the ) ( <fmt> )+ <owned>* | a copy | <plain_link> | the ( final | whole | finished ) ( thing | product
- | work | cut )
-given = <wanted> | it | everything | them | ( this | that | it | <film> ) ( in | as | to be ) ( a | an )? <fmt>+
-export_unit = ( would you mind ( please )? | do you mind | mind | start | begin | proceed with | how about | what
- about | try | ready for | go ahead with ) <gerund> <film>? <tail>* | exporting time | <verb> ( out )? <film>? <tail>*
- | ( get | have ) <film> <done_to> <tail>* | ( could | can | may | might ) i ( trouble | bother | ask ) you for
- <given> <tail>* | ( one more | another | a final | a new | a fresh ) ( export | download ) <tail>* | pop it out ( as
- | in ) ( a | an )? <fmt>+ <tail>* | ( spit | crank ) <film> out <tail>* | ( produce | create | generate | make
- | prepare ) ( the | my | a | an ) <stage>* ( <size> | <quality> )* ( mp4 | mov | webm | mkv | avi | download link
- | export | final file ) ( file | version )? <tail>* | ( need | want | would like | would love | require | will take )
- ( <wanted> | it ( as | in ) ( a | an )? <fmt>+ ) <tail>* | ( i will | let me | let us ) ( have | get | take | grab )
- ( <given> ) <tail>* | ( grab | fetch ) ( me )? <wanted> <tail>* | ( hit | press | click | push ) ( on )? ( the )? (
- export | download ) ( button )? <tail>* | put ( it | this | <wanted> ) ( on | in | onto | to ) my ( computer | pc
- | laptop | mac | phone | iphone | tablet | ipad | desktop | disk | drive | downloads | gallery | camera roll | usb
- stick ) <tail>* | ( proceed | go ahead | go on | continue | start ) ( with | to )? ( the )? ( final )? ( export
- | download | rendering | exporting ) <tail>* | ( give | send | get | hand | show | deliver | pass | bring | email
- | mail | dm ) ( me | us ) ( back | over )? <given> <tail>* | ( give | send | hand | deliver | pass | bring | email
- | mail ) ( <film> | <wanted> ) ( over )? ( to me | to us | over | here | back ) <tail>* | send ( over | back ) (
- <film> | <wanted> ) <tail>* | ( can | may | could | might ) ( i | we ) ( please | just | now | finally | also )* (
- have | get | grab | take ) <given> <tail>* | ( where | how ) ( can | do | could | would ) ( i | we ) ( get | find
- | have | grab | obtain | receive ) <given> <tail>* | ( i | we ) ( just | really | only | now | also | would )* ( want
- | need | like | love | would like | would love ) ( to have | to get )? ( <wanted> | it ( as | in | to be )? ( a | an
- )? <fmt>+ | <film> ( exported | downloaded | saved | rendered ) ) <tail>* | ( start | begin | do | run | make
- | trigger | proceed with | proceed to | continue with | go on with | move on to | initiate | retry | repeat | redo
- | perform | launch ) ( the | an | my | a | another )? ( final | video | new | file )* <fmt>* ( export | download
+wanted = ( a | an | the ) <fmt>+ of ( this | it | that | <film> ) | ( a copy of ( the | my | this )? | the | my | our |
+ that | this | your ) ( <stage> | <fmt> )* ( <thing> | link | download | export | version )+ ( file )? <made>? | (
+ <stage> | <fmt> )+ <owned>* <made>? | video | videos | ( a | an | the ) ( <fmt> )+ <owned>* | a copy | <plain_link> |
+ the ( final | whole | finished ) ( thing | product | work | cut )
+given = <wanted> | a copy of <film> | it | everything | them | ( this | that | it | <film> ) ( in | as | to be ) ( a |
+ an )? <fmt>+
+export_unit = ( hand | send | pass | bring ) over <given> <tail>* | ( prepare | get ) <film> ( ready )? ( for | to ) (
+ export | download | exporting | downloading ) <tail>* | any chance of ( a | an | the | getting ( a | an | the )? ) (
+ download | export | copy | download link | link | mp4 | file ) <tail>* | ( the | my ) ( <stage>+ <thing>+ | <stage>* (
+ video | movie | clip | film )? file ) please | make ( it | this | that ) ( a | an ) <size>* ( mp4 | mov | webm | mkv |
+ avi ) ( file | video )? <tail>* | save as | ship it ( as | in ) ( a | an )? <fmt>+ <tail>* | ( would you mind | do you
+ mind | mind | how about ) ( please )? ( sending | giving | handing | emailing | mailing | passing ) ( me | us ) <given>
+ <tail>* | ( is it possible | would it be possible | is there a way | is there any way | am i able | are we able ) ( for
+ me | for us )? to ( please | just )* ( get | have | grab | receive | obtain ) <given> <tail>* | ( the | my | your | an
+ )? <stage>* ( mp4 | mov | webm | mkv | avi ) ( file | version | please )* please <tail>* | ( convert | transcode ) ( it
+ | this ) ( to | into ) ( a | an )? <size>* <container> <tail>* | ( would you mind ( please )? | do you mind | mind |
+ start | begin | proceed with | how about | what about | try | ready for | go ahead with ) <gerund> <film>? <tail>* |
+ exporting time | <verb> ( out )? <film>? <tail>* | ( get | have ) <film> <done_to> <tail>* | ( could | can | may |
+ might ) i ( trouble | bother | ask ) you for <given> <tail>* | ( one more | another | a final | a new | a fresh ) (
+ export | download ) <tail>* | pop it out ( as | in ) ( a | an )? <fmt>+ <tail>* | ( spit | crank ) <film> out <tail>* |
+ ( produce | create | generate | make | prepare ) ( the | my | a | an ) <stage>* ( <size> | <quality> )* ( mp4 | mov |
+ webm | mkv | avi | download link | export | final file ) ( file | version )? <tail>* | ( need | want | would like |
+ would love | require | will take ) ( <wanted> | it ( as | in ) ( a | an )? <fmt>+ ) <tail>* | ( i will | let me | let
+ us ) ( have | get | take | grab ) ( <given> ) <tail>* | ( grab | fetch ) ( me )? <wanted> <tail>* | ( hit | press |
+ click | push ) ( on )? ( the )? ( export | download ) ( button )? <tail>* | put ( it | this | <wanted> ) ( on | in |
+ onto | to | into ) my ( computer | pc | laptop | mac | phone | iphone | tablet | ipad | desktop | disk | drive |
+ downloads | gallery | camera roll | usb stick ) ( folder )? <tail>* | ( proceed | go ahead | go on | continue | start )
+ ( with | to )? ( the )? ( final )? ( export | download | rendering | exporting ) <tail>* | ( give | send | get | hand |
+ show | deliver | pass | bring | email | mail | dm ) ( me | us ) ( back | over )? <given> <tail>* | ( give | send | hand
+ | deliver | pass | bring | email | mail ) ( <film> | <wanted> ) ( over )? ( to me | to us | over | here | back )
+ <tail>* | send ( over | back ) ( <film> | <wanted> ) <tail>* | ( can | may | could | might ) ( i | we ) ( please | just
+ | now | finally | also )* ( have | get | grab | take ) <given> <tail>* | ( where | how ) ( can | do | could | would ) (
+ i | we ) ( get | find | have | grab | obtain | receive ) <given> <tail>* | ( i | we ) ( just | really | only | now |
+ also | would )* ( want | need | like | love | would like | would love ) ( to have | to get )? ( <wanted> | it ( as | in
+ | to be )? ( a | an )? <fmt>+ | <film> ( exported | downloaded | saved | rendered ) ) <tail>* | ( start | begin | do |
+ run | make | trigger | proceed with | proceed to | continue with | go on with | move on to | initiate | retry | repeat
+ | redo | perform | launch ) ( the | an | my | a | another )? ( final | video | new | file )* <fmt>* ( export | download
  | render | exporting | downloading | rendering ) ( process )? <tail>* | ( the | my | a | an )? ( <stage> | <fmt> )* (
- video | file | film | clip )* ( export | download ) <tail>* | ( convert | transcode ) ( the | my | this | that | our
- ) <stage>* ( video | clip | movie | film | project | result | export | file ) ( to | into | as ) ( a | an )? <fmt>+
- <tail>* | where ( is | are | do i find | can i find ) ( the | my ) <stage>* ( download | download link | export
- | exported video | exported file | file | mp4 | download button | export button ) <tail>* | ( what is )? <plain_link>
- <filler>*
+ video | file | film | clip )* ( export | download ) <tail>* | ( convert | transcode ) ( the | my | this | that | our )
+ <stage>* ( video | clip | movie | film | project | result | export | file ) ( to | into | as ) ( a | an )? <fmt>+
+ <tail>* | where ( is | are | do i find | can i find ) ( the | my ) ( video | movie | clip )? <stage>* ( download |
+ download link | export | exported video | exported file | file | mp4 | download button | export button ) <tail>* | (
+ what is )? <plain_link> <filler>*
 
 cr = credit | credits | credit balance | account balance | balance | account credit | account credits | credits
  balance | points balance
-look = check | let me know | inform me | find | show | show me | see | view | get | tell me | give me | display | what
- is | what are | how is | how much is | look up | look at | list | print | query | know | find out | look into | what
- about | how about
+look = check | do you know | can you see | summarize | summarise | describe | recap | list out | ( give | get | send |
+ show ) me ( a | an ) ( quick | short | brief | little ) | let me know | inform me | find | show | show me | see | view
+ | get | tell me | give me | display | what is | what are | how is | how much is | look up | look at | list | print |
+ query | know | find out | look into | what about | how about
 own = the | my | our
 making = video | videos | clip | export | exporting | download | downloading | render | rendering | edit | edits
  | editing | generation | generating | message | one | chat | change | it | this | that | thing | time | take
@@ -197,80 +214,92 @@ exporting = <own>? ( an | a | each | every | this )? ( export | exports | export
 doing = ( <verb> | <gerund> ) ( <film> | a video | videos | a clip | a film | one )? <tail>*
 fee = ( me | any | extra | my | a | some | more | additional | real | up | our | us | the )* ( credits | credit
  | money | anything | something | a fee | extra )
-credits_unit = i need ( more | some ) credits ( how do i buy ( them | some | more ) )? | where do i get ( more | some
- ) credits | <look>* <own>? ( current | remaining | available | free | total | account | latest | new )* <cr> ( left
- | remaining | available | status | count | amount | info | now | i have | we have | do i have | in <own> account | on
- <own> account | have i got | still )* | <look>+ <own> ( account | billing | quota | subscription | plan | account
- status | account billing | account info ) | check ( account | billing | quota ) | account ( status | info ) | <look>*
- how ( many | much ) ( more | free | total | of my )* <cr> <money_word>* | how much ( do | does | did | will | would
- | is | was | has | have ) ( <which> | <making> )+ ( cost | costs | take | use | charge )* ( me | us )? ( so far | in
- total | in credits | to make )? | what ( do | does | did | will | would ) ( <which> | <making> )+ cost ( me | us )? (
- so far | in credits )? | ( do | does | have | has | are | is | will | did ) ( i | we | there | <own> <cr> ) ( still
- | already )* ( have | got | be )? ( any | enough | some | more | no | sufficient )* <cr>? ( left | remaining | enough
- | available )* <aim>? | ( any | no | some )+ ( more )? <cr> ( left | remaining )? | ( am i | are we | did i | did we
- | have i | have we | i am | we are ) ( run | running | ran )? ( out of | low on ) <own>? <cr> | how many more (
- videos | clips | edits ) can ( i | we ) ( make | do | get | generate ) ( with <own>? ( remaining | current )? credits
- )? | what is left ( on | in | of ) <own> ( account | credits | balance ) | ( buy | purchase | get | recharge | order
- | refill ) ( some | more | extra | additional | new )* credits | top up ( <own> ( account | credits | balance )
- | credits )? | recharge ( <own> )? ( account | balance )
-price_unit = ( do | will | does ) ( you | it | they | nemo ) charge ( me | us | extra | anything | credits | money )*
- ( for | to ) ( <exporting> | <doing> ) | what ( would | does | will | do ) it cost ( me )? to <doing> | how ( many
- | much ) <cr> ( does | do | will | would ) <exporting> ( cost | take | use | need ) | ( is | are | will | would ) (
- <exporting> | <doing> ) ( be )? ( really | still | always | also | completely | totally )* ( free | for free | free
- of charge | paid | charged | included | without cost | free too ) | is it ( really | still | completely )* free to
- <doing> | is it free if i <doing> | free export | free download | ( do | would | will ) ( i | we ) ( have to | need
- to | get to | must )? pay ( anything | extra | credits | money )? ( to | for ) ( <doing> | <exporting> ) | ( does
- | do | will | would | can ) ( <exporting> | <doing> ) ( also )? ( cost | charge | use | take | need | require
- | consume | spend | eat | deduct ) <fee>? | ( does | will | would | do ) it ( also )? ( cost | charge | use | take
- | need ) <fee>? ( to | if i | when i ) <doing> | ( do | will | would ) ( i | we ) ( need | lose | spend | use | pay )
- <fee> ( to | for | when i | if i ) ( <doing> | <exporting> ) | ( will | am | would | do ) ( i | we ) ( be | get )?
- charged ( for | to | when i | if i ) ( <doing> | <exporting> ) | can ( i | we ) <doing> ( for free | free | without
- paying | without credits | without any credits ) | what ( does | do | will | would ) <exporting> cost ( me )? | how
- much ( does | do | will | would | is | are ) ( <exporting> | it to <doing> | it cost to <doing> ) ( cost | take | use
- )? | how much to <doing> | how ( much | many ) <cr> ( does | do | will | is | for )? ( it )? ( take | cost | to
- | need )* ( to )? <exporting> ( cost | take | use | need )? | is there ( a | any )? ( fee | charge | cost ) ( for
- | to ) ( <doing> | <exporting> ) | ( what is )? ( the )? ( price | cost ) ( of | for ) <exporting> | ( export
- | download ) ( price | cost | fee )
+credits_unit = ( got | have ) ( any | enough | some ) ( more )? <cr> ( left | remaining )? <aim>? | how much ( have |
+ did | has ) ( i | we | it | that | this ) ( spent | spend | used | use | paid | pay | cost ) ( me | us | so far |
+ already | on this | in total | today | until now | up to now )* | did ( i | we | that | it | this | the last <making> )
+ ( just )? ( cost | take | use | spend | pay ) <fee> ( for | on <making> )* | can ( i | we ) ( still | even )? afford
+ <which>* <making>* | ( why | where ) ( did | do | are | have | is | has ) <own> <cr> ( go | gone | going | drop |
+ dropped | decrease | decreased | low | lower | down | been | charged | deducted | disappear | disappeared )+ | why (
+ was | am | were ) ( i | we ) charged ( for <making> | so much | again | twice )* | how much ( do ( i | we ) have | have
+ ( i | we ) got | is ) left ( ( on | in ) <own> account )? | i need ( more | some ) credits ( how do i buy ( them | some
+ | more ) )? | where do i get ( more | some ) credits | <look>* <own>? ( current | remaining | available | free | total
+ | account | latest | new )* <cr> ( left | remaining | available | status | count | amount | situation | standing | info
+ | now | i have | we have | do i have | in <own> account | on <own> account | have i got | still )* | <look>+ <own> (
+ account | billing | quota | subscription | plan | account status | account billing | account info ) | check ( account |
+ billing | quota ) | account ( status | info ) | <look>* how ( many | much ) ( more | free | total | of my )* <cr>
+ <money_word>* | how much ( do | does | did | will | would | is | was | has | have ) ( <which> | <making> )+ ( cost |
+ costs | take | use | charge )* ( me | us )? ( so far | in total | in credits | to make )? | what ( do | does | did |
+ will | would ) ( <which> | <making> )+ cost ( me | us )? ( so far | in credits )? | ( do | does | have | has | are | is
+ | will | did ) ( i | we | there | <own> <cr> ) ( still | already )* ( have | got | be )? ( any | enough | some | more |
+ no | sufficient )* <cr>? ( left | remaining | enough | available )* <aim>? | ( any | no | some )+ ( more )? <cr> ( left
+ | remaining )? | ( am i | are we | did i | did we | have i | have we | i am | we are ) ( run | running | ran )? ( out
+ of | low on ) <own>? <cr> | how many ( more )? ( videos | clips | edits ) can ( i | we ) ( still | now )? ( make | do |
+ get | generate ) ( with <own>? ( remaining | current )? credits )? | what is left ( on | in | of ) <own> ( account |
+ credits | balance ) | ( buy | purchase | get | recharge | order | refill ) ( some | more | extra | additional | new )*
+ credits | top up ( <own> ( account | credits | balance ) | credits )? | recharge ( <own> )? ( account | balance )
+price_unit = is ( <exporting> | <doing> ) going to ( cost | charge | use | take | need ) <fee>? | ( do | will | does ) (
+ you | it | they | nemo ) charge ( me | us | extra | anything | credits | money )* ( for | to ) ( <exporting> | <doing>
+ ) | what ( would | does | will | do ) it cost ( me )? to <doing> | how ( many | much ) <cr> ( does | do | will | would
+ ) <exporting> ( cost | take | use | need ) | ( is | are | will | would ) ( <exporting> | <doing> ) ( be )? ( really |
+ still | always | also | completely | totally )* ( free | for free | free of charge | paid | charged | included |
+ without cost | free too ) | is it ( really | still | completely )* free to <doing> | is it free if i <doing> | free
+ export | free download | ( do | would | will ) ( i | we ) ( have to | need to | get to | must )? pay ( anything | extra
+ | credits | money )? ( to | for ) ( <doing> | <exporting> ) | ( does | do | will | would | can ) ( <exporting> |
+ <doing> ) ( also )? ( cost | charge | use | take | need | require | consume | spend | eat | deduct ) <fee>? | ( does |
+ will | would | do ) it ( also )? ( cost | charge | use | take | need ) <fee>? ( to | if i | when i ) <doing> | ( do |
+ will | would ) ( i | we ) ( need | lose | spend | use | pay ) <fee> ( to | for | when i | if i ) ( <doing> |
+ <exporting> ) | ( will | am | would | do ) ( i | we ) ( be | get )? charged ( for | to | when i | if i ) ( <doing> |
+ <exporting> ) | can ( i | we ) <doing> ( for free | free | without paying | without credits | without any credits ) |
+ what ( does | do | will | would ) <exporting> cost ( me )? | how much ( does | do | will | would | is | are ) (
+ <exporting> | it to <doing> | it cost to <doing> ) ( cost | take | use )? | how much to <doing> | how ( much | many )
+ <cr> ( does | do | will | is | for )? ( it )? ( take | cost | to | need )* ( to )? <exporting> ( cost | take | use |
+ need )? | is there ( a | any )? ( fee | charge | cost ) ( for | to ) ( <doing> | <exporting> ) | ( what is )? ( the )?
+ ( price | cost ) ( of | for ) <exporting> | ( export | download ) ( price | cost | fee )
 
 job = video | project | session | task | job | render | rendering | export | generation | draft | clip | film
  | timeline | animation
 whose = the | my | this | our
 state_word = status | state | progress | timeline | tracks | track list
-state_unit = what is ( going on | happening | up ) with ( it | <whose> <job> ) | ( <look> | a | an )* ( <whose> | all
- the | all of the | all my )? ( current | latest | all | whole | full | <job> )* <state_word> ( ( of | for | on | in )
- <whose>? ( current )? <job> | so far | info | list | update | report | now )* | <look>+ ( the | my | our ) ( current
- | latest )* ( draft | project | session | tracks ) | ( what is | what do we have | what have we got ) ( in | on )
- <whose> ( current )? <job> | ( what | which | how many ) tracks ( are | do | does | is | have | has | there | in | on
- | i | we | it | the | my | video | timeline | project )* | ( is | are | has | have | was ) ( it | everything | they
- | you | we | this | <whose> <job> ) ( been | all | already | still | almost | nearly )* ( done | ready | finished
- | complete | completed | generated | rendered | rendering | generating | processing | working | processed | exporting
- ) ( rendering | generating | processing | exporting )? ( yet | now | already | on it )* | how is ( it | that
- | everything | <whose> <job> ) ( going | doing | coming | coming along | progressing ) ( so far )? | how far ( along
- )? ( is it | are you | are we | is the video | along )? ( along )? | where ( is | are ) ( my video | we | we at | we
- now | you at ) | ( show me )? what ( do i have | do we have | have i got | have we got | we have | i have | we have
- got ) ( so far | now ) | how long is ( it | <whose> ( whole | current | final | entire )? <job> ) ( so far
- | currently )* | ( what is ) ( the | its ) ( total | current )? ( length | duration ) ( of <whose> ( current | final
- )? <job> )? | ( is there | are there )? ( any | some ) ( progress | update | updates | news ) ( yet | on <whose>
- <job> )* | ( are you | is it )? still ( working | exporting | rendering | generating | processing | going | running )
- ( on it )? | when will ( it | <whose> <job> ) be ( ready | done | finished | complete | completed ) | how ( much
- longer | long ) ( will it take | does it take | until it is done | until it is ready | to go | do i have to wait
- | will this take ) | how much longer | what does <whose> <job> look like
+state_unit = how long ( it | this | <whose> ( whole | current | final )? <job> ) is ( now | so far )* | ( can | could )
+ you tell me how long ( it | this | <whose> <job> ) is | what is ( going on | happening | up ) with ( it | <whose> <job>
+ ) | ( <look> | a | an )* ( <whose> | all the | all of the | all my )? ( current | latest | all | whole | full | <job>
+ )* <state_word> ( ( of | for | on | in ) <whose>? ( current )? <job> | so far | info | list | update | report | now )*
+ | <look>+ ( the | my | our ) ( current | latest )* ( draft | project | session | tracks ) | ( what is | what do we have
+ | what have we got ) ( in | on ) <whose> ( current )? <job> | ( what | which | how many ) tracks ( are | do | does | is
+ | have | has | there | in | on | i | we | it | the | my | video | timeline | project )* | ( is | are | has | have | was
+ ) ( it | everything | they | you | we | this | <whose> <job> ) ( been | all | already | still | almost | nearly )* (
+ done | ready | finished | complete | completed | generated | rendered | rendering | generating | processing | working |
+ processed | exporting ) ( rendering | generating | processing | exporting )? ( yet | now | already | on it )* | how is
+ ( it | that | everything | <whose> <job> ) ( going | doing | coming | coming along | progressing ) ( so far )? | how
+ far ( along )? ( is it | are you | are we | is the video | along )? ( along )? | where ( is | are ) ( my video | we |
+ we at | we now | you at | you ) ( with ( it | <whose> <job> | this ) )? | ( show me )? what ( do i have | do we have |
+ have i got | have we got | we have | i have | we have got ) ( so far | now ) | how long is ( it | <whose> ( whole |
+ current | final | entire )? <job> ) ( so far | currently )* | ( what is ) ( the | its ) ( total | current )? ( length |
+ duration ) ( of <whose> ( current | final )? <job> )? | ( is there | are there )? ( any | some ) ( progress | update |
+ updates | news ) ( yet | on <whose> <job> )* | ( are you | is it )? still ( working | exporting | rendering |
+ generating | processing | going | running ) ( on it )? | when is ( it | everything | <whose> <job> ) ( ready | done |
+ finished | complete | completed ) | when will ( it | <whose> <job> ) be ( ready | done | finished | complete |
+ completed ) | how ( much longer | long ) ( will it take | does it take | until it is done | until it is ready | to go |
+ do i have to wait | will this take ) | how much longer | what does ( it | <whose> ( current )? <job> ) look like ( now
+ | right now | at the moment | so far | currently | at this point | by now )*
 
 media = file | files | image | images | photo | photos | picture | pictures | video | videos | clip | clips | audio
  | music | song | songs | media | footage | asset | assets | screenshot | screenshots | logo | logos | selfie
  | selfies | link | url | track | recording | voice recording | document | documents | sound | sounds
-media_word = a | an | the | my | this | these | some | another | one | two | three | more | new | own | local
- | product | background | reference | other | second | first | last | end | start | it | that | those | them | all
- | both | of | me | third | portrait | <media>
-upload_unit = ( upload | uploading | import ) ( <media_word> | from <whose>? ( computer | pc | phone | desktop
- | laptop | gallery | url | disk | library ) | ( to | into ) ( the | this | my ) ( project | session | video
- | timeline | chat ) | here | instead )* | ( here is | here are | this is | these are | use | take | try ) (
- <media_word> | here )* url ( url | and | please )* | ( can | do | could | will ) you ( upload | take | accept
- | support ) <media_word>* | ( can | do | could | will ) you ( take | accept ) <media_word>+ from ( my | a ) (
- computer | phone | laptop ) | ( which | what ) ( file | files | formats | file types | file formats | images | kinds
- of files | types of files | media | videos )+ ( can i upload | do you accept | do you support | do you take | are
- supported | are accepted ) | ( how | where ) ( do | can | could ) i ( add | attach | insert | import ) ( my own | my
- | another | a second | more | a new | own ) <media_word>* | url+
+media_word = several | multiple | many | few | at once | at the same time | together | a | an | the | my | this | these
+ | some | another | one | two | three | more | new | own | local | product | background | reference | other | second |
+ first | last | end | start | it | that | those | them | all | both | of | me | third | portrait | <media>
+upload_unit = ( let me | can i | could i | may i ) ( add | attach | insert | import ) ( my own | my | another | a second
+ | more | some more | one more | a few more | a new ) ( picture | pictures | photo | photos | image | images | file |
+ files | clip | clips | selfie | screenshot )+ | ( upload | uploading | import ) ( <media_word> | from <whose>? (
+ computer | pc | phone | desktop | laptop | gallery | url | disk | library ) | ( to | into ) ( the | this | my ) (
+ project | session | video | timeline | chat ) | here | instead )* | ( here is | here are | this is | these are | use |
+ take | try ) ( <media_word> | here )* url ( url | and | please )* | ( can | do | could | will ) you ( upload | take |
+ accept | support ) <media_word>* | ( can | do | could | will ) you ( take | accept ) <media_word>+ from ( my | a ) (
+ computer | phone | laptop ) | ( which | what ) ( file | files | formats | file types | file formats | images | kinds of
+ files | types of files | media | videos )+ ( can i upload | do you accept | do you support | do you take | are
+ supported | are accepted ) | ( how | where ) ( do | can | could ) i ( add | attach | insert | import ) ( my own | my |
+ another | a second | more | a new | own ) <media_word>* | url+
 after = <bare_format> | <filler> | <polite> | <pleasant> | <closing> | <condition>
 export = ( <junk> | <reason> )* ( <export_unit> <after>* )+
 credits = <junk>* ( ( <credits_unit> | <price_unit> ) <junk>* )+

@@ -158,8 +158,8 @@ _HEIGHT: Final = re.compile(
     re.ASCII,
 )
 _QUALITY: Final = re.compile(
-    r"(?P<low>\b(?:low|lower|lowest|small|smaller) (?:possible )?(?:quality|file|size|bitrate|gif|mp4)"
-    r"|低的?(?:画质|质量|品质|码率)|流畅)"
+    r"(?P<low>\b(?:low|lower|lowest|small|smaller) (?:possible )?(?:quality|file|size|bitrate|gif|mp4)|\bsmaller\b"
+    r"|低的?(?:画质|质量|品质|码率)|流畅|小一?点)"
     r"|(?P<medium>\b(?:medium|normal|standard) quality|(?:中等|普通|标准)的?(?:画质|质量|品质|码率))"
     r"|(?P<high>\b(?:high|higher|highest|best|good|great|top|max|maximum|original)(?: possible| available)?"
     r" (?:quality|definition)|\bh[dq]\b|(?:高|最好|最佳)的?(?:画质|质量|品质|码率)|高清|原画|无损)",
