@@ -47,3 +47,16 @@ def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def _blank_films(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test does not look at what the local preview draws, nothing is drawn."""
+    if request.node.get_closest_marker("drawn") is None:
+        monkeypatch.setattr("nemo_client.local.render.queue._renderer", _get_blank_renderer)
+
+
+def _get_blank_renderer() -> object:
+    from tests.support.blank_film import render_blank
+
+    return render_blank

@@ -23,6 +23,7 @@ from nemo_client._cli.output import Screen
 from nemo_client._studio.progress import Caller
 from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behind, sent, shell, start
 from tests.support.backend import draw
+from tests.support.waiting import wait_until
 
 __all__ = ["shell", "start"]
 Opened = Callable[..., local.LocalBackend]
@@ -286,7 +287,7 @@ class TestCtrlC:
         backend = cloud(generation_seconds=1.0)
         fill(photos, 6)
         child = start("batch", str(photos), "--duration", "1", "--jobs", "2", "--json")
-        _until(lambda: sent(backend, "message") == 2)
+        wait_until(lambda: sent(backend, "message") == 2)
         time.sleep(0.2)
         child.press()
         child.until("2 items that are paid for go on")
@@ -304,7 +305,7 @@ class TestCtrlC:
         backend = cloud(generation_seconds=30.0)
         fill(photos, 2)
         child = start("batch", str(photos), "--duration", "1")
-        _until(lambda: sent(backend, "message") == 2)
+        wait_until(lambda: sent(backend, "message") == 2)
         time.sleep(0.2)
         child.press()
         child.until("items that are paid for go on")
@@ -326,7 +327,7 @@ def test_killed_twice_it_ends_with_one_charge_and_one_line_an_item(start: Start,
     results = Path("photos-videos/results.jsonl")
     for many in (4, 10):
         child = start(*command)
-        _until(lambda many=many: results.exists() and results.read_bytes().count(b"\n") >= many)
+        wait_until(lambda many=many: results.exists() and results.read_bytes().count(b"\n") >= many)
         child.process.send_signal(signal.SIGKILL)
         child.process.communicate()
         with results.open("ab") as file:
@@ -343,13 +344,6 @@ def test_killed_twice_it_ends_with_one_charge_and_one_line_an_item(start: Start,
     assert len(ledger.charges) <= len(ledger.messages) <= 20
     assert len([line for line in whole if line["state"] == "done"]) == len(list(Path("photos-videos").glob("*.mp4")))
     assert not list(Path("photos-videos").glob(".nemo-*.part"))
-
-
-def _until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 async def test_a_terminal_sees_one_line_that_moves(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
 from tests.cli.test_animate_and_chat import Child
 from tests.support.backend import draw
+from tests.support.waiting import wait_until
 
 TOKEN = "nmv_usr_jobs"
 
@@ -114,13 +114,6 @@ def sent(backend: local.LocalBackend, endpoint: str) -> int:
 def accepted(backend: local.LocalBackend) -> int:
     """How many messages the backend took on, by its ledger."""
     return len(local.read_ledger(backend.directory).messages)
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def plays(video: object) -> bool:
@@ -300,7 +293,7 @@ class TestKilled:
         monkeypatch.setattr("nemo_client._studio.reconcile.READ_SECONDS", 1.5)
         backend = cloud(generation_seconds=1.0)
         killed = child("--duration", "1")
-        wait_for(lambda: accepted(backend) == 1)
+        wait_until(lambda: accepted(backend) == 1)
         killed.process.kill()
         killed.end()
 
@@ -320,7 +313,7 @@ class TestKilled:
         """`cancel` says what goes on and what it costs, `resend` that it is too early, `forget` that it stays known."""
         backend = cloud(generation_seconds=60.0)
         killed = child()
-        wait_for(lambda: accepted(backend) == 1)
+        wait_until(lambda: accepted(backend) == 1)
         killed.process.kill()
         killed.end()
 

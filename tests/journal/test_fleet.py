@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.studio.test_killed import STEPS
 from tests.support.postgres import Server, needs_postgres, postgres
 from tests.support.processes import Child, Request, Service, service
+from tests.support.waiting import wait_until
 
 __all__ = ["postgres"]
 pytestmark = [
@@ -235,18 +235,9 @@ def test_a_living_machine_is_waited_for_however_long_its_stream_takes(
     with service(tmp_path_factory.mktemp("slow"), generation_seconds=5.0) as slow:
         fleet = Fleet(slow, tmp_path / "request", server=postgres, name=postgres.database())
         first = fleet.start(host="one", lease=2.0)
-        until(lambda: fleet.states == ["sent"])
+        wait_until(lambda: fleet.states == ["sent"])
         second = fleet.start(host="two", lease=2.0)
         results = [first.result(), second.result()]
 
         paid_once(fleet, *results)
         assert fleet.states == ["done"]
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if happened():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import ssl
-import time
 import uuid
 import wave
 
 import httpx
 from PIL import Image
+
+from tests.support.waiting import wait_until
 
 # No proxy, and no certificates, which httpx would load anew for each client though nothing here is encrypted.
 PLAIN = {"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
@@ -82,9 +83,9 @@ class Api:
     def status(self, render):
         return self.http.get(f"/api/render/proxy/lambda/{render}").json()
 
-    def finished(self, render, seconds=10):
+    def finished(self, render):
         """The status once it is final."""
-        return until(lambda: (found := self.status(render))["status"] in ("completed", "failed") and found, seconds)
+        return wait_until(lambda: (found := self.status(render))["status"] in ("completed", "failed") and found)
 
     def finished_file(self, session, **output):
         """The address of a finished render of the session's draft."""
@@ -93,15 +94,6 @@ class Api:
     def get(self, url, **headers):
         """Fetch an address as somebody who has no token."""
         return httpx.get(url, headers=headers, **PLAIN)
-
-
-def until(condition, seconds=5):
-    """What `condition` gives once it gives something."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
-    return found
 
 
 def events(text):

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from nemo_client.local import Fault, Faults, read_ledger
-from tests.local.plain_client import events, texts, until
+from tests.local.plain_client import events, texts
+from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 
@@ -175,7 +176,7 @@ def test_a_session_works_on_one_message_at_a_time(start, connect):
     ledger = read_ledger(api.backend.directory)
     assert [entry["text"] for entry in ledger.messages] == [ANIMATE]
     assert [entry["code"] for entry in ledger.refused] == [409]
-    until(lambda: api.send(session, "hello").status_code == 200)
+    wait_until(lambda: api.send(session, "hello").status_code == 200)
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ def test_the_work_goes_on_when_the_client_hangs_up(start, connect):
     with api.stream(session, ANIMATE) as answer:
         next(answer.iter_raw())
 
-    until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
+    wait_until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
     assert api.balance() == {"available": 0, "frozen": 0, "total": 0}
 
 
@@ -264,7 +265,7 @@ def test_the_work_can_be_made_to_stop_when_the_client_hangs_up(start, connect):
     with api.stream(session, ANIMATE) as answer:
         next(answer.iter_raw())
 
-    until(lambda: api.balance()["frozen"] == 0)
+    wait_until(lambda: api.balance()["frozen"] == 0)
     assert api.state(session)["draft"] == {}
     assert api.balance()["available"] == 100
     assert events(api.send(session, ANIMATE).text)[-1]["turnComplete"] is True

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from nemo_client.local import read_ledger
-from tests.local.plain_client import ATTRIBUTION, PLAIN, until
+from tests.local.plain_client import ATTRIBUTION, PLAIN
+from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 DRAFT = {"t": [{"tt": 0, "sg": [{"st": 0, "d": 1000, "m": {}}]}], "d": 1000, "m": {}}
@@ -56,7 +57,7 @@ def test_the_status_has_both_documented_shapes(start, connect):
         session = api.ready()
         api.say(session, ANIMATE)
         render = api.render(session).json()["data"]["id"]
-        until(lambda api=api, render=render: "completed" in json.dumps(api.status(render)))
+        wait_until(lambda api=api, render=render: "completed" in json.dumps(api.status(render)))
         answer = api.status(render)
 
         if shape == "bare":
@@ -189,15 +190,15 @@ def test_a_cancel_stops_the_renderer(start, connect):
     api = connect(start(renderer=slow, threads=1))
     session = api.session()
     first, second = (api.render(session, DRAFT).json()["data"]["id"] for _ in range(2))
-    until(lambda: api.status(first)["progress"] > 2)
+    wait_until(lambda: api.status(first)["progress"] > 2)
     assert api.status(second)["status"] == "pending"
     cancelled = api.http.post(f"/api/render/proxy/lambda/{first}/cancel").json()
-    until(lambda: api.status(second)["status"] == "processing", 2)
+    wait_until(lambda: api.status(second)["status"] == "processing")
     api.http.post(f"/api/render/proxy/lambda/{second}/cancel")
 
     assert (cancelled["success"], cancelled["data"]["status"]) == (True, "failed")
     assert api.status(first)["error"] == api.status(second)["error"] == "The render was cancelled"
-    until(lambda: not list((api.backend.directory / "renders").iterdir()))
+    wait_until(lambda: not list((api.backend.directory / "renders").iterdir()))
 
 
 def test_a_job_that_waits_can_be_cancelled(start, connect):
@@ -226,7 +227,7 @@ def test_renders_run_side_by_side(start, connect):
     session = api.session()
     renders = [api.render(session, DRAFT).json()["data"]["id"] for _ in range(3)]
 
-    until(lambda: [api.status(render)["status"] for render in renders] == ["processing", "processing", "pending"])
+    wait_until(lambda: [api.status(render)["status"] for render in renders] == ["processing", "processing", "pending"])
 
 
 @pytest.mark.parametrize(
@@ -249,12 +250,13 @@ def test_progress_has_the_shape_that_is_asked_for(start, connect, shape, seen):
     assert answer["progress"] == 100
 
 
+@pytest.mark.drawn
 def test_the_built_in_renderer_makes_a_video(start, connect, tmp_path):
     """From the words of a message to a file that decodes: size, length and sound as the draft says."""
     api = connect(start(renderer=None))
     session = api.ready((320, 180), (320, 180))
     api.say(session, "2 seconds, pan left, then zoom out, 16:9")
-    answer = api.finished(api.render(session, resolution="480p", quality="low").json()["data"]["id"], 60)
+    answer = api.finished(api.render(session, resolution="480p", quality="low").json()["data"]["id"])
     (tmp_path / "out.mp4").write_bytes(api.get(answer["output"]["url"]).content)
 
     with av.open(str(tmp_path / "out.mp4")) as container:

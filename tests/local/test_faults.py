@@ -11,7 +11,8 @@ import pytest
 
 from nemo_client.local import Fault, Faults, read_ledger
 from nemo_client.local.shared.faults import ENDPOINTS, KINDS
-from tests.local.plain_client import PLAIN, Api, texts, until
+from tests.local.plain_client import PLAIN, Api, texts
+from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 BALANCE = "/api/credits/balance/simple"
@@ -139,7 +140,7 @@ def test_closed_before_the_headers(scripted, accepted):
 
     assert len(read_ledger(api.backend.directory).messages) == accepted
     if accepted:
-        until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
+        wait_until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
 
 
 @pytest.mark.parametrize("endpoint", ["state", "message"])
@@ -162,7 +163,7 @@ def test_a_stream_is_cut_at_any_byte(scripted, at):
         received = bytes_until_cut(answer)
 
     assert len(received) == at
-    until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
+    wait_until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
 
 
 def test_json_and_files_are_cut_at_any_byte(scripted):
@@ -225,7 +226,7 @@ def test_an_error_answers_instead(scripted, kind, status, content):
     taken = kind == "http_503_accepted"
     assert len(read_ledger(api.backend.directory).messages) == taken
     if taken:
-        until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
+        wait_until(lambda: len(api.state(session)["draft"].get("t", ())) == 2)
 
 
 @pytest.mark.parametrize("code", [1001, 1002, 2001, 4001, 4002, 402, 429, 777])
@@ -323,10 +324,10 @@ def test_a_stream_can_end_cleanly_in_the_middle_of_the_work(scripted, works_on):
     found = api.say(session, ANIMATE)
 
     assert len(found) == 6
-    until(lambda: api.balance()["frozen"] == 0)
+    wait_until(lambda: api.balance()["frozen"] == 0)
     assert api.balance()["available"] == (0 if works_on else 100)
     if works_on:
-        until(lambda: len(api.state(session)["draft"]["t"]) == 2)
+        wait_until(lambda: len(api.state(session)["draft"]["t"]) == 2)
 
 
 def test_the_agent_can_ask_back(scripted):
@@ -343,7 +344,7 @@ def test_the_second_stage_can_come_late(scripted):
     api, session = scripted(Fault("late_second_stage", "message", seconds=0.2))
     found = api.say(session, ANIMATE)
     early = [track["tt"] for track in api.state(session)["draft"]["t"]]
-    until(lambda: [track["tt"] for track in api.state(session)["draft"]["t"]] == [0, 1])
+    wait_until(lambda: [track["tt"] for track in api.state(session)["draft"]["t"]] == [0, 1])
 
     assert found[-1]["turnComplete"] is True
     assert early == [0]
@@ -356,7 +357,7 @@ def test_work_can_depend_on_its_listener(scripted, at):
     with api.stream(session, ANIMATE) as answer, pytest.raises(httpx.RemoteProtocolError):
         answer.read()
 
-    until(lambda: api.balance()["frozen"] == 0)
+    wait_until(lambda: api.balance()["frozen"] == 0)
     assert api.balance()["available"] == 100
     assert api.state(session)["draft"] == {}
 

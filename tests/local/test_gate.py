@@ -390,6 +390,7 @@ def places(value, text, path=()):
         yield path
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("words", WORDS)
 def test_words_of_a_prompt_are_drawn_and_nothing_else(start, connect, words):
     """A title stands as text in the draft and in the plan, names no file, and the real renderer draws it."""
@@ -403,7 +404,7 @@ def test_words_of_a_prompt_are_drawn_and_nothing_else(start, connect, words):
     assets = {segment["m"].get("asset") for track in draft["t"] if track["tt"] == 0 for segment in track["sg"]}
 
     judged = plan(draft)
-    done = api.finished(api.render(session, draft, quality="low", resolution="480p").json()["data"]["id"], 60)
+    done = api.finished(api.render(session, draft, quality="low", resolution="480p").json()["data"]["id"])
 
     assert done["status"] == "completed", done
     assert [caption.text for caption in judged.captions] == [words]

@@ -21,7 +21,8 @@ from nemo_client.local.sessions.store import Store
 from nemo_client.local.sessions.upkeep import DAY, tidy
 from nemo_client.local.shared.disk import Lock, Owner, private_directory, read_json, write_json
 from nemo_client.local.shared.replies import ApiError
-from tests.local.plain_client import draw_nothing, until
+from tests.local.plain_client import draw_nothing
+from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,7 @@ def test_a_killed_backends_work_reads_as_failed(process, start, connect):
         next(answer.iter_raw())
         draft = {"t": [{"tt": 0, "sg": [{"d": 1000}]}]}
         there.render(session, draft, "render_1")
-        until(lambda: here.status("render_1")["progress"] == 50)
+        wait_until(lambda: here.status("render_1")["progress"] == 50)
         assert here.status("render_1")["status"] == "processing"
         assert here.balance() == {"available": 100, "frozen": 100, "total": 200}
         assert here.send(session, ANIMATE).json()["code"] == 409
@@ -136,7 +137,7 @@ def test_a_render_of_another_process_can_be_cancelled(process, start, connect):
     there, here = connect(process), connect(start())
     session = here.session()
     there.render(session, {"t": [{"tt": 0, "sg": [{"d": 1000}]}]}, "render_1")
-    until(lambda: here.status("render_1")["status"] == "processing")
+    wait_until(lambda: here.status("render_1")["status"] == "processing")
     here.http.post("/api/render/proxy/lambda/render_1/cancel")
 
     assert here.finished("render_1")["error"] == "The render was cancelled"
@@ -319,7 +320,7 @@ def test_marks_of_dead_owners_are_swept(folder):
     (folder / "owners" / f"{'a' * 32}.lock").touch()
     write_json(folder / "runs" / "s.json", {"id": "x", "account": "a", "amount": 100, "owner": "a" * 32})
     with local.open(folder, renderer=draw_nothing):
-        until(lambda: not (folder / "runs" / "s.json").exists())
+        wait_until(lambda: not (folder / "runs" / "s.json").exists())
         assert len(list((folder / "owners").iterdir())) == 1
 
     assert list((folder / "owners").iterdir()) == []

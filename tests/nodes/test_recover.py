@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nemo_client._journal.steps import parse_kind
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host, Interrupted
 from tests.support.journal_jobs import counted, fill, made
+from tests.support.waiting import wait_until
 
 Nodes = dict[str, type[Any]]
 
@@ -65,12 +65,12 @@ def test_jobs_are_offered_by_time_without_their_prompts(nodes: Nodes, host: Host
     """Prompts do not belong into a workflow that somebody shares."""
     after = generated(nodes, host, "nemo")
     wanted = after.key.split("-")[1][:8]
-    deadline = time.monotonic() + 10
-    labels: list[str] = []
-    while time.monotonic() < deadline and not any(wanted in label for label in labels):
-        time.sleep(0.1)
-        labels = nodes["NemoRecover"].INPUT_TYPES()["required"]["job"][0]
 
+    def offered() -> list[str]:
+        return list(nodes["NemoRecover"].INPUT_TYPES()["required"]["job"][0])
+
+    wait_until(lambda: any(wanted in label for label in offered()))
+    labels = offered()
     (label,) = [label for label in labels if wanted in label]
     assert parse_kind(after.key) == "generate"
     assert labels[0] == "latest unfinished"

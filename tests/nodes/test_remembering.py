@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.nodes._arrays import picture
 from tests.nodes._host import Host, Interrupted
 from tests.nodes.test_items import ANIMATE, EACH, Nodes, pictures
 from tests.support import backend as support
+from tests.support.waiting import wait_until
 
 ONE = {**ANIMATE, "batch_mode": "all images in one video"}
 
@@ -117,7 +117,7 @@ def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
         return await studio.generate(await studio.upload([support.picture()]), Wish("slow push-in"))
 
     paid = run.get_network().submit(generate())
-    wait_for(lambda: len(local.read_ledger(thinking.directory).messages) == 1)
+    wait_until(lambda: len(local.read_ledger(thinking.directory).messages) == 1)
     thinking.faults.add(local.Fault("stall", "upload", at="request", seconds=STALLS))
     texts = cancelled(nodes["NemoUploadImage"], host, thinking, "upload", auth=auth_of(nodes, host), **UPLOAD)
     own = cancelled(nodes["NemoImageToVideo"], host, thinking, "message", image=picture(80, 60), **PAID)
@@ -139,13 +139,6 @@ PAID = {**ONE, "profile": "nemo", "seed": 9}
 
 def auth_of(nodes: Nodes, host: Host) -> Any:
     return host.run(nodes["NemoAuth"], profile="nemo", language="auto")[0]
-
-
-def wait_for(happened: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def cancelled(node: Any, host: Host, backend: local.LocalBackend, endpoint: str, **inputs: Any) -> list[str]:

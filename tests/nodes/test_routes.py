@@ -27,6 +27,7 @@ from nemo_client._studio import reconcile, token_change
 from tests.nodes._host import Host
 from tests.support import backend, journal_jobs
 from tests.support.backend import Cloud
+from tests.support.waiting import PATIENT_SECONDS
 
 SECRET = "nmv_usr_routes12"
 cloud = backend.cloud
@@ -80,7 +81,7 @@ class Site:
 
     async def until(self, happened: Callable[[Any], object]) -> Any:
         """The newest job, once it is as expected."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENT_SECONDS
         while not happened(job := await self.job()):
             assert time.monotonic() < deadline, job
             await asyncio.sleep(0.05)
@@ -671,7 +672,7 @@ async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[.
         return await studio.animate([backend.picture()], Wish("a"), Destination(home() / "out", "clip"))
 
     node = asyncio.ensure_future(site.network(work))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENT_SECONDS
     while not (jobs := (await site.get("/nemo/jobs"))["jobs"]) or not jobs[0]["running"]:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)

@@ -122,7 +122,7 @@ def settled(before: int) -> int:
 def test_a_line_that_spoils_bytes_costs_at_most_a_typed_error(line: Line, mischief: list[Mischief]) -> None:
     """Whatever happens to the bytes: one charge a request, an error of ours or a video, no task or descriptor left."""
     line.runs += 1
-    before, charges, started = descriptors(), len(line.ledger.charges), time.monotonic()
+    before, charges = descriptors(), len(line.ledger.charges)
 
     first, again, left = asyncio.run(asyncio.wait_for(twice(line, mischief), RUN_SECONDS))
 
@@ -133,7 +133,6 @@ def test_a_line_that_spoils_bytes_costs_at_most_a_typed_error(line: Line, mischi
     assert len(line.ledger.messages) == len(line.ledger.charges)
     assert left == 0
     assert settled(before) <= 0
-    assert time.monotonic() - started < RUN_SECONDS
 
 
 VALUES = (

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENT_SECONDS
+
 PASSWORD = "hunter2"
 _names = itertools.count(1)
 
@@ -291,7 +293,7 @@ def pooler(server: Server) -> Iterator[int]:
         [*server.prefix, place, str(folder / "pooler.ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENT_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nemo_client import local
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30.0
@@ -199,7 +200,7 @@ class Request:
 
     def quiet_ledger(self) -> local.LedgerReport:
         """The same, once the work on its messages has ended (a message's charge comes at its end)."""
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + PATIENT_SECONDS
         while any((self.service.directory / "runs").glob("*.json")) and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.ledger

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from nemo_client._text.gui_translator import Action, Translated, read_request, route, translate
 from nemo_client._text.prompts import compose_prompt, detect_language
+from tests.support.waiting import measure_growth
 
 # --- Routing ------------------------------------------------------------------------------------------------------
 
@@ -792,23 +792,12 @@ PIECES = [
 ]
 
 
-def growth(work: Callable[[str], object], text: str, more: str) -> float:
-    """How many times the work of `text` the work of `more` is, in processor time of this thread alone."""
-
-    def seconds(given: str) -> float:
-        started = time.thread_time()
-        work(given)
-        return time.thread_time() - started
-
-    return (seconds(more) + 0.02) / (seconds(text) + 0.02)
-
-
 @pytest.mark.parametrize("piece", PIECES, ids=repr)
 def test_no_text_makes_a_pattern_explode(piece: str) -> None:
     """The same piece over and over, then something that fits nowhere: four times the text is not 16 times the work."""
     short, long = (piece * (size // len(piece)) + "x" for size in (25_000, 100_000))
 
-    assert growth(translate, short, long) < 10
+    assert measure_growth(translate, short, long) < 10
 
 
 def test_long_answers_take_linear_time() -> None:
@@ -816,7 +805,7 @@ def test_long_answers_take_linear_time() -> None:
     text = "".join(piece * 50 for piece in PIECES)
     short, long = ((text * (size // len(text) + 1))[:size] for size in (125_000, 500_000))
 
-    assert growth(translate, short, long) < 10
+    assert measure_growth(translate, short, long) < 10
 
 
 # --- Languages ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,6 +35,7 @@ from nemo_client._wire.schemas import AnonymousToken, State
 from nemo_client._wire.sse import MAX_EVENT_BYTES, Heartbeat, Text, ToolCall, ToolResult, Unknown, parse_event
 from nemo_client._wire.turn import MAX_CALLS, MAX_REPLY_CHARACTERS, Turn
 from tests.support.backend import Asked, Cloud, Seen, always, answer, client_of, cloud, picture, serving
+from tests.support.waiting import measure_growth
 
 __all__ = ["cloud"]
 Clouds = Callable[..., Cloud]
@@ -103,12 +103,9 @@ async def test_an_endless_stream_ends(cloud: Clouds, monkeypatch: pytest.MonkeyP
     backend = cloud(generation_seconds=3600, pace=0.001)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        began = time.monotonic()
         with pytest.raises(ResultUnknown):
             await studio.generate(session, Wish("slow push-in"), caller=Caller(Seen()))
-        took = time.monotonic() - began
 
-    assert took < 20
     assert backend.sent("message") == 1
 
 
@@ -280,13 +277,11 @@ async def test_an_answer_that_never_ends_is_given_up(
     """A byte now and then keeps no call alive: each has its time in all."""
     monkeypatch.setattr("nemo_client._wire.http.ANSWER_SECONDS", 0.3)
     monkeypatch.setattr("nemo_client._wire.retry.ATTEMPTS", 1)
-    async with sending(head, chunk, times=400, pause=0.02) as client:
-        began = time.monotonic()
+    async with sending(head, chunk, times=10_000, pause=0.02) as client:
         with pytest.raises(ConnectionBroken) as caught:
             await client.balance()
 
     assert caught.value.id == "answer-timeout"
-    assert time.monotonic() - began < 4
 
 
 async def test_an_upload_has_time_for_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,18 +302,16 @@ async def test_a_download_that_trickles_is_given_up(tmp_path: Path, monkeypatch:
 
     async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 1000000\r\n\r\n')
-        for _ in range(20):
+        for _ in range(10_000):
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.02)
         writer.close()
 
-    began = time.monotonic()
     async with serving(reply) as server:
         with pytest.raises(TransportError) as caught:
             await Download(server.url, tmp_path / "film", near=server.url, sleep=_at_once).run()
     assert caught.value.id == "answer-timeout"
-    assert time.monotonic() - began < 5
 
     late = iter([0.0, *[100.0 * step for step in range(1, 1000)]])
     async with serving(always(answer(bytes(8 * MEGABYTE), etag='"1"'))) as server:
@@ -378,11 +371,8 @@ async def test_hostile_json_is_no_answer(body: bytes) -> None:
 
 def test_reasons_of_a_megabyte_are_looked_at_in_linear_time() -> None:
     """One long run of addresses took the square of its length."""
-    began = time.monotonic()
-    redact("https://" * 125_000)
-    redact("bearer " * 100_000 + "https://u:" * 50_000)
-
-    assert time.monotonic() - began < 5
+    for piece in ("https://", "bearer ", "https://u:"):
+        assert measure_growth(redact, piece * 12_500, piece * 50_000) < 10
 
 
 @pytest.mark.parametrize("expires", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
