@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from ._text.gui_translator import translate as translate
     from ._text.messages import say as say
     from ._text.messages import what_and_hint as what_and_hint
+    from ._text.phrases import Phrase as Phrase
     from ._text.prompts import LANGUAGES as LANGUAGES
     from ._text.router import ExportWish as ExportWish
     from ._text.router import Request as Request
@@ -182,6 +183,7 @@ _EXPORTS = {
     "NoCredits": "_errors",
     "NothingMade": "_errors",
     "Output": "_studio.types",
+    "Phrase": "_text.phrases",
     "PlanError": "_errors",
     "Profile": "_config.profiles",
     "ProfileInfo": "_config.profile_store",

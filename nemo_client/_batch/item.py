@@ -18,6 +18,7 @@ from .._files.images import from_file, from_url, inspect_file
 from .._files.save import Destination
 from .._safety.pasted_paths import find_meant
 from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
+from .._text.phrases import Phrase
 from .._text.prompts import LANGUAGES
 
 DEFAULT_STEM: Final = "video"
@@ -63,7 +64,7 @@ class BatchItem:
         _ = self.wish, self.export
         check_choice("language", self.language, LANGUAGES)
         if not 0 <= self.seed < 2**31:
-            raise InputError("value", name="seed", value=self.seed, expected=f"0 to {2**31 - 1}")
+            raise InputError("value", name="seed", value=self.seed, expected=Phrase("expected.range", limit=2**31 - 1))
         if self.output:
             _check_name(self.output)
 
@@ -258,7 +259,7 @@ def _check_name(name: str) -> None:
     path = PurePosixPath(name)
     odd = any(unicodedata.category(char) == "Cc" for char in name) or "\\" in name or _DRIVE.match(name)
     if odd or path.is_absolute() or ".." in path.parts or not path.name or name.endswith("/"):
-        expected = "a file name inside the batch's folder"
+        expected = Phrase("expected.file-name")
         raise InputError("value", name="output", value=name[:120], expected=expected)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from .._errors import InputError, NemoError
 from .._safety.pasted_paths import find_path, is_address
+from .._text.phrases import Phrase, describe_os_error
 from .item import BatchItem, is_picture, make_missing_file_error
 from .report import THUMBNAILS
 from .results_file import RESULTS, JsonLinesFile
@@ -159,7 +160,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise InputError("file-missing", name=str(path)) from error
-        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+        raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
     encoding = _detect_encoding(data)
     try:
         return data.decode(encoding).lstrip(_INVISIBLE)  # the mark may stand there twice
@@ -187,7 +188,7 @@ def _read_json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, 
         except (ValueError, RecursionError) as error:
             raise InputError("batch-json", file=path.name, line=number, what=str(error)[:200]) from error
         if not isinstance(row, dict):
-            raise InputError("batch-json", file=path.name, line=number, what="not an object")
+            raise InputError("batch-json", file=path.name, line=number, what=Phrase("why.not-object"))
         for name in row:
             if name not in COLUMNS:
                 raise _make_column_error(path, number, str(name))
@@ -274,7 +275,7 @@ def _parse_images(value: Any) -> tuple[str, ...]:
     """One picture or several: a list, or text with `|` or line ends between them."""
     parts = re.split(r"[|\n]", value) if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not all(isinstance(each, str) for each in parts):
-        raise InputError("value", name="image", value=value, expected="a path, or a list of paths")
+        raise InputError("value", name="image", value=value, expected=Phrase("expected.paths"))
     found = tuple(each.strip() for each in parts if each.strip())
     if not found:
         raise InputError("batch-no-image")
@@ -283,7 +284,7 @@ def _parse_images(value: Any) -> tuple[str, ...]:
 
 def _parse_number(name: str, value: Any) -> float | int:
     """A number; text may have a decimal comma, as spreadsheets of some languages write it."""
-    expected = "a whole number" if name == "seed" else "a number of seconds"
+    expected = Phrase("expected.whole-number") if name == "seed" else Phrase("expected.seconds")
     try:
         number = float(value.replace(",", ".")) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, (int, float)) or number != number:

@@ -33,6 +33,7 @@ from .._errors import (
 )
 from .._journal.money import Money, Tally
 from .._studio.progress import Budget, Caller
+from .._text.phrases import Phrase
 from .._wire.rate_limiter import RateLimiter
 from .item import BatchItem, assign_names, parse_item
 from .item_task import Animator, ItemTask, stops_whole_batch
@@ -341,7 +342,9 @@ async def run_batch(
     wanted = assign_names(map(parse_item, items))
     for item in wanted:
         if item.profile not in ("", name):
-            raise InputError("value", name="profile", value=item.profile, expected=f"{name!r}, or none")
+            raise InputError(
+                "value", name="profile", value=item.profile, expected=Phrase("expected.or-none", name=repr(name))
+            )
     work = Batch(wanted, executor_for, Path(folder), jobs=jobs, caller=Caller(budget=Budget(max_credits)))
     async with aclosing(work.results()) as results:
         async for result in results:

@@ -31,6 +31,7 @@ from .._journal.money import FREE, Money
 from .._safety.redaction import redact, scrub
 from .._studio.progress import Budget, Caller, Progress
 from .._studio.studio import Studio
+from .._text.phrases import Phrase
 from .item import BatchItem
 from .item_task import ItemTask
 
@@ -319,8 +320,16 @@ def error_to_dict(error: NemoError) -> dict[str, Any]:
     """An error as plain data, without anything secret."""
     facts = {name: value if isinstance(value, int | float | None) else scrub(str(value)) for name, value in
              error.facts.items()}  # fmt: skip
+    phrases = {name: value.to_json() for name, value in error.facts.items() if isinstance(value, Phrase)}
     pause = getattr(error, "retry_after", None)
-    return {"type": type(error).__name__, "id": error.id, "charged": error.charged, "facts": facts, "pause": pause}
+    return {
+        "type": type(error).__name__,
+        "id": error.id,
+        "charged": error.charged,
+        "facts": facts,
+        "phrases": phrases,
+        "pause": pause,
+    }
 
 
 def error_from_dict(data: Mapping[str, Any]) -> NemoError:
@@ -328,10 +337,12 @@ def error_from_dict(data: Mapping[str, Any]) -> NemoError:
     kind = getattr(_errors, str(data["type"]), NemoError)
     if not (isinstance(kind, type) and issubclass(kind, NemoError)):
         kind = NemoError
+    phrases = {name: Phrase.from_json(value) for name, value in data.get("phrases", {}).items()}
+    facts = {**data["facts"], **phrases}
     try:
-        error = kind(data["id"], **data["facts"])
+        error = kind(data["id"], **facts)
     except TypeError:  # a class that chooses its text itself
-        error = NemoError(data["id"], **data["facts"])
+        error = NemoError(data["id"], **facts)
     error.charged = data["charged"]
     if data["pause"] is not None and hasattr(error, "retry_after"):
         error.retry_after = data["pause"]

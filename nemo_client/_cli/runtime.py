@@ -26,6 +26,7 @@ from .._studio.studio import Studio
 from .._studio.types import MessageResult
 from .._text.gui_translator import translate
 from .._text.messages import say
+from .._text.phrases import Phrase
 from .output import INTERRUPTED, Failure, Outcome, Screen, describe_unexpected
 
 logger = logging.getLogger("nemo_client")
@@ -274,7 +275,8 @@ def _opened(opening: asyncio.Task[Studio] | None) -> Studio | None:
 def _reason(error: ResultUnknown, lang: str) -> str:
     """Why it is not known: what the backend said, or how its answer ended."""
     if error.facts.get("reason"):
-        return str(error.facts["reason"])
+        reason = error.facts["reason"]
+        return reason.translate(lang) if isinstance(reason, Phrase) else str(reason)
     if error.id == "answered-nothing":
         return say("shell.unknown-nothing", lang)
     if error.id == "result-late":

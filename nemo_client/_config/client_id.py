@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import InputError
+from .._text.phrases import Phrase
 from .paths import clean_setting, describe_lock_failure, file_lock_for, write_private_file
 
 VERSION: Final = "0.1.0"
@@ -22,9 +23,7 @@ def read_client_id(directory: Path, *, renew: bool = False) -> str:
     given = clean_setting(os.environ.get("NEMO_CLIENT_ID", ""))
     if given:
         if not _CLIENT_ID.fullmatch(given):
-            raise InputError(
-                "value", name="NEMO_CLIENT_ID", value=given[:80], expected="at most 64 letters, digits, ._:-"
-            )
+            raise InputError("value", name="NEMO_CLIENT_ID", value=given[:80], expected=Phrase("expected.client-id"))
         return given
     path = directory / "client_id"
     kept = _kept_id(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from .._errors import DiskError
 from .._safety.private_files import belongs_to_another_user, make_private_folder, restrict_handle
 from .._safety.redaction import Secret
+from .._text.phrases import Phrase
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -104,7 +105,7 @@ def ensure_home(path: Path) -> Path:
             raise DiskError("disk-full", path=path) from error
         raise DiskError("home-unusable", path=path, reason=error.strerror or str(error)) from error
     if foreign:
-        raise DiskError("home-unusable", path=path, reason="it belongs to another user")
+        raise DiskError("home-unusable", path=path, reason=Phrase("why.foreign-owner"))
     return path
 
 
@@ -139,5 +140,5 @@ def file_lock_for(path: Path) -> FileLock:
 
 def describe_lock_failure(error: OSError, directory: Path) -> DiskError:
     """A lock that could not be had, in words."""
-    reason = "it is locked" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    reason = Phrase("why.locked") if isinstance(error, TimeoutError) else error.strerror or str(error)
     return DiskError("home-unusable", path=directory, reason=reason)

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from .._errors import InputError, NemoError
 from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret, redact
 from .._text.messages import say
+from .._text.phrases import Phrase
 from .credentials import CredentialStore, Token, token_from_environment
 from .paths import clean_setting, describe_lock_failure, ensure_home, file_lock_for, find_home, write_private_file
 from .profiles import (
@@ -157,7 +158,9 @@ def save_profile(
             if limit is not None:
                 entry[key] = limit
         if max(parse_profile(name, entry).run_limit, parse_profile(name, entry).day_limit) > MAX_LIMIT:
-            raise InputError("value", name="limit", value=MAX_LIMIT + 1, expected=f"at most {MAX_LIMIT}")
+            raise InputError(
+                "value", name="limit", value=MAX_LIMIT + 1, expected=Phrase("expected.at-most", limit=MAX_LIMIT)
+            )
         data["profiles"][name] = entry
 
 

@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._safety.addresses import is_loopback, parse_url_target
 from .._safety.confusables import looks_like
 from .._safety.json_limits import BadJson, parse_json
+from .._text.phrases import Phrase
 from .paths import clean_setting, find_home
 
 API_URL: Final = "https://mega-api-prod.nemovideo.ai"
@@ -117,25 +118,27 @@ def read_profiles_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"profiles": {}}
     except BadJson as error:
-        raise InputError("profile-broken", name="*", file=path.name, reason=str(error)) from error
+        raise InputError(
+            "profile-broken", name="*", file=path.name, reason=Phrase(error.reason_id, **error.facts)
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError("profile-broken", name="*", file=path.name, reason=type(error).__name__) from error
     if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
-        raise InputError("profile-broken", name="*", file=path.name, reason='expected {"profiles": {NAME: {...}}}')
+        raise InputError("profile-broken", name="*", file=path.name, reason=Phrase("why.profiles-shape"))
     return data
 
 
 def _user_profile(name: str, entry: Mapping[str, object]) -> Profile:
     if not _NAME.fullmatch(name):
-        raise InputError("profile-broken", name=name[:64], file="profiles.json", reason="the name has odd characters")
+        raise InputError("profile-broken", name=name[:64], file="profiles.json", reason=Phrase("why.name-characters"))
     if looks_like(name, (CLOUD, LOCAL)):
-        reason = "the name looks like that of a built-in profile"
+        reason = Phrase("why.name-built-in")
         raise InputError("profile-broken", name=name, file="profiles.json", reason=reason)
     api = str(entry.get("api_url", "")).strip().rstrip("/")
     _check_address(name, api)
     variable = str(entry.get("token_env", ""))
     if variable and not _VARIABLE.fullmatch(variable):
-        raise InputError("profile-broken", name=name, file="profiles.json", reason="token_env is no variable's name")
+        raise InputError("profile-broken", name=name, file="profiles.json", reason=Phrase("why.token-env"))
     web = str(entry.get("web_url", "")).strip().rstrip("/") or WEB_URL
     return _with_limits(Profile(name, api, web, token_env=variable), entry)
 
@@ -145,7 +148,8 @@ def _with_limits(base: Profile, entry: Mapping[str, object]) -> Profile:
     for key, least in (("run_limit", 0), ("day_limit", 0), ("streams", 1)):
         value = entry.get(key, getattr(base, key))
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            reason = f"{key} is no whole number" + (f" of at least {least}" if least else "")
+            text_id = "why.no-whole-number-from" if least else "why.no-whole-number"
+            reason = Phrase(text_id, field=Phrase(f"limit-name.{key}") if "limit" in key else key, least=least)
             raise InputError("profile-broken", name=base.name, file="profiles.json", reason=reason)
         limits[key] = value
     return replace(base, **limits)
@@ -157,8 +161,8 @@ def _check_address(name: str, url: str) -> None:
         raise InputError(
             "profile-broken",
             name=name,
-            file="profiles.json or NEMO_API_URL",
-            reason="its API address must be https://host (http only on this machine), without user, query or fragment",
+            file=Phrase("profiles-or-api-url"),
+            reason=Phrase("why.api-address"),
         )
 
 
@@ -168,8 +172,8 @@ def _check_page(name: str, url: str) -> None:
         raise InputError(
             "profile-broken",
             name=name,
-            file="profiles.json or NEMO_WEB_URL",
-            reason="its web address must be https://host (http only on this machine), without user, query or fragment",
+            file=Phrase("profiles-or-web-url"),
+            reason=Phrase("why.web-address"),
         )
 
 

@@ -32,6 +32,7 @@ from .._safety.private_files import FILE_MODE, make_private_folder
 from .._safety.redaction import redact
 from .._safety.safe_open import open_file
 from .._text.messages import UPLOAD_FORMATS
+from .._text.phrases import Phrase, describe_os_error
 from .._wire.upload import UploadPart, disk_error
 from .colors import in_srgb
 from .side_data import END_OF_JPEG, KINDS, Data, without_side_data
@@ -256,7 +257,7 @@ def _kind_of(file: BinaryIO, path: Path) -> str:
     if suffix not in _CONVERTED:
         check_size(path.name, size)
     if size == 0 and suffix not in _STILLS | _CONVERTED:
-        raise InputError("file-unreadable", name=path.name, reason="it is empty")
+        raise InputError("file-unreadable", name=path.name, reason=Phrase("why.empty"))
     return suffix
 
 
@@ -333,7 +334,9 @@ def _encode(image: Image.Image, kind: str) -> bytes:
             if isinstance(error, OSError) and error.errno:
                 raise disk_error(error, Path(tempfile.gettempdir())) from error
             size = f"{image.width} x {image.height}"
-            raise InputError("value", name="encoding", value=kind, expected=f"png for a picture of {size}") from error
+            raise InputError(
+                "value", name="encoding", value=kind, expected=Phrase("expected.png", size=size)
+            ) from error
 
 
 def _scratch() -> IO[bytes]:
@@ -489,7 +492,7 @@ def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
         raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
-            raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+            raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
         raise InputError("not-an-image", name=path.name) from error
     _check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
     return image
@@ -550,7 +553,7 @@ def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
             raise InputError("file-missing", name=path.name)
         file = open_file(path, inside)
     except OSError as error:
-        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+        raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
     with file:
         yield file
 
@@ -562,7 +565,7 @@ def _digest(file: BinaryIO, path: Path) -> str:
         while chunk := file.read(1024 * 1024):
             digest.update(chunk)
     except OSError as error:
-        raise InputError("file-unreadable", name=path.name, reason=error.strerror or "?") from error
+        raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
     return digest.hexdigest()
 
 
@@ -662,7 +665,7 @@ def _whole(media: Media) -> bytes:
 
 
 def _changed(media: Media) -> InputError:
-    return InputError("file-unreadable", name=media.name, reason="it changed while it was read")
+    return InputError("file-unreadable", name=media.name, reason=Phrase("why.changed-read"))
 
 
 def _source_chunks(media: Media) -> Iterator[bytes]:
@@ -674,4 +677,4 @@ def _source_chunks(media: Media) -> Iterator[bytes]:
             while chunk := source.read(1024 * 1024):
                 yield chunk
     except OSError as error:
-        raise InputError("file-unreadable", name=media.content.name, reason=error.strerror or "?") from error
+        raise InputError("file-unreadable", name=media.content.name, reason=describe_os_error(error)) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .._errors import DiskError, RenderFailed
+from .._text.phrases import Phrase
 from .save import LOCAL_ONLY, Checked, Destination, check_video, open_temporary_file, save_copy, save_video
 
 logger = logging.getLogger("nemo_client")
@@ -75,7 +76,7 @@ def _with_tags(video: Path, copy: Path, checked: Checked, tags: Mapping[str, str
     found = check_video(copy)
     same = (found.width, found.height) == (checked.width, checked.height)
     if not same or abs(found.duration - checked.duration) >= _ROUNDING_SECONDS:
-        raise RenderFailed("video-broken", reason="its end is missing")
+        raise RenderFailed("video-broken", reason=Phrase("why.end-missing"))
     return found
 
 

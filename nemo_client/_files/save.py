@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from .._errors import DiskError, RenderFailed
 from .._safety.safe_open import STEPS, is_below, open_folder
+from .._text.phrases import Phrase
 from .._wire.upload import disk_error
 from .temp_files import create_part_file, remove_abandoned_parts
 
@@ -108,7 +109,7 @@ def _pinned(folder: Path, root: Path | None, *, make: bool = False) -> Iterator[
         return
     real, top = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
     if not is_below(real, top):
-        raise PermissionError(errno.EPERM, "it leads out of its folder")
+        raise PermissionError(errno.EPERM, Phrase("why.outside-folder"))
     if not STEPS:
         if make:
             real.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _link(temporary: Path, target: Path, folder: int | None) -> None:
 
 def no_free_name(destination: Destination) -> DiskError:
     """No number is free any more."""
-    return DiskError("disk-unwritable", path=destination.folder, reason="no free name is left")
+    return DiskError("disk-unwritable", path=destination.folder, reason=Phrase("why.no-free-name"))
 
 
 def save_copy(source: Path, destination: Destination, suffix: str) -> Path:
@@ -255,12 +256,12 @@ def check_video(path: Path) -> Checked:
             rate = float(stream.average_rate or stream.base_rate or 0)
             (width, height), kind = shown_size(stream, seen.turned), container.format.name
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
-        reason = "it is empty" if size == 0 else "it cannot be decoded"
+        reason = Phrase("why.empty") if size == 0 else Phrase("why.undecodable")
         raise RenderFailed("video-broken", reason=reason) from error
     if not seen.frames:
-        raise RenderFailed("video-broken", reason="it has no picture")
+        raise RenderFailed("video-broken", reason=Phrase("why.no-picture"))
     if gap > 0 or not _whole_by_its_frame(path, kind, size):
-        raise RenderFailed("video-broken", reason="its end is missing")
+        raise RenderFailed("video-broken", reason=Phrase("why.end-missing"))
     return Checked(hash_file(path), size, width, height, length, rate)
 
 
@@ -354,9 +355,9 @@ def read_last_frame(path: Path) -> npt.NDArray[np.uint8]:
                 newest = deque(container.decode(stream), maxlen=1)
             pixels = newest[0].to_ndarray(format="rgb24") if newest else None
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
-        raise RenderFailed("video-broken", reason="it cannot be decoded") from error
+        raise RenderFailed("video-broken", reason=Phrase("why.undecodable")) from error
     if pixels is None:
-        raise RenderFailed("video-broken", reason="it has no picture")
+        raise RenderFailed("video-broken", reason=Phrase("why.no-picture"))
     return cast("npt.NDArray[np.uint8]", pixels)
 
 

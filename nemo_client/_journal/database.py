@@ -24,6 +24,7 @@ from .._config.paths import JOURNAL_FILE, ensure_home
 from .._errors import DiskError, JournalAway
 from .._safety.json_limits import BadJson
 from .._safety.private_files import FILE_MODE, restrict_file
+from .._text.phrases import Phrase
 from . import postgres
 from .schema import MIGRATIONS, migrate, read_schema_version
 
@@ -103,7 +104,7 @@ class Database:
             if self.too_new:  # what rows hold by then is not known here
                 raise self.make_too_new_error() from error
             if isinstance(error, BadJson):
-                raise DiskError("journal-unusable", path=self._name, reason="a row of it is damaged") from error
+                raise DiskError("journal-unusable", path=self._name, reason=Phrase("why.row-damaged")) from error
             raise
 
     @contextmanager
@@ -194,10 +195,12 @@ class Database:
         try:
             return postgres.create_postgres_engine(self._url) if self.shared else _create_sqlite_engine(self._url)
         except sa.exc.NoSuchModuleError:
-            reason = "only SQLite is supported, and PostgreSQL as postgresql+psycopg://"
+            reason: str = Phrase("why.database-unsupported")
         except (ImportError, SQLAlchemyError, ValueError) as error:
             # Not chained, and only its type is told: such an error quotes the URL, which can hold a password.
-            reason = f"no driver ({error.name})" if isinstance(error, ImportError) else type(error).__name__
+            reason = (
+                Phrase("why.no-driver", driver=error.name) if isinstance(error, ImportError) else type(error).__name__
+            )
         raise DiskError("journal-unusable", path=self._name, reason=reason)
 
     def _prepare(self, engine: Engine) -> None:

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from .._text.phrases import Phrase
+
 _T = TypeVar("_T")
 
 SCHEMES: Final = ("postgresql+psycopg", "postgresql", "postgres")
@@ -146,15 +148,15 @@ def begin_transaction(connection: Connection, *, write: bool, prepared: bool) ->
     synchronous, standby, read_only, fsync, encoding, clock, number, *_ = cursor.fetchone()
     reason, passing = "", bool(standby) or (write and read_only != "off")
     if standby:
-        reason = "it is a standby, which only follows another server"
+        reason = Phrase("why.standby")
     elif passing:
-        reason = "it is read-only"
+        reason = Phrase("why.read-only")
     elif write and synchronous not in ("on", "remote_apply"):
-        reason = "it does not wait for the disk when it commits"
+        reason = Phrase("why.commit-not-synchronous")
     elif fsync != "on":
-        reason = "its setting fsync is off, so a crash loses what was written"
+        reason = Phrase("why.fsync-off")
     elif encoding != "UTF8":
-        reason = "its encoding is not UTF8"
+        reason = Phrase("why.not-utf8")
     return Begun(float(clock), int(number or 0), reason, passing)
 
 

@@ -267,7 +267,7 @@ def load_facts(text: str) -> dict[str, Any]:
     """The facts that `dump_facts` wrote, two drafts with what is around them; `BadJson` for a damaged row."""
     facts = parse_json(text, depth=MAX_DEPTH + _AROUND_DRAFTS, values=3 * MAX_VALUES)
     if not isinstance(facts, dict):
-        raise BadJson("no JSON object")
+        raise BadJson("no JSON object", "why.not-json")
     return facts
 
 

@@ -13,7 +13,12 @@ MAX_VALUES: Final = 1_000_000
 
 
 class BadJson(ValueError):
-    """Text that is no JSON, or JSON beyond the limits."""
+    """Text that is no JSON, or JSON beyond the limits. `reason_id` and `facts` name the text that says why."""
+
+    def __init__(self, words: str, reason_id: str, **facts: int) -> None:
+        super().__init__(words)
+        self.reason_id = reason_id
+        self.facts = facts
 
 
 def parse_json(text: str | bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES) -> Any:
@@ -22,15 +27,15 @@ def parse_json(text: str | bytes, *, depth: int = MAX_DEPTH, values: int = MAX_V
         plain = text if isinstance(text, str) else text.decode(json.detect_encoding(text), "surrogatepass")
         brackets = plain.count("{") + plain.count("[")
         if brackets + plain.count(",") > values:
-            raise BadJson(f"more than {values} values")
+            raise BadJson(f"more than {values} values", "why.json-many", limit=values)
         value = json.loads(plain)
     except RecursionError as error:
-        raise BadJson(f"nested more deeply than {depth} levels") from error
+        raise BadJson(f"nested more deeply than {depth} levels", "why.json-deep", depth=depth) from error
     except ValueError as error:
-        raise error if isinstance(error, BadJson) else BadJson("no JSON") from error
+        raise error if isinstance(error, BadJson) else BadJson("no JSON", "why.not-json") from error
     # Brackets bound the depth from above, so the walk is rare.
     if brackets > depth and _too_deep(value, depth):
-        raise BadJson(f"nested more deeply than {depth} levels")
+        raise BadJson(f"nested more deeply than {depth} levels", "why.json-deep", depth=depth)
     return value
 
 

@@ -27,6 +27,14 @@ _FILE: Final = (
 _FOLLOW_NOT: Final = getattr(os, "O_NOFOLLOW", 0)
 
 
+class UnsafeFileError(PermissionError):
+    """A file that is not what it was taken for. `reason_id` names the text that says why."""
+
+    def __init__(self, number: int, words: str, reason_id: str) -> None:
+        super().__init__(number, words)
+        self.reason_id = reason_id
+
+
 def open_file(path: Path, inside: Path | None = None) -> BinaryIO:
     """A regular file, opened for reading; an `OSError` for anything else.
 
@@ -39,7 +47,7 @@ def open_file(path: Path, inside: Path | None = None) -> BinaryIO:
         file = _regular(os.open(path, _FILE))
         if not is_below(resolve_opened_path(file.fileno()), inside):
             file.close()
-            raise PermissionError(errno.EPERM, "it lies in another folder")
+            raise UnsafeFileError(errno.EPERM, "it lies in another folder", "why.other-folder")
         return file
     with open_folder(path.parent, inside) as folder:
         return _regular(os.open(path.name, _FILE | _FOLLOW_NOT, dir_fd=folder))
@@ -62,7 +70,7 @@ def open_folder(folder: Path, inside: Path, *, make: bool = False) -> Iterator[i
             os.close(current)
             current = below
             if not stat.S_ISDIR(os.fstat(current).st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, "it is no folder", part)
+                raise UnsafeFileError(errno.ENOTDIR, "it is no folder", "why.no-folder")
         yield current
     finally:
         os.close(current)
@@ -83,7 +91,7 @@ def resolve_opened_path(descriptor: int) -> Path:
 def _regular(descriptor: int) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise PermissionError(errno.EPERM, "it is no regular file")
+        raise UnsafeFileError(errno.EPERM, "it is no regular file", "why.no-regular-file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -98,5 +106,5 @@ def _final_path_on_windows(descriptor: int) -> Path:
     handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
     size = ctypes.windll.kernel32.GetFinalPathNameByHandleW(handle, name, len(name), 0)
     if not 0 < size < len(name):
-        raise PermissionError(errno.EPERM, "its place is not known")
+        raise UnsafeFileError(errno.EPERM, "its place is not known", "why.place-unknown")
     return Path(name.value.replace("\\\\?\\UNC\\", "\\\\", 1).removeprefix("\\\\?\\"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from .._errors import LimitError, NemoError, NoCredits, SignInError
 from .._journal.money import ESTIMATES, count_for_limits, covers_estimate, estimate_price, known_balance
 from .._journal.records import Attempt, StoredFacts
+from .._text.phrases import Phrase
 from .._wire.schemas import Credits
 from .context import StudioContext
 from .in_flight import InFlightRequest
@@ -88,4 +89,10 @@ class Admission:
         )
         for limit, name, spent in limits:
             if 0 < limit < spent + estimate:
-                raise LimitError("limit", estimate=f"{estimate:g}", limit=limit, limit_name=name, spent=f"{spent:g}")
+                raise LimitError(
+                    "limit",
+                    estimate=f"{estimate:g}",
+                    limit=limit,
+                    limit_name=Phrase(f"limit-name.{name}"),
+                    spent=f"{spent:g}",
+                )

@@ -38,6 +38,7 @@ from .._journal.money import Money
 from .._journal.records import Attempt, Facts, StoredFacts
 from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
+from .._text.phrases import Phrase
 from .._wire import draft as drafts
 from .._wire.schemas import State as SessionState
 from .._wire.turn import Turn
@@ -390,7 +391,7 @@ class PaidSend:
             found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
-            raise ConnectionBroken("answer-broken", host=self.context.client.http.host, call="the message")
+            raise ConnectionBroken("answer-broken", host=self.context.client.http.host, call=Phrase("call.message"))
         first = 0.0 if at_once else FIRST_READ_SECONDS
         return await self.reconciler.reconcile(self.attempt, self.baseline, self.request, first=first)
 

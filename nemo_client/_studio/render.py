@@ -460,7 +460,7 @@ def _make_unknown_status_error(job: RenderJob) -> BadAnswer:
 def _check_unknown(error: ApiError, seconds: float) -> None:
     """Raise what an answer means that is no status: a render is not known in its first seconds."""
     if error.code == 0:
-        raise RenderFailed("render-failed", reason=str(error.facts.get("reason") or "?")) from error
+        raise RenderFailed("render-failed", reason=error.facts.get("reason") or "?") from error
     if error.code != 404 or seconds >= UNHEARD_SECONDS:
         raise error
 

@@ -30,6 +30,7 @@ from .._journal.retention import run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
 from .._text import messages, prompts
+from .._text.phrases import Phrase
 from .._text.prompts import LANGUAGES
 from .._wire import draft as drafts
 from .._wire.client import NemoClient, encode_message, renew_client_id
@@ -493,7 +494,7 @@ class Studio:
         """The attempt that `resend` would follow; `InputError` where it is too early, or needless."""
         attempt = await self._find_attempt(job)
         if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
-            raise InputError("job-not-lost", state=attempt.state.value)
+            raise InputError("job-not-lost", state=Phrase(f"state.{attempt.state.value}"))
         left = HORIZON_SECONDS - (self._context.wall() - (attempt.sent or attempt.changed))
         if attempt.paid and left > 0:
             raise InputError("job-open", minutes=math.ceil(left / 60))

@@ -19,6 +19,7 @@ from .._errors import ApiError, ConnectionBroken, InputError, NemoError, SignInE
 from .._journal.journal import Journal
 from .._safety.redaction import Secret
 from .._text.messages import what_and_hint
+from .._text.phrases import Phrase
 from .._wire.client import NemoClient
 from .._wire.decompression import run_within
 from .._wire.http import Http
@@ -155,7 +156,7 @@ async def _read_credits(which: Profile, place: Path, token: Token) -> float:
         available = (await run_within(TRY_SECONDS, client.balance())).available
         return int(available) if available == int(available) else available
     except asyncio.TimeoutError:
-        raise ConnectionBroken("answer-timeout", host=client.http.host, call="the balance") from None
+        raise ConnectionBroken("answer-timeout", host=client.http.host, call=Phrase("call.balance")) from None
     finally:
         await client.aclose()
 

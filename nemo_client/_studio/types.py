@@ -9,6 +9,7 @@ from typing import Final
 from .._errors import InputError
 from .._journal.money import FREE, Money
 from .._journal.steps import normalize_text
+from .._text.phrases import Phrase
 from .handles import SessionHandle
 
 FORMATS: Final[tuple[str, ...]] = ("mp4", "mov", "webm", "mkv", "avi", "gif")
@@ -68,7 +69,7 @@ class GenerationRequest:
                 "value",
                 name="duration",
                 value=self.duration,
-                expected=f"0 to {MAX_DURATION} seconds (0 = automatic)",
+                expected=Phrase("expected.duration", limit=MAX_DURATION),
             )
 
     @property

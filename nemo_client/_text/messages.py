@@ -53,20 +53,25 @@ def load_texts(lang: str) -> Mapping[str, str]:
 def say(text_id: str, lang: str | None = None, /, **facts: object) -> str:
     """The text `text_id` with `facts` filled in, in the language that `choose_language(lang)` gives; never raises."""
     spoken = choose_language(lang)
-    return _filled(_template(text_id, spoken), facts, spoken)
+    return fill_text(text_id, spoken, facts)
+
+
+def fill_text(text_id: str, lang: str, facts: Mapping[str, object]) -> str:
+    """As `say`, in just this language of `LANGUAGES`."""
+    return _fill_template(_find_template(text_id, lang), facts, lang)
 
 
 def what_and_hint(text_id: str, lang: str | None = None, /, **facts: object) -> tuple[str, str]:
     """As `say`, in two: what happened (the text's first sentence), and what to do about it, which may be empty."""
     spoken = choose_language(lang)
-    what, _, hint = _SENTENCE.sub("\n", _template(text_id, spoken), count=1).partition("\n")
-    return _filled(what, facts, spoken), _filled(hint, facts, spoken)
+    what, _, hint = _SENTENCE.sub("\n", _find_template(text_id, spoken), count=1).partition("\n")
+    return _fill_template(what, facts, spoken), _fill_template(hint, facts, spoken)
 
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=。)(?=.)")
 
 
-def _template(text_id: str, spoken: str) -> str:
+def _find_template(text_id: str, spoken: str) -> str:
     return _find_text(text_id, spoken) or _find_text(text_id, DEFAULT_LANGUAGE) or text_id
 
 
@@ -78,20 +83,22 @@ def _find_text(text_id: str, lang: str) -> str | None:
         return None
 
 
-def _filled(template: str, facts: Mapping[str, object], spoken: str) -> str:
+def has_text(text_id: str) -> bool:
+    """Whether there is a text of this id."""
+    return _find_text(text_id, DEFAULT_LANGUAGE) is not None
+
+
+def _fill_template(template: str, facts: Mapping[str, object], spoken: str) -> str:
     try:
-        return template.format_map(_Facts(_worded(facts, spoken)))
+        return template.format_map(_Facts(_translate_phrases(facts, spoken)))
     except (ValueError, AttributeError, LookupError, TypeError):  # `{width:d}` and the like on a missing fact
         return template
 
 
-_PHRASED: Final = ("call", "expected", "file", "limit_name", "name", "reason", "state")
-"""Facts that can be English words of ours; what is not in the list of phrases stays as it is."""
-
-
-def _worded(facts: Mapping[str, object], lang: str) -> Mapping[str, object]:
+def _translate_phrases(facts: Mapping[str, object], lang: str) -> Mapping[str, object]:
+    """The facts with those that are texts themselves (`phrases.Phrase`) in this language."""
     if lang == DEFAULT_LANGUAGE:
         return facts
-    from .messages_zh import phrase
+    from .phrases import Phrase
 
-    return {name: phrase(fact) if name in _PHRASED and isinstance(fact, str) else fact for name, fact in facts.items()}
+    return {name: fact.translate(lang) if isinstance(fact, Phrase) else fact for name, fact in facts.items()}

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from .._config.client_id import read_client_id
 from .._errors import BadAnswer, ConnectionBroken, InputError, NemoError
 from .._safety.redaction import scrub_data
+from .._text.phrases import Phrase
 from .decompression import Decoder, Undecodable
 from .download import Download
-from .envelope import open_envelope
+from .envelope import name_call, open_envelope
 from .http import Http, quote_segment
 from .schemas import (
     AnonymousToken,
@@ -55,22 +56,22 @@ class NemoClient:
     async def anonymous_token(self) -> AnonymousToken:
         """Sign up without an account: one token a client in 7 days, then `RateLimited`."""
         path = "/api/auth/anonymous-token"
-        call = self.http.call("the sign-up", "POST", path, signed_in=False, repeatable=False)
-        return self._model(AnonymousToken, await call, "the sign-up")
+        call = self.http.call("sign-up", "POST", path, signed_in=False, repeatable=False)
+        return self._model(AnonymousToken, await call, "sign-up")
 
     async def create_session(self, language: str) -> Session:
         """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
         payload = {"task_name": "project", "language": language}
-        data = await self.http.call("a new session", "POST", f"/api/tasks/me/with-session/{AGENT}", json=payload)
-        session = self._model(Session, data, "a new session")
+        data = await self.http.call("session", "POST", f"/api/tasks/me/with-session/{AGENT}", json=payload)
+        session = self._model(Session, data, "session")
         self.http.note_user(await self.http.tokens.token(), session.user_id)
         return session
 
     async def claim_token(self, task_id: str, session_id: str) -> Claim:
         """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
         payload = {"task_id": task_id, "session_id": session_id}
-        call = self.http.call("the project page", "POST", "/api/auth/claim-token", json=payload)
-        return self._model(Claim, await call, "the project page")
+        call = self.http.call("project-page", "POST", "/api/auth/claim-token", json=payload)
+        return self._model(Claim, await call, "project-page")
 
     async def project_page(self, task_id: str, session_id: str) -> str:
         """The address that opens a project in a browser; it holds a claim token."""
@@ -86,7 +87,7 @@ class NemoClient:
         """
         body = Multipart(parts, on_bytes)
         data = await self.http.call(
-            "the upload",
+            "upload",
             "POST",
             self._upload(session_id),
             body=body.stream,
@@ -98,7 +99,7 @@ class NemoClient:
     async def upload_urls(self, session_id: str, urls: Sequence[str]) -> Uploaded:
         """Let the backend fetch files by their addresses."""
         payload = {"urls": list(urls), "source_type": "url"}
-        data = await self.http.call("the upload", "POST", self._upload(session_id), json=payload, repeatable=False)
+        data = await self.http.call("upload", "POST", self._upload(session_id), json=payload, repeatable=False)
         return self._uploaded(data)
 
     @asynccontextmanager
@@ -112,7 +113,7 @@ class NemoClient:
         may have been worked on.
         """
         payload = encode_message(session_id, message)
-        async with self.http.stream("the message", "/run_sse", payload, may_go) as response:
+        async with self.http.stream("message", "/run_sse", payload, may_go) as response:
             if not (response.is_success and _is_stream(response)):
                 raise await self._no_stream(response)
             async with aclosing(self._events(response)) as events:
@@ -121,13 +122,13 @@ class NemoClient:
     async def _no_stream(self, response: httpx.Response) -> NemoError:
         """What a whole answer in the place of a stream says; a stream under another status proves no refusal."""
         if _is_stream(response):
-            return self._wrong("the message", f"HTTP {response.status_code}")
+            return self._wrong("message", f"HTTP {response.status_code}")
         try:
-            open_envelope(await self.http.read_whole("the message", response), strict=True)
+            open_envelope(await self.http.read_whole("message", response), strict=True)
         except NemoError as error:
             self.http.lane.note(error)
             return self.http.explained(error, await self.http.tokens.token())
-        return self._wrong("the message", "no event stream")
+        return self._wrong("message", Phrase("why.no-event-stream"))
 
     async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
         """The events; what cannot be read ends them, but not the reading, which keeps the run going."""
@@ -144,17 +145,19 @@ class NemoClient:
         for event in reader.close():
             yield event
         if reader.trouble:
-            raise ConnectionBroken(reader.trouble, host=self.http.host, call="the message", limit=MAX_EVENT_BYTES)
+            raise ConnectionBroken(
+                reader.trouble, host=self.http.host, call=Phrase("call.message"), limit=MAX_EVENT_BYTES
+            )
 
     async def state(self, session_id: str) -> State:
         """The newest state of a session: draft, media, analyses."""
-        data = await self.http.call("the state", "GET", f"/api/state/{AGENT}/me/{quote_segment(session_id)}/latest")
-        return self._model(State, data, "the state")
+        data = await self.http.call("state", "GET", f"/api/state/{AGENT}/me/{quote_segment(session_id)}/latest")
+        return self._model(State, data, "state")
 
     async def balance(self) -> Credits:
         """The account's credits."""
-        data = await self.http.call("the balance", "GET", "/api/credits/balance/simple")
-        return self._model(Credits, data, "the balance")
+        data = await self.http.call("balance", "GET", "/api/credits/balance/simple")
+        return self._model(Credits, data, "balance")
 
     async def submit_render(
         self, render_id: str, session_id: str, draft: Mapping[str, Any], output: Mapping[str, Any]
@@ -162,19 +165,19 @@ class NemoClient:
         """Start a render under an id of our own; a repeated id is refused. `draft` goes out untouched."""
         payload = {"id": render_id, "sessionId": session_id, "draft": draft, "output": dict(output)}
         data = await self.http.call(
-            "the render", "POST", "/api/render/proxy/lambda", json=payload, repeatable=False, whole=True
+            "render", "POST", "/api/render/proxy/lambda", json=payload, repeatable=False, whole=True
         )
-        return self._model(RenderJob, data, "the render")
+        return self._model(RenderJob, data, "render")
 
     async def render(self, render_id: str) -> RenderJob:
         """How a render stands."""
         path = f"/api/render/proxy/lambda/{quote_segment(render_id)}"
-        return self._model(RenderJob, await self.http.call("the render", "GET", path, whole=True), "the render")
+        return self._model(RenderJob, await self.http.call("render", "GET", path, whole=True), "render")
 
     async def cancel_render(self, render_id: str) -> None:
         """Stop a render."""
         await self.http.call(
-            "the cancel", "POST", f"/api/render/proxy/lambda/{quote_segment(render_id)}/cancel", whole=True
+            "cancel", "POST", f"/api/render/proxy/lambda/{quote_segment(render_id)}/cancel", whole=True
         )
 
     async def download(self, url: str, target: Path, on_bytes: OnBytes | None = None) -> int:
@@ -204,18 +207,18 @@ class NemoClient:
         told = [each for name in ("failed", "failed_files", "errors") for each in _entries(said.get(name))]
         failed = [_name_of(each) for each in [*(each for each in entries if says_failed(each)), *told]]
         applied = not any(is_false(_said(each, "session_state_applied")) for each in [said, *entries])
-        return Uploaded([self._model(Asset, entry, "the upload") for entry in entries], applied=applied, failed=failed)
+        return Uploaded([self._model(Asset, entry, "upload") for entry in entries], applied=applied, failed=failed)
 
     def _model(self, kind: type[_W], data: Any, call: str) -> _W:
         try:
             return kind.model_validate(data)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "the answer"
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or Phrase("call.answer")
         del data  # nor from the other error: it holds what was said, too
-        raise self._wrong(call, f"{where} is missing or of another type")
+        raise self._wrong(call, Phrase("why.field-wrong", field=where))
 
     def _wrong(self, call: str, reason: str) -> BadAnswer:
-        return BadAnswer("answer-wrong-shape", host=self.http.host, call=call, reason=reason)
+        return BadAnswer("answer-wrong-shape", host=self.http.host, call=name_call(call), reason=reason)
 
 
 class _EventReader:

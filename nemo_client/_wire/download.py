@@ -17,6 +17,7 @@ import httpx
 from .._errors import BadAnswer, ConnectError, ConnectionBroken, NemoError, RenderFailed, TransportError
 from .._safety.addresses import LIVABLE, Kind, classify_address, is_host, is_loopback, parse_literal_address
 from .._safety.redaction import sanitize_for_display
+from .._text.phrases import Phrase
 from .decompression import Decoder, Undecodable, run_within
 from .envelope import Answer, open_envelope
 from .http import (
@@ -116,19 +117,19 @@ class Download:
         return DOWNLOAD_PAUSES[min(tries, len(DOWNLOAD_PAUSES)) - 1]
 
     def _told(self, error: httpx.HTTPError) -> NemoError:
-        told = translate_transport_error(error, "the download", self._host, body_started=True)
+        told = translate_transport_error(error, "download", self._host, body_started=True)
         if not isinstance(told, ConnectError):
             told.facts["host"] = self._address
         return told
 
     def _broken(self) -> ConnectionBroken:
-        return ConnectionBroken("answer-broken", host=self._address, call="the download")
+        return ConnectionBroken("answer-broken", host=self._address, call=Phrase("call.download"))
 
     def _check_pace(self, broken: Exception | None = None) -> None:
         """Raise what is told of a download that trickles and never ends, whatever it is cut into."""
         state = self._state
         if self._clock() - self._started > DOWNLOAD_SECONDS + state.moved / SLOWEST_DOWNLOAD:
-            raise TransportError("answer-timeout", host=self._address, call="the download") from broken
+            raise TransportError("answer-timeout", host=self._address, call=Phrase("call.download")) from broken
 
     async def _once(self, client: httpx.AsyncClient) -> None:
         state = self._state
@@ -171,15 +172,17 @@ class Download:
             return
         body = await read_body(response, CHUNK, self._check_pace) or io.BytesIO()
         if isinstance(body, Undecodable):
-            raise undecodable_answer(body, "the download", self._host)
-        open_envelope(Answer("the download", self._host, response.status_code, kind, body.getvalue()))
-        raise BadAnswer("answer-wrong-shape", host=self._host, call="the download", reason="data, not a video")
+            raise undecodable_answer(body, "download", self._host)
+        open_envelope(Answer("download", self._host, response.status_code, kind, body.getvalue()))
+        raise BadAnswer(
+            "answer-wrong-shape", host=self._host, call=Phrase("call.download"), reason=Phrase("why.data-not-video")
+        )
 
     def _learn(self, response: httpx.Response) -> None:
         state = self._state
         state.total = _total_of(response, state.have)
         if state.total is not None and state.total > self._limit:
-            raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=self._limit)
+            raise RenderFailed("answer-too-large", host=self._address, call=Phrase("call.download"), limit=self._limit)
         tag = response.headers.get("etag", "")
         state.validator = "" if tag.startswith("W/") or _is_packed(response) else tag
 
@@ -205,7 +208,9 @@ class Download:
                 self._check_pace()
                 allowed = self._limit if state.total is None else state.total
                 if state.have > allowed or written > self._limit:
-                    raise RenderFailed("answer-too-large", host=self._address, call="the download", limit=allowed)
+                    raise RenderFailed(
+                        "answer-too-large", host=self._address, call=Phrase("call.download"), limit=allowed
+                    )
                 if self._on_bytes:
                     self._on_bytes(state.have, state.total)
         if state.total is not None and state.have < state.total:
@@ -225,13 +230,13 @@ class Download:
                 return response
             await response.aclose()
             url = check_url(_joined(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
-        raise RenderFailed("download-foreign", reason="too many redirects")
+        raise RenderFailed("download-foreign", reason=Phrase("why.redirects"))
 
     async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
             return await run_within(ANSWER_SECONDS, send_request(client, request))
         except asyncio.TimeoutError as error:
-            raise ConnectionBroken("answer-timeout", host=self._address, call="the download") from error
+            raise ConnectionBroken("answer-timeout", host=self._address, call=Phrase("call.download")) from error
 
 
 def _read_more_at_once(response: httpx.Response) -> None:
@@ -296,13 +301,13 @@ def check_url(url: str, near: str, *, encrypted: bool = False) -> str:
         parsed, own = httpx.URL(url), httpx.URL(near)
         host = parsed.raw_host.decode("ascii").strip("[]")
     except (ValueError, httpx.InvalidURL):
-        raise RenderFailed("download-foreign", reason="it is no address") from None
+        raise RenderFailed("download-foreign", reason=Phrase("why.no-address")) from None
     if parsed.scheme not in ("http", "https") or not host or parsed.userinfo or "@" in parsed.netloc.decode("ascii"):
-        raise RenderFailed("download-foreign", reason="it is no plain http(s) address")
+        raise RenderFailed("download-foreign", reason=Phrase("why.no-plain-address"))
     if not is_host(host) or not 0 <= (parsed.port or 0) < 65536:
-        raise RenderFailed("download-foreign", reason="it is no address")
+        raise RenderFailed("download-foreign", reason=Phrase("why.no-address"))
     if parsed.scheme != "https" and (encrypted or not is_loopback(own.host)):
-        raise RenderFailed("download-foreign", reason="it is not encrypted")
+        raise RenderFailed("download-foreign", reason=Phrase("why.not-encrypted"))
     address = parse_literal_address(host)
     kind = "loopback" if is_loopback(host) else classify_address(address) if address else "public"
     if kind != "public" and (kind not in LIVABLE or _elsewhere(kind, own.host)):
@@ -323,7 +328,7 @@ def _joined(url: str, location: str) -> str:
     try:
         return str(httpx.URL(url).join(location))
     except (ValueError, httpx.InvalidURL):
-        raise RenderFailed("download-foreign", reason="it is no address") from None
+        raise RenderFailed("download-foreign", reason=Phrase("why.no-address")) from None
 
 
 def _range(state: _Progress) -> dict[str, str]:

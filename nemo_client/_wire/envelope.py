@@ -15,16 +15,17 @@ from typing import Any, Final
 from .._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
 from .._safety.json_limits import BadJson, parse_json
 from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
-from .._text.messages import UPLOAD_FORMATS
+from .._text.messages import UPLOAD_FORMATS, has_text
+from .._text.phrases import Phrase
 from .reasons import mapping, words_of
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
-RENDERS: Final = frozenset({"the render", "the cancel", "the download"})
+RENDERS: Final = frozenset({"render", "cancel", "download"})
 """Calls that the account's plan has to allow: 403 means there what 402 does."""
 _SIGN_IN: Final = frozenset({1010, 1011})
 """What the vendor's own client takes for 1001; unlike that, they prove nothing about a message."""
-_ELSEWHERE: Final = frozenset({"the message", "the upload", "a new session", "the state", "the balance"})
+_ELSEWHERE: Final = frozenset({"message", "upload", "session", "state", "balance"})
 _OWN_CODES: Final = 1000  # smaller ones are HTTP statuses
 _NOT_NOW: Final = frozenset({408, 425})
 """Refusals that say nothing about the request itself, so that they count as a server in trouble."""
@@ -38,7 +39,7 @@ _NAMES_CLIENT_ID: Final = re.compile(r"client[-_ ]?id", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. `call` names the request for people, `retry_after` is in seconds.
+    """A whole answer. `call` is the id of the request (its words: `call.*` of the texts), `retry_after` is in seconds.
 
     What a server wrote stays out of `repr`: it can bring a token, or say ours back.
     """
@@ -49,6 +50,12 @@ class Answer:
     content_type: str = field(repr=False)
     body: bytes = field(repr=False)
     retry_after: float | None = None
+
+
+def name_call(call: str) -> str:
+    """The words for a call of the backend, by its id: one of the texts `call.*`, or the text itself."""
+    text_id = f"call.{call}"
+    return Phrase(text_id) if has_text(text_id) else call
 
 
 def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) -> Any:
@@ -75,7 +82,7 @@ def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
         said = body.get("code")
         code = _code(said)
         if code is None and said is not None and answer.status < 300:
-            return _bad("answer-wrong-shape", answer, reason=f"{'code'} is missing or of another type")
+            return _bad("answer-wrong-shape", answer, reason=Phrase("why.field-wrong", field="code"))
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
             return _refusal(answer, code, body)
         if body.get("success") in _NO and not (whole and answer.status < 300 and _tells_a_status(body)):
@@ -121,8 +128,8 @@ def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
         code = 1002
     if code == 403 and answer.call in RENDERS:
         code = 402
-    facts: dict[str, Any] = {"call": answer.call, "reason": reason or f"HTTP {answer.status}"}
-    facts |= {"name": "A file", "formats": UPLOAD_FORMATS}
+    facts: dict[str, Any] = {"call": name_call(answer.call), "reason": reason or f"HTTP {answer.status}"}
+    facts |= {"name": Phrase("some-file"), "formats": UPLOAD_FORMATS}
     kind = SignInError if code in _SIGN_IN else CODES.get(code, ApiError)
     if kind is ClientIdRefused and not _NAMES_CLIENT_ID.search(reason):
         kind = ApiError
@@ -174,7 +181,7 @@ def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: An
         status=status or answer.status,
         retry_after=answer.retry_after,
         host=answer.host,
-        call=answer.call,
+        call=name_call(answer.call),
         **facts,
     )
 

@@ -41,8 +41,9 @@ from .._errors import (
     TooLate,
 )
 from .._safety.redaction import redact, scrub_data
+from .._text.phrases import Phrase
 from .decompression import Undecodable, decode_body, run_within
-from .envelope import Answer, open_envelope
+from .envelope import Answer, name_call, open_envelope
 from .net.transport import ConnectionBackend, Transport
 from .net.tunnels import CUT, describe_reason, iterate_causes
 from .rate_limiter import RateLimiter
@@ -296,7 +297,7 @@ class Http:
             try:
                 return await run_within(seconds, self._answered(name, request))
             except asyncio.TimeoutError as error:
-                raise ConnectionBroken("answer-timeout", host=self.host, call=name) from error
+                raise ConnectionBroken("answer-timeout", host=self.host, call=name_call(name)) from error
             except httpx.HTTPError as error:
                 raise translate_transport_error(error, name, self.host, body_started=True) from error
 
@@ -317,7 +318,7 @@ class Http:
         if isinstance(body, Undecodable):
             raise undecodable_answer(body, name, self.host)
         if body is None:
-            raise ConnectionBroken("answer-too-large", host=self.host, call=name, limit=MAX_ANSWER_BYTES)
+            raise ConnectionBroken("answer-too-large", host=self.host, call=name_call(name), limit=MAX_ANSWER_BYTES)
         kind = response.headers.get("content-type", "").lower()
         pause = retry_after(response.headers)
         scrubbed = scrub_data if "authorization" in response.request.headers else bytes
@@ -420,7 +421,7 @@ def is_segment(value: str) -> bool:
 def quote_segment(value: str) -> str:
     """`value` as one segment of a path; ids come from the backend and must not change the path."""
     if not is_segment(value):
-        raise InputError("value", name="id", value=value[:80], expected="an id of 1 to 512 characters")
+        raise InputError("value", name="id", value=value[:80], expected=Phrase("expected.id"))
     return quote(value, safe="")
 
 
@@ -439,7 +440,7 @@ def translate_transport_error(error: httpx.HTTPError, call: str, host: str, *, b
 
 
 def _as_ours(error: httpx.HTTPError, found: list[BaseException], call: str, host: str, body_started: bool) -> NemoError:
-    facts: dict[str, Any] = {"host": host, "call": call, "reason": describe_reason(error)}
+    facts: dict[str, Any] = {"host": host, "call": name_call(call), "reason": describe_reason(error)}
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectError("connect-timeout", **facts)
     if isinstance(error, httpx.ConnectError) or not body_started:
@@ -454,8 +455,9 @@ def _as_ours(error: httpx.HTTPError, found: list[BaseException], call: str, host
 def undecodable_answer(error: Undecodable, call: str, host: str) -> NemoError:
     """An answer in an encoding that nobody asked for, or damaged on the way."""
     if error.known:
-        return ConnectionBroken("answer-broken", host=host, call=call)
-    return BadAnswer("answer-wrong-shape", host=host, call=call, reason=f"it is encoded as {error.encoding}")
+        return ConnectionBroken("answer-broken", host=host, call=name_call(call))
+    reason = Phrase("why.encoding", encoding=error.encoding)
+    return BadAnswer("answer-wrong-shape", host=host, call=name_call(call), reason=reason)
 
 
 def retry_after(headers: httpx.Headers) -> float | None:

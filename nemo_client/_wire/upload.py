@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import DiskError, InputError
+from .._text.phrases import Phrase, describe_os_error
 
 CHUNK: Final = 1024 * 1024
 AT_ONCE: Final = 256 * 1024
@@ -40,7 +41,7 @@ class UploadPart:
 
     def unreadable(self, error: OSError) -> InputError:
         """The file cannot be read, in words."""
-        return InputError("file-unreadable", name=self.name, reason=error.strerror or type(error).__name__)
+        return InputError("file-unreadable", name=self.name, reason=describe_os_error(error, type(error).__name__))
 
 
 class Multipart:
@@ -100,7 +101,7 @@ async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
     except OSError as error:
         raise part.unreadable(error) from error
     if left or grown:
-        raise InputError("file-unreadable", name=part.name, reason="it changed while it was sent")
+        raise InputError("file-unreadable", name=part.name, reason=Phrase("why.changed-sent"))
 
 
 @dataclass
@@ -117,4 +118,4 @@ def disk_error(error: OSError, path: Path) -> DiskError:
     """An OSError on `path` in words: full, or not writable and why."""
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return DiskError("disk-full", path=path)
-    return DiskError("disk-unwritable", path=path, reason=error.strerror or type(error).__name__)
+    return DiskError("disk-unwritable", path=path, reason=describe_os_error(error, type(error).__name__))

@@ -101,11 +101,10 @@ def _missing(name: str) -> InputError:
 
 
 def _odd_number(name: str, value: Any) -> InputError:
-    from ...nemo_client import InputError
+    from ...nemo_client import InputError, Phrase
 
-    if name == "seed":
-        return InputError("value", name=name, value=str(value)[:40], expected="a whole number from 0 to 2^64 - 1")
-    return InputError("value", name=name, value=str(value)[:40], expected="a whole number")
+    expected = Phrase("expected.seed") if name == "seed" else Phrase("expected.whole-number")
+    return InputError("value", name=name, value=str(value)[:40], expected=expected)
 
 
 def find_language(inputs: Mapping[str, Any]) -> str:

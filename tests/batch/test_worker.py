@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import socket
 import sys
@@ -42,6 +43,7 @@ from nemo_client._batch.worker import (
 )
 from nemo_client._errors import JournalAway
 from nemo_client._journal.steps import State
+from nemo_client._text.phrases import Phrase
 from nemo_client._wire.rate_limiter import RateLimiter
 from tests.cli.test_animate_and_chat import Shell, shell, start
 from tests.support.backend import Cloud, cloud, until
@@ -152,6 +154,16 @@ def test_errors_travel_as_plain_data(error: NemoError) -> None:
     assert type(back) is (NemoError if isinstance(error, _errors.TooLate) else type(error))
     assert (back.text("en"), back.charged) == (error.text("en"), error.charged)
     assert getattr(back, "retry_after", None) == getattr(error, "retry_after", None)
+
+
+def test_a_reason_of_ours_comes_back_in_every_language() -> None:
+    """In the plain data it is its English words, which any program can read."""
+    data = json.loads(
+        json.dumps(error_to_dict(_errors.DiskError("home-unusable", path="/x", reason=Phrase("why.locked"))))
+    )
+
+    assert data["facts"]["reason"] == "it is locked"
+    assert "被占用" in error_from_dict(data).text("zh")
 
 
 def test_no_secret_travels_with_an_error() -> None:

@@ -245,14 +245,18 @@ def texts_named(path: Path) -> Iterator[str]:
 
 
 def texts_asked_for(path: Path) -> Iterator[str]:
-    """The ids that a file says or raises: first arguments of `say` and of our exceptions."""
+    """The ids that a file says or raises: first arguments of `say`, `Phrase` and of our exceptions."""
     raised = {name for name in nemo_client.__all__ if isinstance(getattr(nemo_client, name), type)}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args:
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             first = node.args[0]
             is_error = called in raised and issubclass(getattr(nemo_client, called), nemo_client.NemoError)
-            if (called == "say" or is_error) and isinstance(first, ast.Constant) and isinstance(first.value, str):
+            if (
+                (called in ("say", "Phrase") or is_error)
+                and isinstance(first, ast.Constant)
+                and isinstance(first.value, str)
+            ):
                 yield first.value
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Formatter
 
@@ -15,7 +16,8 @@ import pytest
 
 from nemo_client import InputError, NemoError, NoCredits
 from nemo_client._studio.progress import Progress
-from nemo_client._text import messages, messages_zh
+from nemo_client._text import messages
+from nemo_client._text.phrases import Phrase
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,11 +34,12 @@ CHINESE = messages.load_texts("zh")
 SAME = """
 NemoVideo ComfyUI MP Hz JSON HTTP Host Content Type application profiles json TLS DNS SOCKS HEIC MB NaN ID Ctrl C y N x
 HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE HOST PORT socks XX
+NEMO_WEB_URL SOCKS5 socks5 socks5h SQLite PostgreSQL postgresql psycopg fsync UTF8 profiles token_env
+max_credits run_limit day_limit png s h
 NEMO_TOKEN NEMO_HOME NEMO_CLIENT_ID NEMO_API_URL NEMO_ALLOWED_DIRS
 http https client_id when_changed pip install nemo video format output session image yes CSV UTF
 """
 NAMES = set(SAME.split())
-CALLERS = ("call", "stream", "_model", "_wrong")
 
 
 @pytest.mark.parametrize(
@@ -149,30 +152,19 @@ def test_quotes_of_the_screen_are_the_same_in_both() -> None:
         assert all(word in known for quote in quoted for word in re.findall(r"[\w()-]+", quote)), text_id
 
 
-def test_facts_of_ours_have_chinese_words() -> None:
-    """What the code hands over in English words is a phrase of the table, so that no sentence mixes languages."""
-    phrases = {text for path in SOURCES for text in phrases_of(path)}
+def test_facts_of_ours_are_phrases() -> None:
+    """No module hands over English words as a fact: what is not from elsewhere is a text of its own, by its id."""
     internal = {"HTTP {}", "{} in state {}"}  # numbers, and a mistake of ours
+    written = {text for path in SOURCES if "_text" not in path.parts for text in words_given(path)}
 
-    assert len(phrases) > 30
-    assert phrases - internal - set(messages_zh.PHRASES) == set()
-
-
-def test_no_phrase_is_out_of_use() -> None:
-    """A phrase that the code no longer says is taken out."""
-    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES if not path.stem.startswith("messages_"))
-    forms = {phrase: re.escape(phrase).replace(r"\{\}", r"\{[^}]+\}") for phrase in messages_zh.PHRASES}
-
-    assert [phrase for phrase, form in forms.items() if not re.search(f"[\"']{form}[\"']", code)] == []
+    assert written - internal == set()
 
 
-def phrases_of(path: Path) -> Iterator[str]:
-    """English words that a module hands over as facts, and names of calls; `{}` stands for what is filled in."""
+def words_given(path: Path) -> Iterator[str]:
+    """English words that a module hands over as facts; `{}` stands for what is filled in."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
-            called = getattr(node.func, "attr", "")
-            given = [each.value for each in node.keywords if each.arg in ("call", "reason", "expected")]
-            found = [*given, *(node.args if called in CALLERS and path.name == "_client.py" else [])]
+            found = [each.value for each in node.keywords if each.arg in ("call", "reason", "expected", "what")]
         elif isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["reason"]:
             found = [node.value, *(getattr(node.value, each, node) for each in ("body", "orelse"))]
         else:
@@ -188,19 +180,26 @@ def _constant(node: ast.AST) -> str:
     return ""
 
 
-@pytest.mark.parametrize(
-    ("english", "chinese"),
-    [
-        ("it is locked", "被占用"),
-        ("run_limit is no whole number", "每次运行的限额 run_limit 不是整数"),
-        ("the answer is missing or of another type", "回应 缺失或类型不符"),
-        ("Connection refused", "Connection refused"),
-        ("", ""),
-    ],
-)
-def test_phrases_are_found_with_what_is_filled_in(english: str, chinese: str) -> None:
-    """Words of the operating system and of the backend stay as they are."""
-    assert messages_zh.phrase(english) == chinese
+def test_a_phrase_is_said_in_the_language_of_its_sentence() -> None:
+    """With the phrases inside of it; words of the operating system and of the backend stay as they are."""
+    reason = Phrase("why.no-whole-number", field=Phrase("limit-name.run_limit"))
+
+    chinese = messages.say("disk-unwritable", "zh", path="/x", reason=reason)
+
+    assert "每次运行的限额 run_limit 不是整数" in chinese
+    assert "run_limit is no whole number" in messages.say("disk-unwritable", "en", path="/x", reason=reason)
+    assert "Read-only file system" in messages.say("disk-unwritable", "zh", path="/x", reason="Read-only file system")
+
+
+@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy])
+def test_a_phrase_is_its_english_words_wherever_it_goes(travel: Callable[[Phrase], Phrase]) -> None:
+    """In JSON, in comparisons, in logs; a copy can still be translated."""
+    phrase = travel(Phrase("why.field-wrong", field=Phrase("call.answer")))
+
+    assert phrase == "the answer is missing or of another type"
+    assert json.loads(json.dumps({"reason": phrase})) == {"reason": str(phrase)}
+    assert phrase.translate("zh") == Phrase.from_json(json.loads(json.dumps(phrase.to_json()))).translate("zh")
+    assert phrase.translate("zh") == "回应 缺失或类型不符"
 
 
 def test_an_error_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +217,7 @@ def test_an_error_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_facts_of_an_error_speak_chinese() -> None:
     """A reason of ours is translated, a file's name is not."""
-    error = InputError("file-unreadable", name="it is empty.png", reason="it is empty")
+    error = InputError("file-unreadable", name="it is empty.png", reason=Phrase("why.empty"))
 
     assert error.text("zh") == "无法读取 it is empty.png：文件为空。 未扣除任何积分。"
 

@@ -66,7 +66,7 @@ def test_any_bytes_are_an_answer_or_a_typed_error(
     """And the error can be told to people, in both languages, on one line."""
     refused: list[NemoError] = []
     try:
-        open_envelope(Answer("the state", "api.test", status, kind, body), whole=whole, strict=strict)
+        open_envelope(Answer("state", "api.test", status, kind, body), whole=whole, strict=strict)
     except (ApiError, BadAnswer) as error:
         refused.append(error)
     for text in (error.text(lang) for error in refused for lang in ("en", "zh")):
@@ -82,7 +82,7 @@ def test_any_data_is_a_model_or_a_typed_error(data: Any, kind: type[Wire]) -> No
 
     for given_data in (data, data.get("data") if isinstance(data, dict) else None):
         try:
-            made = client._model(kind, given_data, "the state")
+            made = client._model(kind, given_data, "state")
         except BadAnswer as error:
             str(error).encode("utf-8")
             continue
@@ -114,7 +114,7 @@ def test_a_balance_is_a_number_or_an_error(before: Any, after: Any) -> None:
     read = []
     for each in (before, after):
         try:
-            read.append(client._model(Credits, each, "the balance"))
+            read.append(client._model(Credits, each, "balance"))
         except BadAnswer:
             read.append(None)
         else:

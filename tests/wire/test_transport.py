@@ -657,7 +657,7 @@ async def open_then_close(_: Asked, writer: asyncio.StreamWriter) -> None:
 
 
 async def stream_socket(client: NemoClient) -> None:
-    async with client.http.stream("the message", "/run_sse", b"{}") as response:
+    async with client.http.stream("message", "/run_sse", b"{}") as response:
         assert_kept_alive(response.extensions["network_stream"].get_extra_info("socket"))
         assert await response.aread()
 

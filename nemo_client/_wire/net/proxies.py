@@ -18,6 +18,7 @@ from urllib.request import getproxies
 
 from ..._errors import ConnectError
 from ..._safety.addresses import is_host, parse_literal_address
+from ..._text.phrases import Phrase
 
 SCHEMES: Final = {"http": "http", "https": "https", "socks": "socks5", "socks5": "socks5", "socks5h": "socks5"}
 """What a setting may say, and how it is spoken; through SOCKS the proxy always finds the name."""
@@ -63,15 +64,15 @@ def _parsed(url: str) -> Proxy:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _wrong("it is no address") from None
+        raise _wrong(Phrase("why.no-address")) from None
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
-        raise _wrong("only http, https, socks5 and socks5h are known")
+        raise _wrong(Phrase("why.proxy-scheme"))
     if not is_host(host) or not url.isprintable() or port == 0 or parts.path not in ("", "/"):
-        raise _wrong("it is no address")
+        raise _wrong(Phrase("why.no-address"))
     user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
     if max(len(user), len(password)) > _MAX_SIGN_IN_BYTES:
-        raise _wrong("its user name or password is too long")
+        raise _wrong(Phrase("why.sign-in-long"))
     return Proxy(scheme, host, port or _PORTS[scheme], user, password)
 
 

@@ -24,6 +24,7 @@ import httpx
 
 from ..._errors import ConnectError, RenderFailed
 from ..._safety.addresses import LIVABLE, Address, Kind, classify_address, is_loopback, parse_literal_address
+from ..._text.phrases import Phrase
 from .proxies import choose_proxy
 from .tunnels import connect_via_proxy
 
@@ -53,16 +54,18 @@ def load_certificates() -> ssl.SSLContext:
 @lru_cache(maxsize=4)
 def _certificates(file: str, directory: str) -> ssl.SSLContext:
     if file and not Path(file).is_file():
-        raise ConnectError("certificates-broken", variable="SSL_CERT_FILE", path=file, reason="there is no such file")
+        raise ConnectError(
+            "certificates-broken", variable="SSL_CERT_FILE", path=file, reason=Phrase("why.no-such-file")
+        )
     if directory and not file and not any(Path(each).is_dir() for each in directory.split(os.pathsep)):
-        reason = "there is no such folder"
-        raise ConnectError("certificates-broken", variable="SSL_CERT_DIR", path=directory, reason=reason)
+        missing = Phrase("why.no-such-folder")
+        raise ConnectError("certificates-broken", variable="SSL_CERT_DIR", path=directory, reason=missing)
     try:
         context = httpx.create_ssl_context()
         context.load_default_certs()
     except OSError as error:  # an ssl.SSLError is one, too
         variable = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
-        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else str(error.strerror)
+        reason = Phrase("why.no-certificates") if isinstance(error, ssl.SSLError) else str(error.strerror)
         raise ConnectError("certificates-broken", variable=variable, path=file or directory, reason=reason) from error
     return context
 
@@ -145,10 +148,10 @@ def keep_alive(connection: Any) -> None:
 def is_foreign(kind: Kind) -> RenderFailed:
     """An address that nothing is fetched from, in words."""
     if kind in ("loopback", "unspecified"):
-        return RenderFailed("download-foreign", reason="it points at this machine")
+        return RenderFailed("download-foreign", reason=Phrase("why.own-machine"))
     if kind in LIVABLE:
-        return RenderFailed("download-foreign", reason="it points into a private network")
-    return RenderFailed("download-foreign", reason="it points at no public address")
+        return RenderFailed("download-foreign", reason=Phrase("why.private-network"))
+    return RenderFailed("download-foreign", reason=Phrase("why.not-public"))
 
 
 async def _found(host: str, port: int, timeout: float | None) -> list[Address]:
@@ -233,7 +236,7 @@ class Transport(httpx.AsyncBaseTransport):
     def _pool(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
         if url.scheme not in self._pools:
             if url.scheme != "https" and not self._road.local:
-                raise ConnectError("connect-refused", host=url.host, reason="it is not encrypted")
+                raise ConnectError("connect-refused", host=url.host, reason=Phrase("why.not-encrypted"))
             self._pools[url.scheme] = httpcore.AsyncConnectionPool(
                 ssl_context=load_certificates() if url.scheme == "https" else None,
                 max_connections=self._most,

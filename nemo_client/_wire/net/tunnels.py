@@ -19,6 +19,7 @@ import httpx
 
 from ..._errors import ConnectError
 from ..._safety.addresses import parse_literal_address
+from ..._text.phrases import Phrase
 from .proxies import Proxy
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -28,11 +29,12 @@ Connect = Callable[[str, int, float | None], Awaitable[httpcore.AsyncNetworkStre
 
 
 class _Refused(Exception):
-    """The proxy said no, or something that it must not; `reason` for people."""
+    """The proxy refused, or broke the protocol; `reason_id` and `facts` name the text that says it."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, reason_id: str, **facts: int) -> None:
+        super().__init__(reason_id)
+        self.reason_id = reason_id
+        self.facts = facts
 
 
 class _Talk:
@@ -58,13 +60,13 @@ class _Talk:
         while b"\r\n\r\n" not in data:
             data += await self._some(_PIECE)
             if len(data) > MAX_HEAD_BYTES:
-                raise _Refused("it does not speak HTTP")
+                raise _Refused("why.no-http")
         return data
 
     async def _some(self, most: int) -> bytes:
         data = await self._stream.read(most, self._left())
         if not data:
-            raise _Refused("it closed the connection")
+            raise _Refused("why.closed")
         return data
 
 
@@ -87,9 +89,11 @@ async def connect_via_proxy(
         await (_socks5 if proxy.scheme == "socks5" else _connect)(_Talk(stream, left), proxy, host, port)
         reached = True
     except _Refused as error:
-        raise ConnectError("connect-proxy", host=host, proxy=proxy.shown, reason=error.reason) from None
+        raise ConnectError(
+            "connect-proxy", host=host, proxy=proxy.shown, reason=Phrase(error.reason_id, **error.facts)
+        ) from None
     except httpcore.TimeoutException as error:
-        reason = "it does not answer"
+        reason: str = Phrase("why.no-answer")
         raise ConnectError("connect-proxy", host=host, proxy=proxy.shown, reason=reason) from error
     except (httpcore.NetworkError, ssl.SSLError) as error:
         reason = describe_reason(error)
@@ -115,21 +119,21 @@ async def _connect(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
     head, _, rest = (await talk.head()).partition(b"\r\n\r\n")
     status = re.match(rb"HTTP/1\.[01] (\d{3})(?: |\r|$)", head)
     if status is None:
-        raise _Refused("it does not speak HTTP")
+        raise _Refused("why.no-http")
     if status[1] == b"407":
-        raise _Refused("it asks for a user name and a password")
+        raise _Refused("why.asks-sign-in")
     if not status[1].startswith(b"2"):
-        raise _Refused(f"it answered HTTP {int(status[1])}")
+        raise _Refused("why.answered-http", status=int(status[1]))
     if rest:  # the host behind it says nothing before it is spoken to
-        raise _Refused("it does not speak HTTP")
+        raise _Refused("why.no-http")
 
 
 _SOCKS_REPLIES: Final = {
-    2: "it does not allow the connection",
-    3: "it cannot reach the network",
-    4: "it cannot reach the host",
-    5: "the host refused the connection",
-    6: "it cannot reach the host",
+    2: "why.not-allowed",
+    3: "why.network-unreachable",
+    4: "why.host-unreachable",
+    5: "why.host-refused",
+    6: "why.host-unreachable",
 }
 
 
@@ -144,11 +148,11 @@ async def _socks5(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
     await talk.say(b"\x05\x01\x00" + target + port.to_bytes(2, "big"))
     version, reply, _, kind = await talk.exactly(4)
     if version != 5:
-        raise _Refused("it does not speak SOCKS5")
+        raise _Refused("why.no-socks5")
     if reply:
-        raise _Refused(_SOCKS_REPLIES.get(reply, "it could not make the connection"))
+        raise _Refused(_SOCKS_REPLIES.get(reply, "why.no-connection"))
     if kind not in (1, 3, 4):
-        raise _Refused("it does not speak SOCKS5")
+        raise _Refused("why.no-socks5")
     length = {1: 4, 4: 16}.get(kind) or (await talk.exactly(1))[0]
     await talk.exactly(length + 2)  # where it connects from
 
@@ -158,15 +162,15 @@ async def _sign_in(talk: _Talk, proxy: Proxy) -> None:
     await talk.say(b"\x05\x02\x00\x02" if named else b"\x05\x01\x00")
     version, method = await talk.exactly(2)
     if version != 5:
-        raise _Refused("it does not speak SOCKS5")
+        raise _Refused("why.no-socks5")
     if method == 0:
         return
     if method != 2 or not named:
-        raise _Refused("it asks for a user name and a password")
+        raise _Refused("why.asks-sign-in")
     given = (bytes([len(each)]) + each for each in (proxy.user, proxy.password))
     await talk.say(b"\x01" + b"".join(given))
     if (await talk.exactly(2))[1]:
-        raise _Refused("it refused the user name or the password")
+        raise _Refused("why.sign-in-refused")
 
 
 CUT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError)
@@ -186,11 +190,11 @@ def describe_reason(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return str(cause.verify_message).rstrip(".")
         if isinstance(cause, CUT):
-            return "it closed the connection"
+            return Phrase("why.closed")
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return cause.reason.replace("_", " ").lower()
         if isinstance(cause, OSError) and cause.strerror:  # asyncio puts words of its own there
             return os.strerror(cause.errno or 0) if "Connect call failed" in cause.strerror else cause.strerror
     if isinstance(error, (httpcore.NetworkError, httpx.ConnectError)):
-        return "it closed the connection"
+        return Phrase("why.closed")
     return type(error).__name__
