@@ -45,6 +45,7 @@ from nemo_client._wire.upload import UploadPart
 from tests.support import backend
 from tests.support.backend import Cloud, always, answer, client_of, picture, serving
 from tests.support.marked_token import ATTRIBUTES, CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
+from tests.support.samples import mark_all_but_every
 
 cloud = backend.cloud
 
@@ -194,7 +195,7 @@ async def test_nothing_holds_the_token_when_all_goes_well(trial: Trial, logs: Lo
     trial.judge(logs, tmp_path)
 
 
-@pytest.mark.parametrize(("endpoint", "echo"), SAID)
+@pytest.mark.parametrize(("endpoint", "echo"), mark_all_but_every(3, SAID))
 async def test_a_server_that_says_the_token_back_is_not_repeated(
     endpoint: str, echo: str, trial: Trial, logs: Logs, tmp_path: Path
 ) -> None:
@@ -210,7 +211,7 @@ async def test_a_server_that_says_the_token_back_is_not_repeated(
     trial.judge(logs, tmp_path)
 
 
-@pytest.mark.parametrize(("endpoint", "kind"), BROKEN)
+@pytest.mark.parametrize(("endpoint", "kind"), mark_all_but_every(3, BROKEN))
 async def test_a_broken_connection_shows_no_token(
     endpoint: str, kind: str, trial: Trial, logs: Logs, tmp_path: Path
 ) -> None:

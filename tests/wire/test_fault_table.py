@@ -30,6 +30,7 @@ from nemo_client import (
 from nemo_client._files.save import check_video
 from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.support.backend import Clock, picture, write_video
+from tests.support.samples import mark_all_but_every
 
 RUNS = 6
 CASES_A_JOURNAL = 32  # every step looks through what the journal holds: one for all cases takes a fifth longer
@@ -209,7 +210,7 @@ def cases() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("endpoint", "nth", "name", "count"), cases())
+@pytest.mark.parametrize(("endpoint", "nth", "name", "count"), mark_all_but_every(4, cases()))
 async def test_a_fault_anywhere_costs_no_second_charge(
     endpoint: str,
     nth: int,
