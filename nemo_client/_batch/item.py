@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .._errors import InputError
-from .._files.images import from_file, from_url, inspect_file
+from .._files.images import check_file, from_url
 from .._files.save import Destination
 from .._safety.pasted_paths import find_meant
 from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
@@ -130,7 +130,7 @@ class BatchItem:
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
-        """Raise an `InputError` for pictures that cannot be used; each is decoded, which finds half a file. Blocks."""
+        """Raise an `InputError` for files that cannot be used: pictures are decoded, films and sound read. Blocks."""
         for each in self.image:
             if "://" in each:
                 from_url(each)
@@ -138,24 +138,7 @@ class BatchItem:
                 path = Path(each).expanduser()
                 if not path.exists():
                     raise make_missing_file_error(path, str(path))
-                inspect_file(path)
-                _decode_picture(path)
-
-
-def _decode_picture(path: Path) -> None:
-    """Decode a still picture as an upload would, and the first picture of a GIF; `InputError` where that fails."""
-    if not is_picture(path):
-        return
-    from_file(path)
-    if path.suffix.lower() != ".gif":
-        return
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, ValueError, SyntaxError, IndexError, EOFError) as error:
-        raise InputError("not-an-image", name=path.name) from error
+                check_file(path)
 
 
 def make_missing_file_error(path: Path, name: str) -> InputError:

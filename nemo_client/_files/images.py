@@ -6,6 +6,7 @@ the same picture as an IMAGE in a graph are one request. Everything here blocks;
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import mmap
@@ -35,6 +36,8 @@ from .._text.messages import UPLOAD_FORMATS
 from .._text.phrases import Phrase, describe_os_error
 from .._wire.upload import UploadPart, disk_error
 from .colors import in_srgb
+from .media_check import check_media
+from .picture_check import UNREADABLE, decode_frames, is_gif_whole, is_large_whole
 from .side_data import END_OF_JPEG, KINDS, Data, without_side_data
 from .temp_files import create_part_file, remove_abandoned_parts
 
@@ -46,6 +49,7 @@ MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
 MAX_SENT_PIXELS: Final = 400_000_000
 PIXELS_A_BYTE: Final = 200
 """More of them in a byte are no photograph."""
+MAX_PREVIEWS: Final = 16
 MAX_JPEG_SIDE: Final = 65_500
 # Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
 # below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
@@ -84,14 +88,14 @@ _BRANDS: Final = {
     b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov", b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic",
     b"hevc": "heic", b"heim": "heic", b"heis": "heic", b"mif1": "heic", b"msf1": "heic",
 }  # fmt: skip
+_SUBFILE_TYPE: Final = 254  # of a page of a TIFF: its first bit is set for a smaller copy
+_QUICKTIME: Final = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _FAMILIES: Final = {
     "jpg": ("jpg", "jpeg"), "tiff": ("tif", "tiff"), "heic": ("heic", "heif", "avif"), "mp4": ("mp4", "mov", "m4a"),
     "m4a": ("m4a", "mp4", "mov"), "mov": ("mov", "mp4", "m4a"), "webm": ("webm", "mkv"), "mkv": ("mkv", "webm"),
     "mp3": ("mp3", "aac", "wav"),
 }  # fmt: skip
 """Suffixes under which what the first bytes announce goes as well."""
-# What Pillow and its plugins raise for damage; `ValueError` and `TypeError` come from odd tags.
-_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, OverflowError)
 _HEIC_SIZE: Final = re.compile(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", re.DOTALL)
 _OF_CONTENT: Final = re.compile(r"[0-9a-f]{64}\.\w+")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -195,27 +199,34 @@ def from_file(path: Path, inside: Path | None = None) -> Media:
         return _from_opened(file, path)
 
 
-def inspect_file(path: Path) -> None:
-    """Raise what `from_file` would, as far as a file's name, its size and its first bytes tell. Decodes nothing."""
+def check_file(path: Path) -> None:
+    """Raise what `from_file` would, but encode nothing: stills are decoded, films and sound read to their end."""
     with _opened_file(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
-            heic = _is_heic(file)
-            try:
-                (_open_heic(file, path) if heic else _open_image(file, path)).close()
-            except InputError as error:
-                if error.id != "not-an-image":
-                    raise
-                file.seek(0)
-                if _sniffed(file) != "png":  # side data is not looked at here
-                    raise
+            _look_at_still(file, path)
+        else:
+            _check_other(file, path, suffix)
 
 
 def _from_opened(file: BinaryIO, path: Path) -> Media:
     suffix = _kind_of(file, path)
     if suffix in _STILLS or suffix in _CONVERTED:
         return _still(file, path)
+    if _is_known(file):  # what is none that is known here is the backend's to judge
+        _check_other(file, path, suffix)
     return _as_it_is(file, path, suffix, _MIME[suffix])
+
+
+def _check_other(file: BinaryIO, path: Path, suffix: str) -> None:
+    """A film, a sound or a GIF that is damaged is told before it is sent."""
+    kind = _type_of(suffix)
+    if kind != "image":
+        check_media(file, path.name, suffix, kind)
+    elif _sniffed(file) != suffix:
+        raise InputError("not-an-image", name=path.name)
+    elif not is_gif_whole(file):
+        raise InputError("image-damaged", name=path.name)
 
 
 def _as_it_is(file: BinaryIO, path: Path, suffix: str, mime: str, fingerprint: str = "") -> Media:
@@ -279,6 +290,14 @@ def _sniffed(file: BinaryIO) -> str:
     if head.startswith(b"RIFF"):
         return {b"WEBP": "webp", b"AVI ": "avi", b"WAVE": "wav"}.get(head[8:12], "")
     return next((suffix for begin, suffix in _BEGINS.items() if head.startswith(begin)), "")
+
+
+def _is_known(file: BinaryIO) -> bool:
+    """Whether a file begins as films and sounds do, those that `_sniffed` does not tell apart included."""
+    head = file.read(8)
+    file.seek(0)
+    sound = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    return bool(_sniffed(file)) or sound or head[4:8] in _QUICKTIME
 
 
 def from_url(url: str) -> Media:
@@ -349,11 +368,49 @@ def _scratch() -> IO[bytes]:
         return io.BytesIO()
 
 
+@dataclass(frozen=True)
+class _Still:
+    """A still that was decoded: its format, how it is held, whether its pixels are sent as they stand in the file.
+
+    `pixels` is None for what is not turned into pixels here: animations, and pictures of too many pixels.
+    """
+
+    kind: str
+    orientation: int
+    as_is: bool
+    pixels: Pixels | None = None
+    older: str = ""
+
+
 def _still(file: BinaryIO, path: Path) -> Media:
-    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels.
+    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
+    still = _look_at_still(file, path)
+    if still.pixels is None:
+        return _as_pixels_are(file, path, still.kind, orientation=still.orientation)
+    if still.as_is:
+        try:
+            fingerprint = pixels_fingerprint(still.pixels)
+            return replace(_as_pixels_are(file, path, still.kind, fingerprint), older=still.older)
+        except ValueError:  # built in an odd way: its pixels are encoded anew
+            pass
+    return replace(from_pixels(still.pixels, stem=path.stem), older=still.older)
+
+
+def _look_at_still(file: BinaryIO, path: Path) -> _Still:
+    """The still, decoded; an `InputError` with the true reason where it is damaged.
 
     Side data that cannot be read costs nothing: then the pixels are read without it.
     """
+    try:
+        return _read_still_or_mend(file, path)
+    except InputError as error:
+        file.seek(0)
+        if error.id == "not-an-image" and _sniffed(file) in _STILLS | _CONVERTED | {"gif"}:
+            raise InputError("image-damaged", name=path.name) from error
+        raise
+
+
+def _read_still_or_mend(file: BinaryIO, path: Path) -> _Still:
     try:
         return _read_still(file, file, path)
     except InputError as error:
@@ -364,11 +421,11 @@ def _still(file: BinaryIO, path: Path) -> Media:
         if kind not in KINDS or (error.id == "image-too-large" and kind not in _OPENERS):
             raise
         if error.id == "image-too-large":
-            return _large(file, path, kind, error)
+            return _look_at_large(file, path, kind, error)
         return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
 
 
-def _large(file: BinaryIO, path: Path, kind: str, error: InputError) -> Media:
+def _look_at_large(file: BinaryIO, path: Path, kind: str, error: InputError) -> _Still:
     """A phone's picture of more pixels than are decoded here: sent as it is, it counts by its bytes.
 
     Raises `error` for few bytes that would unpack to all the memory there is.
@@ -377,12 +434,16 @@ def _large(file: BinaryIO, path: Path, kind: str, error: InputError) -> Media:
         with _OPENERS[kind](file) as image:
             pixels = image.width * image.height
             orientation = _orientation_of(image) if "exif" in image.info else 1  # else a PNG is decoded to its end
-        file.seek(0)
-        if pixels > MAX_SENT_PIXELS or os.fstat(file.fileno()).st_size * PIXELS_A_BYTE < pixels:
+        size = os.fstat(file.fileno()).st_size
+        if pixels > MAX_SENT_PIXELS or size * PIXELS_A_BYTE < pixels:
             raise error
-        return _as_pixels_are(file, path, kind, orientation=orientation)
-    except _UNREADABLE as cause:
+        file.seek(0)
+        whole = is_large_whole(file.read(), kind)
+    except UNREADABLE as cause:
         raise error from cause
+    if not whole:
+        raise InputError("image-damaged", name=path.name)
+    return _Still(kind, orientation, as_is=True)
 
 
 def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
@@ -397,12 +458,12 @@ def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
             with Image.open(io.BytesIO(plain)) as one, Image.open(io.BytesIO(other)) as two:
                 if one.tobytes() != two.tobytes():
                     raise error
-    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
+    except (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
         raise error from cause
     return plain
 
 
-def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> Media:
+def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> _Still:
     """The still that `readable` shows; what is sent of it comes from `file`."""
     heic = _is_heic(file)
     image = _open_heic(file, path) if heic else _open_image(readable, path)
@@ -412,26 +473,22 @@ def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> Media:
             kind = "jpeg"
         try:
             moving = kind in _MOVING and bool(getattr(image, "is_animated", False))
-        except _UNREADABLE as error:
+            if kind == "gif" or moving:
+                decode_frames(image)
+                return _Still(kind, _orientation_of(image), as_is=True)
+        except UNREADABLE as error:
             raise InputError("not-an-image", name=path.name) from error
         orientation = _orientation_of(image)
-        if kind == "gif" or moving:
-            return _as_pixels_are(file, path, kind, orientation=orientation)
         plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
         pixels, older = _shown(image, path)
-    if kind in KINDS and orientation == 1 and plain_mode:
-        try:
-            return replace(_as_pixels_are(file, path, kind, pixels_fingerprint(pixels)), older=older)
-        except ValueError:  # built in an odd way: its pixels are encoded anew
-            pass
-    return replace(from_pixels(pixels, stem=path.stem), older=older)
+    return _Still(kind, orientation, kind in KINDS and orientation == 1 and plain_mode, pixels, older)
 
 
 def _orientation_of(image: Image.Image) -> int:
     """EXIF's 1..8; 1 where that cannot be read."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except _UNREADABLE:
+    except UNREADABLE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -456,14 +513,14 @@ def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:
         if converted is None:
             return pixels, ""
         return _plain(np.asarray(converted)), pixels_fingerprint(pixels)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InputError("not-an-image", name=path.name) from error
 
 
 def _turned(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except _UNREADABLE:  # pixels are never lost to what stands beside them
+    except UNREADABLE:  # pixels are never lost to what stands beside them
         return image
 
 
@@ -490,12 +547,27 @@ def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
         image = opener()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError("image-too-large", width="?", height="?", limit=MAX_PIXELS // 1_000_000) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
             raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
         raise InputError("not-an-image", name=path.name) from error
+    if image.format == "TIFF":
+        _skip_previews(image)
     _check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
     return image
+
+
+def _skip_previews(image: Image.Image) -> None:
+    """Go on to the first page of a TIFF that is no smaller copy of another one (NewSubfileType), if there is one."""
+    with contextlib.suppress(*UNREADABLE):
+        pages = range(min(getattr(image, "n_frames", 1), MAX_PREVIEWS))
+        tags: Any = image
+        if len(pages) > 1 and tags.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
+            for number in pages:
+                image.seek(number)
+                if not tags.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
+                    return
+            image.seek(0)
 
 
 def _check_pixels(width: int, height: int) -> None:

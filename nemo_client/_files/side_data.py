@@ -40,6 +40,43 @@ def without_side_data(data: Data, kind: str, orientation: int = 1, *, exif: bool
         raise ValueError("it ends early") from error
 
 
+def ends_early(data: Data, kind: str) -> bool:
+    """Whether a JPEG or PNG lacks its end marker."""
+    view = memoryview(data)
+    if kind == "png":
+        place = 8
+        while place + 12 <= len(view):
+            length, name = struct.unpack_from(">I4s", view, place)
+            if name == b"IEND":
+                return False
+            place += 12 + length
+        return True
+    return not any(marker == 0xD9 for marker in _list_markers(view))
+
+
+def _list_markers(view: memoryview) -> Iterator[int]:
+    """The markers of a JPEG, in their order; none behind a place where there should be one."""
+    place = 2
+    while place + 2 <= len(view) and view[place] == 0xFF:
+        while place < len(view) and view[place] == 0xFF:
+            place += 1
+        if place == len(view):
+            return
+        marker = view[place]
+        place += 1
+        yield marker
+        if marker == 0xD9:
+            return
+        if marker in _ALONE:
+            continue
+        if place + 2 > len(view):
+            return
+        place += struct.unpack_from(">H", view, place)[0]
+        if marker == 0xDA:
+            found = _SCAN_END.search(view, place)
+            place = found.start() if found else len(view)
+
+
 def _orientation(orientation: int) -> bytes:
     """EXIF with nothing but the orientation; empty where the picture is upright."""
     if orientation not in range(2, 9):

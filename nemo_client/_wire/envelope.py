@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .._errors import CODES, ApiError, BadAnswer, ClientIdRefused, FileTooLarge, NemoError, PlanError, SignInError
+from .._errors import (
+    CODES,
+    ApiError,
+    BadAnswer,
+    ClientIdRefused,
+    FileTooLarge,
+    NemoError,
+    PlanError,
+    SignInError,
+    UnsupportedFile,
+)
 from .._safety.json_limits import BadJson, parse_json
 from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
 from .._text.messages import UPLOAD_FORMATS, has_text
@@ -134,7 +144,7 @@ def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
     if kind is ClientIdRefused and not _NAMES_CLIENT_ID.search(reason):
         kind = ApiError
     status = said if 400 <= said < 600 and answer.status < 300 else answer.status
-    return kind(_text_of(kind, answer), code=code, status=status, retry_after=answer.retry_after, **facts)
+    return kind(_text_of(kind, answer, reason), code=code, status=status, retry_after=answer.retry_after, **facts)
 
 
 def _meant(said: int, status: int) -> int:
@@ -146,8 +156,10 @@ def _meant(said: int, status: int) -> int:
     return _STATUS_CODES.get(said, said)
 
 
-def _text_of(kind: type[ApiError], answer: Answer) -> str | None:
-    """The id of the text where the usual one of its kind would name another place, or another remedy."""
+def _text_of(kind: type[ApiError], answer: Answer, reason: str) -> str | None:
+    """The id of the text where the usual one of its kind would name another place or remedy, or less than was said."""
+    if kind is UnsupportedFile and reason:
+        return "unsupported-file-there"
     if kind is FileTooLarge:
         return "file-too-large-there"
     return "plan-other" if kind is PlanError and answer.call in _ELSEWHERE else None

@@ -22,6 +22,7 @@ from PIL import Image
 import nemo_client
 from nemo_client import local
 from nemo_client._cli.main import main
+from tests.support.films import animation, film
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,6 +200,18 @@ def _sparse_file(folder: Path) -> Path:
     return path
 
 
+def _cut_film(folder: Path) -> Path:
+    data = film("mkv")
+    (folder / "cut.mkv").write_bytes(data[: len(data) * 7 // 10])
+    return folder / "cut.mkv"
+
+
+def _cut_animation(folder: Path) -> Path:
+    data = animation("GIF")
+    (folder / "cut.gif").write_bytes(data[: len(data) * 7 // 10])
+    return folder / "cut.gif"
+
+
 def _text_file(folder: Path) -> Path:
     path = folder / "words.png"
     path.write_text("no picture")
@@ -210,6 +223,8 @@ def _text_file(folder: Path) -> Path:
     [
         pytest.param(["missing.png"], 2, "file-missing", "missing.png", id="no such file"),
         pytest.param([_text_file], 2, "not-an-image", "words.png", id="not an image"),
+        pytest.param([_cut_film], 2, "media-cut", "cut.mkv", id="half a film"),
+        pytest.param([_cut_animation], 2, "image-damaged", "cut.gif", id="half an animation"),
         pytest.param([_sparse_file], 2, "file-too-large", "201 MB", id="201 MB"),
         pytest.param(["notes.txt"], 2, "file-missing", "notes.txt", id="no such text"),
         pytest.param(["", "--prompt", "x"], 2, "file-missing", "no file", id="empty name"),

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from nemo_client import Destination, InputError, Media, UnsupportedFile, Wish, from_file, from_samples, read_pixels
 from nemo_client._files.colors import is_srgb
-from nemo_client._files.images import UploadStore, inspect_file, pixels_fingerprint
+from nemo_client._files.images import UploadStore, check_file, pixels_fingerprint
 from nemo_client._files.save import check_video
 from nemo_client._files.side_data import without_side_data
 from nemo_client.local.sessions.probe import probe
@@ -336,7 +336,7 @@ ODD_PNGS = {
 def test_a_png_is_taken_whatever_stands_beside_its_pixels(data: bytes, tmp_path: Path) -> None:
     """As browsers and ComfyUI's own Load Image take it."""
     (tmp_path / "a.png").write_bytes(data)
-    inspect_file(tmp_path / "a.png")
+    check_file(tmp_path / "a.png")
     media = from_file(tmp_path / "a.png")
 
     assert media.fingerprint == pixels_fingerprint(np.asarray(card()))
@@ -401,7 +401,7 @@ def test_a_phones_picture_of_108_megapixels_goes_as_it_is(tmp_path: Path) -> Non
 def test_a_picture_is_one_by_its_content(name: str, tmp_path: Path) -> None:
     """Browsers and phones have names of their own."""
     card().save(tmp_path / name, "JPEG")
-    inspect_file(tmp_path / name)
+    check_file(tmp_path / name)
     media = from_file(tmp_path / name)
 
     assert (media.mime, media.name[-4:], media.fingerprint[:7]) == ("image/jpeg", ".jpg", "pixels:")
