@@ -307,7 +307,7 @@ def admissions(bench: Bench, others: Sequence[int], times: int) -> list[Figure]:
 
 
 async def _admitted(bench: Bench, others: int, times: int, *, counting: bool) -> float:
-    """Milliseconds of an admission among others: messages that are out, or (`counting`) those that the day took."""
+    """Milliseconds of an admission among others: messages in flight, or (`counting`) those that the day took."""
     server, database = _server(bench), _database(bench)
     state, account = ("done", "another") if counting else ("sent", "one")
 

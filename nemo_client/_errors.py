@@ -15,7 +15,7 @@
     │   ├── ClientIdRefused    400
     │   ├── PlanError          402
     │   └── RateLimited        429
-    ├── JobError               what became of a piece of work
+    ├── JobError               the result of a piece of work
     │   ├── NothingMade        the backend answered and made nothing
     │   │   └── QuestionAsked  it asks the user something first; the answer goes on in the same session
     │   ├── ResultUnknown      sent, and not known (yet) whether it was done
@@ -213,7 +213,7 @@ class RateLimited(ApiError):
 
 
 class JobError(NemoError):
-    """What became of a piece of work."""
+    """The result of a piece of work."""
 
 
 class NothingMade(JobError):
@@ -241,7 +241,7 @@ class QuestionAsked(NothingMade):
 
 
 class ResultUnknown(JobError):
-    """A paid message went out, and what became of it is not known."""
+    """A paid message went out, and its result is not known."""
 
     def __init__(self, text_id: str = "result-unknown", /, *, charged: Charged = "maybe", **facts: Any) -> None:
         super().__init__(text_id, charged=charged, **facts)
@@ -256,7 +256,7 @@ class SessionBusy(JobError):
 
 
 class LostRace(SessionBusy):
-    """Another process moved an attempt first. Handled inside: whoever meets it looks at the record again."""
+    """Another process moved an attempt first. Handled inside: the record is read again."""
 
     def __init__(self) -> None:
         super().__init__("session-busy")

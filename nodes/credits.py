@@ -42,7 +42,7 @@ class NemoCredits:
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> float:
-        return float("nan")  # never equal to itself: a balance is always read anew
+        return float("nan")  # never equal to itself: a balance is always read again
 
     @run.word_errors
     async def read(self, auth: Any, session: Any = None) -> dict[str, Any]:

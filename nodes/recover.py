@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class NemoRecover:
-    """Collects what a job of the journal came to, and delivers it."""
+    """Collects the video of a job of the journal, and delivers it."""
 
     CATEGORY = "NemoVideo"
     DESCRIPTION = "Collects the video of an interrupted job. You don't pay again."

@@ -25,7 +25,7 @@ ANSWER_SECONDS = 15
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it: `known` of `packages` were looked up, and `found` is one line for each vulnerability."""
+    """The result: `known` of `packages` were looked up, and `found` is one line for each vulnerability."""
 
     packages: int = 0
     known: int = 0

@@ -34,7 +34,7 @@ from tools._measure import Held, held
 ROOT = Path(__file__).parent.parent
 MEMORY = Path("/dev/shm")  # noqa: S108 - only the root: what is made there is private
 MINUTE = 60.0
-LATER = 21 * MINUTE  # past the horizon after which what became of a message is decided
+LATER = 21 * MINUTE  # past the horizon after which the result of a message is decided
 IDLE_SECONDS = 0.3
 END_SECONDS = 120.0
 SOCKETS = "socket:[N]"

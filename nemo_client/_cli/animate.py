@@ -29,7 +29,7 @@ from .runtime import Run
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where a video shall go and as what, as it was typed; `usual` is the format where nobody said one."""
+    """Where a video shall go and as what, as it was typed; `usual` is the format where none was given."""
 
     output: str = ""
     format: str = ""
@@ -38,7 +38,7 @@ class Delivery:
     usual: str = "mp4"
 
     def plan(self, images: Sequence[str]) -> tuple[Output, Destination]:
-        """The export and its place, named like the first of `images` where nobody said so.
+        """The export and its place, named like the first of `images` where no name was given.
 
         `InputError` where the words do not fit together.
         """
@@ -76,8 +76,10 @@ async def animate(run: Run, asked: Animation) -> Outcome:
     output, destination = await plan_export(asked.delivery, asked.images)
     media = await read_media(run, asked.images)
     studio = await run.studio()
-    session = run.at(await studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller))
-    turned = run.turned(await studio.generate(session, wish, caller=run.caller))
+    session = run.note_session(
+        await studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller)
+    )
+    turned = run.note_result(await studio.generate(session, wish, caller=run.caller))
     video = await studio.export(turned.session, destination, output, caller=run.caller)
     return show_delivered(run, turned, video)
 
@@ -121,10 +123,10 @@ async def read_media(run: Run, images: Sequence[str]) -> list[Media]:
     if not images:
         return []
     run.screen.progress(Progress("encode"))
-    return list(await asyncio.gather(*(asyncio.to_thread(_medium, each) for each in images)))
+    return list(await asyncio.gather(*(asyncio.to_thread(_read_medium, each) for each in images)))
 
 
-def _medium(text: str) -> Media:
+def _read_medium(text: str) -> Media:
     return from_url(text) if is_address(text) else from_file(find_path(text))
 
 
@@ -195,4 +197,4 @@ def describe_spending(money: Money, run: Run) -> str:
 
 def show_proposal(run: Run, message: str) -> str:
     """What the backend would do next for credits: told with the command for it, never sent from here."""
-    return say("shell.proposal", run.screen.lang, message=message, command=run.command(message))
+    return say("shell.proposal", run.screen.lang, message=message, command=run.make_chat_command(message))

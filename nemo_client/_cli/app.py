@@ -17,7 +17,7 @@ from typer.main import get_command
 from .._config.client_id import VERSION
 from .._config.profiles import CLOUD, LOCAL
 from .._text.messages import say
-from .output import INTERRUPTED, Failure, Outcome, Screen, unexpected_failure
+from .output import INTERRUPTED, Failure, Outcome, Screen, make_early_failure
 
 if TYPE_CHECKING:
     from .runtime import Run
@@ -92,23 +92,23 @@ app.add_typer(jobs)
 def run(argv: Sequence[str]) -> int:
     """Carry out `argv`; the exit code."""
     screen = Screen(as_json="--json" in argv, command=shlex.join([_PROGRAM, *argv]))
-    with _logging(screen):
+    with _route_logging(screen):
         try:
             result = get_command(app).main(list(argv), prog_name=_PROGRAM, standalone_mode=False, obj=screen)
         except _UsageError as error:
-            return screen.fail(_usage(error, screen))
+            return screen.fail(_make_usage_failure(error, screen))
         except (KeyboardInterrupt, typer.Abort):
             result = INTERRUPTED
         except Exception as error:  # from before the command began, such as a broken installation
             logging.getLogger("nemo_client").debug("unexpected", exc_info=True)
-            return screen.fail(unexpected_failure(error, screen.lang))
+            return screen.fail(make_early_failure(error, screen.lang))
     if result == INTERRUPTED and not screen.told:  # Ctrl-C before the command began
         text = f"{say('cancelled', screen.lang)} {say('money.no', screen.lang)}"
         return screen.fail(Failure("cancelled", text, "no", INTERRUPTED))
     return result if isinstance(result, int) else 0
 
 
-def _usage(error: Exception, screen: Screen) -> Failure:
+def _make_usage_failure(error: Exception, screen: Screen) -> Failure:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else _PROGRAM
     reason = str(getattr(error, "format_message", lambda: error)()).rstrip(".")
@@ -117,7 +117,7 @@ def _usage(error: Exception, screen: Screen) -> Failure:
 
 
 @contextlib.contextmanager
-def _logging(screen: Screen) -> Iterator[None]:
+def _route_logging(screen: Screen) -> Iterator[None]:
     """Warnings as lines on the screen; with NEMO_DEBUG everything of ours, with tracebacks."""
     debug = os.environ.get("NEMO_DEBUG", "") not in ("", "0")
     root, ours = logging.getLogger(), logging.getLogger("nemo_client")
@@ -184,7 +184,11 @@ def animate(
         images, prompt, work.Delivery(output, format, quality, resolution), duration, ratio, seed, language
     )
     return _carry_out(
-        _screen(context, quiet, as_json), profile, local, lambda run: run.do(work.animate(run, asked)), max_credits
+        _configure_screen(context, quiet, as_json),
+        profile,
+        local,
+        lambda run: run.do(work.animate(run, asked)),
+        max_credits,
     )
 
 
@@ -228,7 +232,7 @@ def batch(
         "quality": quality.lower(), "resolution": resolution.lower(), "language": language,
     }  # fmt: skip
     asked = work.Wanted(sources, output, defaults, jobs, max_credits, dry_run, retry, skip_broken, scheduler)
-    screen = _screen(context, quiet, as_json)
+    screen = _configure_screen(context, quiet, as_json)
     return _carry_out(screen, profile, local, lambda run: run.do(work.batch(run, asked)), max_credits)
 
 
@@ -243,7 +247,7 @@ def credits(
     """Print the account's credits."""
     from . import animate as work
 
-    return _carry_out(_screen(context, quiet, as_json), profile, local, lambda run: run.do(work.credits(run)))
+    return _carry_out(_configure_screen(context, quiet, as_json), profile, local, lambda run: run.do(work.credits(run)))
 
 
 @app.command()
@@ -275,7 +279,7 @@ def chat(
             return None
         return run.do(conversation.answer_once(" ".join(message) if message else sys.stdin.read()))
 
-    return _carry_out(_screen(context, quiet, as_json), profile, local, body, max_credits)
+    return _carry_out(_configure_screen(context, quiet, as_json), profile, local, body, max_credits)
 
 
 @app.command()
@@ -296,7 +300,7 @@ def serve(
     from . import serve as work
 
     asked = work.Service(host, port, credits, anonymous, directory)
-    return _carry_out(_screen(context, quiet), "", True, lambda run: work.serve(run, asked))
+    return _carry_out(_configure_screen(context, quiet), "", True, lambda run: work.serve(run, asked))
 
 
 @app.command()
@@ -316,7 +320,7 @@ def login(
     from . import login as work
 
     asked = work.Login(new_anonymous, yes)
-    return _carry_out(_screen(context, quiet, as_json), profile, False, lambda run: work.login(run, asked))
+    return _carry_out(_configure_screen(context, quiet, as_json), profile, False, lambda run: work.login(run, asked))
 
 
 @app.command("open")
@@ -324,7 +328,9 @@ def open_(context: typer.Context, job: _Job = "", as_json: _Json = False, quiet:
     """Print the link that opens a job's project in a browser. Whoever has it can open the project: do not share it."""
     from . import jobs as work
 
-    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.show_project_page(run, job)))
+    return _carry_out(
+        _configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.show_project_page(run, job))
+    )
 
 
 @jobs.command("list")
@@ -339,7 +345,10 @@ def list_(
     from . import jobs as work
 
     return _carry_out(
-        _screen(context, quiet, as_json), "", False, lambda run: run.do(work.show_jobs(run, limit, everything))
+        _configure_screen(context, quiet, as_json),
+        "",
+        False,
+        lambda run: run.do(work.show_jobs(run, limit, everything)),
     )
 
 
@@ -357,7 +366,7 @@ def resume(
 
     wanted = work.Wanted(job, output)
     return _carry_out(
-        _screen(context, quiet, as_json), "", False, lambda run: run.do(work.resume(run, wanted)), max_credits
+        _configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.resume(run, wanted)), max_credits
     )
 
 
@@ -366,7 +375,7 @@ def cancel(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Qu
     """Stop the renders of a job (free). A message that is out cannot be called back."""
     from . import jobs as work
 
-    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.cancel(run, job)))
+    return _carry_out(_configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.cancel(run, job)))
 
 
 @jobs.command()
@@ -374,7 +383,7 @@ def forget(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Qu
     """Take a job off the list, with what was kept for it alone; it is still not paid again."""
     from . import jobs as work
 
-    return _carry_out(_screen(context, quiet, as_json), "", False, lambda run: run.do(work.forget(run, job)))
+    return _carry_out(_configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.forget(run, job)))
 
 
 @jobs.command()
@@ -392,11 +401,11 @@ def resend(
 
     wanted = work.Wanted(job, output)
     return _carry_out(
-        _screen(context, quiet, as_json), "", False, lambda run: work.resend(run, wanted, yes), max_credits
+        _configure_screen(context, quiet, as_json), "", False, lambda run: work.resend(run, wanted, yes), max_credits
     )
 
 
-def _screen(context: typer.Context, quiet: bool, as_json: bool = False) -> Screen:
+def _configure_screen(context: typer.Context, quiet: bool, as_json: bool = False) -> Screen:
     """The screen of this run, now that its options are known."""
     screen: Screen = context.obj
     screen.quiet, screen.as_json = quiet, as_json

@@ -69,7 +69,7 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
     found = await asyncio.to_thread(read_items, wanted.sources, defaults)
     items = assign_names(found, (await asyncio.to_thread(folder.read_latest)).values())
     if wanted.dry_run:
-        due, latest = _split(folder, items, wanted.retry)
+        due, latest = _select_due(folder, items, wanted.retry)
         if wanted.scheduler and due:
             async with Cluster(wanted.scheduler, folder.path, run.caller.run) as cluster:
                 await cluster.validate_workers(due, dry=True)
@@ -79,7 +79,7 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
         return await Work(run, wanted, folder, items).carry_out()
 
 
-def _split(folder: BatchFolder, items: Sequence[BatchItem], retry: str) -> tuple[list[BatchItem], dict[str, Any]]:
+def _select_due(folder: BatchFolder, items: Sequence[BatchItem], retry: str) -> tuple[list[BatchItem], dict[str, Any]]:
     """The items to carry out, and the last lines of all that have one."""
     latest = folder.read_latest()
     return [item for item in items if _is_due(folder, item, latest.get(item.name), retry)], latest
@@ -114,41 +114,41 @@ class Work:
     async def carry_out(self) -> Outcome:
         """Carry out what is due, and tell of all."""
         run = self._run
-        due, self._latest = await asyncio.to_thread(_split, self._folder, self._items, self._wanted.retry)
+        due, self._latest = await asyncio.to_thread(_select_due, self._folder, self._items, self._wanted.retry)
         self._tell_kept(due)
         self._forget_outdated(due)
-        due = await self._sound(due)
+        due = await self._keep_usable(due)
         async with contextlib.AsyncExitStack() as stack:
             if self._wanted.scheduler and due:
-                self._cluster = await stack.enter_async_context(self._opened())
+                self._cluster = await stack.enter_async_context(self._open_cluster())
                 await self._cluster.validate_workers(due)
                 run.screen.remark(describe_cluster(self._cluster, run))
-            await self._work(due)
+            await self._carry_out_due(due)
         self._money = await self._accounts.close()
-        return await self._outcome()
+        return await self._make_outcome()
 
-    def _opened(self) -> Cluster:
+    def _open_cluster(self) -> Cluster:
         return Cluster(self._wanted.scheduler, self._folder.path, self._run.caller.run, self._wanted.max_credits)
 
-    async def _work(self, due: Sequence[BatchItem]) -> None:
+    async def _carry_out_due(self, due: Sequence[BatchItem]) -> None:
         """Carry out what is due, with a line for each item that ends."""
         run = self._run
         caller = Caller(budget=run.caller.budget, run=run.caller.run)
-        work = Batch(due, self._place_of, self._folder.path, jobs=self._wanted.jobs, caller=caller)
+        work = Batch(due, self._find_executor, self._folder.path, jobs=self._wanted.jobs, caller=caller)
         work.first_names.update({str(line["key"]): name for name, line in self._latest.items() if _is_first(line)})
         run.again, run.on_stop = run.screen.command, work.stop
         run.elsewhere = (lambda: work.running) if self._cluster is not None else run.elsewhere
-        board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._usual(due))
+        board = Board(run.screen, work, len(self._items), self._count_kept(due), await self._estimate_seconds(due))
         try:
-            async with board.shown(), aclosing(work.results()) as results:
+            async with board.show_while_open(), aclosing(work.results()) as results:
                 async for result in results:
-                    await self._ended(result)
-                    board.ended(result)
+                    await self._record_result(result)
+                    board.report_result(result)
         except NemoError as error:
             self._error = error
             self._codes.add(error.exit_code)
-        if run.presses or self._error is not None:  # a message may be out of which nobody waits for the end
-            await run.come_to_rest()
+        if run.presses or self._error is not None:  # a message may be in flight that no item waits for
+            await run.wait_for_rest()
 
     def _tell_kept(self, due: Sequence[BatchItem]) -> None:
         """What earlier runs did, and this one leaves as it is."""
@@ -167,9 +167,9 @@ class Work:
 
     def _count_kept(self, due: Sequence[BatchItem]) -> int:
         names = {item.name for item in due}
-        return sum(line.get("state") == "done" and line["item"] not in names for line in self._lines())
+        return sum(line.get("state") == "done" and line["item"] not in names for line in self._list_lines())
 
-    async def _sound(self, due: list[BatchItem]) -> list[BatchItem]:
+    async def _keep_usable(self, due: list[BatchItem]) -> list[BatchItem]:
         """The items that can be made, before anything is paid; an error where there are others, unless told so."""
         found = await asyncio.to_thread(find_problems, due, self._run.profile)
         if found and not self._wanted.skip_broken:
@@ -177,13 +177,13 @@ class Work:
             raise InputError("batch-problems", count=len(found), total=total, first=first)
         broken = {problem.item.name: problem for problem in found}
         for problem in found:
-            await self._ended(problem.result(self._folder.path))
+            await self._record_result(problem.result(self._folder.path))
         sound = [item for item in due if item.name not in broken]
         for item in {str(each.destination(self._folder.path).folder): each for each in sound}.values():
             await asyncio.to_thread(check_writable, item.destination(self._folder.path), item.export.format)
         return sound
 
-    async def _place_of(self, name: str) -> Executor:
+    async def _find_executor(self, name: str) -> Executor:
         studio = await self._accounts.open(await self._run.studio_of(name))
         return (
             LocalExecutor(studio)
@@ -191,13 +191,13 @@ class Work:
             else self._cluster.make_executor(studio.profile, studio.estimate_price)
         )
 
-    async def _usual(self, due: Sequence[BatchItem]) -> float | None:
+    async def _estimate_seconds(self, due: Sequence[BatchItem]) -> float | None:
         """How many seconds an item takes here, as far as is known."""
         if not due:
             return None
         return await (await self._run.studio()).estimate_seconds()
 
-    async def _ended(self, result: BatchResult) -> None:
+    async def _record_result(self, result: BatchResult) -> None:
         """An item has ended: its line is on disk when this returns."""
         line = dict(result.line)
         await asyncio.to_thread(self._folder.results.append, line)
@@ -206,29 +206,29 @@ class Work:
             if result.error is not None:
                 self._codes.add(result.error.exit_code)
         elif result.video is not None:
-            task = asyncio.ensure_future(self._thumbnail(result.item.name, result.video))
+            task = asyncio.ensure_future(self._make_thumbnail(result.item.name, result.video))
             self._thumbnails.add(task)
             task.add_done_callback(self._thumbnails.discard)
 
-    async def _thumbnail(self, name: str, video: Path) -> None:
+    async def _make_thumbnail(self, name: str, video: Path) -> None:
         async with self._drawing:
             await asyncio.to_thread(make_thumbnail, self._folder.path, name, video)
 
-    def _lines(self) -> list[Mapping[str, Any]]:
+    def _list_lines(self) -> list[Mapping[str, Any]]:
         """The last lines of this run's items; an empty one for each that has none."""
         return [self._latest.get(item.name, {}) for item in self._items]
 
-    def _count(self, state: str) -> int:
-        return sum(line.get("state") == state for line in self._lines())
+    def _count_states(self, state: str) -> int:
+        return sum(line.get("state") == state for line in self._list_lines())
 
-    async def _outcome(self) -> Outcome:
+    async def _make_outcome(self) -> Outcome:
         """All of it in words, as data and as a page."""
         lang, total, folder = self._run.screen.lang, len(self._items), self._folder.path
         seconds = time.monotonic() - self._began
-        done, failed, unknown = self._count("done"), self._count("failed"), self._count("unknown")
-        page = await self._page(say("page.made", lang, done=done, total=total))
+        done, failed, unknown = self._count_states("done"), self._count_states("failed"), self._count_states("unknown")
+        page = await self._write_page(say("page.made", lang, done=done, total=total))
         every = sum_all_runs(await asyncio.to_thread(lambda: list(self._folder.runs.read())))
-        told = self._failure(total, failed, unknown, total - done - failed - unknown)
+        told = self._make_failure(total, failed, unknown, total - done - failed - unknown)
         data: dict[str, object] = {
             "folder": str(folder), "results": str(folder / RESULTS), "page": str(page), "items": total, "done": done,
             "failed": failed, "unknown": unknown, "left": total - done - failed - unknown,
@@ -236,14 +236,14 @@ class Work:
             "credits_in_all": {"spent": every.spent, "certainty": every.certainty}, "seconds": round(seconds, 1),
         }  # fmt: skip
         remarks = [say("batch.summary", lang, done=done, total=total, folder=folder, time=format_duration(seconds))]
-        remarks += self._spent(every)
-        code = self._code()
+        remarks += self._describe_spending(every)
+        code = self._choose_exit_code()
         if told is not None:
             self._run.screen.warn(f"nemo-video: {told[1]}")
             data["error"] = {"id": told[0], "message": told[1], "charged": told[2], "exit_code": code}
         return Outcome(str(page), data, tuple(remarks), exit_code=code)
 
-    def _spent(self, every: Money) -> list[str]:
+    def _describe_spending(self, every: Money) -> list[str]:
         """What this run took, and all of this folder's."""
         lang, money = self._run.screen.lang, self._money
         if self._accounts.all_free and not every.spent:
@@ -251,55 +251,59 @@ class Work:
         told = say(f"batch.spent.{money.certainty}", lang, spent=f"{money.spent or 0:g}")
         return [told, say(f"batch.all.{every.certainty}", lang, spent=f"{every.spent or 0:g}")]
 
-    def _code(self) -> int:
+    def _choose_exit_code(self) -> int:
         """0 only if every item is done; else the code that all failures share, or that of the backend."""
         if self._run.presses:
             return INTERRUPTED
         if self._error is not None:
             return self._error.exit_code
-        if self._count("done") == len(self._items):
+        if self._count_states("done") == len(self._items):
             return 0
         return self._codes.pop() if len(self._codes) == 1 else MIXED_CODE
 
-    def _failure(self, total: int, failed: int, unknown: int, left: int) -> tuple[str, str, str] | None:
+    def _make_failure(self, total: int, failed: int, unknown: int, left: int) -> tuple[str, str, str] | None:
         """What went wrong, in one line: its id, its words, and what is known of money."""
         lang, error = self._run.screen.lang, self._error
         if self._run.presses:
-            return self._worded("batch-stopped", "stopped", "unknown", left=left + unknown, total=total)
+            return self._describe_state("batch-stopped", "stopped", "unknown", left=left + unknown, total=total)
         if error is not None:
             reason = say(error.id, lang, **error.facts)
-            return self._worded("batch-left", "stopped", "unknown", left=left + unknown, total=total, reason=reason)
+            return self._describe_state(
+                "batch-left", "stopped", "unknown", left=left + unknown, total=total, reason=reason
+            )
         if failed:
-            line = next(found for found in self._lines() if found.get("state") == "failed")
+            line = next(found for found in self._list_lines() if found.get("state") == "failed")
             first = f"{line['item']}: {line['error']}"
-            return self._worded("batch-failed", "failed", failed=failed, total=total, first=first, results=RESULTS)
+            return self._describe_state(
+                "batch-failed", "failed", failed=failed, total=total, first=first, results=RESULTS
+            )
         if unknown:
-            return self._worded("batch-unknown", "unknown", count=unknown)
-        return self._worded("batch-left", "stopped", left=left, total=total, reason="") if left else None
+            return self._describe_state("batch-unknown", "unknown", count=unknown)
+        return self._describe_state("batch-left", "stopped", left=left, total=total, reason="") if left else None
 
-    def _worded(self, text_id: str, *states: str, **facts: object) -> tuple[str, str, str]:
+    def _describe_state(self, text_id: str, *states: str, **facts: object) -> tuple[str, str, str]:
         """A failure of the items in these states, with what is known of their money."""
         lang = self._run.screen.lang
-        known = {str(line.get("charged")) for line in self._lines() if line.get("state") in states}
+        known = {str(line.get("charged")) for line in self._list_lines() if line.get("state") in states}
         charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
         text = f"{say(text_id, lang, **facts)} {say(f'batch-money.{charged}', lang)}"
         return text_id, " ".join(text.split()), charged
 
-    async def _page(self, note: str) -> Path:
+    async def _write_page(self, note: str) -> Path:
         """The page of all items, in their order, and of what else the results tell of."""
         if self._thumbnails:
             await asyncio.wait(set(self._thumbnails))
         mine = {item.name for item in self._items}
         lines = [self._latest.get(item.name) or _open_line(item) for item in self._items]
         lines += [line for name, line in self._latest.items() if name not in mine]
-        await asyncio.gather(*(self._missing(line) for line in lines))
+        await asyncio.gather(*(self._make_missing_thumbnail(line) for line in lines))
         return await asyncio.to_thread(write_page, self._folder.path, lines, note, self._run.screen.lang)
 
-    async def _missing(self, line: Mapping[str, Any]) -> None:
+    async def _make_missing_thumbnail(self, line: Mapping[str, Any]) -> None:
         """The thumbnail of a video that an earlier run made, and was killed before it could draw one."""
         name = str(line["item"])
         if self._folder.has_video(line) and not locate_thumbnail(self._folder.path, name).exists():
-            await self._thumbnail(name, self._folder.path / str(line["video"]))
+            await self._make_thumbnail(name, self._folder.path / str(line["video"]))
 
 
 def describe_cluster(cluster: Cluster, run: Run) -> str:

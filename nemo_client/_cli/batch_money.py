@@ -35,7 +35,7 @@ class Accounts:
                 moment, money = 0.0, Money()
             self._began[name] = (studio, moment, money)
             if not studio.profile.free:
-                await self._note(name, {"started": _now(), "held": money.before})
+                await self._append_line(name, {"started": _format_now(), "held": money.before})
         return studio
 
     async def close(self) -> Money:
@@ -49,8 +49,13 @@ class Accounts:
                 money = Money()
             tally.add(Money(None, None, money.spent, money.certainty))
             if not studio.profile.free:
-                ended = {"ended": _now(), "held": money.after, "spent": money.spent, "certainty": money.certainty}
-                await self._note(name, ended)
+                ended = {
+                    "ended": _format_now(),
+                    "held": money.after,
+                    "spent": money.spent,
+                    "certainty": money.certainty,
+                }
+                await self._append_line(name, ended)
         return Money(None, None, None if tally.certainty == "unknown" else tally.spent, tally.certainty)
 
     @property
@@ -58,7 +63,7 @@ class Accounts:
         """Whether nothing that was used here can charge."""
         return all(studio.profile.free for studio, _, _ in self._began.values())
 
-    async def _note(self, profile: str, facts: Mapping[str, Any]) -> None:
+    async def _append_line(self, profile: str, facts: Mapping[str, Any]) -> None:
         line = {"run": self._run, "profile": profile, **facts}
         await asyncio.to_thread(self._folder.runs.append, line)
 
@@ -72,19 +77,19 @@ def sum_all_runs(lines: Iterable[Mapping[str, Any]]) -> Money:
         before = begun.pop(profile, None)
         if "started" in line:
             if before is not None:
-                tally.add(_between(before, line))
+                tally.add(_bound_by_balances(before, line))
             begun[profile] = line
         elif "ended" in line:
             tally.add(Money(None, None, line.get("spent"), line.get("certainty", "unknown")))
     return Money(None, None, tally.spent, tally.certainty)
 
 
-def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Money:
+def _bound_by_balances(before: Mapping[str, Any], after: Mapping[str, Any]) -> Money:
     held, left = before.get("held"), after.get("held")
     if held is None or left is None or left > held:
         return Money()
     return Money(None, None, held - left, "at most")
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -91,9 +91,9 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
     lang = run.screen.lang
     found = await asyncio.to_thread(find_problems, plan.due, run.profile)
     counts = Counter(item.profile or run.profile for item in plan.due)
-    prices = [await _price(name, count) for name, count in counts.items() if _is_known(name)]
+    prices = [await _estimate_price(name, count) for name, count in counts.items() if _is_known(name)]
     lines = [say("batch.plan", lang, count=len(plan.due), total=len(plan.items))]
-    lines += [_worded(price, lang) for price in prices]
+    lines += [_describe_price(price, lang) for price in prices]
     paid = [price for price in prices if price["credits"]]
     if max_credits and paid and max_credits < sum(price["credits"] for price in paid):
         enough = int(max_credits // max(price["each"] for price in paid))
@@ -109,10 +109,10 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
             {"item": each.item.name, "line": each.item.line or None, "error": each.error.text(lang)} for each in found
         ],
     }
-    return Outcome("\n".join(lines), data, notes=tuple(notes), exit_code=_code(found))
+    return Outcome("\n".join(lines), data, notes=tuple(notes), exit_code=_choose_exit_code(found))
 
 
-def _code(found: Iterable[Problem]) -> int:
+def _choose_exit_code(found: Iterable[Problem]) -> int:
     return max((problem.error.exit_code for problem in found), default=0)
 
 
@@ -124,7 +124,7 @@ def _is_known(name: str) -> bool:
     return True
 
 
-async def _price(name: str, count: int) -> dict[str, Any]:
+async def _estimate_price(name: str, count: int) -> dict[str, Any]:
     """About what so many items cost: by what was seen here, where anything was."""
     if find_profile(name).free:
         return {"profile": name, "items": count, "each": 0.0, "credits": 0.0, "seen": True}
@@ -136,7 +136,7 @@ async def _price(name: str, count: int) -> dict[str, Any]:
     return {"profile": name, "items": count, "each": each, "credits": each * count, "seen": bool(seen)}
 
 
-def _worded(price: Mapping[str, Any], lang: str) -> str:
+def _describe_price(price: Mapping[str, Any], lang: str) -> str:
     facts = {**price, "count": price["items"], "credits": f"{price['credits']:g}", "each": f"{price['each']:g}"}
     text_id = "batch.price-free" if not price["each"] else "batch.price" if price["seen"] else "batch.price-guess"
     return say(text_id, lang, **facts)

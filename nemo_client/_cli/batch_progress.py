@@ -41,7 +41,7 @@ class Board:
         self._bar: _Line | None = None
 
     @asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
+    async def show_while_open(self) -> AsyncIterator[None]:
         """Show it while this is open."""
         ticking = None
         if not self._screen.quiet:
@@ -49,7 +49,7 @@ class Board:
                 self._bar = _Line(self._screen.console, self.line, self.share)
                 self._bar.start()
             else:
-                ticking = asyncio.ensure_future(self._tick())
+                ticking = asyncio.ensure_future(self._redraw())
         try:
             yield
         finally:
@@ -60,14 +60,14 @@ class Board:
             if self._bar is not None:
                 self._bar.stop()
 
-    async def _tick(self) -> None:
+    async def _redraw(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if time.monotonic() - self._said >= SPARSE_SECONDS:
                 self._said = time.monotonic()
                 self._screen.remark(self.line())
 
-    def ended(self, result: BatchResult) -> None:
+    def report_result(self, result: BatchResult) -> None:
         """An item has ended: a failure is told at once, up to a number of them."""
         if result.state == "done":
             return
@@ -94,12 +94,12 @@ class Board:
             parts.append(say("batch.failing", lang, count=failed))
         if not batch.tally.free:
             parts.append(say("batch.credits", lang, credits=batch.tally.shown))
-        left = self._left()
+        left = self._estimate_left()
         if left is not None and left >= 1:
             parts.append(say("batch.left", lang, time=format_duration(left)))
         return strip_controls(" · ".join(parts))
 
-    def _left(self) -> float | None:
+    def _estimate_left(self) -> float | None:
         """Seconds that the rest takes, by the pace so far, else by what such work takes here."""
         ended = sum(self._batch.counts.values())
         rest = len(self._batch.items) - ended

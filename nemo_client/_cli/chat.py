@@ -79,12 +79,12 @@ class Chat:
         if asked.session:
             studio = await self._run.studio()
             attached = await studio.attach_session(asked.session, asked.language, "" if asked.images else message)
-            session = self._run.at(attached)
+            session = self._run.note_session(attached)
         if asked.images:
             session = await self._upload(asked.images, session, message)
         if session is None:
             studio = await self._run.studio()
-            session = self._run.at(await studio.open_session(asked.language, message))
+            session = self._run.note_session(await studio.open_session(asked.language, message))
         return session
 
     async def upload_files(self, files: Sequence[str]) -> str:
@@ -105,7 +105,7 @@ class Chat:
     def note_result(self, result: MessageResult) -> None:
         """Note where the conversation stands and what it took; `Cancelled` if the user stopped it."""
         self._run.session_id = result.session.session_id
-        self._run.turned(result)
+        self._run.note_result(result)
 
     def choose_language(self) -> str:
         """The language of the terminal."""
@@ -135,7 +135,7 @@ class Chat:
         media = await read_media(self._run, files)
         studio = await self._run.studio()
         language = self._asked.language
-        return self._run.at(
+        return self._run.note_session(
             await studio.upload(media, language=language, prompt=prompt, onto=session, caller=self._run.caller)
         )
 
@@ -172,7 +172,7 @@ def converse(run: Run, chat: Chat) -> None:
 
 def show_next_steps(run: Run) -> str:
     """How to go on in the session of this command."""
-    return say("shell.session", run.screen.lang, command=run.command())
+    return say("shell.session", run.screen.lang, command=run.make_chat_command())
 
 
 def _show_answer(run: Run, chat: Chat, message: str) -> None:
@@ -181,4 +181,4 @@ def _show_answer(run: Run, chat: Chat, message: str) -> None:
     except Cancelled:
         raise
     except NemoError as error:
-        run.screen.fail(run.failure(error))
+        run.screen.fail(run.make_failure(error))

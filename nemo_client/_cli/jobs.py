@@ -48,14 +48,21 @@ async def show_jobs(run: Run, limit: int, everything: bool) -> Outcome:
     data = {"jobs": [job.to_json() for job in jobs]}
     if not jobs:
         return Outcome("", data, (say("jobs.none", lang),))
-    rows = [f"  {say('jobs.head', lang)}".split(","), *(_row(job, lang) for job in jobs)]
+    rows = [f"  {say('jobs.head', lang)}".split(","), *(_make_row(job, lang) for job in jobs)]
     notes = (say("jobs.unfinished", lang),) if any(job.unfinished for job in jobs) else ()
-    return Outcome(_table(rows), data, notes=notes)
+    return Outcome(_format_table(rows), data, notes=notes)
 
 
-def _row(job: Job, lang: str) -> list[str]:
+def _make_row(job: Job, lang: str) -> list[str]:
     mark = "* " if job.unfinished else "  "
-    return [mark + job.id, job.time, _state(job, lang), _credits(job), _beginning(job), _video(job, lang)]
+    return [
+        mark + job.id,
+        job.time,
+        _describe_state(job, lang),
+        _credits(job),
+        _shorten_prompt(job),
+        _describe_video(job, lang),
+    ]
 
 
 def _credits(job: Job) -> str:
@@ -65,7 +72,7 @@ def _credits(job: Job) -> str:
     return "?" if job.spent is None else ("≤ " if job.certainty == "at most" else "") + f"{job.spent:g}"
 
 
-def _state(job: Job, lang: str) -> str:
+def _describe_state(job: Job, lang: str) -> str:
     """How it stands, in plain words."""
     state = job.state
     if state == "done" and not job.unfinished:
@@ -74,16 +81,16 @@ def _state(job: Job, lang: str) -> str:
     return f"{words}, {say('job.forgotten', lang)}" if job.hidden else words
 
 
-def _beginning(job: Job) -> str:
+def _shorten_prompt(job: Job) -> str:
     words = strip_controls(" ".join(job.prompt.split()))
     return words if cell_len(words) <= PROMPT_CELLS else set_cell_size(words, PROMPT_CELLS - 1).rstrip() + "…"
 
 
-def _video(job: Job, lang: str) -> str:
+def _describe_video(job: Job, lang: str) -> str:
     return job.video if not job.video or os.path.exists(job.video) else say("job.gone", lang, path=job.video)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _format_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(set_cell_size, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -98,21 +105,21 @@ async def look_up_job(wanted: str) -> Job:
 async def resume(run: Run, wanted: Wanted) -> Outcome:
     """The video of a job, wherever it stands; pays only for what was never sent."""
     job = await look_up_job(wanted.job)
-    studio = await _at(run, job)
-    output, destination = await _place(studio, job, wanted)
+    studio = await _open_job_studio(run, job)
+    output, destination = await _plan_destination(studio, job, wanted)
     if job.unsent and not studio.profile.free:
         run.screen.remark(say("jobs.sends", run.screen.lang, job=job.id))
-    turned = run.turned(await studio.finish_job(job, caller=run.caller))
-    return await _collected(run, studio, turned, destination, output)
+    turned = run.note_result(await studio.finish_job(job, caller=run.caller))
+    return await _export_or_answer(run, studio, turned, destination, output)
 
 
-async def _at(run: Run, job: Job) -> Studio:
+async def _open_job_studio(run: Run, job: Job) -> Studio:
     """The Studio of the job's own profile."""
     run.profile, run.session_id, run.job_id = job.profile, job.session_id, job.id
     return await run.studio()
 
 
-async def _place(studio: Studio, job: Job, wanted: Wanted) -> tuple[Output, Destination]:
+async def _plan_destination(studio: Studio, job: Job, wanted: Wanted) -> tuple[Output, Destination]:
     """Where it goes now: as typed, else as it was wanted before, else into the current folder. Tried out."""
     destination, output = await studio.find_wanted_export(job) or (None, Output())
     if destination is None or wanted.output:
@@ -122,7 +129,7 @@ async def _place(studio: Studio, job: Job, wanted: Wanted) -> tuple[Output, Dest
     return output, destination
 
 
-async def _collected(
+async def _export_or_answer(
     run: Run, studio: Studio, turned: MessageResult, destination: Destination, output: Output
 ) -> Outcome:
     """The video of what a message made, or its answer where it made none."""
@@ -139,19 +146,19 @@ async def _collected(
 async def cancel(run: Run, wanted: str) -> Outcome:
     """Stop the renders of a job, and say what cannot be stopped."""
     job = await look_up_job(wanted)
-    stopped = await (await _at(run, job)).stop(job)
+    stopped = await (await _open_job_studio(run, job)).stop(job)
     if job.in_flight:
         text_id = "jobs.out"
     else:
         text_id = "jobs.stopped" if stopped else "jobs.idle-kept" if job.state == "done" else "jobs.idle"
-    text = say(text_id, run.screen.lang, job=job.id, command=run.job_command())
+    text = say(text_id, run.screen.lang, job=job.id, command=run.make_job_command())
     return Outcome(text, {"job": job.id, "state": job.state, "stopped": stopped})
 
 
 async def show_project_page(run: Run, wanted: str) -> Outcome:
     """The address of a job's project page, made now and printed once. No program is given it: others see arguments."""
     job = await look_up_job(wanted)
-    address = await (await _at(run, job)).project_page(job)
+    address = await (await _open_job_studio(run, job)).project_page(job)
     return Outcome(address, {"job": job.id, "url": address}, notes=(say("jobs.page", run.screen.lang),))
 
 
@@ -164,31 +171,31 @@ async def forget(run: Run, wanted: str) -> Outcome:
         if not job.in_flight:
             deleted = UploadStore(find_home()).forget(await find_own_uploads(journal, job))
         await journal.hide(job.key)
-    text = say("jobs.hidden-open" if job.in_flight else "jobs.hidden", lang, job=job.id, command=run.job_command())
+    text = say("jobs.hidden-open" if job.in_flight else "jobs.hidden", lang, job=job.id, command=run.make_job_command())
     notes = (say("jobs.uploads", lang, count=deleted),) if deleted else ()
     return Outcome(text, {"job": job.id, "state": job.state, "uploads_deleted": deleted}, notes=notes)
 
 
 def resend(run: Run, wanted: Wanted, yes: bool) -> Outcome:
     """Send a message once more, which pays again, when the user has agreed; then deliver its video."""
-    job = run.do(_resendable(run, wanted.job))
+    job = run.do(_find_resendable(run, wanted.job))
     if not yes:
-        _agreed(run, job)
-    return run.do(_resent(run, job, wanted))
+        _ask_for_consent(run, job)
+    return run.do(_resend_job(run, job, wanted))
 
 
-async def _resendable(run: Run, wanted: str) -> Job:
+async def _find_resendable(run: Run, wanted: str) -> Job:
     job = await look_up_job(wanted)
-    await (await _at(run, job)).may_resend(job)
+    await (await _open_job_studio(run, job)).may_resend(job)
     return job
 
 
-def _agreed(run: Run, job: Job) -> None:
-    """Ask at the terminal; `InputError` where nobody can answer, `Cancelled` where the answer is no."""
+def _ask_for_consent(run: Run, job: Job) -> None:
+    """Ask at the terminal; `InputError` where there is no terminal, `Cancelled` where the answer is no."""
     lang = run.screen.lang
     if not sys.stdin.isatty():
         raise InputError("jobs-yes", job=job.id)
-    run.screen.warn(say("jobs.pays", lang, job=job.id, prompt=_beginning(job)))
+    run.screen.warn(say("jobs.pays", lang, job=job.id, prompt=_shorten_prompt(job)))
     run.screen.ask(say("jobs.ask", lang) + " ")
     answer = ""
     with contextlib.suppress(EOFError):
@@ -197,8 +204,8 @@ def _agreed(run: Run, job: Job) -> None:
         raise Cancelled("cancelled")
 
 
-async def _resent(run: Run, job: Job, wanted: Wanted) -> Outcome:
-    studio = await _at(run, job)
-    output, destination = await _place(studio, job, wanted)
-    turned = run.turned(await studio.resend(job, caller=run.caller))
-    return await _collected(run, studio, turned, destination, output)
+async def _resend_job(run: Run, job: Job, wanted: Wanted) -> Outcome:
+    studio = await _open_job_studio(run, job)
+    output, destination = await _plan_destination(studio, job, wanted)
+    turned = run.note_result(await studio.resend(job, caller=run.caller))
+    return await _export_or_answer(run, studio, turned, destination, output)

@@ -42,18 +42,18 @@ def login(run: Run, asked: Login) -> Outcome:
     if asked.new_anonymous:
         losses = run.do(_losses_of_free_account(chosen))
         if losses.usable:  # else the account is over, and the option's name says what goes
-            _agree(run, losses, asked)
-        return run.do(_signed_up(run, chosen, losses))
-    token = _typed(run, chosen)
+            _ask_for_consent(run, losses, asked)
+        return run.do(_sign_up_again(run, chosen, losses))
+    token = _read_token(run, chosen)
     for _ in range(_TRIES):
-        change = run.do(_examined(run, chosen, token))
-        _agree(run, change.losses, asked)
+        change = run.do(_examine_token(run, chosen, token))
+        _ask_for_consent(run, change.losses, asked)
         if run.do(change.carry_out()):
-            return _kept(run, change, token)
+            return _keep_token(run, change, token)
     raise InputError("token-changing", profile=chosen.name)
 
 
-def _typed(run: Run, chosen: Profile) -> Token:
+def _read_token(run: Run, chosen: Profile) -> Token:
     """The token from a prompt that does not show it, or from a pipe; never from an argument, which others can see."""
     question = say("login.prompt", run.screen.lang, profile=chosen.name) + " "
     asked = sys.stdin.isatty()
@@ -64,7 +64,7 @@ def _typed(run: Run, chosen: Profile) -> Token:
     return token
 
 
-def _agree(run: Run, losses: Losses, asked: Login) -> None:
+def _ask_for_consent(run: Run, losses: Losses, asked: Login) -> None:
     """Name what is lost and ask; `InputError` where no one can answer, `Cancelled` where the answer is no."""
     if not losses or asked.yes:
         return
@@ -80,21 +80,21 @@ def _agree(run: Run, losses: Losses, asked: Login) -> None:
         raise Cancelled("cancelled")
 
 
-async def _examined(run: Run, chosen: Profile, token: Token) -> Change:
+async def _examine_token(run: Run, chosen: Profile, token: Token) -> Change:
     """The change, with the token tried out: a refused one is not kept."""
     place = ensure_home(find_home())
     async with Journal.open(place) as journal:
         return await examine_change(chosen, place, token, journal, lang=run.screen.lang)
 
 
-def _kept(run: Run, change: Change, token: Token) -> Outcome:
+def _keep_token(run: Run, change: Change, token: Token) -> Outcome:
     chosen, lang, remarks = change.which, run.screen.lang, []
     if change.untried:
         remarks.append(say("login.unchecked", lang, reason=change.untried))
     if token_from_environment(chosen):
         remarks.append(say("login.before", lang, variable=chosen.token_env))
     text = say("login.kept", lang, profile=chosen.name, path=change.place / "credentials.json")
-    return _outcome(run, chosen, text, token, change.losses, remarks)
+    return _make_outcome(run, chosen, text, token, change.losses, remarks)
 
 
 async def _losses_of_free_account(chosen: Profile) -> Losses:
@@ -109,14 +109,14 @@ async def _losses_of_free_account(chosen: Profile) -> Losses:
         return await find_losses(chosen, place, before, journal)
 
 
-async def _signed_up(run: Run, chosen: Profile, losses: Losses) -> Outcome:
+async def _sign_up_again(run: Run, chosen: Profile, losses: Losses) -> Outcome:
     """Another free account; the token before is replaced only when there is a new one."""
     place = ensure_home(find_home())
     before = await asyncio.to_thread(CredentialStore(place).read, chosen)
     token = await _new_token(chosen, place, before)
     link = build_registration_link(chosen, token.user_id)
     text = say("login.anonymous", run.screen.lang, profile=chosen.name, link=link)
-    return _outcome(run, chosen, text, token, losses, [])
+    return _make_outcome(run, chosen, text, token, losses, [])
 
 
 async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Token:
@@ -135,7 +135,7 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
         await client.aclose()
 
 
-def _outcome(run: Run, chosen: Profile, text: str, token: Token, losses: Losses, remarks: list[str]) -> Outcome:
+def _make_outcome(run: Run, chosen: Profile, text: str, token: Token, losses: Losses, remarks: list[str]) -> Outcome:
     data = {
         "profile": chosen.name,
         "account": token.kind,

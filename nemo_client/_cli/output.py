@@ -33,7 +33,7 @@ _PROGRAM: Final = "nemo-video"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command came to: `text` for stdout, `data` for `--json`, remarks and notes for people on stderr.
+    """The result of a command: `text` for stdout, `data` for `--json`, remarks and notes for people on stderr.
 
     Remarks stand before the text, notes after it. A batch whose items failed has an exit code of theirs.
     """
@@ -84,9 +84,9 @@ class Screen:
         elif progress.stage != self._stage or self.clock() - self._said >= SPARSE_SECONDS:
             newly = progress.stage != self._stage  # then a percentage says nothing yet
             self._stage, self._said = progress.stage, self.clock()
-            self._line((replace(progress, fraction=None) if newly else progress).text(self.lang))
+            self._print_line((replace(progress, fraction=None) if newly else progress).text(self.lang))
 
-    def rest(self) -> None:
+    def hide_bar(self) -> None:
         """Take the bar away, until there is progress again."""
         if self._bar is not None:
             self._bar.stop()
@@ -95,20 +95,20 @@ class Screen:
     def remark(self, text: str) -> None:
         """A line for people, above the bar where there is one."""
         if not self.quiet:
-            self._line(text)
+            self._print_line(text)
 
     def warn(self, text: str) -> None:
         """A line that is shown even where people asked for quiet."""
-        self._line(text)
+        self._print_line(text)
 
     def ask(self, text: str) -> None:
         """A question on stderr, to be answered on its line."""
-        self.rest()
+        self.hide_bar()
         self.console.print(strip_controls(text), soft_wrap=True, end="")
 
     def show(self, outcome: Outcome) -> None:
         """The result of a command."""
-        self.rest()
+        self.hide_bar()
         self.told = True
         for remark in outcome.remarks:
             self.remark(remark)
@@ -121,7 +121,7 @@ class Screen:
 
     def fail(self, failure: Failure) -> int:
         """The failure of a command, in one line; its exit code."""
-        self.rest()
+        self.hide_bar()
         self.told = True
         self.warn(f"{_PROGRAM}: {' '.join(failure.message.splitlines())}")
         if self.as_json:
@@ -144,7 +144,7 @@ class Screen:
 
             raise disk_error(error, Path("stdout")) from error
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self.console.print(strip_controls(text), soft_wrap=True)
 
 
@@ -190,14 +190,14 @@ def advance_progress(progress: Progress, seconds: float) -> Progress:
     return replace(later, fraction=fraction, left=max(progress.left - seconds, 0.0))
 
 
-def unexpected_failure(error: Exception, lang: str) -> Failure:
-    """A defect of ours that met nobody's request."""
+def make_early_failure(error: Exception, lang: str) -> Failure:
+    """A defect of ours that was met before the command began."""
     text = f"{messages.say('unexpected', lang, **describe_unexpected(error))} {messages.say('money.no', lang)}"
     return Failure("unexpected", text, "no", NemoError.exit_code)
 
 
 def describe_unexpected(error: Exception) -> dict[str, str]:
-    """What may be told of an exception that nobody raised on purpose."""
+    """What may be told of an unexpected exception."""
     return {"kind": type(error).__name__, "reason": redact(" ".join(str(error).split()))[:300] or "?"}
 
 

@@ -1,6 +1,6 @@
 """One shell command at work: its loop, Ctrl-C, and what is said when it ends badly.
 
-The first Ctrl-C starts nothing new: paid work that is out is read to its end (hanging up may stop it, and it is paid
+The first Ctrl-C starts nothing new: paid work in flight is read to its end (hanging up may stop it, and it is paid
 all the same), everything else is stopped, a render at the backend too. The second Ctrl-C leaves at once.
 """
 
@@ -64,8 +64,8 @@ class Run:
     def close(self) -> None:
         """Close the Studio and the loop. What goes wrong here changes nothing about what was told."""
         try:
-            self._complete(self._close())
-            self._complete(self._loop.shutdown_default_executor())
+            self._run_to_end(self._close())
+            self._run_to_end(self._loop.shutdown_default_executor())
         except Exception:  # everything is done and told
             logger.debug("closing failed", exc_info=True)
         finally:
@@ -89,14 +89,14 @@ class Run:
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""
         self._charged, self._spent, self.job_id = "no", 0.0, ""
-        return self._complete(self._supervised(work))
+        return self._run_to_end(self._supervise(work))
 
-    def at(self, session: SessionHandle) -> SessionHandle:
+    def note_session(self, session: SessionHandle) -> SessionHandle:
         """Note the session that the command works in; stop here if the user asked for it."""
         self.session_id = session.session_id
-        return self._go_on(session)
+        return self._check_stop(session)
 
-    def turned(self, turned: MessageResult) -> MessageResult:
+    def note_result(self, turned: MessageResult) -> MessageResult:
         """Note what a message cost and its job; stop here if the user asked for it."""
         self.job_id = make_job_id(turned.session.key)
         self._spent += turned.taken.sure or 0.0
@@ -106,17 +106,17 @@ class Run:
             self._charged = "yes"
         if self.presses:
             self.screen.warn("\n".join(filter(None, [translate(turned.spoken, self.screen.lang).text, turned.changes])))
-        return self._go_on(turned)
+        return self._check_stop(turned)
 
-    def command(self, message: str = "") -> str:
+    def make_chat_command(self, message: str = "") -> str:
         """The command that says `message` in this session (or asks for one), to be typed as it stands."""
         return chat_command(self.profile, self.session_id, message)
 
-    def job_command(self, verb: str = "resume") -> str:
+    def make_job_command(self, verb: str = "resume") -> str:
         """The command that does `verb` with this command's job, to be typed as it stands."""
         return self.again or shlex.join(["nemo-video", "jobs", verb, *filter(None, [self.job_id])])
 
-    def failure(self, error: NemoError) -> Failure:
+    def make_failure(self, error: NemoError) -> Failure:
         """What a failed command is told as: also what its earlier steps cost, and how to get at their result."""
         lang = self.screen.lang
         free = self._studio is not None and self._studio.profile.free
@@ -125,61 +125,61 @@ class Run:
             charged = "yes" if "yes" in (charged, self._charged) else "maybe"
         text = say(error.id, lang, **error.facts)
         if isinstance(error, ResultUnknown) and self.session_id and not free:
-            text = self._not_known(error)
+            text = self._describe_unknown(error)
         if error.id == "session-unsettled":
             command = shlex.join(["nemo-video", "jobs", "resume", str(error.facts.get("job") or "")])
             text = say("shell.unsettled", lang, **{**error.facts, "command": command})
         if isinstance(error, NothingMade) and error.session is not None:
-            text = self._answered(error)
+            text = self._describe_answer(error)
         text += " " + say(f"money.{charged}", lang)
         if self._charged != "no" and not isinstance(error, SessionGone):  # what was paid in it went with it
-            text += " " + self._kept()
+            text += " " + self._describe_kept()
         code = INTERRUPTED if self.presses else error.exit_code
         return Failure(error.id, text, charged, code)
 
-    def _not_known(self, error: ResultUnknown) -> str:
-        """What to do about a message whose result nobody has seen."""
+    def _describe_unknown(self, error: ResultUnknown) -> str:
+        """What to do about a message whose result is not known."""
         lang = self.screen.lang
         if error.id == "result-lost":
-            return say("shell.lost", lang, command=self.job_command("resend"))
-        return say("shell.unknown", lang, reason=_reason(error, lang), command=self.job_command())
+            return say("shell.lost", lang, command=self.make_job_command("resend"))
+        return say("shell.unknown", lang, reason=_describe_reason(error, lang), command=self.make_job_command())
 
-    def _answered(self, error: NothingMade) -> str:
+    def _describe_answer(self, error: NothingMade) -> str:
         """What the backend asked or said instead of making something, and the command that answers in its session."""
         lang, command = self.screen.lang, answer_command(error)
         text_id = "shell.question" if isinstance(error, QuestionAsked) else "shell.answered"
         return say(text_id, lang, **{**error.facts, "command": command})
 
-    def _kept(self) -> str:
+    def _describe_kept(self) -> str:
         """What was paid for before something failed, as far as it is known, and the command that collects it."""
-        command = self.job_command()
+        command = self.make_job_command()
         if not self._spent:
             return say("shell.kept", self.screen.lang, command=command)
         return say("shell.kept-paid", self.screen.lang, spent=f"{self._spent:g}", command=command)
 
-    def unexpected(self, error: Exception) -> Failure:
+    def make_unexpected_failure(self, error: Exception) -> Failure:
         """A defect of ours; whether it cost something is not known once there is a session."""
         charged: Charged = "maybe" if self.session_id else "no"
-        return self.failure(NemoError("unexpected", charged=charged, **describe_unexpected(error)))
+        return self.make_failure(NemoError("unexpected", charged=charged, **describe_unexpected(error)))
 
     @property
     def _studio(self) -> Studio | None:
-        return _opened(self._opening)
+        return _get_opened(self._opening)
 
     @property
     def _studios(self) -> list[Studio]:
-        return [studio for each in (self._opening, *self._others.values()) if (studio := _opened(each)) is not None]
+        return [studio for each in (self._opening, *self._others.values()) if (studio := _get_opened(each)) is not None]
 
     @property
     def _committed(self) -> bool:
         return any(studio.committed for studio in self._studios)
 
-    def _go_on(self, value: _T) -> _T:
+    def _check_stop(self, value: _T) -> _T:
         if self.presses:
             raise Cancelled("cancelled")
         return value
 
-    async def _supervised(self, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _supervise(self, work: Coroutine[Any, Any, _T]) -> _T:
         task: asyncio.Task[_T] = asyncio.ensure_future(work)
         self._task = task
         try:
@@ -187,12 +187,12 @@ class Run:
         except asyncio.CancelledError:
             if self.presses != 1:
                 raise
-            await self.come_to_rest()
+            await self.wait_for_rest()
             raise Cancelled("cancelled") from None
         finally:
             self._task = None
 
-    async def come_to_rest(self) -> None:
+    async def wait_for_rest(self) -> None:
         """Wait for what goes on: a paid message that went out in the last moment, the cancel of a render."""
         if self._committed:
             self.screen.warn(say("shell.stop-paid", self.screen.lang))
@@ -203,7 +203,7 @@ class Run:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(studio.drain(only_committed=False), REST_SECONDS)
 
-    def _pressed(self) -> None:
+    def _handle_signal(self) -> None:
         self.presses += 1
         if self.presses > 2:
             os._exit(INTERRUPTED)
@@ -224,8 +224,8 @@ class Run:
         """Say how things stand, tidy up for a moment, and be gone whether that worked or not."""
         error = Cancelled("cancelled")
         if self._committed or self.elsewhere():
-            error = Cancelled("shell.left", charged="maybe", command=self.job_command())
-        self.screen.fail(self.failure(error))
+            error = Cancelled("shell.left", charged="maybe", command=self.make_job_command())
+        self.screen.fail(self.make_failure(error))
         self.screen.quiet = True  # no bar comes back
         timer = threading.Timer(LEAVE_SECONDS, os._exit, (INTERRUPTED,))
         timer.daemon = True
@@ -242,37 +242,37 @@ class Run:
             await studio.aclose()
         await self._loop.shutdown_asyncgens()
 
-    def _complete(self, work: Coroutine[Any, Any, _T]) -> _T:
-        with self._listening():
+    def _run_to_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        with self._handle_signals():
             return self._loop.run_until_complete(work)
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _handle_signals(self) -> Iterator[None]:
         """Ctrl-C (and a polite kill) come here while the loop runs; a signal that is ignored stays so."""
         heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        undo = [self._listen(number) for number in heard]
+        undo = [self._add_handler(number) for number in heard]
         try:
             yield
         finally:
             for each in undo:
                 each()
 
-    def _listen(self, number: signal.Signals) -> Callable[[], object]:
+    def _add_handler(self, number: signal.Signals) -> Callable[[], object]:
         try:
-            self._loop.add_signal_handler(number, self._pressed)
+            self._loop.add_signal_handler(number, self._handle_signal)
         except NotImplementedError:  # Windows
-            before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._pressed))
+            before = signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._handle_signal))
             return lambda: signal.signal(number, before)
         return lambda: self._loop.remove_signal_handler(number)
 
 
-def _opened(opening: asyncio.Task[Studio] | None) -> Studio | None:
+def _get_opened(opening: asyncio.Task[Studio] | None) -> Studio | None:
     if opening is None or not opening.done() or opening.cancelled():
         return None
     return None if opening.exception() else opening.result()
 
 
-def _reason(error: ResultUnknown, lang: str) -> str:
+def _describe_reason(error: ResultUnknown, lang: str) -> str:
     """Why it is not known: what the backend said, or how its answer ended."""
     if error.facts.get("reason"):
         reason = error.facts["reason"]
@@ -291,18 +291,18 @@ def run_command(screen: Screen, profile: str, max_credits: int, body: Callable[[
     """Carry out a command's `body`; its exit code. Whatever goes wrong is told in one line, without a traceback."""
     run = Run(screen, profile, max_credits)
     try:
-        code = _told(run, body)
+        code = _run_body(run, body)
         run.close()
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = INTERRUPTED
         if run.presses < 2:  # else it has been said
             run.presses = 1
-            screen.fail(run.failure(Cancelled("cancelled")))
+            screen.fail(run.make_failure(Cancelled("cancelled")))
         run.close()
     return code
 
 
-def _told(run: Run, body: Callable[[Run], Outcome | None]) -> int:
+def _run_body(run: Run, body: Callable[[Run], Outcome | None]) -> int:
     """The exit code of a body, after its outcome or failure was told."""
     screen = run.screen
     try:
@@ -311,10 +311,10 @@ def _told(run: Run, body: Callable[[Run], Outcome | None]) -> int:
             screen.show(outcome)
             return outcome.exit_code
     except NemoError as error:
-        return screen.fail(run.failure(error))
-    except Exception as error:  # the last line of defence: nobody shall see a traceback
+        return screen.fail(run.make_failure(error))
+    except Exception as error:  # a defect of ours: told in one line, never as a traceback
         logger.debug("unexpected", exc_info=True)
-        return screen.fail(run.unexpected(error))
+        return screen.fail(run.make_unexpected_failure(error))
     finally:
-        screen.rest()
+        screen.hide_bar()
     return 0

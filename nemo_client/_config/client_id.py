@@ -26,12 +26,12 @@ def read_client_id(directory: Path, *, renew: bool = False) -> str:
             raise InputError("value", name="NEMO_CLIENT_ID", value=given[:80], expected=Phrase("expected.client-id"))
         return given
     path = directory / "client_id"
-    kept = _kept_id(path)
+    kept = _read_kept_id(path)
     if kept and not renew:
         return kept
     try:
         with file_lock_for(path):
-            newer = _kept_id(path)
+            newer = _read_kept_id(path)
             if newer and newer != kept:  # another process was here in the meantime
                 return newer
             fresh = str(uuid.uuid4())
@@ -41,7 +41,7 @@ def read_client_id(directory: Path, *, renew: bool = False) -> str:
         raise describe_lock_failure(error, directory) from error
 
 
-def _kept_id(path: Path) -> str:
+def _read_kept_id(path: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         kept = path.read_text(encoding="ascii").strip()
         if _CLIENT_ID.fullmatch(kept):

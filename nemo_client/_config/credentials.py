@@ -92,7 +92,7 @@ class CredentialStore:
         if not isinstance(value, Secret) or not value:
             return None
         kind: Kind = "anonymous" if entry.get("kind") == "anonymous" else "user"
-        return Token(value, kind, str(entry.get("user_id") or ""), _moment(entry.get("expires_at")))
+        return Token(value, kind, str(entry.get("user_id") or ""), _parse_moment(entry.get("expires_at")))
 
     def write(self, profile: Profile, token: Token) -> None:
         """Keep `token` for this profile; the caller holds the lock."""
@@ -136,7 +136,7 @@ class CredentialStore:
         try:
             if restrict_file(self._path):
                 logger.warning("%s could be read by others on this machine; now only you can", self._path)
-            entries = _sealed_entries(self._path)
+            entries = _read_sealed_entries(self._path)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -146,17 +146,17 @@ class CredentialStore:
         return entries
 
 
-def _sealed_entries(path: Path) -> dict[str, object] | None:
+def _read_sealed_entries(path: Path) -> dict[str, object] | None:
     """What the file holds, each token as a `Secret`; None where it is not what this program writes."""
     try:
         data: Any = parse_json(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
     tokens = data.get("tokens") if isinstance(data, dict) else None
-    return {name: _sealed(entry) for name, entry in tokens.items()} if isinstance(tokens, dict) else None
+    return {name: _seal_entry(entry) for name, entry in tokens.items()} if isinstance(tokens, dict) else None
 
 
-def _sealed(entry: object) -> object:
+def _seal_entry(entry: object) -> object:
     if isinstance(entry, str):
         return Secret(entry)
     if isinstance(entry, dict) and isinstance(entry.get("token"), str):
@@ -164,7 +164,7 @@ def _sealed(entry: object) -> object:
     return entry
 
 
-def _moment(value: object) -> datetime | None:
+def _parse_moment(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
@@ -256,7 +256,7 @@ class AccountTokens:
         if changed:
             self._known = None
         if self._known is None or self._has_expired(self._known):
-            return await self._another(refused=None)
+            return await self._sign_up_again(refused=None)
         return self._known
 
     async def renew(self, refused: Token) -> Token | None:
@@ -264,7 +264,7 @@ class AccountTokens:
             return None
         if not await self._may_replace(refused.account):
             raise SignInError("token-refused-anonymous", code=1001, profile=self._profile.name)
-        return await self._another(refused)
+        return await self._sign_up_again(refused)
 
     async def settled(self) -> None:
         if self._under_way is None:
@@ -278,16 +278,16 @@ class AccountTokens:
         now = self._now()
         return now is not None and token.expired(now)
 
-    async def _another(self, refused: Token | None) -> Token:
-        """As `_stored_or_new`. A cancel leaves it under way: a token that nobody keeps is lost for a week."""
+    async def _sign_up_again(self, refused: Token | None) -> Token:
+        """As `_stored_or_new`. A cancel leaves it under way: a token that is not stored is lost for a week."""
         async with self._signing_up:
-            self._under_way = asyncio.ensure_future(self._stored_or_new(refused))
+            self._under_way = asyncio.ensure_future(self._load_or_sign_up(refused))
             self._known = await asyncio.shield(self._under_way)
             return self._known
 
-    async def _stored_or_new(self, refused: Token | None) -> Token:
+    async def _load_or_sign_up(self, refused: Token | None) -> Token:
         """The stored token unless it is gone or refused, else a new one, under the lock of the file."""
-        lock = await self._acquired()
+        lock = await self._acquire_lock()
         try:
             stored = await asyncio.to_thread(self._store.read, self._profile)
             if (
@@ -314,7 +314,7 @@ class AccountTokens:
             self._read = self._store.version()  # under the lock that every change holds: that of what was read
             lock.release()
 
-    async def _acquired(self) -> FileLock:
+    async def _acquire_lock(self) -> FileLock:
         """The lock of the file, held. Looked at again and again, since a wait in a thread could not be cancelled."""
         lock = await asyncio.to_thread(self._store.locked)
         deadline = time.monotonic() + LOCK_SECONDS
@@ -331,7 +331,7 @@ class AccountTokens:
 
     async def _new_token(self) -> Token:
         try:
-            answer = await self._signed_up()
+            answer = await self._sign_up_or_renew_id()
         except RateLimited as error:
             link = build_registration_link(self._profile, "")
             raise RateLimited("sign-up-limit", code=429, status=error.status, link=link) from error
@@ -339,7 +339,7 @@ class AccountTokens:
         expires = answer.expires_at or today + timedelta(days=ANONYMOUS_DAYS)
         return Token(answer.token, "anonymous", answer.user_id, expires)
 
-    async def _signed_up(self) -> SignUp:
+    async def _sign_up_or_renew_id(self) -> SignUp:
         """Sign up; once more under a new client id when that was refused (API description: 400)."""
         try:
             return await self._sign_up()

@@ -30,7 +30,7 @@ class FreeUsers:
         self._path = directory / "free_accounts.json" if directory else None
         self._known: dict[str, str] | None = None
 
-    def of(self, account: str) -> str | None:
+    def find_user_id(self, account: str) -> str | None:
         """The user id of a free account, None for any other."""
         return self._read().get(account)
 

@@ -71,11 +71,11 @@ def describe_profiles(directory: Path | None = None, lang: str | None = None) ->
     try:
         known = list_profiles(place)
     except InputError as error:
-        known, problem = _named(place), error
-    return [_described(each, place, problem, lang) for each in known.values()]
+        known, problem = _map_by_name(place), error
+    return [_describe_profile(each, place, problem, lang) for each in known.values()]
 
 
-def _named(place: Path) -> dict[str, Profile]:
+def _map_by_name(place: Path) -> dict[str, Profile]:
     try:
         entries = read_profiles_file(place / PROFILES_FILE)["profiles"]
     except InputError:
@@ -83,7 +83,7 @@ def _named(place: Path) -> dict[str, Profile]:
     return {**{name[:64]: Profile(name[:64]) for name in entries}, **list_built_in_profiles()}
 
 
-def _described(which: Profile, place: Path, problem: NemoError | None, lang: str | None) -> ProfileInfo:
+def _describe_profile(which: Profile, place: Path, problem: NemoError | None, lang: str | None) -> ProfileInfo:
     token: Token | None = None
     try:
         if problem is None:
@@ -97,7 +97,7 @@ def _described(which: Profile, place: Path, problem: NemoError | None, lang: str
         builtin=which.name in (CLOUD, LOCAL),
         free=which.free,
         address=redact(which.api_url),
-        account=_standing(which, token),
+        account=_describe_account(which, token),
         source=source,
         ending=token.value.reveal()[-ENDING_CHARACTERS:] if token and len(token.value) >= _ENDING_FROM else "",
         expires=token.expires_at.isoformat() if token and token.expires_at else None,
@@ -108,7 +108,7 @@ def _described(which: Profile, place: Path, problem: NemoError | None, lang: str
     )
 
 
-def _standing(which: Profile, token: Token | None) -> AccountStatus:
+def _describe_account(which: Profile, token: Token | None) -> AccountStatus:
     if which.free:
         return "local"
     if token is not None:
@@ -129,7 +129,7 @@ def default_profile(directory: Path | None = None) -> str:
 def set_default(name: str, directory: Path | None = None) -> None:
     """Let nodes start with this profile."""
     place = find_home(directory)
-    with _changing(place) as data:
+    with _change_profiles(place) as data:
         data["default"] = find_profile(name, place).name
 
 
@@ -143,13 +143,13 @@ def save_profile(
 ) -> None:
     """Make a profile of the user's own, or change one; what is None stays. Limits are in credits, 0 = none.
 
-    The address of a profile whose token comes from the environment is changed in the file alone: whoever can reach
+    The address of a profile whose token comes from the environment is changed in the file alone: who can reach
     the settings page must not be able to have that token sent elsewhere.
     """
     place = find_home(directory)
     if name == LOCAL:
         raise InputError("profile-free", name=name)
-    with _changing(place) as data:
+    with _change_profiles(place) as data:
         found = data["profiles"].get(name)
         entry: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
         if address is not None:
@@ -184,7 +184,7 @@ def delete_profile(name: str, directory: Path | None = None) -> None:
     place = find_home(directory)
     if name in (CLOUD, LOCAL):
         raise InputError("profile-built-in", name=name)
-    with _changing(place) as data:
+    with _change_profiles(place) as data:
         if name not in data["profiles"]:
             raise InputError("profile-unknown", name=name[:64], names=", ".join(map(repr, data["profiles"])) or "-")
         _store_token(place, name, None, None)  # first: a token whose profile is gone would lie here unseen
@@ -241,7 +241,7 @@ def tokenless_environment(directory: Path | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def _changing(place: Path) -> Iterator[dict[str, Any]]:
+def _change_profiles(place: Path) -> Iterator[dict[str, Any]]:
     """What `profiles.json` holds, to be changed; written when the block ends without an error."""
     path = ensure_home(place) / PROFILES_FILE
     try:

@@ -97,15 +97,15 @@ def list_profiles(directory: Path | None = None) -> dict[str, Profile]:
 
 def list_built_in_profiles() -> dict[str, Profile]:
     """The profiles that are always there."""
-    return {CLOUD: _cloud(), LOCAL: Profile(LOCAL, free=True)}
+    return {CLOUD: _make_cloud_profile(), LOCAL: Profile(LOCAL, free=True)}
 
 
 def parse_profile(name: str, entry: Mapping[str, object]) -> Profile:
     """The profile that an entry of `profiles.json` describes; the cloud's has limits only."""
-    return _with_limits(_cloud(), entry) if name == CLOUD else _user_profile(name, entry)
+    return _with_limits(_make_cloud_profile(), entry) if name == CLOUD else _user_profile(name, entry)
 
 
-def _cloud() -> Profile:
+def _make_cloud_profile() -> Profile:
     api = clean_setting(os.environ.get("NEMO_API_URL", "")).rstrip("/") or API_URL
     web = clean_setting(os.environ.get("NEMO_WEB_URL", "")).rstrip("/") or WEB_URL
     return Profile(CLOUD, api, web, token_env="NEMO_TOKEN")  # noqa: S106 - the variable's name, not a token

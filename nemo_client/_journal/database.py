@@ -66,7 +66,7 @@ class Database:
             yield connection
 
     def change_mark(self) -> str:
-        """A word that is another one after each commit, whoever made it; it may change without one. Reads no rows.
+        """A word that is another one after each commit of any process; it may change without one. Reads no rows.
 
         PostgreSQL's snapshot names all transactions that write, also those of its other databases.
         """

@@ -379,7 +379,7 @@ _GIVE_BACK: Final = """
 UPDATE sessions SET head = (SELECT "before" FROM attempts WHERE "key" = head ORDER BY number DESC LIMIT 1)
 WHERE (SELECT state FROM attempts WHERE "key" = head ORDER BY number DESC LIMIT 1) IN ('refused', 'failed', 'lost')
 """
-"""What came to nothing holds its session no longer."""
+"""Attempts that made nothing no longer hold their session."""
 
 
 def _copy_money(connection: Connection) -> None:
@@ -447,7 +447,7 @@ def migrate(connection: Connection, now: float) -> None:
         return
     if applied == 0:
         MIGRATED.create(connection, checkfirst=True)
-    if connection.dialect.name == "postgresql":  # whoever comes second waits here, and has nothing left to do
+    if connection.dialect.name == "postgresql":  # the second process waits here, and finds everything done
         connection.exec_driver_sql("LOCK TABLE migrations IN EXCLUSIVE MODE")
         if read_schema_version(connection) > applied:
             return

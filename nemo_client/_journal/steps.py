@@ -1,6 +1,6 @@
 """Steps: how a request is named, and which way its state may go. Pure.
 
-A step key is the name of a request: two requests with one key are the same request, whoever makes them, so the
+A step key is the name of a request: two requests with one key are the same request from any caller, so the
 all-in-one node, the single nodes, the shell and batches build keys here. The table of moves is the contract of
 how nothing is paid twice; the journal does what it says by compare-and-set.
 """
@@ -109,7 +109,7 @@ class Event(str, Enum):
     EVIDENCE = "evidence"
     """A later read of the state shows the result."""
     CLEAR = "clear"
-    """The horizon passed, nothing changed, the balance is as before, nobody else on the account."""
+    """The horizon passed, nothing changed, the balance is as before, no other message of the account."""
     EXPIRE = "expire"
     """The horizon passed, anything else."""
     ASK_AGAIN = "ask again"

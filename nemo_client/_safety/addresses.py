@@ -65,24 +65,24 @@ def classify_address(address: Address | str) -> Kind:
     if found is None:
         return "reserved"
     if isinstance(found, IPv4Address):
-        return next((kind for network, kind in _v4() if found in network), "public")
-    carried = list(_carried(found))
+        return next((kind for network, kind in _classify_v4() if found in network), "public")
+    carried = list(_list_carried_addresses(found))
     if carried:
         return next((kind for kind in map(classify_address, carried) if kind != "public"), "public")
-    return next((kind for network, kind in _v6() if found in network), "reserved")
+    return next((kind for network, kind in _classify_v6() if found in network), "reserved")
 
 
 @cache
-def _v4() -> list[tuple[IPv4Network, Kind]]:
+def _classify_v4() -> list[tuple[IPv4Network, Kind]]:
     return [(IPv4Network(text), kind) for text, kind in _V4]
 
 
 @cache
-def _v6() -> list[tuple[IPv6Network, Kind]]:
+def _classify_v6() -> list[tuple[IPv6Network, Kind]]:
     return [(IPv6Network(text), kind) for text, kind in _V6]
 
 
-def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
+def _list_carried_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
     """The IPv4 addresses that an IPv6 address may stand for; none for an ordinary one."""
     packed = address.packed
     if address in _MAPPED or address in _TRANSLATED or address in _NAT64:
@@ -141,7 +141,7 @@ class UrlTarget(NamedTuple):
 def parse_url_target(url: str) -> UrlTarget | None:
     """The place that `url` names, or None for all but `scheme://host:port/path` in ASCII: no user, query or fragment.
 
-    Strict, because two parsers that read one address in two ways would send a token where nobody looked.
+    Strict, because two parsers that read one address in two ways would send a token to an address that was not judged.
     """
     match = _URL.fullmatch(url)
     if match is None or int(match["port"] or 0) > 65535 or re.search(r"[\\?#@]", url):

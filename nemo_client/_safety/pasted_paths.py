@@ -39,11 +39,13 @@ def is_address(text: str) -> bool:
 
 def find_path(text: str, folder: Path | None = None) -> Path:
     """The path that `text` means, counted from `folder`: the first reading that is there, else the plainest one."""
-    readings = [Path(os.path.abspath(os.path.join(folder or "", os.path.expanduser(each)))) for each in _readings(text)]
+    readings = [
+        Path(os.path.abspath(os.path.join(folder or "", os.path.expanduser(each)))) for each in _list_readings(text)
+    ]
     return next((each for each in readings if os.path.lexists(each)), readings[1])
 
 
-def _readings(text: str) -> Iterator[str]:
+def _list_readings(text: str) -> Iterator[str]:
     """As it stands, as it was pasted, with `/` for backslashes, and each with its letters composed and decomposed."""
     yield text
     plain = clean_pasted_path(text.strip(_UNSEEN))
@@ -59,9 +61,9 @@ def find_meant(path: Path) -> Path | None:
         names = os.listdir(path.parent)
     except OSError:
         return None
-    wanted = _folded(path.name)
-    return next((path.parent / name for name in sorted(names) if _folded(name) == wanted), None)
+    wanted = _fold_name(path.name)
+    return next((path.parent / name for name in sorted(names) if _fold_name(name) == wanted), None)
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()

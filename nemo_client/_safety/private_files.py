@@ -48,6 +48,6 @@ def belongs_to_another_user(folder: os.stat_result, ours: os.stat_result) -> boo
     """Whether a folder is some other user's, who could replace what is in it; `ours` is of a file just made there.
 
     Not by the user's number: disks of other machines may show all of it as somebody's. The system's own (root's) is
-    nobody's in particular, as volumes in containers are; and root is asked by nobody.
+    no user's in particular, as volumes in containers are; and root is never checked.
     """
     return sys.platform != "win32" and 0 not in (folder.st_uid, ours.st_uid) and folder.st_uid != ours.st_uid

@@ -42,7 +42,7 @@ def sanitize_for_display(text: str, most: int = SENTENCE_CHARACTERS) -> str:
 
 
 def format_redacted_traceback(error: BaseException) -> str:
-    """The traceback of an error that nobody expected, for a log: redacted, since its words are somebody else's."""
+    """The traceback of an unexpected error, for a log: redacted, since its words come from elsewhere."""
     return redact("".join(traceback.format_exception(error)))
 
 
@@ -115,7 +115,7 @@ def scrub(text: str) -> str:
     """
     if len(text) <= FOR_PEOPLE:
         for value in list(_known):
-            text = _spellings(value).sub(SHOWN, text)
+            text = _list_spellings(value).sub(SHOWN, text)
     return _OURS.sub(rf"\1{SHOWN}", scrub_data(text))
 
 
@@ -131,7 +131,7 @@ def scrub_data(data: AnyStr) -> AnyStr:
 
 
 @lru_cache(maxsize=KNOWN)
-def _spellings(value: str) -> re.Pattern[str]:
+def _list_spellings(value: str) -> re.Pattern[str]:
     """A token that is wrapped, percent-encoded or JSON-escaped, wholly or in part, in hexadecimal or in base64."""
     signs = (rf"(?:{re.escape(each)}|(?i:%{ord(each):02x}|\\u{ord(each):04x}))" for each in value)
     return re.compile("|".join([r"\s*".join(signs), f"(?i:{value.encode().hex()})", *_in_base64(value)]))

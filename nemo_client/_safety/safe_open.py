@@ -1,4 +1,4 @@
-"""Opening files where nobody can put another one in their place: what is judged is the opened file, not its name.
+"""Opening files so that no other one can be put in their place: what is judged is the opened file, not its name.
 
 A path that was found to lie in a folder may lead elsewhere a moment later, when a link stands in it. So from a folder
 down every step is taken from the directory opened before, without following links; where the system has no such calls
@@ -42,15 +42,15 @@ def open_file(path: Path, inside: Path | None = None) -> BinaryIO:
     lies there, whatever happened since. Hard links are files like any other.
     """
     if inside is None:
-        return _regular(os.open(path, _FILE))
+        return _open_regular(os.open(path, _FILE))
     if not STEPS:
-        file = _regular(os.open(path, _FILE))
+        file = _open_regular(os.open(path, _FILE))
         if not is_below(resolve_opened_path(file.fileno()), inside):
             file.close()
             raise UnsafeFileError(errno.EPERM, "it lies in another folder", "why.other-folder")
         return file
     with open_folder(path.parent, inside) as folder:
-        return _regular(os.open(path.name, _FILE | _FOLLOW_NOT, dir_fd=folder))
+        return _open_regular(os.open(path.name, _FILE | _FOLLOW_NOT, dir_fd=folder))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def resolve_opened_path(descriptor: int) -> Path:
     return Path(os.path.realpath(f"/dev/fd/{descriptor}"))
 
 
-def _regular(descriptor: int) -> BinaryIO:
+def _open_regular(descriptor: int) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UnsafeFileError(errno.EPERM, "it is no regular file", "why.no-regular-file")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .._journal.money import FREE
 from .._journal.records import Attempt, StoredFacts
 from .._journal.steps import Event, State, make_step_key, normalize_text
-from .._text.prompts import spoken_language
+from .._text.prompts import choose_spoken_language
 from .._wire import draft as drafts
 from .._wire.schemas import State as SessionState
 from .context import StudioContext
@@ -25,7 +25,7 @@ class SessionAttacher:
 
     async def open_session(self, language: str, prompt: str) -> SessionHandle:
         """A new session without any upload; at `auto` in the language of `prompt`, where that is certain."""
-        spoken = spoken_language(language, prompt)
+        spoken = choose_spoken_language(language, prompt)
         opened = await self._context.client.create_session(spoken)
         state = await self._context.client.state(opened.session_id)
         facts = StoredFacts(opened=True, language=language, spoken=spoken)

@@ -144,7 +144,7 @@ class Renderer:
         try:
             return await self._render_with_retry(attempt, render, destination, request)
         except asyncio.CancelledError:
-            if request.given_up:  # anything else only detaches, and the render is taken up again
+            if request.given_up:  # anything else only detaches, and the render is continued later
                 await self.stop(attempt)
             raise
 

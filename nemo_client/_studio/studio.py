@@ -236,7 +236,7 @@ class Studio:
         before = _check_usable(onto).key if onto else ""
         language = onto.language if onto else language
         key = make_upload_key(self._context.profile.id, before, [each.fingerprint for each in media], language)
-        spoken = prompts.spoken_language(language, prompt, page)
+        spoken = prompts.choose_spoken_language(language, prompt, page)
         older = await self._make_older_upload_keys(key, before, media, language)
         wanted = Upload(key, tuple(media), language, spoken, onto, older)
         known = await self._sessions.find_older_upload(wanted)

@@ -89,7 +89,7 @@ class Grammar:
 
         def match(words: Sequence[str], at: int) -> int:
             ends = 0
-            for place in _places(at):
+            for place in _match_places(at):
                 for phrase in by_first.get(words[place], ()) if place < len(words) else ():
                     if tuple(words[place : place + len(phrase)]) == phrase:
                         ends |= 1 << place + len(phrase)
@@ -98,7 +98,7 @@ class Grammar:
         return match
 
 
-def _places(bits: int) -> Iterator[int]:
+def _match_places(bits: int) -> Iterator[int]:
     while bits:
         last = bits & -bits
         yield last.bit_length() - 1
@@ -144,8 +144,8 @@ def _repeat_once_or_more(part: Matcher) -> Matcher:
     return lambda words, at: more(words, part(words, at))
 
 
-def _optional(part: Matcher) -> Matcher:
+def _make_optional(part: Matcher) -> Matcher:
     return lambda words, at: at | part(words, at)
 
 
-_REPEATS: Final = {"*": _repeat, "+": _repeat_once_or_more, "?": _optional}
+_REPEATS: Final = {"*": _repeat, "+": _repeat_once_or_more, "?": _make_optional}

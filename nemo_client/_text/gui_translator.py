@@ -118,7 +118,7 @@ def _without_instructions(text: str, orders: _Orders) -> str:
         marker = _ITEM.match(line)
         body = line[marker.end() :] if marker else line
         orders.explains = at in steps and steps[at]
-        rest = body if ph.CONTENT_LABEL.match(body) else "".join(_kept_sentences(body, orders))
+        rest = body if ph.CONTENT_LABEL.match(body) else "".join(_keep_sentences(body, orders))
         orders.explains = False
         if rest == body and at in steps and _is_step(body):
             rest = ""
@@ -137,7 +137,7 @@ def _without_instructions(text: str, orders: _Orders) -> str:
 
 def _without_last_sentence(header: str) -> str:
     """What a header says before it leads to its list: "All set! Next steps:"."""
-    return "".join(_pieces(header, _SENTENCE_END)[:-1]).rstrip()
+    return "".join(_cut_after(header, _SENTENCE_END)[:-1]).rstrip()
 
 
 def _find_steps(lines: list[str], lang: str) -> dict[int, bool]:
@@ -157,7 +157,7 @@ def _find_steps(lines: list[str], lang: str) -> dict[int, bool]:
 
 def _is_about_page(line: str, lang: str) -> bool:
     body = _ITEM.sub("", line, count=1)
-    return not ph.CONTENT_LABEL.match(body) and "".join(_kept_sentences(body, _Orders(lang))) != body
+    return not ph.CONTENT_LABEL.match(body) and "".join(_keep_sentences(body, _Orders(lang))) != body
 
 
 def _is_step(body: str) -> bool:
@@ -178,11 +178,11 @@ _STEP_LABEL = re.compile(
 """What numbers a sentence: "Step 2:", 第二步：, "Then"."""
 
 
-def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
+def _keep_sentences(line: str, orders: _Orders) -> Iterator[str]:
     """The sentences that stay, each with the number before it ("1. Click Export. 2. …")."""
     line = _without_deeds(line, orders)
     number, gone = "", False
-    for sentence in _pieces(line, _SENTENCE_END):
+    for sentence in _cut_after(line, _SENTENCE_END):
         if _NUMBER.match(sentence):
             number += sentence
             continue
@@ -190,7 +190,7 @@ def _kept_sentences(line: str, orders: _Orders) -> Iterator[str]:
         if label and not sentence[label.end() :].strip():
             label = None
         step = sentence[label.end() :] if label else sentence
-        kept = _kept(step, orders)
+        kept = _keep_content(step, orders)
         if label and kept.strip():
             kept = label.group() + kept.lstrip()
         if (number or label) and gone and kept == sentence and _is_step(step.strip()):
@@ -208,7 +208,7 @@ def _without_deeds(line: str, orders: _Orders) -> str:
         before = line[: found.start()]
         start = max(map(before.rfind, ".!?:\n。！？"), default=-1) + 1
         lead = before[start:]
-        if any(left < found.start() < right for left, right in quoted) or not _leads(lead):
+        if any(left < found.start() < right for left, right in quoted) or not _is_lead(lead):
             return found.group()
         orders.dropped = True
         deed = found["deed"].lower()
@@ -237,11 +237,11 @@ _AROUND_DONE = re.compile(
 )
 
 
-def _leads(lead: str) -> bool:
+def _is_lead(lead: str) -> bool:
     """Whether what stands before an instruction only leads to it: nothing, "you can", "to shorten it,"."""
     words = re.findall(r"[a-z']+", lead.lower())
     if ph.CJK.search(lead):
-        return _led_zh(lead)[0] or ph.EXPLAINS.match(lead) is not None
+        return _check_lead_zh(lead)[0] or ph.EXPLAINS.match(lead) is not None
     if not words or lead.rstrip().endswith(","):
         return not words or words[0] in ph.SUBORDINATE | ph.YOU
     return all(word in ph.LEADS | ph.YOU for word in words)
@@ -250,7 +250,7 @@ def _leads(lead: str) -> bool:
 # What stands in quotes is content: it is never cut, and a verb in it is no instruction.
 
 
-def _pieces(text: str, ends: _Pattern) -> list[str]:
+def _cut_after(text: str, ends: _Pattern) -> list[str]:
     """`text` cut after each match of `ends` that is not inside quotes."""
     quoted = [m.span() for m in ph.QUOTED.finditer(text)] + [(len(text) + 1, 0)]
     cuts, at = [0], 0
@@ -272,27 +272,27 @@ _BREAK = re.compile(
 _ASIDE = re.compile(r"\s?[(（][^()（）]{1,300}[)）]")
 
 
-def _kept(sentence: str, orders: _Orders) -> str:
+def _keep_content(sentence: str, orders: _Orders) -> str:
     """What stays of a sentence: all of it, if it instructs nothing; else its statements and its links."""
     if not _VERB.search(sentence):
         return sentence
-    sentence = _ASIDE.sub(lambda m: _kept_aside(m.group(), orders), sentence)
-    clauses = _pieces(sentence, _BREAK)
+    sentence = _ASIDE.sub(lambda m: _keep_aside(m.group(), orders), sentence)
+    clauses = _cut_after(sentence, _BREAK)
     explained, orders.explains = orders.explains, orders.explains or ph.EXPLAINS.search(sentence) is not None
-    marks = [_instructs(clause, orders) for clause in clauses]
+    marks = [_is_instruction(clause, orders) for clause in clauses]
     orders.explains = explained
     if True not in marks:
         return sentence
     first = marks.index(True)
-    lead = _lead(clauses[:first])
+    lead = _find_lead(clauses[:first])
     rest = [*zip(clauses, marks, strict=True)][first:]
     after: list[str] = []
     told = False  # a clause behind a colon, and those that go on from it
     for (before, _), (clause, mark) in pairwise(rest):
-        told = not mark and (_is_told(before, clause) or (told and not _subordinate(clause)))
+        told = not mark and (_is_told(before, clause) or (told and not _is_subordinate(clause)))
         if told or (not mark and ph.STATEMENT.match(clause.lstrip())):
             after.append(clause)
-    kept = _sentence(lead, after, sentence)
+    kept = _rewrite_sentence(lead, after, sentence)
     return sentence[: len(sentence) - len(sentence.lstrip())] + kept if kept else ""
 
 
@@ -304,27 +304,27 @@ def _is_told(before: str, clause: str) -> bool:
     return (
         _TELLS.search(before) is not None
         and not _is_step(clause.strip())
-        and not _subordinate(clause)
+        and not _is_subordinate(clause)
         and len(clause.split()) + (2 if ph.CJK.search(clause) else 0) > 2
     )
 
 
-def _kept_aside(aside: str, orders: _Orders) -> str:
-    if not _instructs(aside.strip()[1:-1], orders):
+def _keep_aside(aside: str, orders: _Orders) -> str:
+    if not _is_instruction(aside.strip()[1:-1], orders):
         return aside
     return "".join(f" {link}" for link in _URL.findall(aside))
 
 
-def _lead(clauses: list[str]) -> str:
+def _find_lead(clauses: list[str]) -> str:
     """The statements before an instruction; "if you like it," and "to save it," lead to it and go with it."""
-    if clauses and _subordinate(clauses[0]):
+    if clauses and _is_subordinate(clauses[0]):
         clauses = list(dropwhile(lambda clause: not ph.STATEMENT.match(clause.lstrip()), clauses))
-    return "".join(takewhile(lambda clause: not _subordinate(clause), clauses))
+    return "".join(takewhile(lambda clause: not _is_subordinate(clause), clauses))
 
 
-def _sentence(lead: str, after: list[str], whole: str) -> str:
+def _rewrite_sentence(lead: str, after: list[str], whole: str) -> str:
     """The statements as sentences again, then the links that would be lost."""
-    parts = [part for part in map(_trimmed, [lead, *after]) if part]
+    parts = [part for part in map(_trim_joint, [lead, *after]) if part]
     ends = ["" if part[-1] in ".!?。！？" else "。" if ph.CJK.search(part) else "." for part in parts]
     kept = " ".join(part + end for part, end in zip(parts, ends, strict=True))
     said = dict.fromkeys(url.rstrip(_AFTER_URL) for url in _URL.findall(kept))
@@ -332,14 +332,14 @@ def _sentence(lead: str, after: list[str], whole: str) -> str:
     return " ".join([*([kept] if kept else []), *(link for link in links if link not in said)])
 
 
-def _trimmed(clause: str) -> str:
+def _trim_joint(clause: str) -> str:
     """A clause without what joined it to the next one."""
     clause = clause.strip(_JOINTS)
     head, _, last = clause.rpartition(" ")
     return head.rstrip(_JOINTS) if last.lower() in ("and", "or", "then", "but", "so") else clause
 
 
-def _subordinate(clause: str) -> bool:
+def _is_subordinate(clause: str) -> bool:
     words = re.findall(r"[a-z']+", clause[:40].lower()) or [""]
     asked = words[0] in ph.YOU and words[1:2] != [] and words[1] in ph.LEADS
     return asked or words[0] in ph.SUBORDINATE or ph.ZH_SUBORDINATE.match(clause.lstrip()) is not None
@@ -352,7 +352,7 @@ _WINDOW = 12  # words after a verb
 _MAX_REST = 400  # characters after a verb
 
 
-def _instructs(clause: str, orders: _Orders) -> bool:
+def _is_instruction(clause: str, orders: _Orders) -> bool:
     """Whether a clause instructs; what it means goes to `orders`."""
     if not _VERB.search(clause):
         return False
@@ -402,7 +402,7 @@ def _order_en(words: list[str], at: int, rest: str, orders: _Orders) -> bool:
         orders.do("")
         return True
     if verb in ph.DRAGS or (verb in ph.DROPS and near & ph.DROP_PLACES):
-        what = _trimmed(re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE))
+        what = _trim_joint(re.sub(r"^(?:[\s-]*and[\s-]+drop\b)?\s*", "", rest, flags=re.IGNORECASE))
         if what.strip(" .!?"):
             # Files dragged into the chat are an upload, which no message can make.
             orders.propose("" if near & ph.UPLOAD_PLACES else f"Move {what}")
@@ -469,7 +469,7 @@ def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
         before = clause[: found.start()]
         if len(before.strip()) > 60:
             break
-        led, place = _led_zh(before)
+        led, place = _check_lead_zh(before)
         if led and _order_zh(found.group(), place, clause[found.end() : found.end() + _MAX_REST], orders):
             return True
     return False
@@ -482,7 +482,7 @@ _ZH_PLACE = re.compile(
 _ZH_CONDITION = re.compile("[^把将他她它人孩男女我]{1,8}?(?:的话|以后|之后|后|时候|时)")
 
 
-def _led_zh(before: str) -> tuple[bool, str]:
+def _check_lead_zh(before: str) -> tuple[bool, str]:
     """Whether only words that lead to an instruction stand before its verb; and the place or object among them."""
     text = "".join(c for c in before if c.isalpha())
     place = ""

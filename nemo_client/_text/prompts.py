@@ -39,10 +39,10 @@ def detect_language(text: str) -> str:
     best = max(weights, key=lambda name: weights[name])
     if weights[best] and weights[best] >= len(words):
         return best
-    return _latin(words)
+    return _detect_latin(words)
 
 
-def _latin(words: list[str]) -> str:
+def _detect_latin(words: list[str]) -> str:
     scores = dict.fromkeys(ph.COMMON_WORDS, 0.0)
     for word in words:
         known = [name for name, common in ph.COMMON_WORDS.items() if word in common]
@@ -76,7 +76,7 @@ def page_language(code: str) -> str:
     return next((each for each in LANGUAGES[1:] if each.split("-")[0] == short), "")
 
 
-def spoken_language(setting: str, prompt: str = "", page: str = "") -> str:
+def choose_spoken_language(setting: str, prompt: str = "", page: str = "") -> str:
     """What a new session speaks: the setting; at `auto` the prompt's language where certain, the page's, English."""
     if setting != "auto":
         return setting
@@ -103,10 +103,14 @@ def _is_chinese(text: str, han: int) -> bool:
     letters = ph.CJK.findall(text)
     if any(not (_is_in(each, "gb18030") and (_is_in(each, "gb2312") or _is_in(each, "big5"))) for each in letters):
         return False
-    return han >= 6 or (han >= 3 and any(each in ph.CHINESE_WISHES for each in letters)) or (han >= 4 and _wishes(text))
+    return (
+        han >= 6
+        or (han >= 3 and any(each in ph.CHINESE_WISHES for each in letters))
+        or (han >= 4 and _describe_wishes(text))
+    )
 
 
-def _wishes(text: str) -> bool:
+def _describe_wishes(text: str) -> bool:
     return any(each in text for each in ph.CHINESE_VERBS)
 
 

@@ -111,41 +111,41 @@ def read_inquiry(data: object) -> Inquiry:
         given = [{**data, "prompt": given or data.get("prompt"), "title": ""}]
     elif isinstance(given, Mapping) and any(name in given for name in ("prompt", "question", "options")):
         given = [given]
-    return Inquiry(_text(data.get("title")), _read_questions(given))
+    return Inquiry(_find_text(data.get("title")), _read_questions(given))
 
 
 def _read_questions(given: object) -> tuple[Question, ...]:
     found = []
-    for each in _items(given)[:MAX_QUESTIONS]:
+    for each in _list_items(given)[:MAX_QUESTIONS]:
         options = _read_options(each.get("options", each.get("choices"))) if isinstance(each, Mapping) else ()
-        prompt = _label(each, _TEXTS[:5])
+        prompt = _find_label(each, _TEXTS[:5])
         if prompt or options:
-            found.append(Question(_text(each.get("id")) if isinstance(each, Mapping) else "", prompt, options))
+            found.append(Question(_find_text(each.get("id")) if isinstance(each, Mapping) else "", prompt, options))
     return tuple(found)
 
 
 def _read_options(given: object) -> tuple[Option, ...]:
     found = []
-    for each in _items(given)[:MAX_OPTIONS]:
-        label = _label(each, ("label", *_TEXTS))
+    for each in _list_items(given)[:MAX_OPTIONS]:
+        label = _find_label(each, ("label", *_TEXTS))
         if label:
-            found.append(Option(_text(each.get("id")) if isinstance(each, Mapping) else label, label))
+            found.append(Option(_find_text(each.get("id")) if isinstance(each, Mapping) else label, label))
     return tuple(found)
 
 
-def _items(given: object) -> Sequence[Any]:
+def _list_items(given: object) -> Sequence[Any]:
     if isinstance(given, Mapping):  # {"a": "Calm", "b": "Lively"}
         return [value if isinstance(value, Mapping) else {"id": key, "label": value} for key, value in given.items()]
     return given if isinstance(given, Sequence) and not isinstance(given, (str, bytes)) else ()
 
 
-def _label(each: object, names: Sequence[str]) -> str:
+def _find_label(each: object, names: Sequence[str]) -> str:
     if not isinstance(each, Mapping):
-        return _text(each)
-    return next((text for name in names if (text := _text(each.get(name)))), "")
+        return _find_text(each)
+    return next((text for name in names if (text := _find_text(each.get(name)))), "")
 
 
-def _text(value: object) -> str:
+def _find_text(value: object) -> str:
     """A piece of text on one line, without what a terminal would obey or what looks like a token."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return ""

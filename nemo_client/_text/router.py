@@ -111,7 +111,7 @@ def _gives_files(text: str) -> bool:
 
 def _read_whole(text: str) -> Request | None:
     """The request, where every word of `text` is understood."""
-    words, spelled, grammar = _prepare(text)
+    words, spelled, grammar = _prepare_words(text)
     if not words or len(words) > _MAX_WORDS:
         return None
     found = [intent for intent in _FREE if grammar.matches(intent, words)][:1]
@@ -140,7 +140,7 @@ def _read_last_wish(text: str) -> ExportWish | None:
         tail = text[end:].strip()
         if not tail or tail.casefold() in _BARE or any(left < end < right for left, right in quoted):
             continue
-        words, spelled, grammar = _prepare(tail)
+        words, spelled, grammar = _prepare_words(tail)
         if words and len(words) <= _MAX_WORDS and grammar.matches("export", words):
             return _read_wish(spelled)
     return None
@@ -180,10 +180,10 @@ def _read_wish(spelled: Sequence[str]) -> ExportWish:
     quality = (level.lastgroup if level else None) or ""
     if not heights:
         return ExportWish(container, quality)
-    return ExportWish(container, quality, *_nearest(heights[-1]))
+    return ExportWish(container, quality, *_choose_nearest(heights[-1]))
 
 
-def _nearest(found: re.Match[str]) -> tuple[str, str]:
+def _choose_nearest(found: re.Match[str]) -> tuple[str, str]:
     """The size to export in, and the one asked for where there is none such."""
     named = found.groupdict()
     kind = found.lastgroup or ""
@@ -196,22 +196,22 @@ def _nearest(found: re.Match[str]) -> tuple[str, str]:
 # --- Words ----------------------------------------------------------------------------------------------------------
 
 
-def _prepare(text: str) -> tuple[list[str], list[str], Grammar]:
+def _prepare_words(text: str) -> tuple[list[str], list[str], Grammar]:
     """The words of `text` as the rules know them, as they are written, and the rules for their language."""
     plain = unicodedata.normalize("NFKC", URL.sub(" url ", text)).casefold().translate(zh.TO_SIMPLIFIED)
     plain = _CONTRACTION.sub(lambda found: f" {_CONTRACTED[found[1]]}", plain)
     plain = re.sub(r"(?<=\w)['’`](?=\w)", "", plain)
     plain = re.sub(r"(?<=\d)\s?[x×*]\s?(?=\d{3})", "x", plain)
     plain = re.sub(r"\b(\d{3,4}) (?=[pi]\b)", r"\1", plain)
-    grammar = _grammar(CJK.search(plain) is not None)
+    grammar = _load_grammar(CJK.search(plain) is not None)
     words: list[str] = []
     for word in split_words(plain):
         words += en.SHORT.get(word, word).split()
-    return [_mend(word, grammar) for word in words], words, grammar
+    return [_mend_word(word, grammar) for word in words], words, grammar
 
 
 @cache
-def _grammar(chinese: bool) -> Grammar:
+def _load_grammar(chinese: bool) -> Grammar:
     rules = zh.RULES if chinese else en.RULES
     units = {"state": "<state_unit>", "credits": "<credits_unit> | <price_unit>", "upload": "<upload_unit>"}
     units["export"] = "<exporting> | <giving>" if chinese else "<export_unit>"
@@ -227,7 +227,7 @@ _CONTRACTION: Final = re.compile(r"(?<=[a-z])['’`](re|ll|ve|m|d)\b")
 _SIZE: Final = re.compile(r"(\d{3,4})p|(\d{3,4})x(\d{3,4})")
 
 
-def _mend(word: str, grammar: Grammar) -> str:
+def _mend_word(word: str, grammar: Grammar) -> str:
     """A word as the rules spell it: typing errors and drawn-out letters mended, sizes as one word."""
     if word in grammar.words:
         return word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def _words(text: str) -> frozenset[str]:
+def _split_words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
@@ -67,26 +67,26 @@ FILE_TYPES = "mp4|mov|avi|webm|mkv|jpe?g|png|gif|webp|heic|heif|mp3|wav|m4a|aac"
 # --- The translator: a web page's words -------------------------------------------------------------------------
 
 # Before the verb of an instruction nothing else stands, or "you" is addressed.
-LEADS = _words(
+LEADS = _split_words(
     "please just simply then and or now next first finally lastly also either to can could may might should must need"
     " want will if when once ready you you'll you'd your feel free go ahead let's by in order would like it's time"
     " alternatively otherwise don't forget remember try for me so that where tip hint note"
 )
-YOU = _words("you you'll you'd")
-OTHERS = _words(
+YOU = _split_words("you you'll you'd")
+OTHERS = _split_words(
     "he she they man woman boy girl child person character camera cat dog robot who i i'll i've we we've we'll"
 )
 
-CLICKS = _words(
+CLICKS = _split_words(
     "click tap press hit select choose pick highlight double-click right-click clicking"
     " tapping pressing hitting selecting choosing"
 )
-HANDLES = _words(
+HANDLES = _split_words(
     "use using move moving slide sliding adjust adjusting set setting toggle toggling increase decrease lower raise"
     " turn pull change"
 )
 """Verbs that work a control, and say something else of anything but one."""
-CONTROLS = _words(
+CONTROLS = _split_words(
     "slider sliders dropdown checkbox toolbar sidebar inspector knob shortcut shortcuts hotkey hotkeys keyboard toggle"
     " spinner stepper scrubber playhead"
 )
@@ -97,52 +97,58 @@ KEYS = re.compile(
     re.IGNORECASE,
 )
 """A key of the keyboard, behind "press"."""
-OPENS = _words("open go head navigate switch visit scroll hover opening going navigating visiting")
-DRAGS = _words("drag drag-and-drop dragging drag-n-drop")
-DROPS = _words("drop dropping")
-LOOKS = _words("preview look take view watch review see check play find previewing viewing watching reviewing checking")
-SAVES = _words("export download save exporting downloading saving")
-MOUSES = _words("upload right-click double-click hover hovering right-clicking double-clicking")
+OPENS = _split_words("open go head navigate switch visit scroll hover opening going navigating visiting")
+DRAGS = _split_words("drag drag-and-drop dragging drag-n-drop")
+DROPS = _split_words("drop dropping")
+LOOKS = _split_words(
+    "preview look take view watch review see check play find previewing viewing watching reviewing checking"
+)
+SAVES = _split_words("export download save exporting downloading saving")
+MOUSES = _split_words("upload right-click double-click hover hovering right-clicking double-clicking")
 INSTRUCTION_VERBS = CLICKS | OPENS | DRAGS | DROPS | LOOKS | SAVES | HANDLES | MOUSES
-STEP_VERBS = INSTRUCTION_VERBS | _words("pick enter type wait confirm locate name trim hold release make ensure scroll")
+STEP_VERBS = INSTRUCTION_VERBS | _split_words(
+    "pick enter type wait confirm locate name trim hold release make ensure scroll"
+)
 """Verbs that begin a step of a list about a page."""
 
-PAGE_PARTS = _words(
+PAGE_PARTS = _split_words(
     "button buttons panel panels tab tabs menu menus icon icons sidebar toolbar timeline canvas workspace"
     " editor library inspector settings dropdown dialog popup checkbox slider dashboard corner"
 )
-PAGE_PLACES = PAGE_PARTS | _words(
+PAGE_PLACES = PAGE_PARTS | _split_words(
     "project draft page website browser app account billing link section preview player subscription site"
 )
-VIEWERS = _words("timeline panel canvas player workspace editor preview-window dashboard")
-ACCOUNT = _words("account billing subscription")
-UPLOAD_PLACES = _words("chat here window area zone box upload")
+VIEWERS = _split_words("timeline panel canvas player workspace editor preview-window dashboard")
+ACCOUNT = _split_words("account billing subscription")
+UPLOAD_PLACES = _split_words("chat here window area zone box upload")
 DROP_PLACES = PAGE_PARTS | UPLOAD_PLACES | {"track"}
-FILM_NOUNS = _words(
+FILM_NOUNS = _split_words(
     "video videos clip clips file files mp4 mov gif webm it result results film movie project version draft export"
     " animation footage final reel"
 )
 
 BUTTON_ACTIONS: dict[str, str] = {
-    **dict.fromkeys(_words("export download save render"), "export"),
-    **dict.fromkeys(_words("preview play timeline"), "timeline"),
-    **dict.fromkeys(_words("account billing credits balance subscription"), "credits"),
-    **dict.fromkeys(_words("generate regenerate create animate"), "generate"),
-    **dict.fromkeys(_words("panel panels tab tabs menu menus sidebar settings library workspace project"), "state"),
+    **dict.fromkeys(_split_words("export download save render"), "export"),
+    **dict.fromkeys(_split_words("preview play timeline"), "timeline"),
+    **dict.fromkeys(_split_words("account billing credits balance subscription"), "credits"),
+    **dict.fromkeys(_split_words("generate regenerate create animate"), "generate"),
+    **dict.fromkeys(
+        _split_words("panel panels tab tabs menu menus sidebar settings library workspace project"), "state"
+    ),
 }
 """What a click on a thing of this name means; "generate" costs, so it becomes a proposal."""
 
-KEY_PURPOSES = _words("export download render play preview")
+KEY_PURPOSES = _split_words("export download render play preview")
 
-BUTTONS = frozenset(BUTTON_ACTIONS) | _words(
+BUTTONS = frozenset(BUTTON_ACTIONS) | _split_words(
     "share apply next continue done confirm publish upload edit add here below link split undo replace"
 )
-CHOOSES = _words("pick highlight select choose press hit selecting choosing pressing hitting")
-AFTER_SAVE = _words("as in to now when once if whenever button at from here directly anytime and or")
-OWN = _words("the your my this")
+CHOOSES = _split_words("pick highlight select choose press hit selecting choosing pressing hitting")
+AFTER_SAVE = _split_words("as in to now when once if whenever button at from here directly anytime and or")
+OWN = _split_words("the your my this")
 
-PREPOSITIONS = _words("with for to in on of from as by at about")
-SEEN = _words("it them this your the")
+PREPOSITIONS = _split_words("with for to in on of from as by at about")
+SEEN = _split_words("it them this your the")
 
 EXPLAINS = re.compile(
     r"\b(?:here(?:['’]s| is) how|how to|how you can|follow (?:these|the) (?:\w+ )?steps|steps to|these steps|as follows"
@@ -172,9 +178,9 @@ PICK_AND_DO = re.compile(
 )
 """Something is chosen and a key or a command pressed for it: together an edit."""
 DEEDS = {
-    **dict.fromkeys(_words("delete backspace del remove trash bin"), ("Delete", "删除")),
-    **dict.fromkeys(_words("duplicate copy"), ("Duplicate", "复制")),
-    **dict.fromkeys(_words("split cut"), ("Split", "拆分")),
+    **dict.fromkeys(_split_words("delete backspace del remove trash bin"), ("Delete", "删除")),
+    **dict.fromkeys(_split_words("duplicate copy"), ("Duplicate", "复制")),
+    **dict.fromkeys(_split_words("split cut"), ("Split", "拆分")),
 }
 PICK_AND_DRAG = re.compile(
     rf"\b(?:select|choose|click(?: and hold)?(?: on)?|tap|grab|hold|pick) {_PICKED}"
@@ -200,7 +206,7 @@ CONTENT_LABEL = re.compile(
 """A line of a storyboard: content from end to end."""
 
 # A clause that begins so is no statement: it goes with the instruction that it leads to.
-SUBORDINATE = _words(
+SUBORDINATE = _split_words(
     "to if when once after before for from in on at by then next now finally please simply just and or"
     " while whenever as with alternatively otherwise meanwhile also feel first so step tip note hint"
 )
@@ -211,15 +217,15 @@ STATEMENT = re.compile(
 )
 
 ZH_LEADS = sorted(
-    _words(
+    _split_words(
         "需要我 要我 是否 要不要 您 你 请 可以 可 只需 只要 需要 需 就 直接 然后 接着 随后 之后 最后 首先 其次"
         " 先 再 并且 并 和 也 还 或者 或 以及 现在 即可 便可 如果 若 如 要 想 通过 用 使用 去 来 记得 不妨 试试 尝试"
         " 欢迎 随时 都 能 能够 希望 接下来 下一步 另外 此时 完成后"
     ),
     key=lambda word: (-len(word), word),
 )
-ZH_CLICKS = _words("点击 单击 双击 点选 点一下 点按 轻点 轻触 按下 选择 选中 右击 右键点击 右键单击 点开 勾选")
-ZH_PRESSES = _words("按 按下 按住 使用 用 长按")
+ZH_CLICKS = _split_words("点击 单击 双击 点选 点一下 点按 轻点 轻触 按下 选择 选中 右击 右键点击 右键单击 点开 勾选")
+ZH_PRESSES = _split_words("按 按下 按住 使用 用 长按")
 ZH_KEYS = re.compile(
     r"[\s“\"「『【‘]*(?:键盘上?的?)?[\s“\"「『【‘]*(?:(?:ctrl|cmd|command|control|shift|alt|option|[⌘⇧⌥⌃])|空格|回车|delete"
     r"|del(?![a-z])|backspace|esc|enter|退格|删除键|方向键|快捷键|f\d|鼠标|右键|[a-z]\s?键)",
@@ -227,12 +233,12 @@ ZH_KEYS = re.compile(
 )
 ZH_SHORTCUT = re.compile(r"\s*(?:键盘)?快捷键|\s*(?:ctrl|cmd|command|shift|alt|⌘)", re.IGNORECASE)
 ZH_CONTROLS = re.compile("滑块|滑杆|滑动条|拉杆|旋钮|下拉框|下拉菜单|复选框|工具栏|开关按钮")
-ZH_HANDLES = _words("拖 移动 调节 调整 滑动 拖动 拉动 使用 用 设置")
-ZH_OPENS = _words("打开 进入 前往 切换到 转到 跳转到")
-ZH_DRAGS = _words("拖拽 拖动 拖放 拖曳 拖入 拖到 拖至 拖进 拖放到 拖拽到")
-ZH_CHECKS = _words("查看 检查 查询")
-ZH_LOOKS = ZH_CHECKS | _words("预览 观看 播放")
-ZH_SAVES = _words("导出 下载 保存")
+ZH_HANDLES = _split_words("拖 移动 调节 调整 滑动 拖动 拉动 使用 用 设置")
+ZH_OPENS = _split_words("打开 进入 前往 切换到 转到 跳转到")
+ZH_DRAGS = _split_words("拖拽 拖动 拖放 拖曳 拖入 拖到 拖至 拖进 拖放到 拖拽到")
+ZH_CHECKS = _split_words("查看 检查 查询")
+ZH_LOOKS = ZH_CHECKS | _split_words("预览 观看 播放")
+ZH_SAVES = _split_words("导出 下载 保存")
 ZH_INSTRUCTION_VERB = re.compile(
     "|".join(
         sorted(
@@ -291,25 +297,25 @@ GENERATE_PROPOSAL = {"en": "Generate the video", "zh": "生成视频"}
 
 # Words that tell the languages of Latin script apart; those of two languages count for both.
 COMMON_WORDS: dict[str, frozenset[str]] = {
-    "en": _words(
+    "en": _split_words(
         "the a an and with for of this that into turn make create add video image photo picture slow to in on is it my"
         " from animate animated clip music title remove please show as at by me have please smooth motion seconds"
     ),
-    "es": _words(
+    "es": _split_words(
         "el la los las un una unos de que y con para por en del al esta este mi tu imagen foto vídeo haz hacer"
         " crea crear convierte anima añade música más lento lenta segundos quiero hola suave movimiento sin como pon"
         " quita"
     ),
-    "fr": _words(
+    "fr": _split_words(
         "le la les un une des du de et avec pour dans sur cette ce mon ma mes image photo vidéo fais faire crée créer"
         " transforme anime ajoute musique plus lent lente secondes je veux bonjour est en au mouvement sans titre"
     ),
-    "de": _words(
+    "de": _split_words(
         "der die das ein eine einen und mit für von im ist dieses diesem diese mein meine meinem bild foto"
         " video mach mache erstelle füge hinzu musik langsam langsame sekunden ich will möchte aus zu den dem bitte"
         " bewegung ohne titel animiere verwandle"
     ),
-    "pt": _words(
+    "pt": _split_words(
         "o a os as um uma de que e com para por em do da dos no na esta este meu minha imagem foto vídeo faça"
         " fazer crie criar transforme anime adicione música mais lento lenta segundos quero olá não você suave"
         " movimento sem título coloque"
@@ -318,11 +324,11 @@ COMMON_WORDS: dict[str, frozenset[str]] = {
 # Words that hold sentences together, and the verbs of wishes. Of the first kind names may consist, too ("La La Land").
 TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "en": (
-        _words(
+        _split_words(
             "the a an and or with for of this that these those into to in on at by from over under through across"
             " while then than as is are was it its my your his her their our there"
         ),
-        _words(
+        _split_words(
             "make makes making turn create add put use let give show want need would should could please remove delete"
             " change replace keep start end move moves moving slowly gently slow slower fast faster smooth bigger"
             " smaller larger longer shorter animate animated seconds second picture pictures image images photo"
@@ -331,8 +337,10 @@ TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ),
     ),
     "es": (
-        _words("el la los las un una unos unas de del que y o con para por en al sin sobre desde hasta como entre"),
-        _words(
+        _split_words(
+            "el la los las un una unos unas de del que y o con para por en al sin sobre desde hasta como entre"
+        ),
+        _split_words(
             "esta este esto estos estas mi mis tu su haz hacer hazlo crea crear convierte anima añade pon ponle quita"
             " quiero quisiera cambia agrega agregar imagen imágenes vídeo música más menos muy lento lenta lentamente"
             " despacio segundos segundo suave suavemente movimiento mueva muevan mueve se lo le está son es hay pero"
@@ -340,8 +348,8 @@ TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ),
     ),
     "fr": (
-        _words("le la les un une des du de et ou avec pour dans sur en au aux sans sous vers par chez entre"),
-        _words(
+        _split_words("le la les un une des du de et ou avec pour dans sur en au aux sans sous vers par chez entre"),
+        _split_words(
             "cette ce cet ces mon ma mes votre vos que qui fais faites faire crée créer transforme animer anime ajoute"
             " ajoutez ajouter mets mettez enlève je tu il elle nous vous veux voudrais image vidéo musique plus moins"
             " très lent lente lentement doucement secondes seconde est sont ne pas bonjour mouvement caméra arrière"
@@ -349,11 +357,11 @@ TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ),
     ),
     "de": (
-        _words(
+        _split_words(
             "der die das dem den des ein eine einen einem einer und oder mit für von vom im in auf aus zu zum zur bei"
             " über unter nach durch ohne"
         ),
-        _words(
+        _split_words(
             "dieses diesem diese diesen dieser mein meine meinem meinen ich du er sie wir ihr es will möchte mach mache"
             " machen erstelle füge hinzu setze lass lasse zeige ändere entferne ersetze bitte ist sind wird werden soll"
             " sollen nicht kein keine sich langsam langsame langsamer schnell sekunden sekunde bild bilder musik größer"
@@ -361,8 +369,10 @@ TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ),
     ),
     "pt": (
-        _words("o a os as um uma uns umas de do da dos das e ou que com para por em no na nos nas ao à sem sobre até"),
-        _words(
+        _split_words(
+            "o a os as um uma uns umas de do da dos das e ou que com para por em no na nos nas ao à sem sobre até"
+        ),
+        _split_words(
             "esta este essa esse isso meu minha meus seu sua faça faz fazer crie criar transforme anime adicione"
             " coloque remova mude quero gostaria imagem imagens vídeo música mais menos muito lento lenta lentamente"
             " devagar segundos segundo suave suavemente movimento se não você está são é também câmera fundo favor"
@@ -373,22 +383,22 @@ TELLING_WORDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """By language: articles, prepositions and the like; what only a sentence has."""
 
 OTHER_WORDS: dict[str, frozenset[str]] = {
-    "it": _words(
+    "it": _split_words(
         "il lo la i gli le un una di del della dei che e con per in nel nella su da al questa questo questi mia mio fai"
         " crea aggiungi voglio immagine foto più lento lentamente secondi non è sono si musica"
     ),
-    "nl": _words(
+    "nl": _split_words(
         "de het een en van in op met voor deze dit die dat mijn maak voeg ik wil graag niet is zijn naar uit langzaam"
         " seconden foto afbeelding muziek toe aan bij er"
     ),
-    "sv": _words("och en ett det den som på med av för är inte jag vill gör lägg till bilden från i att denna"),
-    "da": _words("og en et det den som på med af for er ikke jeg vil gør tilføj til billede fra i at dette"),
-    "pl": _words("i w na z do się nie jest to ten ta zrób dodaj obraz wideo proszę żeby jak powoli"),
-    "id": _words("dan yang di ke dari ini itu dengan untuk buat tambahkan gambar video saya tidak ada perlahan"),
-    "tr": _words("bir ve bu için ile yap ekle resim video müzik lütfen yavaş yavaşça daha olsun"),
-    "vi": _words("và của cho một này là không có thêm làm ảnh hình nhạc trong với được"),
-    "ca": _words("el la els les un una de del que i amb per en aquesta aquest meva fes afegeix vull imatge més"),
-    "ro": _words("și un o de la cu pentru din în pe această acest fă adaugă imagine mai încet nu este"),
+    "sv": _split_words("och en ett det den som på med av för är inte jag vill gör lägg till bilden från i att denna"),
+    "da": _split_words("og en et det den som på med af for er ikke jeg vil gør tilføj til billede fra i at dette"),
+    "pl": _split_words("i w na z do się nie jest to ten ta zrób dodaj obraz wideo proszę żeby jak powoli"),
+    "id": _split_words("dan yang di ke dari ini itu dengan untuk buat tambahkan gambar video saya tidak ada perlahan"),
+    "tr": _split_words("bir ve bu için ile yap ekle resim video müzik lütfen yavaş yavaşça daha olsun"),
+    "vi": _split_words("và của cho một này là không có thêm làm ảnh hình nhạc trong với được"),
+    "ca": _split_words("el la els les un una de del que i amb per en aquesta aquest meva fes afegeix vull imatge més"),
+    "ro": _split_words("și un o de la cu pentru din în pe această acest fă adaugă imagine mai încet nu este"),
 }
 """Languages that no session speaks, so that their texts do not pass for a neighbour's."""
 
@@ -401,7 +411,7 @@ CHINESE_VERBS = (
 JAPANESE_PARTICLES = re.compile(r"[をはがにでもへと]|して|ください|ます|です|たい")
 KOREAN_ENDS = re.compile(r"(?:을|를|은|는|에|에서|으로|로|게|히|고|며|면|도|처럼|까지|부터|해|줘|요|다|세요|주세요)$")
 KOREAN_WISHES = re.compile(r"(?:줘|요|다|자|해라|하기)[.!?]*$")
-RUSSIAN_WORDS = _words(
+RUSSIAN_WORDS = _split_words(
     "и в во на с со из для не что это как к ко у за от до по при под над без или а но же бы чтобы пожалуйста сделай"
     " сделайте добавь добавьте убери измени покажи пусть я мы он она они мне мой моя моё этот эта эту очень более"
     " медленно плавно быстро видео музыку картинку фото секунд"

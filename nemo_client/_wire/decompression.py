@@ -1,6 +1,6 @@
 """Answers in bounded time and memory: encodings undone piece by piece, and waits that end.
 
-httpx undoes `Content-Encoding` a chunk at a time, however much comes of it, and any number of encodings on top of
+httpx undoes `Content-Encoding` a chunk at a time, however large it gets, and any number of encodings on top of
 each other: 64 KiB can become 60 GiB. And its time-outs are for a silent line; one byte a minute never ends.
 """
 
@@ -95,7 +95,9 @@ async def run_within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
     Unlike `asyncio.wait_for` before Python 3.12 it never loses a cancel that comes as the work ends.
     """
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # seen, also where nobody waits
+    task.add_done_callback(
+        lambda ended: ended.cancelled() or ended.exception()
+    )  # looked at, also where no caller waits
     try:
         await asyncio.wait({task}, timeout=seconds)
         if task.done():

@@ -60,7 +60,7 @@ def read_size(draft: Draft | None) -> tuple[int, int] | None:
 def canonicalize(draft: Draft | None) -> str:
     """The draft as JSON of one form: sorted keys, `5.0` as `5`, addresses without their query, ASCII only.
 
-    A draft whose links were only signed anew is thereby the same. No draft is the empty draft.
+    A draft whose links were only signed again is thereby the same. No draft is the empty draft.
     """
     return _canonical(_mapping(draft))
 
@@ -79,7 +79,7 @@ def list_media_ids(state: Mapping[str, Any] | None) -> frozenset[str]:
     """What names the entries of `generated_media` in a session's state.
 
     Of each entry its `id`, else its `hash`, else its address without query and fragment, so that a link that was
-    signed anew is not new media. An entry with none of these is no evidence and is left out.
+    signed again is not new media. An entry with none of these is no evidence and is left out.
     """
     media = _mapping(state).get("generated_media")
     entries = media.values() if isinstance(media, Mapping) else _sequence(media)

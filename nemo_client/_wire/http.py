@@ -186,7 +186,7 @@ class Http:
     ) -> Any:
         """One call with its retries: the answer's data, or a typed exception.
 
-        `name` is the call's name for people; `body` makes the content anew for each try; `repeatable` says that a
+        `name` is the call's name for people; `body` makes the content for each try; `repeatable` says that a
         second execution does no harm; `whole` asks for the body with its envelope.
         """
         started, tries, limited = self._clock(), 0, False
@@ -233,7 +233,7 @@ class Http:
         """The user id behind a free account's token, empty where it is not known; None for any other account."""
         if token.kind == "anonymous":
             return token.user_id
-        return self._free_users.of(token.account)
+        return self._free_users.find_user_id(token.account)
 
     def registration_link(self, token: Token) -> str:
         """Where the free account of this token becomes a registered one; empty for any other account."""
@@ -453,7 +453,7 @@ def _as_ours(error: httpx.HTTPError, found: list[BaseException], call: str, host
 
 
 def undecodable_answer(error: Undecodable, call: str, host: str) -> NemoError:
-    """An answer in an encoding that nobody asked for, or damaged on the way."""
+    """An answer in an encoding that was not asked for, or damaged on the way."""
     if error.known:
         return ConnectionBroken("answer-broken", host=host, call=name_call(call))
     reason = Phrase("why.encoding", encoding=error.encoding)

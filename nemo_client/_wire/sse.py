@@ -2,7 +2,7 @@
 
 Three stages, each usable alone:
 
-    bytes --SseDecoder--> payloads (str) --parse_event--> AgentEvent ... --_turn.Turn--> what the turn came to
+    bytes --SseDecoder--> payloads (str) --parse_event--> AgentEvent ... --turn.Turn--> the result of the turn
 
 The stream speaks two dialects, agent events (`content.parts`) and typed events (`type`); which one is decided
 event by event. Nothing here raises on what the backend says: what cannot be read is `Unknown`, and so is JSON

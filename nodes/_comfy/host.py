@@ -153,7 +153,7 @@ _locale: tuple[float, str] = (0.0, "")
 
 
 def find_page_language() -> str:
-    """The language that ComfyUI's page is set to, of its first user; empty where nobody chose one."""
+    """The language that ComfyUI's page is set to, of its first user; empty where none is chosen."""
     import folder_paths
 
     global _locale

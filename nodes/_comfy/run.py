@@ -5,7 +5,7 @@ ComfyUI's loop for seconds, which would starve streams, and the work must surviv
 waits for its future there and looks every 0.2 s whether the user cancelled. This is the only place that knows how
 ComfyUI cancels:
 
-- the user's Cancel sets a flag and cancels nothing: whoever sees it stops the work and raises ComfyUI's interrupt;
+- the user's Cancel sets a flag and cancels nothing: what sees it stops the work and raises ComfyUI's interrupt;
 - a `CancelledError` with the flag clear means that a sibling failed: nothing new is started, paid work goes on;
 - a `CancelledError` of our own must never reach ComfyUI, it would end its worker.
 """
@@ -373,7 +373,7 @@ def _line(items: list[Item], waiting: list[Item], started: float, language: str)
 
 
 def _done(seconds: float, items: list[Item], errors: list[Exception | None], language: str) -> str:
-    """What came of it: the time, what was paid, and the items that failed, each with its reason."""
+    """The result in words: the time, what was paid, and the items that failed, each with its reason."""
     from ...nemo_client import Progress, say
 
     lang = find_text_language(language)
@@ -485,7 +485,7 @@ def say_for_handle(text_id: str, language: str, **facts: Any) -> str:
 
 
 def find_text_language(language: str) -> str | None:
-    """The language of a handle as texts take it; where that is `auto`, ComfyUI's own; None where nobody chose one."""
+    """The language of a handle as texts take it; where that is `auto`, ComfyUI's own; None where none is chosen."""
     return (host.find_page_language() or None) if language == "auto" else language
 
 

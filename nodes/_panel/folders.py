@@ -17,7 +17,7 @@ _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forw
 
 
 def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether whoever asks sits at this machine: a loopback address, by a loopback name, and no proxy in between."""
+    """Whether the browser runs on this machine: a loopback address, by a loopback name, no proxy in between."""
     if not request_guard.is_loopback(request_guard.parse_host_name(headers.get("Host", "localhost"))):
         return False
     try:
@@ -29,7 +29,7 @@ def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
 
 
 def can_open(remote: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether a folder can be opened for whoever asks: they sit here, and a file manager can be started."""
+    """Whether a folder can be opened for the browser: it runs on this machine, and there is a file manager."""
     return is_here(remote, headers) and (sys.platform == "win32" or _program() is not None)
 
 

@@ -50,7 +50,7 @@ def is_id(text: str) -> bool:
 
 @dataclass
 class _Resume:
-    """A job that is collected in the background, and what became of that."""
+    """A job that is collected in the background, and the result."""
 
     caller: Caller
     latest: Progress
@@ -81,7 +81,7 @@ class _Around:
 class Page:
     """Which jobs are asked for: so many, with this in their prompt or id, of this filter, after the one of this id.
 
-    `seen` is the `mark` of the answer that whoever asks has already.
+    `seen` is the `mark` of the answer that the page has already.
     """
 
     limit: int = 50
@@ -111,7 +111,7 @@ class Board:
 
         The first page begins with those that still owe a video (`pinned` names them), then come the newest. `next` is
         what `after` is to be for the page that follows, and `counts` says how many there are of each filter. `mark`
-        stands for all that was read: whoever names it as `seen` is told what runs, as long as nothing has changed.
+        stands for all that was read: a page that names it as `seen` is told what runs, as long as nothing has changed.
         """
         self._asked = time.monotonic()
         if self._watching is None or self._watching.done():
@@ -336,7 +336,7 @@ class Board:
     async def _watch(self) -> None:
         """Tell browsers when a job starts, moves or ends; no disk and no database is read for it.
 
-        It ends when the list was not asked for in a while: nobody looks.
+        It ends when the list was not asked for in a while: no page shows it.
         """
         before: Any = None
         while time.monotonic() - self._asked < WATCH_SECONDS:
@@ -356,7 +356,7 @@ async def _collected(job: Job, caller: Caller) -> None:
 
 
 def describe_error(error: BaseException) -> NemoError:
-    """An error as people shall read it; one that nobody expected is logged, without secrets."""
+    """An error as people shall read it; an unexpected one is logged, without secrets."""
     from ...nemo_client import NemoError, redact, traceback_of
 
     error = packages.describe(error) or error
@@ -410,9 +410,9 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
 
 
 def _what_stops(job: Job, running: Progress | None, collected: bool) -> str:
-    """What the cancel of a running job stops: its `render`, the `waiting` here for what is out, a `start`; "": nothing.
+    """What the cancel of a running job stops: its `render`, the `waiting` for a message in flight, a `start`, or "".
 
-    A message that is out cannot be called back. What a node waits for is stopped where it was queued.
+    A message in flight cannot be called back. What a node waits for is stopped where it was queued.
     """
     if running is None:
         return ""

@@ -3,7 +3,7 @@
 Any page that a browser shows can reach this machine: by a request to another site (which its headers tell), or under
 a name of its own that it lets point here (DNS rebinding). The second looks like the same site in every header but
 `Host`, so a server that listens on this machine alone answers only to names that a stranger cannot own: those of
-loopback, addresses (nobody's DNS answers for them), and names whose page came over TLS, which a proxy with that name's
+loopback, addresses (no DNS answers for them), and names whose page came over TLS, which a proxy with that name's
 certificate must have ended. Who listens for others is reached under names that cannot be known here; NEMO_HOSTS names
 them.
 """

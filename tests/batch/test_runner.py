@@ -333,7 +333,7 @@ async def test_a_question_comes_with_the_command_that_answers(cloud: Clouds, pho
 
 
 async def test_an_unknown_result_is_not_called_failed(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
-    """The message is out; the next run looks for what it made, and pays nothing again."""
+    """The message is in flight; the next run looks for what it made, and pays nothing again."""
     backend = cloud()
     backend.fault("close_before_headers", "message", accepted=True)
     backend.fault("http_500", "state", nth=3, count=40)

@@ -372,7 +372,7 @@ async def test_a_batch_that_was_given_up_begins_nothing_more(order: Any, found: 
 async def test_giving_up_ends_what_is_not_paid_for_alone(
     cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch, endpoint: str, ends: str
 ) -> None:
-    """A message that is out comes to its end, and so does its item; before that nothing is sent any more."""
+    """A message in flight comes to its end, and so does its item; before that nothing is sent any more."""
     monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
     backend = cloud()
     backend.fault("stall", endpoint, seconds=0.7, at="request" if endpoint == "upload" else "headers")
@@ -496,7 +496,7 @@ async def test_a_copied_home_directory_is_another_journal(
 async def test_a_worker_without_work_gives_its_connections_back(
     order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself after a while, at once when its batch has ended, and it opens them anew for the next item."""
+    """By itself after a while, at once when its batch has ended, and it opens them again for the next item."""
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.05)
     async with open_worker() as worker_here:
         await worker_here.carry_out(order(**found), "w", nothing)

@@ -301,7 +301,7 @@ class TestCtrlC:
         assert len(local.read_ledger(backend.directory).charges) == 6
 
     def test_twice_leaves_at_once_and_names_the_command(self, start: Start, photos: Path, cloud: Opened) -> None:
-        """Whose next run looks for what became of it."""
+        """Whose next run looks for the result of it."""
         backend = cloud(generation_seconds=30.0)
         fill(photos, 2)
         child = start("batch", str(photos), "--duration", "1")
@@ -362,7 +362,7 @@ async def test_a_terminal_sees_one_line_that_moves(tmp_path: Path) -> None:
     work.tally._known = True
     board = Board(screen, work, 12, 2, 60.0)
     board._began -= 40
-    async with board.shown():
+    async with board.show_while_open():
         line = board.line()
 
     assert line == "5 of 12 done · 0 running · 1 failed · 300 credits · about 1:00 left"

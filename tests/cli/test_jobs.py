@@ -351,7 +351,7 @@ class TestForget:
     def test_it_is_gone_from_the_list_and_still_not_paid_again(
         self, shell: Shell, picture: Path, cloud: Opened
     ) -> None:
-        """A tombstone: the same request finds its result, and another seed uploads the picture anew."""
+        """A tombstone: the same request finds its result, and another seed uploads the picture again."""
         backend = cloud()
         shell("animate", picture)
 
@@ -394,7 +394,7 @@ class _Keyboard(io.StringIO):
 class TestResend:
     @pytest.fixture
     def lost(self, shell: Shell, picture: Path, cloud: Opened, monkeypatch: pytest.MonkeyPatch) -> local.LocalBackend:
-        """A backend with one message that came to nothing, long ago."""
+        """A backend with one message that made nothing, long ago."""
         backend = cloud()
         backend.faults.add(local.Fault("error_in_stream", "message"))
         monkeypatch.setattr("nemo_client._studio.reconcile.HORIZON_SECONDS", 0.0)
@@ -610,7 +610,7 @@ class TestLogin:
 
 
 async def _open_job(account: str) -> str:
-    """A message that is out under `account`; its job's id."""
+    """A message in flight under `account`; its job's id."""
     journal = Journal(ensure_home(home()))
     planned = await journal.begin(
         Attempt("generate-" + "ab" * 20, 1, State.PLANNED, "nemo", account=account, facts={"text": "pan"})

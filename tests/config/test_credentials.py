@@ -427,8 +427,11 @@ def test_a_damaged_record_of_free_accounts_costs_nothing(tmp_path: Path) -> None
     """It is a convenience, and is written again."""
     (tmp_path / "free_accounts.json").write_text("{half")
     users = FreeUsers(tmp_path)
-    assert users.of("token-1") is None
+    assert users.find_user_id("token-1") is None
     users.note("token-1", "anon_1")
     users.note("token-2", "someone")
 
-    assert (FreeUsers(tmp_path).of("token-1"), FreeUsers(tmp_path).of("token-2")) == ("anon_1", None)
+    assert (FreeUsers(tmp_path).find_user_id("token-1"), FreeUsers(tmp_path).find_user_id("token-2")) == (
+        "anon_1",
+        None,
+    )

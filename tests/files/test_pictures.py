@@ -109,7 +109,7 @@ def sent_bytes(media: Media) -> bytes:
 def test_colours_are_those_that_people_see(
     given: bytes, suffix: str, orientation: int, alpha: bool, tmp_path: Path
 ) -> None:
-    """In every mode, turned or not, encoded anew or not."""
+    """In every mode, turned or not, encoded again or not."""
     if alpha and suffix == "jpg":
         pytest.skip("JPEG has no transparency")
     image = seen_through(card(), given)

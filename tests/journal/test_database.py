@@ -208,7 +208,7 @@ def test_migrations_are_recorded_one_by_one(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_many_may_open_a_journal_for_the_first_time_at_once(tmp_path: Path) -> None:
-    """Each migration is applied once, whoever comes first; threads and processes."""
+    """Each migration is applied once, the first one that comes; threads and processes."""
     code = (
         "import sys; from pathlib import Path; from nemo_client._journal.database import Database\n"
         "with Database(None, Path(sys.argv[1])).writing(): pass"
@@ -452,7 +452,7 @@ def test_a_writer_takes_the_journal_before_it_reads(tmp_path: Path, monkeypatch:
 
 
 def test_a_journal_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
-    """A record in a file that nobody finds again would be none: the write fails, the next one begins anew."""
+    """A record in a file that nobody finds again would be none: the write fails, the next one begins again."""
     database = Database(None, tmp_path / "home")
     with database.writing():
         pass

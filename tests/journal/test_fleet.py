@@ -192,7 +192,7 @@ def test_a_machine_that_stood_still_before_its_commit_sends_nothing(fleet: Fleet
 
 
 def test_a_machine_that_stood_still_between_record_and_message_holds_it_back(fleet: Fleet) -> None:
-    """Others call it unknown by then. Who would have sent it knows that it did not, says so, and asks anew: once."""
+    """Others call it unknown by then. Who would have sent it knows that it did not, says so, and asks again: once."""
     first = stopped(fleet, "after", host="one")
     second = fleet.run(host="two")
     assert (second["error"], second["charged"]) == (UNKNOWN, "maybe")

@@ -74,7 +74,7 @@ async def generated(studio: Studio, **rest: Any) -> Turned:
 
 
 async def streaming(cloud: Cloud, studio: Studio, work: asyncio.Future[Any]) -> None:
-    """Until the message is out."""
+    """Until the message is in flight."""
     await until(lambda: cloud.ledger.messages or work.done())
     assert not work.done()
 
@@ -217,7 +217,7 @@ async def test_a_video_is_landed_and_recorded_when_the_database_is_back(
 async def test_a_closing_program_does_not_wait_for_the_database(
     cloud: Clouds, through: str, network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its lease ends by itself; the message that is out is settled by whoever asks next."""
+    """Its lease ends by itself; the message in flight is settled by the next one that asks."""
     backend = cloud(generation_seconds=0.4)
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         work = asyncio.ensure_future(generated(studio))

@@ -88,7 +88,7 @@ def test_every_commit_waits_for_the_disk(tmp_path: Path, postgres: Server, setti
 
 
 def test_a_database_that_forgets_is_refused(tmp_path: Path, postgres: Server, url: str) -> None:
-    """`fsync = off` is quick because a crash may lose the record of a message that is out."""
+    """`fsync = off` is quick because a crash may lose the record of a message in flight."""
     database = Database(url, tmp_path)
     with database.writing():
         pass
@@ -398,7 +398,7 @@ async def test_a_database_that_falls_silent_is_given_up(
 async def test_who_is_patient_gets_what_it_wrote_once_the_database_is_back(
     tmp_path: Path, url: str, postgres: Server, network: Network
 ) -> None:
-    """And who is not hears at once that nothing is sent. A database that is away is not asked by each step anew."""
+    """And who is not hears at once that nothing is sent. A database that is away is not asked by each step again."""
     sleeps: list[float] = []
 
     async def sleep(seconds: float) -> None:

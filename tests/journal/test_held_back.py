@@ -1,4 +1,4 @@
-"""A message whose record has become too old is held back at the last moment, and asked for anew."""
+"""A message whose record has become too old is held back at the last moment, and asked for again."""
 
 from __future__ import annotations
 

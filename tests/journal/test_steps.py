@@ -219,7 +219,7 @@ async def test_free_steps_may_be_repeated_side_by_side() -> None:
 
 
 async def test_a_session_has_one_writer() -> None:
-    """A claim moves the head from where the writer stands; whoever comes second does not get it."""
+    """A claim moves the head from where the writer stands; the second one that comes does not get it."""
     journal = memory_journal()
 
     assert await journal.claim("s", "upload-1", "generate-a")

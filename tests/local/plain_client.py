@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support.waiting import wait_until
 
-# No proxy, and no certificates, which httpx would load anew for each client though nothing here is encrypted.
+# No proxy, and no certificates, which httpx would load again for each client though nothing here is encrypted.
 PLAIN = {"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
 ATTRIBUTION = {"X-Skill-Source": "tests", "X-Skill-Version": "1", "X-Skill-Platform": "unknown"}
 

@@ -157,7 +157,7 @@ def _packets(path: Path) -> list[bytes]:
 
 
 def test_killed_and_started_again_it_pays_once(tmp_path: Path) -> None:
-    """ComfyUI dies while a paid message is out; the same graph, queued again, collects its video."""
+    """ComfyUI dies while a paid message is in flight; the same graph, queued again, collects its video."""
     keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
     with local.open(tmp_path / "backend", credits=1000, generation_seconds=2) as backend:
         own = {"NEMO_API_URL": backend.url, "NEMO_TOKEN": backend.token, "NEMO_HOME": str(tmp_path / "home")}

@@ -98,7 +98,7 @@ def on_network(pack: Any, work: Callable[[Journal], Awaitable[Any]]) -> Any:
 
 
 def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, host: Host, cloud: Any) -> None:
-    """By its id; offered on top as long as it owes its video; and what became of it is seen by IS_CHANGED."""
+    """By its id; offered on top as long as it owes its video; and the result of it is seen by IS_CHANGED."""
     wanted = generated(nodes, host, "nemo").key.split("-")[1][:8]
     network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     on_network(pack, lambda journal: fill(journal, 1200))

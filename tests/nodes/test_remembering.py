@@ -109,7 +109,7 @@ def thinking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.
 def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
     pack: Any, nodes: Nodes, host: Host, thinking: local.LocalBackend
 ) -> None:
-    """Another one's message is out meanwhile; a cancelled upload is free, and says nothing else."""
+    """Another one's message is in flight meanwhile; a cancelled upload is free, and says nothing else."""
     run = sys.modules[f"{pack.__name__}.nodes._comfy.run"]
 
     async def generate() -> Any:

@@ -222,7 +222,7 @@ async def test_profiles_are_listed_without_touching_anything(site: Site) -> None
 
 
 async def test_a_profile_is_made_chosen_and_deleted(site: Site) -> None:
-    """Each answer is the whole list anew."""
+    """Each answer is the whole list again."""
     data = await site.post("/nemo/profiles/save", name="mine", address="https://mine.test", day_limit=300)
     assert [each["name"] for each in data["profiles"]] == ["nemo", "local preview", "mine"]
     assert (await site.post("/nemo/profiles/default", name="mine"))["default"] == "mine"
@@ -612,7 +612,7 @@ async def test_credits_say_how_sure_they_are(site: Site) -> None:
 
 
 async def test_what_a_cancel_would_stop_is_told(site: Site, cloud: Callable[..., Cloud]) -> None:
-    """The render; the waiting here for a message that is out; nothing of what is not running."""
+    """The render; the waiting here for a message in flight; nothing of what is not running."""
     made = cloud(renderer=slow)
     await generate(site)
     idle = await site.job()

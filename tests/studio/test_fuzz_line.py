@@ -65,7 +65,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 async def animated(line: Line, url: str, journal: Journal, clock: Clock, folder: Path) -> Video | NemoError:
-    """One try at the whole way; what came of it."""
+    """One try at the whole way; the result."""
     os.environ["NEMO_API_URL"] = url  # the fixture puts it back
     studio = await Studio.open("nemo", journal=journal, sleep=clock.sleep, clock=clock.time, wall=clock.time)
     async with studio:

@@ -1,4 +1,4 @@
-"""Requests in flight: one piece of work for many who wait, and what becomes of it when they leave."""
+"""Requests in flight: one piece of work for many who wait, and its result when they leave."""
 
 from __future__ import annotations
 

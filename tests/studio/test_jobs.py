@@ -165,7 +165,7 @@ async def test_an_edit_after_another_upload_delivers_what_lies_before_it(journal
 
 
 async def test_a_list_can_be_narrowed_and_counted(journal: Journal) -> None:
-    """Messages that are out, videos to collect, what came to nothing; what runs here counts as working."""
+    """Messages that are out, videos to collect, what made nothing; what runs here counts as working."""
     out = await journal.move(await journal.begin(planned("generate", 1)), Event.SEND)
     ready = await made(journal, 2)
     await delivered(journal, 13, await made(journal, 3))

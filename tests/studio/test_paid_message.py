@@ -130,7 +130,7 @@ async def test_a_stream_in_the_other_dialect_is_the_same(cloud: Clouds) -> None:
 
 
 async def test_an_answer_that_made_nothing_fails_and_stays_failed(cloud: Clouds) -> None:
-    """It asked back: its words are in the error; asked again nothing is sent, another seed asks anew."""
+    """It asked back: its words are in the error; asked again nothing is sent, another seed asks again."""
     backend = cloud()
     backend.fault("ask_back", "message")
     async with backend.studio() as studio:
@@ -298,7 +298,7 @@ async def test_a_message_that_is_lost_may_still_show_up(cloud: Clouds) -> None:
 
 @pytest.mark.parametrize("kind", ["late_analyses", "resigned_urls"])
 async def test_a_state_that_merely_changes_is_no_evidence(kind: str, cloud: Clouds) -> None:
-    """Addresses that are signed anew and late analyses change it, too."""
+    """Addresses that are signed again and late analyses change it, too."""
     backend = cloud()
     async with backend.studio() as studio:
         made = await generated(studio)
@@ -641,7 +641,7 @@ async def test_a_caller_whose_progress_fails_does_not_lose_the_message(cloud: Cl
 
 
 async def test_a_free_backend_is_simply_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A break there costs nothing and says so; the same request is sent anew."""
+    """A break there costs nothing and says so; the same request is sent again."""
     faults = local.Faults(local.Fault("error_in_stream", "message"), local.Fault("refuse", "message", nth=2))
     real = local.open
     monkeypatch.setattr(

@@ -26,7 +26,7 @@ from nemo_client import (
 )
 from nemo_client._files.images import wire_name
 from nemo_client._studio.listed_uploads import find_listed, lists_uploads
-from nemo_client._text.prompts import certain_language, page_language, spoken_language
+from nemo_client._text.prompts import certain_language, choose_spoken_language, page_language
 from tests.support.backend import Cloud, cloud, picture, write_video
 
 __all__ = ["cloud"]
@@ -476,7 +476,7 @@ def test_a_new_session_speaks_the_prompts_language_then_the_pages_then_english(
     setting: str, prompt: str, page: str, spoken: str
 ) -> None:
     """At `auto`, in this order."""
-    assert spoken_language(setting, prompt, page) == spoken
+    assert choose_spoken_language(setting, prompt, page) == spoken
     assert page_language("klingon") == ""
 
 

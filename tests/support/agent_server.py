@@ -290,7 +290,7 @@ class Proxy:
         return {}
 
     async def reset(self, request: Request) -> Any:
-        """Begin anew, with so many credits, for the next test; what still runs is let go."""
+        """Begin again, with so many credits, for the next test; what still runs is let go."""
         self._stage.let_go.set()
         self._stage.begin(float((await request.json())["credits"]))
         return {}

@@ -1,4 +1,4 @@
-"""Loaded by the workers of a test's cluster: what became of a message is looked for without long pauses."""
+"""Loaded by the workers of a test's cluster: the result of a message is looked for without long pauses."""
 
 from nemo_client._studio import reconcile
 

@@ -87,7 +87,7 @@ class WatchedJournal(Journal):
 
 
 async def animate(order: dict[str, Any]) -> dict[str, Any]:
-    """Animate a small picture as the order says; what it came to as plain data."""
+    """Animate a small picture as the order says; its result as plain data."""
     started, later = order["t0"], order.get("later", 0.0)
 
     def wall() -> float:
@@ -187,7 +187,7 @@ class _Watched:
 
 
 async def step(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one step on a session as the order says, in front of it what lies behind it; what it came to."""
+    """Carry out one step on a session as the order says, in front of it what lies behind it; its result."""
     started, later = order["t0"], order.get("later", 0.0)
 
     def wall() -> float:
@@ -239,7 +239,7 @@ def kill_after_copy(source: Path, target: Path, *_: Any) -> None:
 
 
 def client(order: dict[str, Any]) -> None:
-    """Carry out the order in this process, and write what it came to into `report`, with the journal's writes."""
+    """Carry out the order in this process, and write its result into `report`, with the journal's writes."""
     if "lease" in order:
         journal.LEASE_SECONDS = order["lease"]  # type: ignore[misc]
         journal.RENEW_SECONDS = order["lease"] / 4  # type: ignore[misc]

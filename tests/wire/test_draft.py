@@ -132,7 +132,7 @@ def test_the_size_is_what_the_draft_says() -> None:
     ],
 )
 def test_alike_drafts_have_one_digest(a: Any, b: Any) -> None:
-    """Order of keys, form of numbers and a link signed anew are no change."""
+    """Order of keys, form of numbers and a link signed again are no change."""
     assert digest_draft(a) == digest_draft(b)
 
 

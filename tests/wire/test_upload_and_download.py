@@ -217,7 +217,7 @@ async def test_a_416_for_another_size_starts_over(path: Path) -> None:
 
 
 async def test_it_gives_up_when_no_more_bytes_come(path: Path) -> None:
-    """Tries are counted anew only when there was progress; pauses are bounded."""
+    """The count of tries begins again only when there was progress; pauses are bounded."""
     async with fetched(FileServer(plan=(0,) * 50), path) as (download, asked, clock):
         with pytest.raises(ConnectionBroken, match="the download"):
             await download.run()
@@ -387,7 +387,7 @@ async def test_a_redirect_is_followed_without_the_token(path: Path) -> None:
 
 
 async def test_a_resumed_download_of_the_apis_endpoint_stays_signed_in(path: Path) -> None:
-    """Each try asks for the headers anew."""
+    """Each try asks for the headers again."""
     server = FileServer(plan=(300_000, None))
     async with serving(server) as api, client_of(api.url) as client:
         await client.download_render("render_1", path)

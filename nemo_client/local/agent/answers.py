@@ -1,7 +1,7 @@
 """What the agent says: like a web page's assistant, in English and in Chinese.
 
 The cloud's agent speaks as if its user sat before the page ("click Export"), and so does this one: a client has to
-cope with it. It also says that it is a preview, so that nobody takes its pictures for the cloud's.
+cope with it. It also says that it is a preview, so that its pictures are not taken for the cloud's.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Work:
             self._queue.task_done()
 
     def hung_up(self) -> None:
-        """Nobody listens any more."""
+        """The client is gone."""
         if self._stops_unheard:
             self._task.cancel()
 

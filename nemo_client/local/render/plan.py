@@ -32,7 +32,7 @@ DEFAULT_SEGMENT_MS = 5000.0
 DEFAULT_AMOUNT = 0.25
 DEFAULT_FADE_MS = 600.0
 DEFAULT_VOLUME = 1.0
-# A GIF in full HD at 30 frames a second is hundreds of megabytes: what nobody asked for explicitly stays small.
+# A GIF in full HD at 30 frames a second is hundreds of megabytes: what was not asked for explicitly stays small.
 GIF_SHORT_SIDE = 480
 GIF_FPS = 15
 GIF_MAX_FPS = 50

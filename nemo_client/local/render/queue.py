@@ -1,4 +1,4 @@
-"""Render jobs: a draft becomes a file on a thread, in view of whoever asks how far it is.
+"""Render jobs: a draft becomes a file on a thread, and any process can ask how far it is.
 
 A job is a folder, made once: a second job with its id is refused. It names the backend that works on it, so that a
 job whose process died reads as failed, and any backend on the same directory can tell how a job stands or cancel it.
@@ -159,7 +159,7 @@ class Renders:
     def _hire(self) -> None:
         with self._lock:
             if len(self._threads) < min(self._settings.render_threads, len(self._live)):
-                # Daemons, because a program that ends must not wait for a render that nobody will fetch.
+                # Daemons, because a program that ends must not wait for a render that no client will fetch.
                 thread = threading.Thread(target=self._work, name="nemo-local-render", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -226,7 +226,7 @@ class Renders:
         return job.cancelled.is_set()
 
     def _finish(self, job: _Job, *, error: str | None) -> None:
-        """Settle the job once: whoever comes second (a cancelled job's thread) changes nothing."""
+        """Settle the job once: a second call (by a cancelled job's thread) changes nothing."""
         if error is None:
             self._set(job, status="completed", progress=100)
         else:

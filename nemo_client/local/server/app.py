@@ -50,7 +50,7 @@ _log = logging.getLogger("nemo_client.local")
 
 @dataclass(frozen=True)
 class Call:
-    """One request on its way through an endpoint. `account` is that of nobody where no token is asked for."""
+    """One request on its way through an endpoint. `account` is NO_ACCOUNT where no token is asked for."""
 
     request: web.Request
     account: Account
@@ -62,7 +62,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
-_NOBODY = Account("", 0)
+NO_ACCOUNT = Account("", 0)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Api:
 
     async def _reply(self, request: web.Request, endpoint: str, handler: Handler, hits: Hits) -> Reply:
         services = self._services
-        account = _NOBODY
+        account = NO_ACCOUNT
         if endpoint not in ("anonymous-token", "files"):
             account = await asyncio.to_thread(services.accounts.resolve, request.headers.get("Authorization"))
         base = f"{request.scheme}://{request.host}"

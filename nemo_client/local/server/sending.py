@@ -29,7 +29,7 @@ class Cut(Exception):
 
 
 class EventSource(Protocol):
-    """Frames of an event stream, and what happens to the work when nobody listens any more."""
+    """Frames of an event stream, and what happens to the work when the client is gone."""
 
     async def next(self) -> bytes | None: ...
 

@@ -1,6 +1,6 @@
 """Fetching an upload that was given as a URL: bounded in size, time and hops, and never from a private address.
 
-The preview fetches on behalf of whoever wrote the workflow, so an address inside this machine or network is refused;
+The preview fetches on behalf of the author of the workflow, so an address inside this machine or network is refused;
 judged on the address that is connected to, not only on the name.
 """
 

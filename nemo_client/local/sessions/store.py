@@ -126,7 +126,7 @@ class Store:
         return stored
 
     def file_path(self, name: str) -> str:
-        """The path part of an address that needs no token: the name, behind a signature nobody can guess."""
+        """The path part of an address that needs no token: the name, behind a signature that cannot be guessed."""
         return f"/files/{self._sign(name)}/{name}"
 
     def signed_file(self, signature: str, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Keeping the preview's folder small: what nobody touched for long is removed when a backend starts."""
+"""Keeping the preview's folder small: what was not used for long is removed when a backend starts."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Lock:
 class Owner:
     """The mark of one living backend: a file that it keeps locked while it lives.
 
-    Work (a message, a render) names its owner; whoever reads about it later can tell whether it still goes on.
+    Work (a message, a render) names its owner; a later reader can tell whether it still goes on.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -138,7 +138,7 @@ class Owner:
                 path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Stop being alive. The file goes first while it is still locked, so nobody meets it unlocked."""
+        """Stop being alive. The file goes first while it is still locked, so no process meets it unlocked."""
         with suppress(OSError):  # Windows keeps the file of an open lock; the next start sweeps it
             self._path(self.id).unlink(missing_ok=True)
         self._lock.release()
