@@ -120,7 +120,7 @@ async def backend_on(loop: VirtualLoop, directory: Path, weather: Weather) -> As
     renderer = SlowRenderer(loop, tiny_video(directory))
     settings = Settings(
         directory=directory, host="127.0.0.1", token=TOKEN, credits=10**9, anonymous=False, pace=HEARTBEATS,
-        faults=weather, dialect="agent", render_answers="bare", control=False, private_urls=False,
+        faults=weather, dialect="agent", render_answers="bare", private_urls=False,
         max_upload=MAX_UPLOAD_BYTES, generation_seconds=GENERATION_SECONDS, edit_seconds=None, render_seconds=0.0,
         render_progress="linear", render_threads=RENDERS, renderer=renderer, missing_glyphs=lambda text: "",
         clock=loop.wall,

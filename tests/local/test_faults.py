@@ -77,43 +77,6 @@ def test_a_fault_hits_the_calls_it_is_told_to(nth, count, hit):
     assert faults.fired == (("http_500", "state"),) * hit.count("1")
 
 
-def test_faults_can_be_scripted_from_another_process(start, connect):
-    """Over HTTP, with the token, and only where the backend was opened for it."""
-    api = connect(start(control=True))
-    script = [{"kind": "http_503", "endpoint": "credits", "nth": 2, "count": 1, "parameters": {"retry_after": 7}}]
-    added = api.http.post("/_control/faults", json={"faults": script})
-    answers = [api.http.get(BALANCE) for _ in range(3)]
-    fired = api.http.get("/_control/faults").json()["data"]["fired"]
-
-    assert added.json()["code"] == 0
-    assert [answer.status_code for answer in answers] == [200, 503, 200]
-    assert answers[1].headers["retry-after"] == "7"
-    assert fired == [["http_503", "credits"]]
-    api.http.post("/_control/faults", json={"faults": [{"kind": "http_500", "endpoint": "*", "count": None}]})
-    api.http.delete("/_control/faults")
-    assert api.http.get(BALANCE).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"faults": "x"}, {"faults": [{}]}, {"faults": [{"kind": "x"}]}, {"faults": [{"kind": "stall"}]}],
-    ids=str,
-)
-def test_a_wrong_script_is_400(start, connect, body):
-    """With a sentence that says what is wrong."""
-    answer = connect(start(control=True)).http.post("/_control/faults", json=body)
-
-    assert (answer.status_code, answer.json()["code"]) == (400, 400)
-
-
-def test_nobody_scripts_a_backend_that_was_not_opened_for_it(start, connect):
-    """404 without `control`, 401 without the token."""
-    closed, open_ = connect(start()), connect(start(control=True), "wrong")
-
-    assert closed.http.post("/_control/faults", json={"faults": []}).status_code == 404
-    assert open_.http.post("/_control/faults", json={"faults": []}).status_code == 401
-
-
 # --- connections ------------------------------------------------------------------------------------------------------
 
 

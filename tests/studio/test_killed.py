@@ -31,7 +31,7 @@ SEED = 20_260_101
 RUNS = 6
 
 STEPS = (
-    "_finished",  # the upload: planned, sent and done in one
+    "_record_finished",  # the upload: planned, sent and done in one
     "_claim", "_begin", "_commit", "_move",  # the message: its session, planned, sent, done
     "_begin", "_move", "_deliver", "_move",  # the export: planned, sent, the name of its file, done
 )  # fmt: skip

@@ -113,21 +113,21 @@ class Service:
     directory: Path
     url: str
     token: str
+    control: int
 
     @property
     def ledger(self) -> local.LedgerReport:
         return local.read_ledger(self.directory)
 
     def fault(self, kind: str, endpoint: str, **rest: Any) -> None:
-        self._control("POST", {"faults": [{"kind": kind, "endpoint": endpoint, **rest}]})
+        self._control("POST", [{"kind": kind, "endpoint": endpoint, **rest}])
 
     def clear(self) -> None:
-        self._control("DELETE", {})
+        self._control("DELETE", [])
 
-    def _control(self, method: str, body: Mapping[str, Any]) -> None:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        address = f"{self.url}/_control/faults"
-        request = urllib.request.Request(address, json.dumps(body).encode(), headers, method=method)  # noqa: S310
+    def _control(self, method: str, faults: list[dict[str, Any]]) -> None:
+        address = f"http://127.0.0.1:{self.control}"
+        request = urllib.request.Request(address, json.dumps(faults).encode(), method=method)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
             assert answer.status == 200
 
@@ -145,7 +145,7 @@ def service(directory: Path, *, generation_seconds: float = 0.2) -> Iterator[Ser
             time.sleep(0.01)
         told = json.loads(child.report.read_text())
         assert "crash" not in told, told["crash"]
-        yield Service(nursery, place, told["url"], told["token"])
+        yield Service(nursery, place, told["url"], told["token"], told["control"])
     finally:
         nursery.close()
 

@@ -23,7 +23,7 @@ from ..sessions.runs import Runs
 from ..sessions.store import SessionRecord, Store
 from ..sessions.uploads import Uploads, plain_name
 from ..sessions.views import Addresses, file_view, state_view
-from ..shared.faults import Fault, Hits
+from ..shared.faults import Hits
 from ..shared.replies import (
     MAX_JSON_BYTES,
     ApiError,
@@ -107,8 +107,6 @@ class Api:
             app.router.add_route(method, path, self._endpoint(endpoint, handler))
             if endpoint == "files":
                 app.router.add_route("HEAD", path, self._endpoint(endpoint, handler))
-        if self._services.settings.control:
-            app.router.add_route("*", "/_control/faults", self._control)
         return app
 
     @web.middleware
@@ -280,31 +278,6 @@ class Api:
     async def _file(self, call: Call) -> Reply:
         path = self._services.store.signed_file(call.part("signature"), call.part("name"))
         return FileReply(path, mimetypes.guess_type(path.name)[0] or "application/octet-stream")
-
-    # --- scripting from another process ---------------------------------------------------------------------------
-
-    async def _control(self, request: web.Request) -> web.StreamResponse:
-        """GET: what has hit. POST `{"faults": […]}`: add. DELETE: clear."""
-        faults = self._services.settings.faults
-        try:
-            await asyncio.to_thread(self._services.accounts.resolve, request.headers.get("Authorization"))
-            if request.method == "POST":
-                faults.add(*_faults(await json_body(request)))
-            elif request.method == "DELETE":
-                faults.clear()
-        except ApiError as error:
-            return _plain(failure(error, render=False))
-        return _plain(success({"fired": [list(hit) for hit in faults.fired]}))
-
-
-def _faults(body: dict[str, Any]) -> list[Fault]:
-    listed = body.get("faults")
-    if not isinstance(listed, list):
-        raise ApiError(400, "'faults' must be a list")
-    try:
-        return [Fault.from_json(entry) for entry in listed]
-    except (TypeError, ValueError) as error:
-        raise ApiError(400, str(error)) from None
 
 
 def _is_render(request: web.Request) -> bool:

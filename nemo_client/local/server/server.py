@@ -56,7 +56,6 @@ def open(
     anonymous: bool = False,
     pace: float = 1.0,
     faults: Faults | None = None,
-    control: bool = False,
     dialect: str = "agent",
     render_answers: str = "bare",
     private_urls: bool = False,
@@ -78,7 +77,7 @@ def open(
                     ledger shows as taken is gone, restarts included. A generation costs 100, an edit 50
     anonymous       anonymous sign-up as on the cloud: 100 credits, a token a client in 7 days
     pace            factor on every artificial delay (0: none)
-    faults, control scripted faults; `control` lets the token's holder script them over HTTP (`/_control/faults`)
+    faults          scripted faults, for tests
     dialect         of the event stream: "agent" or "typed"
     render_answers  shape of the render status: "bare" or "data"
     private_urls    whether uploads by URL may name loopback and private addresses
@@ -101,7 +100,6 @@ def open(
         faults=faults or Faults(),
         dialect=dialect,
         render_answers=render_answers,
-        control=control,
         private_urls=private_urls,
         max_upload=max_upload,
         generation_seconds=generation_seconds,

@@ -148,17 +148,6 @@ class Fault:
             raise ValueError(f"{kind} needs {', '.join(missing)}")
         self._calls = 0
 
-    @classmethod
-    def from_json(cls, value: object) -> Fault:
-        """From `{"kind", "endpoint", "nth", "count", "parameters"}`, all but the kind optional."""
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise ValueError("a fault is an object with a kind")
-        parameters = value.get("parameters", {})
-        if not isinstance(parameters, dict):
-            raise ValueError("'parameters' must be an object")
-        where = {name: value[name] for name in ("endpoint", "nth", "count") if name in value}
-        return cls(value["kind"], **where, **parameters)
-
     def __getitem__(self, name: str) -> Any:
         return self.parameters[name]
 

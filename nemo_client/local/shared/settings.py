@@ -52,7 +52,6 @@ class Settings:
     faults: Faults
     dialect: str
     render_answers: str
-    control: bool
     private_urls: bool
     max_upload: int
     generation_seconds: float | None
