@@ -209,13 +209,23 @@ async def test_a_refused_token_ends_the_batch_and_the_next_run_goes_on(
     assert backend.ledger.credits_taken == 0
 
 
-@pytest.mark.parametrize(("endpoint", "count"), [("session", 5), ("upload", 2), ("render", 2)])
-async def test_a_broken_connection_is_tried_again_later(
-    cloud: Clouds, photos: Any, tmp_path: Path, endpoint: str, count: int
+@pytest.mark.parametrize(
+    ("kind", "endpoint", "count"),
+    [
+        ("close_before_headers", "session", 5),
+        ("close_before_headers", "upload", 2),
+        ("close_before_headers", "render", 2),
+        ("close_before_headers", "render", 9),
+        ("http_429", "render", 2),
+        ("http_429", "render", 9),
+    ],
+)
+async def test_a_broken_connection_or_a_rate_limit_is_tried_again_later(
+    cloud: Clouds, photos: Any, tmp_path: Path, kind: str, endpoint: str, count: int
 ) -> None:
     """Even where the client's own tries were used up; never with another charge."""
     backend = cloud()
-    backend.fault("close_before_headers", endpoint, count=count, accepted=False)
+    backend.fault(kind, endpoint, count=count, accepted=False)
     async with backend.studio() as studio:
         found = await results(studio, photos(1), tmp_path / "out")
 

@@ -333,6 +333,32 @@ class TestTheBackendSaysNo:
         assert ran.data["reused"] is True
         assert sent(cloud, "message") == 1
 
+    @pytest.mark.parametrize(
+        ("kind", "count"),
+        [
+            ("http_429", 1),
+            pytest.param("http_429", None, marks=pytest.mark.long),
+            pytest.param("close_before_headers", 2, marks=pytest.mark.long),
+        ],
+    )
+    def test_an_export_that_is_not_taken_at_once_leaves_the_generation_paid(
+        self, kind: str, count: int | None, shell: Shell, picture: Path, cloud: local.LocalBackend
+    ) -> None:
+        """A rate limit or a broken connection at the export: what the run paid is told, with a video and without."""
+        how = {"retry_after": 0} if kind == "http_429" else {"accepted": False}
+        cloud.faults.add(local.Fault(kind, "render", count=count, **how))
+        ran = shell("animate", picture, "--duration", 1, "--json")
+
+        assert sent(cloud, "message") == 1
+        if count is None:
+            assert (ran.code, ran.data["error"]["charged"]) == (5, "yes")
+            assert "100 credits were paid in this run" in ran.data["error"]["message"]
+            cloud.faults.clear()
+            later = shell("animate", picture, "--duration", 1, "--json")
+            assert (later.code, later.data["reused"], sent(cloud, "message")) == (0, True, 1)
+        else:
+            assert (ran.code, ran.data["credits"]["spent"], ran.data["reused"]) == (0, 100, False)
+
     def test_an_unknown_result_names_the_command_that_looks_for_it(
         self, shell: Shell, picture: Path, cloud: local.LocalBackend
     ) -> None:

@@ -283,13 +283,18 @@ def test_the_all_in_one_node_says_the_same(nodes: Nodes, host: Host, charging: A
         host.run(nodes["NemoImageToVideo"], **inputs)
 
 
-def test_a_node_that_had_to_begin_again_tells_what_it_paid(nodes: Nodes, host: Host, charging: Any) -> None:
-    """A rate limit on the export's submission: the generation is found the second time, and was paid in this run."""
-    charging.faults.add(local.Fault("http_429", "render", count=2, retry_after=0))
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "count"), [("http_429", 2), ("close_before_headers", 2)])
+def test_a_node_that_had_to_begin_again_tells_what_it_paid(
+    kind: str, count: int, nodes: Nodes, host: Host, charging: Any
+) -> None:
+    """The export is not taken at once: the generation is found the second time, and was paid in this run."""
+    how = {"retry_after": 0} if kind == "http_429" else {"accepted": False}
+    charging.faults.add(local.Fault(kind, "render", count=count, **how))
     inputs = {**GENERATE, "filename_prefix": "video/x", "profile": "nemo", "image": picture(64, 96)}
     host.run(nodes["NemoImageToVideo"], **inputs)
     told = [text for _, text in host.texts]
 
-    assert charging.faults.fired.count(("http_429", "render")) == 2
+    assert charging.faults.fired.count((kind, "render")) == count
     assert "100 credits, 900 left" in told[-1]
     assert sent(charging) == 1
