@@ -192,7 +192,8 @@ def describe_spending(money: Money, run: Run) -> str:
     if money.spent == 0 and money.after is None:
         return say("shell.free", run.screen.lang)
     spent, left = ("?" if each is None else f"{each:g}" for each in (money.spent, money.after))
-    return say(f"shell.spent.{money.certainty}", run.screen.lang, spent=spent, left=left)
+    known = "late" if money.spent is None and money.after is not None else money.certainty
+    return say(f"shell.spent.{known}", run.screen.lang, spent=spent, left=left)
 
 
 def show_proposal(run: Run, message: str) -> str:

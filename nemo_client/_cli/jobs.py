@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -11,8 +12,10 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+from .._config.credentials import find_account_id
 from .._config.paths import ensure_home, find_home
-from .._errors import Cancelled, InputError, RenderFailed
+from .._config.profiles import find_profile
+from .._errors import Cancelled, InputError, NemoError, RenderFailed
 from .._files.images import UploadStore
 from .._files.save import Destination
 from .._journal.journal import Journal
@@ -25,6 +28,7 @@ from .output import Outcome, strip_controls
 from .runtime import Run
 
 PROMPT_CELLS: Final = 40
+BALANCE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def _open_journal() -> Journal:
 async def show_jobs(run: Run, limit: int, everything: bool) -> Outcome:
     """The newest jobs as a table, newest first."""
     async with _open_journal() as journal:
+        await _look_for_late_charges(run, journal)
         jobs = await list_jobs(journal, limit=limit, hidden=everything)
     lang = run.screen.lang
     data = {"jobs": [job.to_json() for job in jobs]}
@@ -51,6 +56,18 @@ async def show_jobs(run: Run, limit: int, everything: bool) -> Outcome:
     rows = [f"  {say('jobs.head', lang)}".split(","), *(_make_row(job, lang) for job in jobs)]
     notes = (say("jobs.unfinished", lang),) if any(job.unfinished for job in jobs) else ()
     return Outcome(_format_table(rows), data, notes=notes)
+
+
+async def _look_for_late_charges(run: Run, journal: Journal) -> None:
+    """Read the balance of each account that owes a charge, so that the list tells it; without one nothing is asked.
+
+    Only where this machine still has the account's token. What cannot be read now stays as it is.
+    """
+    for name, account in await journal.find_uncharged():
+        with contextlib.suppress(NemoError, asyncio.TimeoutError):
+            if find_account_id(find_profile(name), find_home()) == account:
+                studio = await run.studio_of(name)
+                await asyncio.wait_for(studio.credits(), BALANCE_SECONDS)
 
 
 def _make_row(job: Job, lang: str) -> list[str]:

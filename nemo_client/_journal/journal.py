@@ -233,6 +233,10 @@ class Journal(DatabaseThread):
         """
         return await self._do(self._tell_charges, account, held, settled_before)
 
+    async def find_uncharged(self) -> list[tuple[str, str]]:
+        """(profile, account) of the finished steps whose charge was not seen yet, each once."""
+        return await self._read_rows(queries.select_uncharged_accounts)
+
     async def open_attempts(self, account: str) -> list[Attempt]:
         """Attempts of an account whose outcome is still owed."""
         return await self._select_attempts(

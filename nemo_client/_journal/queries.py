@@ -394,6 +394,12 @@ def select_uncharged(connection: Connection, account: str) -> list[Row[Any]]:
     )
 
 
+def select_uncharged_accounts(connection: Connection) -> list[tuple[str, str]]:
+    """(profile, account) of all finished attempts whose charge was not seen yet, each once."""
+    query = sa.select(ATTEMPTS.c.profile, UNCHARGED.c.account).join(ATTEMPTS, ATTEMPTS.c.id == UNCHARGED.c.attempt)
+    return [(profile, account) for profile, account in connection.execute(query.distinct())]
+
+
 def find_charges(
     connection: Connection, account: str, held: float, settled_before: float
 ) -> list[tuple[Attempt, float, bool]]:

@@ -69,10 +69,7 @@ class Admission:
 
     async def _record_late_charges(self, account: str, credits: Credits | None) -> bool:
         """Record charges that came after their work was finished; whether one is still to come."""
-        if credits is None:
-            return False
-        horizon = self._context.wall() - HORIZON_SECONDS
-        charges, more = await self._context.journal.tell_charges(account, credits.held, horizon)
+        charges, more = await record_late_charges(self._context, account, credits)
         for key, spent in charges.items():
             self._caller.budget.correct(key, spent)
         return more
@@ -96,3 +93,15 @@ class Admission:
                     limit_name=Phrase(f"limit-name.{name}"),
                     spent=f"{spent:g}",
                 )
+
+
+async def record_late_charges(
+    context: StudioContext, account: str, credits: Credits | None
+) -> tuple[dict[str, float], bool]:
+    """Record what a balance of this account, read now, tells of charges that came after their work was finished.
+
+    What each of these steps took, by key, and whether a charge is still to come. Each look at the balance tells it.
+    """
+    if credits is None:
+        return {}, False
+    return await context.journal.tell_charges(account, credits.held, context.wall() - HORIZON_SECONDS)

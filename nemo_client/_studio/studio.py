@@ -7,6 +7,7 @@ One Studio works for one profile in one event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
@@ -19,12 +20,12 @@ from .._config.credentials import AccountTokens, FixedToken, Token, TokenSource
 from .._config.free_accounts import FreeUsers
 from .._config.paths import ensure_home, find_home
 from .._config.profiles import LOCAL, Profile, find_profile
-from .._errors import InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from .._errors import DiskError, InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from .._files.images import Media, UploadStore
 from .._files.save import Destination
 from .._journal.job_rows import make_job_id
 from .._journal.journal import Journal, choose_writable_journal
-from .._journal.money import FREE, Money, estimate_price, sum_money
+from .._journal.money import FREE, Money, estimate_price, known_balance, sum_money
 from .._journal.records import Attempt, StoredFacts
 from .._journal.retention import run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
@@ -38,6 +39,7 @@ from .._wire.http import Http, Sleep
 from .._wire.rate_limiter import RateLimiter
 from .._wire.schemas import Credits
 from .account_guard import MayReplace
+from .admission import record_late_charges
 from .attach import SessionAttacher
 from .context import StudioContext
 from .edits import STOP, Edits, count_earlier_payment
@@ -183,8 +185,13 @@ class Studio:
         return self._context.in_flight.running()
 
     async def credits(self) -> Credits:
-        """The account's balance."""
-        return await self._context.client.balance()
+        """The account's balance. Charges that came after their work was finished are recorded with their jobs."""
+        balance = await self._context.client.balance()
+        if not self._context.profile.free:
+            with contextlib.suppress(DiskError):  # the balance is known all the same
+                account = (await self._context.token()).account
+                await record_late_charges(self._context, account, known_balance(balance))
+        return balance
 
     async def estimate_seconds(self) -> float | None:
         """How many seconds a generation and its export usually take here; None where none was seen."""

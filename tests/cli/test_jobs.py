@@ -171,6 +171,37 @@ class TestList:
         assert job["kind"] == "generate"
         assert not job["unfinished"]
 
+    @pytest.mark.parametrize("seen_by", ["jobs", "credits"])
+    def test_a_charge_that_came_late_is_told(self, seen_by: str, shell: Shell, picture: Path, cloud: Opened) -> None:
+        """The balance had not fallen when the video was there: the next look at it tells what the job took."""
+        backend = cloud()
+        untouched = {"available": 1000, "frozen": 0, "total": 1000}
+        backend.faults.add(local.Fault("answer", "credits", nth=2, body=json.dumps({"code": 0, "data": untouched})))
+        made = shell("animate", picture, "--duration", 1, "--json")
+        if seen_by == "credits":
+            shell("credits")
+            backend.faults.add(local.Fault("refuse", "credits", count=None))
+        asked = sent(backend, "credits")
+        listed = shell("jobs", "list", "--json")
+        again = shell("jobs", "list", "--json")
+
+        assert made.data["credits"]["spent"] is None
+        assert "No charge shows in the balance yet; 1000 credits left" in made.err
+        assert [(job["spent"], job["certainty"]) for job in listed.data["jobs"]] == [(100, "exact")]
+        assert again.data == listed.data
+        assert sent(backend, "credits") == asked + (seen_by == "jobs"), "only while one is owed is the balance read"
+
+    @pytest.mark.long
+    def test_without_a_network_the_list_is_as_it_was(self, shell: Shell, picture: Path, cloud: Opened) -> None:
+        """A charge that is owed is asked for in passing only."""
+        backend = cloud()
+        backend.faults.add(local.Fault("answer", "credits", nth=2, body=json.dumps({"code": 0, "data": {"available": 1000}})))
+        shell("animate", picture, "--duration", 1)
+        backend.close()
+        listed = shell("jobs", "list", "--json")
+
+        assert (listed.code, [job["spent"] for job in listed.data["jobs"]]) == (0, [None])
+
     def test_a_file_that_is_gone_is_said(self, shell: Shell, picture: Path, cloud: Opened) -> None:
         """A path that leads nowhere is not shown as if it did; `resume` brings the video back, free."""
         backend = cloud()
