@@ -28,7 +28,7 @@ from . import job_rows, queries
 from .database import Database, read_database_clock
 from .db_thread import DatabaseThread
 from .leases import LEASE_SECONDS, RENEW_SECONDS, UNOWNED, Mark, Owner, is_locked, read_monotonic_mark, seconds_since
-from .records import DAY_SECONDS, OPEN, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
+from .records import DAY_SECONDS, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
 from .schema import ATTEMPTS, OWNERS
 from .steps import GIVES_BACK, NEW_ATTEMPT, PAID, Event, State, advance
 
@@ -238,13 +238,11 @@ class Journal(DatabaseThread):
         return await self._read_rows(queries.select_uncharged_accounts)
 
     async def open_attempts(self, account: str) -> list[Attempt]:
-        """Attempts of an account whose outcome is still owed."""
-        return await self._select_attempts(
-            sa.select(ATTEMPTS).where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN))
-        )
+        """Attempts of an account whose outcome is still owed, without their facts."""
+        return await self._read_rows(lambda connection: queries.select_open(connection, account))
 
     async def undelivered(self, account: str) -> list[Attempt]:
-        """Finished paid steps of an account that no delivered export shows yet."""
+        """Finished paid steps of an account that no delivered export shows yet, without their facts."""
         return await self._read_rows(lambda connection: queries.select_undelivered(connection, account))
 
     async def paid_since(self, profile: str, moment: float) -> list[Attempt]:

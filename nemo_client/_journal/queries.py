@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 from .records import (
     DAY_SECONDS,
     IN_FLIGHT_STATES,
+    OPEN,
     UNSENT_STATES,
     Attempt,
     Delivery,
@@ -336,10 +337,25 @@ def select_durations(connection: Connection, profile: str, kind: str, newest: in
     return [float(taken) for (taken,) in connection.execute(query)]
 
 
+_SHORT: Final = sa.select(*(column for column in ATTEMPTS.c if column.name not in ("facts", "money_text")))
+"""Attempts without their facts, which are long."""
+
+
+def select_open(connection: Connection, account: str) -> list[Attempt]:
+    """Attempts of an account whose outcome is still owed, without their facts."""
+    query = _SHORT.where(ATTEMPTS.c.account == account, ATTEMPTS.c.state.in_(OPEN))
+    return [_attempt_without_facts(row) for row in connection.execute(query.order_by(ATTEMPTS.c.id))]
+
+
 def select_undelivered(connection: Connection, account: str) -> list[Attempt]:
-    """Finished paid steps of an account that no delivered export shows yet."""
-    query = sa.select(ATTEMPTS).join(OWED, OWED.c.attempt == ATTEMPTS.c.id).where(OWED.c.account == account)
-    return [attempt_from_row(row) for row in connection.execute(query.order_by(ATTEMPTS.c.id))]
+    """Finished paid steps of an account that no delivered export shows yet, without their facts."""
+    query = _SHORT.join(OWED, OWED.c.attempt == ATTEMPTS.c.id).where(OWED.c.account == account)
+    return [_attempt_without_facts(row) for row in connection.execute(query.order_by(ATTEMPTS.c.id))]
+
+
+def _attempt_without_facts(row: Row[Any]) -> Attempt:
+    values = {name: value for name, value in row._mapping.items() if name != "kind"}
+    return Attempt(**{**values, "state": State(row.state)})
 
 
 def record_end(connection: Connection, attempt: Attempt) -> None:

@@ -164,11 +164,9 @@ def make_end_error(attempt: Attempt) -> NemoError:
     money = attempt.facts.money
     if attempt.state is State.LOST:
         return ResultUnknown("result-lost")
-    job = make_job_id(attempt.key)
     if not is_answered(attempt):
-        nothing = NothingMade("result-none")
-        nothing.job = job
-        return nothing
+        return _make_nothing_error(attempt.key)
+    job = make_job_id(attempt.key)
     sure = money.spent == 0 or money.certainty == "exact"
     reply = sanitize_for_display(_remove_page_orders(attempt.facts.reply), 500)
     taken: Charged = "maybe" if money.spent is None or not sure else "yes" if money.spent else "no"
@@ -177,6 +175,12 @@ def make_end_error(attempt: Attempt) -> NemoError:
     )
     error.session, error.job = make_handle(attempt, "auto"), job
     return error
+
+
+def _make_nothing_error(key: str) -> NothingMade:
+    nothing = NothingMade("result-none")
+    nothing.job = make_job_id(key)
+    return nothing
 
 
 def _make_question_error(attempt: Attempt, reply: str, charged: Charged) -> NothingMade | None:
@@ -212,7 +216,14 @@ def compose_reply(attempt: Attempt, language: str) -> tuple[str, str]:
 
 
 async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
-    """What a job that made nothing ended with, as an error; None for any other job."""
+    """What a job that made nothing ended with, as an error; None for any other job.
+
+    Facts are long: they are read only where they tell more than the job does.
+    """
+    if job.state == State.LOST.value:
+        return ResultUnknown("result-lost")
+    if job.state == State.FAILED.value and job.error == "result-none":
+        return _make_nothing_error(job.key)
     attempt = await journal.latest(job.key)
     return make_end_error(attempt) if attempt is not None and attempt.state in (State.FAILED, State.LOST) else None
 

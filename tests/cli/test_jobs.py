@@ -195,7 +195,8 @@ class TestList:
     def test_without_a_network_the_list_is_as_it_was(self, shell: Shell, picture: Path, cloud: Opened) -> None:
         """A charge that is owed is asked for in passing only."""
         backend = cloud()
-        backend.faults.add(local.Fault("answer", "credits", nth=2, body=json.dumps({"code": 0, "data": {"available": 1000}})))
+        untouched = json.dumps({"code": 0, "data": {"available": 1000}})
+        backend.faults.add(local.Fault("answer", "credits", nth=2, body=untouched))
         shell("animate", picture, "--duration", 1)
         backend.close()
         listed = shell("jobs", "list", "--json")

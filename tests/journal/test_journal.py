@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import statistics
 import tempfile
 import threading
@@ -730,6 +731,9 @@ async def test_what_is_often_asked_uses_an_index(crowded: Path) -> None:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         scans = [row.detail for row in plan if row.detail.startswith(("SCAN attempts", "SCAN owed", "SCAN at_most"))]
         assert not any("USING INDEX" not in each for each in scans), statement
+    owed = [statement for statement, _ in seen if re.match(r"SELECT.*(JOIN owed|account = \?)", statement, re.DOTALL)]
+    assert len(owed) == 2, "what an account still owes"
+    assert not any("facts" in statement for statement in owed), "facts are long"
     await journal.close()
 
 
