@@ -17,6 +17,7 @@ import pytest
 
 from nemo_client import local
 from tests.support.comfyui_process import ComfyUI, checkout
+from tools.make_templates import TEMPLATES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -27,7 +28,8 @@ pytestmark = [
 ]
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+TWINS = {template.title: template.twin for template in TEMPLATES}
+NAMES = sorted(TWINS)
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": False}
 # ComfyUI's own page says these of itself.
 OWN_WORDS = (
@@ -53,6 +55,9 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory, cloud: local.LocalBackend)
     base = tmp_path_factory.mktemp("comfyui")
     keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
     environment = {**keep, "NEMO_HOME": str(base / "home"), "NEMO_API_URL": cloud.url}
+    example = (checkout() or WORKFLOWS) / "input" / "example.png"  # ComfyUI's own, the default of Load Image
+    (base / "base" / "input").mkdir(parents=True)
+    shutil.copy(example, base / "base" / "input")
     with ComfyUI(base / "base", environment) as server:
         yield server
 
@@ -140,18 +145,20 @@ def editor(comfyui: ComfyUI, browser: Any) -> Iterator[Editor]:
 
 
 def workflow(name: str) -> dict[str, Any]:
-    graph: dict[str, Any] = json.loads((WORKFLOWS / f"{name}.json").read_text())
+    title = next((title for title, twin in TWINS.items() if twin == name), name)  # of a twin, its first template
+    graph: dict[str, Any] = json.loads((WORKFLOWS / f"{title}.json").read_text())
     return graph
 
 
 def twin(name: str) -> dict[str, Any]:
-    graph: dict[str, Any] = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
+    graph: dict[str, Any] = json.loads((WORKFLOWS / "api" / f"{TWINS.get(name, name)}.json").read_text())
     return graph
 
 
 def unfinished_job(comfyui: ComfyUI) -> None:
     """A video that was made and never exported."""
     graph = twin("credits_and_timeline")
+    del graph["8"]  # its export
     graph["4"]["inputs"] |= {"prompt": "slow pan to the right, 1 second", "seed": 7}
     assert comfyui.run(graph).history["status"]["status_str"] == "success"
 
@@ -159,9 +166,9 @@ def unfinished_job(comfyui: ComfyUI) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_template_opens_and_runs(name: str, comfyui: ComfyUI, editor: Editor) -> None:
     """No missing nodes; the page sends exactly the twin; a playable file comes of it."""
-    if name == "into_video_helper_suite" and "VHS_LoadVideoPath" not in comfyui.get("/object_info"):
+    if TWINS[name] == "into_video_helper_suite" and "VHS_LoadVideoPath" not in comfyui.get("/object_info"):
         pytest.skip("VideoHelperSuite is not installed")
-    if name == "recover_a_job":
+    if TWINS[name] == "recover_a_job":
         unfinished_job(comfyui)
     editor.open(workflow(name))
     types = editor.page.evaluate("() => window.app.graph._nodes.map(node => node.type)")
@@ -174,7 +181,7 @@ def test_each_template_opens_and_runs(name: str, comfyui: ComfyUI, editor: Edito
     entry = editor.run()
 
     assert missing == []
-    assert sorted(types) == sorted(node["class_type"] for node in twin(name).values())
+    assert sorted(types) == sorted(["MarkdownNote", *(node["class_type"] for node in twin(name).values())])
     assert sent.keys() == twin(name).keys()
     for key, node in twin(name).items():
         own = node["inputs"] if node["class_type"].startswith("Nemo") else {**sent[key]["inputs"], **node["inputs"]}
@@ -194,7 +201,7 @@ def test_the_template_browser_finds_them_all(comfyui: ComfyUI) -> None:
 
     assert sorted(found) == NAMES
     for name in NAMES:
-        picture = comfyui.get(f"/api/workflow_templates/nemo-video/{name}.jpg")
+        picture = comfyui.get(f"/api/workflow_templates/nemo-video/{urllib.parse.quote(name)}.jpg")
         assert picture.startswith(b"\xff\xd8")
 
 
