@@ -1,7 +1,9 @@
 // What the page knows of profiles and credits: one copy, read by the panel and by the settings. It holds no token: the
 // server never sends one.
 
-import { ask, Refusal } from "./host.mjs";
+import { ask, Refusal, rootGraph } from "./host.mjs";
+import { offer } from "./options.js";
+import { allNodes } from "./prefix.js";
 
 const MINUTE = 60_000;
 const readers = new Set();
@@ -17,6 +19,7 @@ export function follow(reader) {
 
 function take(answer) {
   latest = answer;
+  offer("profile", answer.profiles.map((each) => each.name), allNodes(rootGraph()), answer.default);
   for (const reader of readers) reader(answer);
 }
 
@@ -48,7 +51,7 @@ export async function askCredits(profile, { again = false } = {}) {
 }
 
 /** Asks again for the credits of those profiles that were asked for before: a job that ended may have taken some. */
-export async function askAgain(profiles) {
+export async function askAgain(profiles = [...credits.keys()]) {
   for (const profile of profiles.filter((each) => credits.get(each)?.answer)) {
     try {
       await askCredits(profile, { again: true });

@@ -23,8 +23,8 @@ export function show(element, visible) {
 }
 
 /** A button that is out of use while its action runs. */
-export function button(label, action, attributes = {}) {
-  const element = make("button", { type: "button", ...attributes }, label);
+export function button(content, action, attributes = {}) {
+  const element = make("button", { type: "button", ...attributes }, content);
   element.addEventListener("click", async () => {
     if (element.getAttribute("aria-disabled") === "true") return;
     element.setAttribute("aria-disabled", "true"); // not `disabled`: that would throw the keyboard's focus away
@@ -50,4 +50,22 @@ export function webAddress(text) {
 /** The style sheet, to stand inside what it styles, so that it leaves with it. */
 export function styles() {
   return make("link", { rel: "stylesheet", href: new URL("./nemo.css", import.meta.url).href });
+}
+
+/** Copies a text; whether it went well. Where the page is not a secure one, browsers copy only what is selected. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = make("textarea", { readonly: true, style: "position: fixed; opacity: 0" });
+    const focused = document.activeElement;
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    focused?.focus();
+    return copied;
+  }
 }

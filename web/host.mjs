@@ -25,7 +25,7 @@ export async function ask(path, { body, signal } = {}) {
   try {
     response = await api.fetchApi(route, options);
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Refusal(t("error.offline"));
+    throw error.name === "AbortError" ? error : new Refusal(t("error.offline"), { id: "offline" });
   }
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
@@ -79,4 +79,55 @@ export function onLanguage(listener) {
   const late = () => setTimeout(listener);
   settings?.addEventListener?.("Comfy.Locale.change", late);
   return () => settings?.removeEventListener?.("Comfy.Locale.change", late);
+}
+
+/** Calls back when ComfyUI's connection to its server broke (`false`) and when it is back (`true`); returns what ends it. */
+export function onConnection(listener) {
+  const gone = () => listener(false);
+  const back = () => listener(true);
+  api.addEventListener?.("reconnecting", gone);
+  api.addEventListener?.("reconnected", back);
+  return () => {
+    api.removeEventListener?.("reconnecting", gone);
+    api.removeEventListener?.("reconnected", back);
+  };
+}
+
+/** Calls back when a prompt ended, however it did. */
+export function onPromptEnd(listener) {
+  for (const name of ["execution_success", "execution_error", "execution_interrupted"]) {
+    api.addEventListener?.(name, listener);
+  }
+}
+
+/** The whole graph that is open. */
+export function rootGraph() {
+  return app.rootGraph ?? app.graph;
+}
+
+export function canvas() {
+  return app.canvas;
+}
+
+/** Opens a graph, as it was drawn or, where that is not known, as it was sent; a Refusal where the front end cannot. */
+export async function openGraph({ workflow, prompt }, name) {
+  if (workflow && typeof app.loadGraphData === "function") await app.loadGraphData(workflow, true, true, name);
+  else if (prompt && typeof app.loadApiJson === "function") await app.loadApiJson(prompt, name);
+  else throw new Refusal(t("error.no-graph"));
+}
+
+/** Selects a node and brings it into view. */
+export function showNode(node) {
+  app.canvas?.selectNode?.(node);
+  app.canvas?.centerOnNode?.(node);
+}
+
+/** Whether the front end has the icons that its buttons show. */
+export function hasIcons() {
+  const icon = document.createElement("i");
+  icon.className = "pi pi-copy";
+  document.body.append(icon);
+  const drawn = getComputedStyle(icon, "::before").content;
+  icon.remove();
+  return !["none", "normal", ""].includes(drawn);
 }

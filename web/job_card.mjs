@@ -1,9 +1,15 @@
-// One job: picture, prompt, state, progress, money, and what can be done with it. Updated in place, so that a playing
+// One job: picture, prompt, state, money, progress, and what can be done with it. Updated in place, so that a playing
 // video plays on and the keyboard's focus stays.
 
-import { button, make, show, webAddress, write } from "./dom.mjs";
-import { ask, attempt, confirmed, Refusal, tell, viewAddress } from "./host.mjs";
+import { button, make, show, write } from "./dom.mjs";
+import { ask, Refusal, viewAddress } from "./host.mjs";
+import { actionRow, label } from "./job_actions.mjs";
 import { moment, t } from "./words.js";
+
+const SHORT = 40;
+const FITS = 110; // an error of so many half-width characters is shown whole
+const FILMS = /\.(mp4|mov|webm|mkv)$/i;
+const PICTURES = /\.(gif|webp|png)$/i;
 
 /** The id of the state's words: a job that owes nothing any more is delivered, or it was a question and is answered. */
 export function stateOf(job) {
@@ -12,54 +18,83 @@ export function stateOf(job) {
   return job.delivered ? "delivered" : "answered";
 }
 
-/** {element, update(job)}; `changed(job)` tells the list of a new state, `gone()` that it was forgotten. */
+/** What people know a job by: the beginning of its prompt, and when it was asked for. */
+export function nameOf(job) {
+  const words = job.prompt.trim().replace(/\s+/g, " ") || t("jobs.no-prompt");
+  const short = words.length > SHORT ? `${words.slice(0, SHORT - 1).trimEnd()}…` : words;
+  return `${short}, ${moment(new Date(job.created * 1000))}`;
+}
+
+/**
+ * {element, update(job, name), picture()}; `changed(job)` tells the list of a new state, `gone()` that it was forgotten.
+ * `name` is what the labels of its buttons call it.
+ */
 export function jobCard({ changed, gone }) {
   let job = null;
-  const picture = make("img", { alt: "", loading: "lazy" });
-  const thumb = make("button", { type: "button", class: "nv-thumb", "aria-label": t("jobs.play") }, picture);
+  const image = make("img", { alt: "", loading: "lazy" });
+  const thumb = make("button", { type: "button", class: "nv-thumb", "aria-expanded": "false" }, image);
   const prompt = make("p", { class: "nv-prompt" });
+  const state = make("p", { class: "nv-state" });
   const facts = make("p", { class: "nv-quiet nv-facts" });
-  const state = make("span", { class: "nv-state" });
-  const error = make("p", { class: "nv-trouble" });
+  const error = errorText();
   const progress = progressBar();
   const stage = make("div", { class: "nv-stage" });
-  const actions = actionRow(() => job, { changed, gone, play: () => play() });
-  thumb.addEventListener("click", () => play());
-  const body = make("div", { class: "nv-body" }, prompt, make("p", { class: "nv-line" }, state), facts);
-  const head = make("div", { class: "nv-head" }, thumb, body);
-  const element = make("li", { class: "nv-job" }, head, progress.element, error, actions.element, stage);
+  const actions = actionRow(() => job, { changed, gone });
+  const parts = [thumb, prompt, state, facts, progress.element, actions.element, ...error.elements, stage];
+  const element = make("li", { class: "nv-job" }, ...parts);
+  const play = () => {
+    if (!job.video) return;
+    player(stage, job.video);
+    thumb.setAttribute("aria-expanded", String(stage.childNodes.length > 0));
+  };
+  thumb.addEventListener("click", play);
+  playOnHover(thumb, () => job.video);
 
-  const play = () => (job.video ? player(stage, job.video) : null);
-
-  const update = (next) => {
+  const update = (next, name = nameOf(next)) => {
     const other = JSON.stringify(job?.video) !== JSON.stringify(next.video);
     job = next;
     element.dataset.job = job.id;
-    element.dataset.state = stateOf(job);
+    element.dataset.state = job.asks ? "asks" : stateOf(job);
     write(prompt, job.prompt || t("jobs.no-prompt"));
     prompt.title = job.prompt;
-    write(state, t(`jobs.state.${stateOf(job)}`));
+    write(state, job.asks ? t("jobs.asks") : t(`jobs.state.${stateOf(job)}`));
     write(facts, factsOf(job));
-    write(error, job.error);
-    show(error, Boolean(job.error));
+    facts.title = facts.textContent;
+    error.update(job.error, job.asks);
+    label(thumb, t("jobs.play"), name);
     thumb.disabled = !job.video;
-    progress.update(job.running);
-    actions.update(job);
-    if (other) stage.replaceChildren();
+    progress.update(job.running, name);
+    actions.update(job, name);
+    if (!other) return;
+    stage.replaceChildren();
+    thumb.setAttribute("aria-expanded", "false");
+    if (image.dataset.asked) picture(); // of the result now, or no longer
   };
-  return { element, update, picture: () => loadPicture(picture, job) };
+  const picture = () => loadPicture(image, job);
+  return { element, update, picture };
 }
 
 function factsOf(job) {
-  const money = job.spent == null ? "" : t("jobs.credits", { credits: job.spent });
-  const parts = [t(`jobs.kind.${job.kind}`), money, moment(new Date(job.created * 1000)), job.profile];
+  const kind = job.kind === "generate" ? "" : t(`jobs.kind.${job.kind}`);
+  const parts = [moneyOf(job), moment(new Date(job.created * 1000)), kind, job.profile];
   return parts.filter(Boolean).join(" · ");
 }
 
-/** The job's thumbnail, once; a job without one stays as it is. */
+const MONEY = { exact: "jobs.credits", "at most": "jobs.credits.most", unknown: "jobs.credits.least" };
+
+/** What a job took, as sure as it is known. */
+function moneyOf(job) {
+  if (job.free) return t("jobs.money.free");
+  if (job.spent != null) return t(MONEY[job.certainty] ?? "jobs.credits", { credits: job.spent });
+  if (job.running || ["planned", "refused"].includes(job.state)) return ""; // nothing taken, as the state says
+  return t(job.state === "done" ? "jobs.money.unknown" : "jobs.money.perhaps");
+}
+
+/** The job's thumbnail; asked for again only when its video came or went. A job without one stays as it is. */
 async function loadPicture(image, job) {
-  if (image.src || !job.picture || image.dataset.asked) return;
-  image.dataset.asked = "yes";
+  const wanted = job.video ? `${job.video.subfolder}/${job.video.filename}` : "upload";
+  if (!job.picture || image.dataset.asked === wanted) return;
+  image.dataset.asked = wanted;
   try {
     const answer = await ask(`jobs/${encodeURIComponent(job.id)}/picture`);
     if (/^data:image\/(jpeg|png|webp);base64,/.test(answer.image)) image.src = answer.image;
@@ -68,18 +103,63 @@ async function loadPicture(image, job) {
   }
 }
 
+/** Plays the video in the picture's place, silent, while the pointer or the keyboard's focus is on it. */
+function playOnHover(thumb, video) {
+  let film = null;
+  const stop = () => {
+    film?.removeAttribute("src"); // else it is loaded to its end
+    film?.remove();
+    film = null;
+  };
+  const start = () => {
+    const shown = video();
+    if (film || !shown || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (PICTURES.test(shown.filename)) film = make("img", { alt: "" });
+    else if (FILMS.test(shown.filename)) film = make("video", { autoplay: true, loop: true, playsinline: true });
+    else return;
+    film.muted = true;
+    film.addEventListener("error", stop);
+    film.src = viewAddress(shown);
+    thumb.append(film);
+  };
+  for (const name of ["pointerenter", "focus"]) thumb.addEventListener(name, start);
+  for (const name of ["pointerleave", "blur"]) thumb.addEventListener(name, stop);
+}
+
+/** Why it failed: two lines of it, and the rest on request; a question is shown whole. */
+function errorText() {
+  const text = make("p", { class: "nv-trouble" });
+  const more = button("", () => unfold(!text.classList.contains("nv-whole")), { class: "nv-why", hidden: true });
+  const unfold = (whole) => {
+    text.classList.toggle("nv-whole", whole);
+    more.setAttribute("aria-expanded", String(whole));
+    write(more, t(whole ? "jobs.less" : "jobs.why"));
+  };
+  let shown = null;
+  const update = (error, asks) => {
+    if (shown === error) return;
+    shown = error;
+    write(text, error);
+    const fits = [...error].reduce((sum, each) => sum + (each > "\u2e7f" ? 2 : 1), 0) <= FITS;
+    unfold(fits || Boolean(asks));
+    show(text, Boolean(error));
+    show(more, !fits && !asks);
+  };
+  return { elements: [text, more], update };
+}
+
 function progressBar() {
   const fill = make("div", { class: "nv-fill" });
-  const range = { "aria-valuemin": 0, "aria-valuemax": 100 };
-  const bar = make("div", { role: "progressbar", "aria-label": t("jobs.progress"), ...range }, fill);
+  const bar = make("div", { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
   const text = make("p", {});
   const element = make("div", { class: "nv-progress" });
-  const update = (running) => {
+  const update = (running, name) => {
     show(element, Boolean(running));
     if (!running) return element.replaceChildren();
     if (!element.childNodes.length) element.append(bar, text);
     const percent = Math.round(100 * Math.min(1, Math.max(0, running.fraction)));
     fill.style.width = `${percent}%`;
+    bar.setAttribute("aria-label", t("jobs.label", { action: t("jobs.progress"), job: name }));
     bar.setAttribute("aria-valuenow", percent);
     bar.setAttribute("aria-valuetext", `${percent}% ${running.text}`);
     write(text, running.text);
@@ -93,51 +173,10 @@ function player(stage, video) {
   const address = viewAddress(video);
   const aside = { target: "_blank", rel: "noopener noreferrer" };
   const link = make("a", { class: "nv-link", href: address, ...aside }, t("jobs.open-file"));
-  const isPicture = /\.(gif|webp|png)$/i.test(video.filename);
-  const film = isPicture
+  const film = PICTURES.test(video.filename)
     ? make("img", { src: address, alt: "" })
     : make("video", { src: address, controls: true, autoplay: true, loop: true, playsinline: true });
   film.addEventListener("error", () => film.replaceWith(make("p", { class: "nv-quiet" }, t("jobs.no-player"))));
   const close = button(t("jobs.close"), () => stage.replaceChildren());
-  return stage.replaceChildren(film, make("div", { class: "nv-actions" }, link, close));
-}
-
-function actionRow(current, { changed, gone, play }) {
-  const post = (what) => ask(`jobs/${encodeURIComponent(current().id)}/${what}`, { body: {} });
-  const buttons = {
-    play: button(t("jobs.play"), play),
-    resume: button(t("jobs.resume"), () => attempt(async () => changed((await post("resume")).job))),
-    cancel: button(t("jobs.cancel"), () =>
-      attempt(async () => {
-        const { job, text } = await post("cancel");
-        changed(job);
-        tell("info", text);
-      }),
-    ),
-    folder: button(t("jobs.open-folder"), () => attempt(() => post("open-folder"))),
-    page: button(t("jobs.project-page"), () => attempt(async () => openPage((await post("project-page")).url))),
-    forget: button(t("jobs.forget"), async () => {
-      if (!(await confirmed(t("jobs.forget.ask")))) return;
-      if (await attempt(() => post("forget"))) gone();
-    }),
-  };
-  const element = make("div", { class: "nv-actions" }, ...Object.values(buttons));
-  const update = (job) => {
-    show(buttons.play, Boolean(job.video));
-    show(buttons.resume, job.resumable && !job.running);
-    show(buttons.cancel, Boolean(job.running) || (job.unfinished && job.state === "sent"));
-    show(buttons.folder, Boolean(job.path));
-    show(buttons.page, job.page);
-    show(buttons.forget, !job.running);
-  };
-  return { element, update };
-}
-
-/** Opens the claim link in a new tab, which gets no hold of this page; it is kept nowhere. */
-async function openPage(url) {
-  const address = webAddress(url);
-  if (!address) throw new Refusal(t("error.no-link"));
-  // A browser opens tabs only shortly after a click, and the answer may have taken longer.
-  if (navigator.userActivation?.isActive === false && !(await confirmed(t("jobs.project-page.ready")))) return;
-  window.open(address, "_blank", "noopener,noreferrer");
+  return stage.replaceChildren(film, make("div", { class: "nv-row" }, link, close));
 }

@@ -11,7 +11,7 @@ import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
 const LAZY =
-  "account_view accounts dom fields host job_card jobs_view panel polling profiles_view settings token".split(" ");
+  "account_view accounts dom fields graph host job_actions job_card jobs_view panel polling profiles_view recover settings token".split(" ");
 const rootGraph = () => app.rootGraph ?? app.graph;
 let panel = null;
 let lazyChecked = null;
@@ -72,6 +72,16 @@ function later(load, fill) {
       () => (holder.textContent = t("panel.failed")),
     );
   return holder;
+}
+
+// Only a page that shows a Recover node asks for jobs before the panel is opened.
+function followJobs() {
+  checkLazy()
+    .then(() => import("./recover.mjs"))
+    .then(
+      (module) => module.followJobs(),
+      () => {}, // the combo offers what it had when the page came
+    );
 }
 
 // ComfyUI calls render again with the same container whenever it draws the sidebar.
@@ -141,6 +151,7 @@ app.registerExtension({
       id: TAB,
       icon: "pi pi-video",
       title: "NemoVideo",
+      label: "Nemo\u00adVideo", // too wide for the bar of front ends that show labels: where it may break
       tooltip: t("tab.tooltip"),
       type: "custom",
       render,
@@ -167,5 +178,6 @@ app.registerExtension({
     if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;
     nameOptions(node);
     dress(node);
+    if (node.comfyClass === "NemoRecover") followJobs();
   },
 });

@@ -101,7 +101,8 @@ const ZERO = {
 
 /** What people read for a value of a widget of this name. */
 export function labelOf(name, value) {
-  return (language() === "zh" ? ZH : EN)[name]?.[value] ?? String(value ?? "");
+  const job = name === "job" ? jobNames.get(value) : undefined;
+  return job ?? (language() === "zh" ? ZH : EN)[name]?.[value] ?? String(value ?? "");
 }
 
 // Widgets that the canvas draws ask `_displayValue` what to show; those of Vue nodes show the number.
@@ -119,8 +120,41 @@ function nameZero(widget) {
   });
 }
 
+const offered = new Map(); // the name of a combo -> its values by now, and the one that new nodes begin with
+let jobNames = new Map(); // a job's label -> what Recover shows in its place, in this page only
+
+/** Gives the combos of this name other values, on these nodes of ours and on every new one. */
+export function offer(name, values, nodes, first) {
+  offered.set(name, { values, first });
+  for (const node of nodes.filter(isOurs)) fill(node, name, values);
+}
+
+/** Names the jobs that Recover offers: neither workflows nor prompts hold these words. */
+export function nameJobs(names) {
+  jobNames = names;
+}
+
+function isOurs(node) {
+  return String(node?.comfyClass ?? node?.type ?? "").startsWith("Nemo");
+}
+
+function fill(node, name, values) {
+  const widget = node.widgets?.find((each) => each.name === name);
+  if (widget?.options?.values && widget.options.values.join("\n") !== values.join("\n")) widget.options.values = [...values];
+  return widget;
+}
+
+/** Gives a node that is just made what its combos offer by now; a workflow that is loaded sets its own values after. */
+function fillNew(node) {
+  for (const [name, { values, first }] of offered) {
+    const widget = fill(node, name, values);
+    if (widget && first !== undefined) widget.value = first;
+  }
+}
+
 /** Names the values of a node's widgets; to be called when it is made, before ComfyUI draws it. */
 export function nameOptions(node) {
+  if (isOurs(node)) fillNew(node);
   for (const widget of node.widgets ?? []) {
     if (widget.name in ZERO.en) nameZero(widget);
     const names = ZH[widget.name];

@@ -3,14 +3,15 @@
 import { askAgain, follow, load } from "./accounts.mjs";
 import { accountView } from "./account_view.mjs";
 import { button, make, show, styles, write } from "./dom.mjs";
-import { onJobs, onLanguage, Refusal, words } from "./host.mjs";
+import { hasIcons, onConnection, onJobs, onLanguage, Refusal, words } from "./host.mjs";
 import { jobsView } from "./jobs_view.mjs";
 import { poll } from "./polling.mjs";
 import { profilesView } from "./profiles_view.mjs";
-import { t } from "./words.js";
+import { moment, t } from "./words.js";
 
 const CALM = 5000;
 const LIVELY = 1000;
+const AWAY = 3000;
 const TROUBLED = 15000;
 
 class Panel extends HTMLElement {
@@ -25,7 +26,8 @@ class Panel extends HTMLElement {
   begin() {
     this.leaving = new AbortController();
     this.troubles = { profiles: "", jobs: "" };
-    this.jobs = jobsView({ refresh: () => this.polling.now(), ended: (profiles) => askAgain(profiles) });
+    this.awaySince = null;
+    this.jobs = jobsView({ refresh: () => this.polling.now(), ended: (profiles) => this.readAccounts(profiles) });
     this.trouble = make("p", { class: "nv-trouble", role: "alert", hidden: true });
     this.notice = make("p", { class: "nv-trouble", "data-what": "notice", hidden: true });
     const account = accountView();
@@ -34,6 +36,7 @@ class Panel extends HTMLElement {
     const again = button("↻", () => this.readAll(), { class: "nv-icon", "aria-label": label, title: label });
     const head = make("header", { class: "nv-row nv-spread" }, make("h2", {}, "NemoVideo"), again);
     const box = make("div", { class: "nemo-video nv-panel" }, styles(), head, this.notice, this.trouble);
+    box.classList.toggle("nv-worded", !hasIcons());
     box.append(account.element, profiles.element, this.jobs.element);
     this.replaceChildren(box);
     const reader = (answer) => {
@@ -42,7 +45,12 @@ class Panel extends HTMLElement {
       [account, profiles].forEach((view) => view.update(answer));
     };
     this.polling = poll(() => this.readJobs(), () => this.pause());
-    this.ends = [follow(reader), onJobs(() => this.polling.now()), onLanguage(() => this.restart())];
+    this.ends = [
+      follow(reader),
+      onJobs(() => this.polling.now()),
+      onLanguage(() => this.restart()),
+      onConnection(() => this.polling.now()),
+    ];
     this.guard("profiles", load());
   }
 
@@ -60,17 +68,36 @@ class Panel extends HTMLElement {
   }
 
   pause() {
+    if (this.awaySince) return AWAY;
     if (this.troubles.jobs) return TROUBLED;
     return this.jobs.running() ? LIVELY : CALM;
   }
 
   readAll() {
     this.polling.now();
-    return this.guard("profiles", load());
+    return this.readAccounts();
+  }
+
+  /** Reads the profiles and the credits that were shown, of all or of these profiles. */
+  async readAccounts(profiles) {
+    await Promise.all([this.guard("profiles", load()), askAgain(profiles)]);
   }
 
   readJobs() {
     return this.guard("jobs", this.jobs.read(this.leaving.signal));
+  }
+
+  /** Notes since when the server is away; the words for it. */
+  goAway() {
+    this.awaySince ??= new Date();
+    return t("error.away", { time: moment(this.awaySince) });
+  }
+
+  /** The server answers again: what it said before may be out of date. */
+  comeBack() {
+    this.awaySince = null;
+    this.troubles = { profiles: "", jobs: "" };
+    this.readAll();
   }
 
   /** Shows why reading failed until it goes well again. */
@@ -78,10 +105,11 @@ class Panel extends HTMLElement {
     try {
       await reading;
       this.troubles[what] = "";
+      if (this.awaySince) this.comeBack();
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Refusal)) throw error;
-      this.troubles[what] = words(error);
+      this.troubles[what] = error.id === "offline" ? this.goAway() : words(error);
     }
     const told = new Set(Object.values(this.troubles).filter(Boolean));
     write(this.trouble, [...told].join("\n"));

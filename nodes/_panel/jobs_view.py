@@ -386,6 +386,7 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
     error = around.errors.get(job.key)
     return {
         "id": job.id,
+        "label": job.label,
         "kind": job.kind,
         "state": job.state,
         "profile": job.profile,

@@ -18,6 +18,10 @@ export const app = (window.app = {
   canvas: { selected_nodes: {} },
   graph: { nodes: [] },
   collectNodeMenuItems() {},
+  async loadGraphData(graph, ...rest) {
+    window.loaded = [graph, ...rest];
+    app.graph.nodes = graph.nodes;
+  },
   ui: { settings: new EventTarget() },
   registerExtension(extension) { window.extension = extension; },
   extensionManager: {
@@ -36,6 +40,7 @@ export const api = (window.api = Object.assign(new EventTarget(), {
 }));
 """
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
+<style id="icons">.pi::before { content: "*"; }</style>
 <div id="side" style="width: 300px; height: 700px"></div>
 <script type="module">
   window.toasts = []; window.questions = [];
@@ -75,7 +80,13 @@ def job(number: int, **changes: Any) -> dict[str, Any]:
         "prompt": "a lake at dawn",
         "created": 1_760_000_000,
         "changed": 1_760_000_000,
+        "label": f"{number:08x} 2025-10-09 08:53",
         "spent": 12,
+        "certainty": "exact",
+        "free": False,
+        "asks": False,
+        "stops": "",
+        "folder": False,
         "error": "",
         "delivered": True,
         "unfinished": False,
@@ -107,6 +118,8 @@ class Server:
     added: dict[str, str] = field(default_factory=dict)
     """Code that was added to files of the extension by an update, by their names."""
     asked: list[str] = field(default_factory=list)
+    film: bytes = b""
+    """What ComfyUI answers for any file, a WebM."""
     queries: list[dict[str, str]] = field(default_factory=list)
     """What was asked of the list of jobs."""
     posted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -144,6 +157,8 @@ def serve(server: Server) -> tuple[ThreadingHTTPServer, str]:
                 file = WEB / path.rpartition("/")[2]
                 code = file.read_text(encoding="utf-8") + server.added.get(file.name, "")
                 self._send(200, _CSS if file.suffix == ".css" else _JS, code)
+            elif path == "/api/view" and server.film:
+                self._send(200, "video/webm", server.film)
             else:
                 if path.endswith("/nemo/jobs"):
                     server.queries.append(dict(parse_qsl(urlsplit(self.path).query)))
@@ -161,8 +176,8 @@ def serve(server: Server) -> tuple[ThreadingHTTPServer, str]:
             status, data = server.answer(route, body)
             self._send(status, "application/json", json.dumps(data))
 
-        def _send(self, status: int, kind: str, text: str) -> None:
-            data = text.encode()
+        def _send(self, status: int, kind: str, text: str | bytes) -> None:
+            data = text.encode() if isinstance(text, str) else text
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))

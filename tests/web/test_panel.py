@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.backend import write_video
 from tests.web._page import BARE_APP, Server, job, profile, running, serve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -258,21 +261,291 @@ def test_the_project_page_is_opened_without_ties_and_only_on_the_web(load: Load,
     assert "claim" not in page.evaluate(KEPT) + page.content()
 
 
+SHOWN = {"filename": "a.webm", "subfolder": "video", "type": "output"}
+
+
 def test_buttons_are_those_that_can_do_something(load: Load, server: Server) -> None:
     """What a job cannot do is not offered."""
-    shown = {"filename": "a.mp4", "subfolder": "video", "type": "output"}
     server.jobs = [
         job(1, state="sent", delivered=False, unfinished=True, running=running(0.5)),
-        job(2, video=shown, path="/output/video/a.mp4", page=True),
+        job(2, video=SHOWN, path="/output/video/a.webm", page=True, folder=True),
         job(3, state="lost", delivered=False, resumable=True),
+        job(4, video=SHOWN, path="/output/video/a.webm"),
     ]
     panel = open_panel(load())
     offered = [
-        [each.inner_text() for each in card.locator("> .nv-actions button:visible").all()]
+        [each.inner_text() for each in card.locator("> .nv-actions > :visible").all()]
         for card in panel.locator(".nv-job").all()
     ]
 
-    assert offered == [["Cancel"], ["Play", "Open folder", "Project page", "Forget"], ["Resume", "Forget"]]
+    shown = [
+        "Download",
+        "Open folder",
+        "Copy prompt",
+        "Open this workflow",
+        "New take",
+        "Project page",
+        "Forget",
+    ]
+    assert offered[:3] == [["Copy prompt"], shown, ["Resume", "Copy prompt", "New take", "Forget"]]
+    assert offered[3] == [each for each in shown if each not in ("Open folder", "Project page")], "asked from elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("stops", "word"),
+    [("render", "Stop the render"), ("waiting", "Stop waiting (it goes on)"), ("start", "Cancel"), ("", "")],
+)
+def test_a_cancel_is_offered_as_what_it_does(stops: str, word: str, load: Load, server: Server) -> None:
+    """A message that is out goes on and is charged: there is no Cancel for it."""
+    server.jobs = [job(1, state="sent", delivered=False, unfinished=True, running=running(0.5), stops=stops)]
+    words = open_panel(load()).locator(".nv-job > .nv-actions").inner_text().split("\n")
+
+    assert [each for each in words if each and each != "Copy prompt"] == ([word] if word else [])
+
+
+def test_each_button_has_a_name_of_its_own(load: Load, server: Server) -> None:
+    """Those who hear the page can tell which job a button is for, also where two were asked for alike."""
+    rest = {"video": SHOWN, "folder": True, "page": True, "resumable": True}
+    server.jobs = [job(1, **rest), job(2, **rest), job(3, prompt="a heron " * 9, **rest), job(4, prompt="", **rest)]
+    panel = open_panel(load())
+    names = panel.locator(".nv-job :is(button, a):visible").evaluate_all(
+        "all => all.map(e => e.ariaLabel ?? e.innerText)"
+    )
+
+    assert len(set(names)) == len(names) == 4 * 9 - 1  # nothing to copy where there is no prompt
+    assert sum(name.startswith("Play: a lake at dawn, ") for name in names) == 2
+    assert any(name.startswith("Forget: a heron a heron a heron a heron a heron…, ") for name in names)
+    assert max(map(len, names)) < 90
+
+
+def test_a_card_says_in_words_how_its_job_stands(load: Load, server: Server) -> None:
+    """No state is a dot alone; what failed says why, and the money says how sure it is."""
+    ends = {"delivered": False, "error": "It was not made."}
+    server.jobs = [
+        job(1, state="planned", delivered=False),
+        job(2, state="done", delivered=False, unfinished=True, spent=300, certainty="at most"),
+        job(3, state="failed", spent=None, certainty="unknown", **ends),
+        job(4, state="refused", **ends, spent=None, certainty="unknown"),
+        job(5, state="unknown", **ends, spent=None, certainty="unknown"),
+        job(6, state="lost", **ends, spent=7, certainty="unknown"),
+        job(7, free=True, spent=0),
+        job(8, spent=None, certainty="unknown"),
+        job(9, state="failed", delivered=False, asks=True, error="Which mood? [Calm / Lively]"),
+    ]
+    panel = open_panel(load())
+    cards = panel.locator(".nv-job").all()
+    told = {
+        int(card.get_attribute("data-job"), 16): (
+            card.locator(".nv-state").inner_text(), card.locator(".nv-facts").inner_text().split(" · ")[0],
+            card.locator(".nv-trouble").inner_text() if card.locator(".nv-trouble:visible").count() else "",
+        )
+        for card in cards
+    }  # fmt: skip
+
+    assert told[1][0] == "not started (free)"
+    assert told[2][:2] == ("ready to collect", "at most 300 credits")
+    assert told[3] == ("failed: no video", "perhaps charged", "It was not made.")
+    assert (told[4][0], told[4][2]) == ("refused (free)", "It was not made.")
+    assert told[5][1] == "perhaps charged"
+    assert told[6][1] == "at least 7 credits"
+    assert told[7][:2] == ("delivered", "free")
+    assert told[8][1] == "credits not known yet"
+    assert told[9][0::2] == ("asks a question", "Which mood? [Calm / Lively]")
+
+
+def test_a_long_reason_is_two_lines_until_it_is_asked_for(load: Load, server: Server) -> None:
+    """A question is shown whole at once."""
+    words = "The backend answered without making a video, and said a good deal about it. " * 4
+    server.jobs = [job(1, state="failed", error=words), job(2, state="failed", error=words, asks=True)]
+    panel = open_panel(load())
+    told = [panel.locator(f"[data-job='0000000{number}'] .nv-trouble") for number in (1, 2)]
+    before = [each.bounding_box()["height"] for each in told]
+    panel.get_by_role("button", name="Show all").click()
+    after = told[0].bounding_box()["height"]
+
+    assert before[0] < 40 < before[1] == after
+    assert panel.get_by_role("button", name="Show less").get_attribute("aria-expanded") == "true"
+
+
+def test_buttons_show_their_words_where_the_page_has_no_icons(load: Load, server: Server) -> None:
+    """A front end without these icons must not leave empty buttons."""
+    server.jobs = [job(1)]
+    page = load()
+    page.evaluate("document.getElementById('icons').remove()")
+    width = open_panel(page).get_by_role("button", name="Copy prompt").bounding_box()["width"]
+    word = page.locator(".nv-job .nv-word:visible").first.bounding_box()["width"]
+
+    assert width > 50
+    assert word > 40
+
+
+@pytest.mark.parametrize("width", [300, 420])
+def test_cards_are_compact(width: int, load: Load, server: Server) -> None:
+    """About 90 pixels for a job with everything that can be done with it, in a narrow sidebar, too."""
+    rest = {"prompt": "a long prompt about a lake " * 9, "profile": "a name of a profile"}
+    server.jobs = [
+        job(1, video=SHOWN, folder=True, page=True, **rest),
+        job(2, state="done", delivered=False, unfinished=True, resumable=True, page=True, **rest),
+    ]
+    page = load()
+    page.evaluate(f"document.getElementById('side').style.width = '{width}px'")
+    cards = open_panel(page).locator(".nv-job").all()
+
+    assert [80 <= card.bounding_box()["height"] <= 100 for card in cards] == [True, True]
+
+
+def film() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_video(Path(folder) / "a.webm", "webm").read_bytes()
+
+
+def test_the_picture_plays_its_video_while_the_pointer_is_on_it(load: Load, server: Server) -> None:
+    """Silent and looping; a job without a video has none; the keyboard's focus does the same."""
+    server.film = film()
+    server.jobs = [job(1, video=SHOWN), job(2)]
+    page = load()
+    panel = open_panel(page)
+    thumb = panel.locator("[data-job='00000001'] .nv-thumb")
+    playing = (
+        "() => { const v = document.querySelector('.nv-thumb video'); return v && v.currentTime > 0 && !v.paused }"
+    )
+    thumb.hover()
+    page.wait_for_function(playing)
+    kind = page.evaluate("(({ muted, loop, src }) => [muted, loop, src])(document.querySelector('.nv-thumb video'))")
+    panel.locator("[data-job='00000002'] .nv-prompt").hover()
+    gone = page.locator(".nv-thumb video").count()
+    thumb.focus()
+    page.wait_for_function(playing)
+
+    assert kind[:2] == [True, True]
+    assert kind[2].endswith("/api/view?filename=a.webm&subfolder=video&type=output")
+    assert gone == 0
+
+
+def test_a_job_that_is_delivered_shows_a_picture_of_its_result(load: Load, server: Server) -> None:
+    """It is asked for again when the video is there, and only then."""
+    server.jobs = [job(1, picture=True, delivered=False, unfinished=True)]
+    server.answers["/nemo/jobs/00000001/picture"] = (200, {"image": "data:image/png;base64,AAAA"})
+    page = load()
+    panel = open_panel(page)
+    panel.locator("img[src='data:image/png;base64,AAAA']").wait_for(state="attached")
+    server.answers["/nemo/jobs/00000001/picture"] = (200, {"image": "data:image/png;base64,BBBB"})
+    server.jobs = [job(1, picture=True, video=SHOWN)]
+    page.evaluate(MOVED)
+    panel.locator("img[src='data:image/png;base64,BBBB']").wait_for(state="attached")
+    page.evaluate(MOVED)
+    page.wait_for_timeout(300)
+
+    assert server.asked.count("/nemo/jobs/00000001/picture") == 2
+
+
+def test_the_filters_are_the_server_s(load: Load, server: Server) -> None:
+    """Each says how many it has; one that has none says so, and the way back stays."""
+    server.lister = lambda query: {
+        "jobs": [] if query.get("filter") == "failed" else [job(1)], "pinned": [], "next": "", "search": "", "now": 1,
+        "mark": str(query.get("filter")), "counts": {"all": 121, "working": 0, "ready": 1, "failed": 0},
+    }  # fmt: skip
+    page = load()
+    panel = open_panel(page)
+    buttons = panel.locator(".nv-filters button")
+    told = buttons.all_inner_texts()
+    panel.get_by_role("button", name="Failed").click()
+    panel.get_by_text("There is no such job.").wait_for()
+    pressed = buttons.evaluate_all("all => all.map(each => each.ariaPressed)")
+    panel.get_by_role("button", name="All", exact=False).first.click()
+    panel.locator("[data-job='00000001']").wait_for()
+
+    assert told == ["All 121", "Working 0", "Ready to collect 1", "Failed 0"]
+    assert pressed == ["false", "false", "false", "true"]
+    assert [query.get("filter") for query in server.queries[:3]] == [None, "failed", None]
+
+
+def test_a_prompt_is_copied(load: Load, server: Server) -> None:
+    """Whole, also where browsers forbid the clipboard's own interface."""
+    server.jobs = [job(1, prompt="a lake\nat dawn")]
+    page = load()
+    page.evaluate(
+        """() => {
+          Object.defineProperty(navigator, "clipboard", { value: undefined });
+          document.execCommand = () => (window.copied = document.activeElement.value, true);
+        }"""
+    )
+    panel = open_panel(page)
+    panel.get_by_role("button", name="Copy prompt").click()
+    page.wait_for_function("toasts.length")
+
+    assert page.evaluate("copied") == "a lake\nat dawn"
+    assert page.evaluate("toasts[0].detail") == "Prompt copied"
+    assert page.locator("textarea").count() == 0
+
+
+def test_a_video_is_downloaded_under_its_name(load: Load, server: Server) -> None:
+    """From where ComfyUI serves it."""
+    server.film = film()
+    server.jobs = [job(1, video=SHOWN)]
+    panel = open_panel(load())
+    with panel.page.expect_download() as started:
+        panel.get_by_role("link", name="Download").click()
+
+    assert started.value.suggested_filename == "a.webm"
+
+
+NODES = [
+    {"type": "NemoGenerateVideo", "comfyClass": "NemoGenerateVideo", "widgets": [
+        {"name": "prompt", "value": "another"}, {"name": "seed", "value": 7}]},
+    {"type": "NemoGenerateVideo", "comfyClass": "NemoGenerateVideo", "widgets": [
+        {"name": "prompt", "value": "a lake at dawn "}, {"name": "seed", "value": 7}]},
+    {"type": "NemoEditVideo", "comfyClass": "NemoEditVideo", "widgets": [
+        {"name": "instruction", "value": "a lake at dawn"}, {"name": "seed", "value": 7}]},
+]  # fmt: skip
+SEEDS = "app.graph.nodes.map((node) => node.widgets[1].value === 7)"
+
+
+def test_a_workflow_is_opened_from_the_delivered_file(load: Load, server: Server) -> None:
+    """As it was drawn, under the file's name; nothing in it is changed and nothing is run."""
+    server.jobs = [job(1, video=SHOWN)]
+    server.answers["/nemo/jobs/00000001/workflow"] = (200, {"workflow": {"nodes": NODES}, "prompt": None})
+    page = load()
+    open_panel(page).get_by_role("button", name="Open this workflow").click()
+    page.wait_for_function("window.loaded")
+
+    assert page.evaluate("loaded") == [{"nodes": NODES}, True, True, "a"]
+    assert page.evaluate(SEEDS) == [True, True, True]
+
+
+@pytest.mark.parametrize("spent", [None, 100, 0], ids=["price not known", "price known", "free"])
+def test_a_new_take_makes_the_node_of_the_job_ready(spent: int | None, load: Load, server: Server) -> None:
+    """Another seed on the node that made it, and on no other; Run alone pays, and the message says what."""
+    server.jobs = [job(1, video=SHOWN, spent=spent, certainty="unknown" if spent is None else "exact", free=spent == 0)]
+    server.answers["/nemo/jobs/00000001/workflow"] = (200, {"workflow": {"nodes": NODES}, "prompt": None})
+    page = load()
+    open_panel(page).get_by_role("button", name="New take").click()
+    page.wait_for_function("toasts.length")
+    told = page.evaluate("toasts[0].detail")
+
+    assert page.evaluate(SEEDS) == [True, False, True]
+    assert told.startswith("The node has another seed. Press Run to make the video")
+    assert told.endswith({None: "paid again.", 100: "about 100 credits.", 0: "free."}[spent])
+
+
+def test_a_new_take_that_could_be_of_several_nodes_changes_none(load: Load, server: Server) -> None:
+    """Each seed that is changed without need would be paid for."""
+    server.jobs = [job(1, state="failed", error="It was not made.")]
+    page = load()
+    panel = open_panel(page)
+    take = panel.get_by_role("button", name="New take")
+    take.click()
+    page.wait_for_function("toasts.length === 1")
+    page.evaluate("(nodes) => void (app.graph.nodes = nodes)", [NODES[1], NODES[1]])
+    take.click()
+    page.wait_for_function("toasts.length === 2")
+    page.evaluate("(nodes) => void (app.graph.nodes = nodes)", NODES)
+    take.click()
+    page.wait_for_function("toasts.length === 3")
+
+    assert "no node that made this job" in page.evaluate("toasts[0].detail")
+    assert "Several nodes" in page.evaluate("toasts[1].detail")
+    assert page.evaluate(SEEDS) == [True, False, True], "without a file the open graph is asked"
 
 
 def test_searching_looks_in_the_prompts(load: Load, server: Server) -> None:
@@ -320,8 +593,9 @@ def test_what_owes_a_video_stands_on_top_and_older_ones_come_page_by_page(load: 
     first = shown(panel)
     more = panel.get_by_role("button", name="Show older jobs")
     for _ in range(2):
+        before = len(shown(panel))
         more.click()
-        panel.page.wait_for_function("(n) => document.querySelectorAll('.nv-job').length > n", arg=len(shown(panel)))
+        panel.page.wait_for_function("(n) => document.querySelectorAll('.nv-job').length > n", arg=before)
     panel.locator("[data-job='00000078']").wait_for()
 
     assert first == [999, *range(1, 50)]
@@ -385,6 +659,178 @@ def test_the_balance_is_read_again_when_a_job_ends(load: Load, server: Server) -
 
     assert before == 1
     assert server.asked.count("/nemo/credits") == 2
+
+
+def test_the_balance_is_read_again_after_a_job_that_no_look_saw_running(load: Load, server: Server) -> None:
+    """It began and ended between two looks, or its charge came late; and the button reads all again."""
+    server.profiles = [profile(account="registered")]
+    server.jobs = [job(1, changed=5, spent=None, certainty="unknown")]
+    page = load()
+    panel = open_panel(page)
+    credits = panel.locator("[data-what=credits]")
+    credits.filter(has_text="88").first.wait_for()
+
+    def left(available: int) -> None:
+        server.answers["/nemo/credits"] = (200, {"available": available, "frozen": 0, "total": 88, "register": ""})
+
+    left(70)
+    server.jobs = [job(2, changed=1_760_000_001), *server.jobs]
+    page.evaluate(MOVED)
+    credits.filter(has_text="70").first.wait_for()
+    left(60)
+    server.jobs[1] = job(1, changed=5, spent=10)
+    page.evaluate(MOVED)
+    credits.filter(has_text="60").first.wait_for()
+    left(50)
+    panel.get_by_role("button", name="Read again").click()
+    credits.filter(has_text="50").first.wait_for()
+
+    assert server.asked.count("/nemo/credits") == 4
+
+
+def test_a_server_that_goes_and_comes_back_is_noticed(load: Load, server: Server) -> None:
+    """Since when it is away is said, the jobs that were shown stay; everything is read again when it is back."""
+    server.jobs = [job(1)]
+    page = load()
+    panel = open_panel(page)
+    page.evaluate("window.reach = api.fetchApi, api.fetchApi = async () => { throw new TypeError('gone') }, null")
+    page.evaluate("api.dispatchEvent(new Event('reconnecting'))")
+    told = panel.get_by_role("alert")
+    told.filter(has_text="does not answer (since").wait_for()
+    shown = panel.locator(".nv-job").count()
+    before = list(server.asked)
+    server.profiles.append(profile("mine", builtin=False))
+    server.jobs = [job(2), job(1)]
+    page.evaluate("api.fetchApi = reach, api.dispatchEvent(new Event('reconnected'))")
+    panel.locator("[data-job='00000002']").wait_for()
+    page.wait_for_function("document.querySelectorAll('[data-profile]').length === 2")
+
+    assert shown == 1
+    assert "/nemo/profiles" in server.asked[len(before) :]
+    assert not told.is_visible()
+
+
+COMBO = """(type, name, value, values) => {
+  const node = { comfyClass: type, type, widgets: [{ name, value, type: "combo", options: { values } }] };
+  app.graph.nodes.push(node);
+  extension.nodeCreated(node);
+  return node;
+}"""
+
+
+def test_profiles_and_the_default_reach_the_nodes_at_once(load: Load, server: Server) -> None:
+    """The combos of nodes there are and of new ones; a value that was chosen stays, other packs' nodes too."""
+    page = load()
+    page.evaluate(f"window.make = {COMBO}, null")
+    page.evaluate("window.first = make('NemoAuth', 'profile', 'nemo', ['nemo']), null")
+    page.evaluate("window.other = make('KSampler', 'profile', 'nemo', ['nemo']), null")
+    server.profiles = [profile("mine", builtin=False), profile()]
+    open_panel(page)
+    page.evaluate("window.second = make('NemoImageToVideo', 'profile', 'nemo', ['nemo']), null")
+    found = page.evaluate("[first, other, second].map((n) => [n.widgets[0].value, n.widgets[0].options.values])")
+
+    assert found == [["nemo", ["mine", "nemo"]], ["nemo", ["nemo"]], ["mine", ["mine", "nemo"]]]
+
+
+def test_recover_offers_jobs_by_time_and_prompt_in_the_page_only(load: Load, server: Server) -> None:
+    """The value stays id and time, so that no prompt gets into a graph; jobs that come later are offered at once."""
+    server.jobs = [job(1, prompt="a heron " * 20, unfinished=True, delivered=False)]
+    page = load()
+    page.evaluate(f"window.make = {COMBO}, null")
+    page.evaluate("window.node = make('NemoRecover', 'job', 'latest unfinished', ['latest unfinished']), null")
+    values = "() => node.widgets[0].options.values.length"
+    page.wait_for_function(f"({values})() === 2")
+    server.jobs = [job(2), *server.jobs]
+    page.evaluate(MOVED)
+    page.wait_for_function(f"({values})() === 3")
+    found = page.evaluate("node.widgets[0].options.values")
+    names = page.evaluate(
+        "node.widgets[0].options.values.map((value) => node.widgets[0].options.getOptionLabel(value))"
+    )
+
+    assert found == ["latest unfinished", "00000002 2025-10-09 08:53", "00000001 2025-10-09 08:53"]
+    assert re.fullmatch(r"a lake at dawn, Oct 9, 2025, [\d:]+.[AP]M \(delivered\)", names[1])
+    assert re.fullmatch(r"(a heron ?){5}…, Oct 9, 2025, [\d:]+.[AP]M \(ready to collect\)", names[2])
+    assert page.evaluate("node.widgets[0].value") == "latest unfinished"
+
+
+# What ComfyUI's own palettes set, as its front ends have them.
+THEMES = {
+    "dark": ("#ddd", "#353535", "#222", "#999", "#ff4444", "#4e4e4e", "#60a5fa"),
+    "light": ("#222", "#F5F5F5", "#C9C9C9", "#444", "#e44c4c", "#888", "#3b82f6"),
+}
+NAMES = (
+    "input-text",
+    "comfy-menu-bg",
+    "comfy-input-bg",
+    "descrip-text",
+    "error-text",
+    "border-color",
+    "p-primary-color",
+)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_text_can_be_read(theme: str, load: Load, server: Server) -> None:
+    """A contrast of 4.5 to 1 at least between each text or icon and what lies behind it, in both themes."""
+    owed = {"state": "done", "delivered": False, "unfinished": True, "resumable": True}
+    server.profiles = [profile(account="anonymous"), profile("mine", builtin=False, problem="It is broken.")]
+    server.answers["/nemo/credits"] = (200, {"available": 1, "frozen": 0, "total": 1, "register": "https://web.test/"})
+    server.jobs = [
+        job(1, **owed),
+        job(2, state="failed", delivered=False, error="It was not made. " * 20),
+        job(3, state="sent", delivered=False, running=running(0.5), stops="render"),
+        job(4, video=SHOWN, page=True, folder=True),
+    ]
+    page = load()
+    panel = open_panel(page)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    colors = ";".join(f"--{name}:{color}" for name, color in zip(NAMES, THEMES[theme], strict=True))
+    page.evaluate("(colors) => (document.body.style.cssText = `${colors};background:var(--comfy-menu-bg)`)", colors)
+    panel.get_by_role("link", name="Sign up").first.wait_for()
+    found = page.evaluate(CONTRASTS)
+
+    assert len(found) > 15
+    assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
+
+
+CONTRASTS = """() => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const parse = (text) => {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = text;
+    pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const ground = (element) => {
+    const color = parse(getComputedStyle(element).backgroundColor);
+    if (color[3] > 0.99) return color;
+    return over(color, element.parentElement ? ground(element.parentElement) : [255, 255, 255, 1]);
+  };
+  const light = (color) => {
+    const [r, g, b] = color.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = {};
+  for (const element of document.querySelectorAll(".nemo-video *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!(own || element.matches("input, select, i")) || !element.checkVisibility()) continue;
+    const behind = ground(element);
+    const lights = [light(over(parse(getComputedStyle(element).color), behind)), light(behind)].sort();
+    const ratio = (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05);
+    const name = `${element.tagName} ${element.className}`;
+    found[name] = Math.min(found[name] ?? 99, Math.round(ratio * 100) / 100);
+  }
+  for (const input of document.querySelectorAll(".nemo-video input[placeholder]")) {
+    const behind = ground(input);
+    const lights = [light(over(parse(getComputedStyle(input, "::placeholder").color), behind)), light(behind)];
+    found.placeholder = (Math.max(...lights) + 0.05) / (Math.min(...lights) + 0.05);
+  }
+  return found;
+}"""
 
 
 def test_the_panel_fits_a_narrow_sidebar(load: Load, server: Server) -> None:
