@@ -14,6 +14,8 @@ import typer
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 SOURCES = [*(ROOT / "nemo_client").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
 
 
@@ -27,10 +29,10 @@ def test_ci_runs_readme_s_test_command() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """Environment variables that the code reads are in README's table, and none that it does not read."""
+    """Environment variables that the code reads are in the table of docs/settings.md, and none that it does not read."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     read = set(re.findall(r"\"(NEMO_[A-Z_]+|SKILL_SOURCE)\"", code))
-    told = set(re.findall(r"^\| .*", README, re.MULTILINE))
+    told = set(re.findall(r"^\| .*", DOCS["settings.md"], re.MULTILINE))
     named = {name for row in told for name in re.findall(r"`(NEMO_[A-Z_]+|SKILL_SOURCE)`", row)}
 
     assert read - {"NEMO_AUTH", "NEMO_SESSION"} == named  # those two are types of inputs
@@ -45,13 +47,22 @@ def test_every_node_is_documented() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    """Commands of the shell appear in README, and README names none that is not there."""
+    """Commands of the shell appear in docs/shell.md, and README and documents name none that is not there."""
     from nemo_client._cli.app import app
 
     commands = set(_commands(app))
-    told = set(re.findall(r"nemo-video ((?:jobs )?[a-z]\w*)", README))
+    command = r"nemo-video ((?:jobs )?[a-z]\w*)"
+    told = {
+        name for text in (README, *DOCS.values()) for part in _code_parts(text) for name in re.findall(command, part)
+    }
 
-    assert commands == told
+    assert set(re.findall(command, DOCS["shell.md"])) == commands
+    assert told - commands == set()
+
+
+def _code_parts(text: str) -> list[str]:
+    """What stands in blocks of code and between backquotes."""
+    return re.findall(r"```sh\n.*?```|`[^`\n]+`", text, re.DOTALL)
 
 
 def _commands(app: typer.Typer) -> Iterator[str]:
@@ -67,8 +78,8 @@ def _commands(app: typer.Typer) -> Iterator[str]:
 
 
 def test_the_python_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of README, with its one path made absolute, prints where the file is."""
-    (block,) = [each for each in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "nemo_client" in each]
+    """The example of docs/python.md, with its one path made absolute, prints where the file is."""
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS["python.md"], re.DOTALL)
     photo = ROOT / "workflows" / "sample_photo.jpg"
     script = tmp_path / "example.py"
     script.write_text(block.replace("workflows/sample_photo.jpg", str(photo)).replace("3 seconds", "1 second"))
@@ -80,16 +91,34 @@ def test_the_python_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.
     assert Path(done.stdout.split()[0]).name == "cabin.mp4"
 
 
-def test_local_links_and_pictures_exist() -> None:
-    """What README shows is there."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_local_links_and_pictures_exist(page: Path) -> None:
+    """What README and the documents show is there."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
 
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_index_names_every_document() -> None:
+    """docs/README.md links each document, and README links the index."""
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", DOCS["README.md"]))
+
+    assert linked == set(DOCS) - {"README.md"}
+    assert "](docs/README.md)" in README
+
+
+def test_readme_is_what_a_newcomer_needs_first() -> None:
+    """Ten minutes' reading: reference lies in docs/, and the moving picture stays below 2 MB."""
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+
+    assert len(README.splitlines()) <= 120
+    assert (ROOT / picture).stat().st_size < 2_000_000
+    assert re.findall(r"NEMO_[A-Z_]+|[Ee]xit codes?: 0", README) == []
 
 
 def test_the_json_examples_parse() -> None:
-    """`profiles.json` as README shows it is accepted."""
-    (block,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    """`profiles.json` as docs/settings.md shows it is accepted."""
+    (block,) = re.findall(r"```json\n(.*?)```", DOCS["settings.md"], re.DOTALL)
 
     assert "profiles" in json.loads(block)
 

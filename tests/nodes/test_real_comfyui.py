@@ -180,11 +180,11 @@ def _kill_once(server: ComfyUI, backend: local.LocalBackend) -> None:
 
 
 @pytest.mark.parametrize("language", ["sh", "python"])
-def test_readme_s_headless_examples_run_as_written(language: str, comfyui: ComfyUI, tmp_path: Path) -> None:
+def test_the_documents_headless_examples_run_as_written(language: str, comfyui: ComfyUI, tmp_path: Path) -> None:
     """From POST /prompt to the file, with `curl` and with Python's own library."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "headless.md").read_text(encoding="utf-8")
     (block,) = [
-        each for each in re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL) if re.search(r"COMFY(:-|\")", each)
+        each for each in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL) if re.search(r"COMFY(:-|\")", each)
     ]
     (tmp_path / "workflows").symlink_to(ROOT / "workflows", target_is_directory=True)
     program = ["bash", "-euo", "pipefail"] if language == "sh" else [sys.executable]
