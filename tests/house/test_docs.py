@@ -29,7 +29,7 @@ def test_ci_runs_readme_s_test_command() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """Environment variables that the code reads are in the table of docs/settings.md, and none that it does not read."""
+    """Variables that the code reads are in the table of docs/settings.md, and none that it does not read."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     read = set(re.findall(r"\"(NEMO_[A-Z_]+|SKILL_SOURCE)\"", code))
     told = set(re.findall(r"^\| .*", DOCS["settings.md"], re.MULTILINE))
