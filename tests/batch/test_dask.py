@@ -20,6 +20,7 @@ from nemo_client import local
 from tests.support.dask_cluster import Dask, cluster, ended, needs_dask, recorded, until
 from tests.support.postgres import PASSWORD, Server, missing, postgres
 from tests.support.processes import Service, service
+from tests.support.waiting import PATIENT_SECONDS
 
 __all__ = ["postgres"]
 pytestmark = [
@@ -152,7 +153,7 @@ def test_a_worker_killed_in_the_middle_costs_no_second_charge(site: Site) -> Non
     batch = site.begin()
     until(lambda: len(site.ledger.messages) >= 9)  # the other two have eight threads
     victim.send_signal(signal.SIGKILL)
-    victim.wait(10)
+    victim.wait(PATIENT_SECONDS)
     ran = ended(batch)
 
     assert (ran.code, site.states()) == (0, {"done": 12}), ran.err

@@ -23,7 +23,7 @@ import nemo_client
 from nemo_client import local
 from nemo_client._cli.main import main
 from tests.support.films import animation, film
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENT_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "nmv_usr_shell"
@@ -670,7 +670,7 @@ class Child:
 
     def end(self) -> Ran:
         """Wait for its end."""
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=PATIENT_SECONDS)
         return Ran(self.process.returncode, out, self.said + err)
 
 

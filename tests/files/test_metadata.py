@@ -20,6 +20,7 @@ from nemo_client._files import metadata
 from nemo_client._files.save import check_video
 from tests.support.backend import Cloud, cloud, picture, until, write_video
 from tests.support.processes import Request, service
+from tests.support.waiting import PATIENT_SECONDS
 
 __all__ = ["cloud"]
 WISH = Wish("slow push-in", duration=2)
@@ -118,7 +119,7 @@ async def test_a_cancel_while_tags_are_written_leaves_nothing(
 
     def slowly(source: Path, *rest: Any) -> None:
         writing.set()
-        go.wait(5)
+        go.wait(PATIENT_SECONDS)
         assert source.exists(), "the source is there until the copy is written"
         copy(source, *rest)
 

@@ -12,6 +12,7 @@ import pytest
 
 from nemo_client import InputError
 from tests.nodes._arrays import picture, tensor
+from tests.support.waiting import PATIENT_SECONDS
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def upload(pack: Any) -> Any:
 
 def test_a_batch_is_encoded_side_by_side(upload: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pictures are worked on at once where there are two cores: each waits here until the other has begun."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENT_SECONDS)
 
     def picture(read: Any, encoding: str) -> Any:
         both.wait()

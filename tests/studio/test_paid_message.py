@@ -230,10 +230,7 @@ async def test_what_was_reported_early_is_settled_late(cloud: Clouds) -> None:
     async with backend.studio() as studio:
         with pytest.raises(ResultUnknown):
             await generated(studio)
-        for _ in range(500):
-            attempt = await only_attempt(studio)
-            if attempt.state is not State.UNKNOWN:
-                break
+        while (attempt := await only_attempt(studio)).state is State.UNKNOWN:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     assert (attempt.state, attempt.facts["error"]) == (State.FAILED, "result-none")

@@ -19,6 +19,7 @@ from nemo_client._config.credentials import FixedToken, Token
 from nemo_client._config.profiles import Profile
 from nemo_client._wire.client import NemoClient
 from nemo_client._wire.http import Http
+from tests.support.waiting import wait_until_async
 
 TOKEN = "nmv_usr_test"
 
@@ -154,12 +155,8 @@ async def client_of(url: str, clock: Clock | None = None, tokens: Any = None) ->
 
 
 async def until(happened: Callable[[], object]) -> None:
-    """Look until it has happened, for ten seconds at the most."""
-    for _ in range(1000):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
+    """Look until it has happened."""
+    await wait_until_async(happened, pause=0.01)
 
 
 def bytes_of(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_animate_and_chat import Ran
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60.0
@@ -128,7 +129,7 @@ def cluster(directory: Path, environment: Mapping[str, str]) -> Iterator[Dask]:
         for process in reversed(made.processes):
             process.kill()
         for process in made.processes:
-            process.communicate(timeout=10)
+            process.communicate(timeout=PATIENT_SECONDS)
 
 
 def until(true: Any, dask: Dask | None = None) -> None:
