@@ -65,7 +65,7 @@ def install(folder: Path, python: str) -> None:
     """An environment in `folder` with the lowest versions."""
     table = project()
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
     # All in one go, so that pip says so where two bounds exclude each other, or pytest needs more than one of them.
     subprocess.run([*pip, *lowest(for_users(table)), *for_tests(table), "setuptools"], check=True)
     subprocess.run([*pip, "--no-deps", "--editable", str(ROOT)], check=True)

@@ -181,6 +181,7 @@ def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     site.paid_once(16)
 
 
+@pytest.mark.nightly
 def test_max_credits_holds_for_all_workers_together(site: Site) -> None:
     """What does not fit is left for the next run."""
     site.fill(6)
@@ -211,6 +212,7 @@ def test_nothing_is_begun_where_workers_differ(site: Site) -> None:
     assert site.lines() == {}
 
 
+@pytest.mark.nightly
 def test_a_worker_that_comes_later_looks_at_itself_as_well(site: Site) -> None:
     """It sends nothing, and the batch stops; what the others had begun comes to its end."""
     site.fill(60)  # enough for as long as a worker takes to start; the batch ends when it has come
@@ -227,6 +229,7 @@ def test_a_worker_that_comes_later_looks_at_itself_as_well(site: Site) -> None:
     assert {line["error_id"] for line in site.lines().values()} == {None, "cluster-other-account"}
 
 
+@pytest.mark.nightly
 def test_no_token_passes_the_scheduler(site: Site) -> None:
     """Neither the machine that begins a batch nor its workers put one on the wire; prompts do pass."""
     token = site.service.token
@@ -246,6 +249,7 @@ def test_no_token_passes_the_scheduler(site: Site) -> None:
     assert token not in site.dask.said()
 
 
+@pytest.mark.nightly
 def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
     """A first Ctrl-C ends it soon, and what had been sent is told as perhaps paid; the next run finds it."""
     site.fill(3)
@@ -269,6 +273,7 @@ def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
     site.paid_once(3)
 
 
+@pytest.mark.nightly
 def test_a_second_ctrl_c_does_not_call_free_what_is_out(site: Site) -> None:
     """It leaves at once; the workers read on."""
     site.fill(3)
@@ -309,6 +314,7 @@ def test_a_worker_that_is_asked_to_close_reads_paid_streams_first(site: Site) ->
     site.paid_once(2)
 
 
+@pytest.mark.nightly
 def test_workers_and_a_scheduler_that_go_away_are_told_and_the_next_run_goes_on(site: Site) -> None:
     """What had been begun is in the journal: found by another run, one charge each."""
     site.fill(6)

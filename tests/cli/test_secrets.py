@@ -22,6 +22,7 @@ from nemo_client import home, local
 from nemo_client._cli.app import app
 from tests.support.backend import draw
 from tests.support.marked_token import MARK, clean, files, requests, spelled, traces
+from tests.support.samples import mark_all_but_every
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]  # each command is a process that loads everything
 
@@ -202,7 +203,7 @@ def test_the_link_to_a_project_is_in_the_answer_to_who_asked_for_it_alone(shell:
     ]
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("trouble", mark_all_but_every(3, list(TROUBLE), "nightly"))
 def test_no_command_shows_the_token_when_the_backend_fails(trouble: str, shell: Shell, tmp_path: Path) -> None:
     """Whatever it says back, and although a shell's errors are read by whoever stands behind."""
     assert shell("login", stdin=f"{MARK}\n")[0] == 0

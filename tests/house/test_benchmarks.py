@@ -48,6 +48,7 @@ def _is_smoke(item: Any) -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", names())
 def test_a_benchmark_works(smoked: dict[str, tuple[subprocess.Popen[str], Path]], name: str) -> None:
     """Its smoke run ends well, prints each figure, and writes them as JSON with the machine named."""

@@ -684,6 +684,7 @@ async def median_ms(work: Callable[[int], Coroutine[Any, Any, Any]], times: int)
     return statistics.median(taken)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 async def test_a_hundred_thousand_rows_slow_nothing_down(crowded: Path) -> None:
     """Bounds ten times what a quiet machine takes: they catch a missing index, not a busy neighbour."""

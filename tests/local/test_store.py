@@ -18,7 +18,7 @@ from nemo_client.local.sessions.accounts import Account
 from nemo_client.local.sessions.ledger import Ledger
 from nemo_client.local.sessions.runs import NotEnoughCredits, Runs, SessionBusy
 from nemo_client.local.sessions.store import Store
-from nemo_client.local.sessions.upkeep import DAY, tidy
+from nemo_client.local.sessions.upkeep import DAY_SECONDS, tidy
 from nemo_client.local.shared.disk import Lock, Owner, private_directory, read_json, write_json
 from nemo_client.local.shared.replies import ApiError
 from tests.local.plain_client import draw_nothing
@@ -292,7 +292,7 @@ def test_what_nobody_touched_for_long_is_removed(start, connect):
 
 def age(folder, days):
     """Let everything in the folder be that old."""
-    moment = time.time() - days * DAY
+    moment = time.time() - days * DAY_SECONDS
     for path in folder.rglob("*"):
         if path.parent.name != "owners":
             os.utime(path, (moment, moment))
