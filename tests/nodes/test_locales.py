@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from nemo_client import InputError
 from tests.nodes._arrays import picture
@@ -144,30 +145,48 @@ def page(node_id: str, language: str) -> str:
     return (WEB / "docs" / node_id / f"{language}.md").read_text(encoding="utf-8")
 
 
-def first_column(text: str) -> set[str]:
-    """What the tables of a page name in their first column, as code."""
-    return set(re.findall(r"^\| `([^`]+)`", text, re.MULTILINE))
+def listed_names(text: str) -> set[str]:
+    """What the lists of inputs and outputs of a page begin with, as code."""
+    parts = text.split("\n## ")
+    return set(re.findall(r"^- `([^`]+)`", "\n".join(parts[1:3]), re.MULTILINE))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_help_pages_name_every_input_and_output(language: str, nodes: dict[str, type[Any]]) -> None:
-    """Each node has a page, whose tables have a row for each input and output and for nothing else."""
+    """Each node has a page, whose first two lists have a line for each input and output and for nothing else."""
     for node_id, node in nodes.items():
         named = {*inputs_of(node), *node.RETURN_NAMES}
 
-        assert first_column(page(node_id, language)) == named, node_id
+        assert listed_names(page(node_id, language)) == named, node_id
     assert {each.name for each in (WEB / "docs").iterdir()} == set(nodes)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_help_pages_are_short_and_plain(language: str, pack: Any) -> None:
-    """They begin with the node's name, fit the help panel, and hold no HTML and no relative links."""
+    """Each begins with its name, fits the narrow panel (no tables), holds no HTML and no link but a picture."""
     for node_id in pack.NODE_CLASS_MAPPINGS:
         text = page(node_id, language)
 
         assert text.startswith(f"# {locale(language, 'nodeDefs')[node_id]['display_name']}\n"), node_id
         assert len(text.splitlines()) <= 60, node_id
-        assert not re.search(r"<[a-zA-Z/]|\]\((?!https?:)", text), node_id
+        assert not re.search(r"^\|", text, re.MULTILINE), node_id
+        assert not re.search(r"<[a-zA-Z/]", text), node_id
+        assert re.findall(r"\]\((?!https?:)(.+?)\)", text) == [f"{node_id}/{language}.png"], node_id
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_picture_of_a_help_page_carries_a_graph_with_its_node(language: str, nodes: dict[str, type[Any]]) -> None:
+    """Dragged into the graph, the picture opens it; `tools/draw_nodes.py` draws them."""
+    for node_id in nodes:
+        with Image.open(WEB / "docs" / node_id / f"{language}.png") as picture:
+            graph = json.loads(picture.info["workflow"])
+            assert picture.width <= 500, node_id
+
+        kinds = {each["type"] for each in graph["nodes"]}
+        assert node_id in kinds
+        assert "NemoGenerateVideo" not in kinds or "NemoExportRender" in kinds, "a paid video is always delivered"
+        assert {kind for kind in kinds if kind.startswith("Nemo")} <= set(nodes)
+        assert "nmv_" not in picture.info["workflow"]
 
 
 def test_help_pages_have_the_same_parts_in_both_languages(nodes: dict[str, type[Any]]) -> None:
@@ -176,27 +195,26 @@ def test_help_pages_have_the_same_parts_in_both_languages(nodes: dict[str, type[
         english, chinese = page(node_id, "en"), page(node_id, "zh")
 
         assert english.count("\n## ") == chinese.count("\n## ") >= 4, node_id
-        assert english.count("\n| ") == chinese.count("\n| "), node_id
         assert english.count("\n- ") == chinese.count("\n- "), node_id
 
 
 def test_chinese_help_pages_are_chinese(nodes: dict[str, type[Any]]) -> None:
     """Outside of code, Latin words are names and formats."""
     for node_id in nodes:
-        plain = re.sub(r"`[^`]*`", " ", page(node_id, "zh"))
+        plain = re.sub(r"`[^`]*`|\]\(.*?\)", " ", page(node_id, "zh"))
 
         assert set(re.findall(r"[A-Za-z]\w*", plain, re.ASCII)) - NAMES == set(), node_id
 
 
 def test_chinese_help_pages_use_the_names_of_the_graph(nodes: dict[str, type[Any]]) -> None:
-    """Each row begins with the name that stands in the node, so that people find it there."""
+    """Each line begins with the name that stands in the node, so that people find it there."""
     chinese = locale("zh", "nodeDefs")
     for node_id, node in nodes.items():
         entry = chinese[node_id]
         shown = {(name, given["name"]) for name, given in entry["inputs"].items()}
         shown |= {(name, entry["outputs"][str(index)]["name"]) for index, name in enumerate(node.RETURN_NAMES)}
 
-        assert set(re.findall(r"^\| `(\w+)` \| \*\*(.+?)\*\*：", page(node_id, "zh"), re.MULTILINE)) == shown, node_id
+        assert set(re.findall(r"^- `(\w+)` \*\*(.+?)\*\*：", page(node_id, "zh"), re.MULTILINE)) == shown, node_id
 
 
 @pytest.mark.parametrize(("variable", "language"), [("", "zh-CN"), ("zh", "auto"), ("zh_CN.UTF-8", "en")])
