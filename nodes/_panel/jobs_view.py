@@ -452,7 +452,7 @@ def _read_graph(path: Path) -> dict[str, Any]:
     from ...nemo_client import read_graph_tags
 
     try:
-        tags = read_graph_tags(path)
+        tags = {name.lower(): value for name, value in read_graph_tags(path).items()}  # Matroska knows capitals only
     except Exception as error:  # noqa: BLE001 - PyAV's errors, whichever its release raises: a file without tags
         logger.debug("the tags of a video could not be read (%s)", type(error).__name__)
         tags = {}

@@ -527,14 +527,15 @@ def shade_of(image: Image.Image) -> int:
     return image.convert("L").resize((1, 1)).getpixel((0, 0))  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "webm", "mkv"])
 async def test_the_workflow_of_a_delivered_video_is_read_from_its_file(
-    site: Site, host: Host, cloud: Callable[..., Cloud]
+    suffix: str, site: Site, host: Host, cloud: Callable[..., Cloud]
 ) -> None:
     """As it was drawn and as it was sent, other tags not; of a job without a delivered file there is none."""
     cloud()
     sent, drawn = {"1": {"class_type": "NemoGenerateVideo", "inputs": {}}}, {"nodes": [{"id": 1}]}
     tags = {"prompt": json.dumps(sent), "workflow": json.dumps(drawn), "note": '["else"]'}
-    job = await deliver(site, host, **tags)
+    job = await deliver(site, host, suffix=suffix, **tags)
 
     found = await site.get(f"/nemo/jobs/{job['id']}/workflow")
     os.unlink(job["path"])
@@ -854,6 +855,7 @@ async def test_the_list_shows_what_the_backend_asks(site: Site, cloud: Callable[
     job = await site.job()
 
     assert job["state"] == "failed"
+    assert job["asks"]
     assert "Mood: Which mood? [Calm / Lively]" in job["error"]
     assert "NemoVideo Chat" in job["error"]
 
