@@ -98,13 +98,16 @@ class MessageStream:
     def _is_result(self, state: SessionState, quiet: float) -> bool:
         """Whether the state, unchanged for a while, is the result of the turn.
 
-        A generation's or an edit's result is a draft; a text alone is none. A chat may end with words alone, and any
-        turn with a question for the user.
+        A generation's or an edit's result is a draft; a text alone is none, but an answer where the agent said that its
+        turn is complete, and no tool told of success. A chat may end with words alone, and any turn with a question for
+        the user.
         """
         turn = self.turn
         if turn.open_calls or turn.question is not None:
             return not turn.open_calls
         if self._message.kind == "chat" and turn.reply and (turn.ended or (turn.over and quiet >= UNSPOKEN_SECONDS)):
+            return True
+        if turn.ended and turn.reply and not turn.tells_of_success:
             return True
         return self._baseline.shows_work(state) and (turn.over or quiet >= UNSPOKEN_SECONDS)
 

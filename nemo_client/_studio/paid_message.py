@@ -324,7 +324,8 @@ class PaidSend:
             raise
         if self.turn.failure is not None:
             return await self._end_failed_stream()
-        if state is not None and self.turn.question is None:  # the stream is read on, and the result is there
+        answered = self.message.kind != "chat" and state is not None and not self.baseline.shows_work(state)
+        if state is not None and self.turn.question is None and not answered:  # the stream is read on
             return await self._finish(state)
         return await self._end_whole_stream()
 

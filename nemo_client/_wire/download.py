@@ -190,6 +190,8 @@ class Download:
         """Write the body as it comes, unpacked where a server has packed it unasked; bytes count as they were sent."""
         state = self._state
         unpack = Decoder(response.headers["content-encoding"]).feed if _is_packed(response) else _as_it_is
+        if unpack is _as_it_is and state.have == 0:
+            unpack = _Unmarked(state).feed
         written = state.have
         with _open_at(self._target, state.have) as file:
             async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
@@ -289,6 +291,31 @@ def _is_packed(response: httpx.Response) -> bool:
 
 def _as_it_is(chunk: bytes) -> Iterator[bytes]:
     yield chunk
+
+
+_GZIP_MARK: Final = b"\x1f\x8b\x08"
+
+
+class _Unmarked:
+    """Undoes gzip that no header tells of, by the first bytes: no video begins so. Such a body is never resumed."""
+
+    def __init__(self, state: _Progress) -> None:
+        self._state = state
+        self._head = b""
+        self._feed: Callable[[bytes], Iterator[bytes]] | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The pieces that `chunk` becomes."""
+        if self._feed is None:
+            chunk = self._head + chunk
+            packed = chunk.startswith(_GZIP_MARK)
+            if packed or _GZIP_MARK.startswith(chunk):
+                self._state.validator = ""
+            if not packed and _GZIP_MARK.startswith(chunk):  # too little to tell
+                self._head = chunk
+                return
+            self._feed = Decoder("gzip").feed if packed else _as_it_is
+        yield from self._feed(chunk)
 
 
 def check_url(url: str, near: str, *, encrypted: bool = False) -> str:

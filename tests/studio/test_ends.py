@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nemo_client import Caller, ResultUnknown, Wish
+from nemo_client import Caller, NothingMade, ResultUnknown, Wish
 from nemo_client._journal.steps import State
 from nemo_client._studio import paid_message
 from nemo_client._wire.sse import Finish, StreamFailure, Text, parse_event
@@ -42,6 +42,41 @@ async def test_a_result_is_handed_over_while_the_connection_stays_open(
     assert turned.reply
     assert "0-4s" in edited.timeline
     assert backend.sent("message") == 2
+
+
+@pytest.mark.parametrize("kind", ["generate", "edit"])
+async def test_an_answer_in_words_is_handed_over_while_the_connection_stays_open(kind: str, cloud: Clouds) -> None:
+    """The agent asked back and said that its turn is complete: nobody waits for the cap to read it."""
+    backend = cloud(dialect="agent")
+    for fault, how in (("ask_back", {}), ("keep_open", {"seconds": 30, "ping": 0.1})):
+        backend.fault(fault, "message", nth=1 if kind == "generate" else 2, **how)
+    async with backend.studio() as studio:
+        at = await studio.upload([picture()]) if kind == "generate" else (await generated(studio)).session
+        began = backend.clock.time()
+        with pytest.raises(NothingMade) as caught:
+            await (studio.generate(at, Wish("slow push-in")) if kind == "generate" else studio.edit(at, "louder"))
+        took = backend.clock.time() - began
+        answered = await studio.chat(at, "make it 4 seconds", when_changed="edit the newest state")
+
+    assert took <= 90
+    assert caught.value.id == "nothing-made"
+    assert answered.session.session_id == at.session_id
+
+
+async def test_a_result_without_a_last_word_is_handed_over_after_five_minutes(cloud: Clouds) -> None:
+    """The connection stays open and says nothing: the draft shows the edit, and the stream is read on."""
+    backend = cloud(dialect="typed")
+    backend.fault("silent", "message", nth=2)
+    backend.fault("keep_open", "message", nth=2, seconds=30)
+    async with backend.studio() as studio:
+        at = (await generated(studio)).session
+        began = backend.clock.time()
+        turned = await studio.edit(at, "make it 4 seconds")
+        took = backend.clock.time() - began
+
+    assert 300 <= took <= 420
+    assert "0-4s" in turned.timeline
+    assert (turned.money.spent, backend.sent("message")) == (50, 2)
 
 
 @pytest.mark.parametrize("kind", ["generate", "chat"])
