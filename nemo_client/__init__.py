@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from ._studio.jobs import LATEST as LATEST
     from ._studio.jobs import Job as Job
     from ._studio.jobs import count_jobs as count_jobs
+    from ._studio.jobs import estimate_prices as estimate_prices
     from ._studio.jobs import find_job as find_job
     from ._studio.jobs import find_pictures as find_pictures
     from ._studio.jobs import forget_job as forget_job
@@ -212,6 +213,7 @@ _EXPORTS = {
     "check_given_up": "_studio.account_guard",
     "clean_pasted_path": "_safety.pasted_paths",
     "count_jobs": "_studio.jobs",
+    "estimate_prices": "_studio.jobs",
     "default_profile": "_config.profile_store",
     "delete_profile": "_config.profile_store",
     "describe_profiles": "_config.profile_store",

@@ -61,7 +61,8 @@ class NemoError(Exception):
     """Root of everything this package raises on purpose.
 
     `id` names the text in `_text.messages`, `facts` fills it, `exit_code` is the shell's, `lang` the language of
-    `str()`.
+    `str()`. With `on_page` a remedy is named by its place in ComfyUI's page, where there is such a text (`on-page.ID`).
+    `first` is the first error of several that this one stands for.
     """
 
     exit_code = 5
@@ -73,6 +74,8 @@ class NemoError(Exception):
         self.charged: Charged = charged
         self.lang: str | None = None
         self.kept: Kept | None = None
+        self.on_page = False
+        self.first: Exception | None = None
 
     def reword(self, text_id: str, **facts: Any) -> None:
         """Let another text say it, where more is known by now than when it was raised."""
@@ -82,8 +85,17 @@ class NemoError(Exception):
     def text(self, lang: str | None = None) -> str:
         """What failed, whether it was charged, and what to do next, in one line."""
         chosen = messages.choose_language(lang or self.lang)
-        what = messages.say(self.id, chosen, **self.facts)
+        what = messages.say(self._text_id(), chosen, **self.facts)
         return scrub(f"{what} {self._money(chosen)}")
+
+    def parts(self, lang: str | None = None) -> tuple[str, str, str]:
+        """The same in three: what happened, what to do about it (may be empty), and the money."""
+        chosen = messages.choose_language(lang or self.lang)
+        what, hint = messages.what_and_hint(self._text_id(), chosen, **self.facts)
+        return scrub(what), scrub(hint), self._money(chosen)
+
+    def _text_id(self) -> str:
+        return f"on-page.{self.id}" if self.on_page and messages.is_text(f"on-page.{self.id}") else self.id
 
     def _money(self, lang: str) -> str:
         """What is known of money; what the same run paid before is named, with how to collect it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..nemo_client import WHEN_CHANGED
-from ._comfy import deliveries, host, inputs, run
+from ._comfy import deliveries, host, inputs, run, statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +118,7 @@ class NemoChat:
         path: Any = host.make_blocker()
         if answer.video is not None:
             path = str(answer.video.path)
+            statements.current().videos.append(answer.video)
             deliveries.record_delivery(prefix, [answer.video.path])
             ui["images"] = [host.make_view(answer.video.path)]
             if answer.video.format != "gif":

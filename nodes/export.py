@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._comfy import deliveries, host, inputs, lists, run
+from ._comfy import deliveries, host, inputs, lists, run, statements
 from ._comfy import images as tensors
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ async def present_videos(outcomes: run.Outcomes[Any], on_item_error: str, prefix
     videos: list[Video] = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     shown = await asyncio.to_thread(_outputs, videos)
     deliveries.record_delivery(prefix, [video.path for video in videos])
+    statements.current().videos += videos
     filled = iter(shown)
     full = [row if isinstance(row, tuple) else next(filled) for row in rows]
     ui: dict[str, Any] = {"images": [host.make_view(video.path) for video in videos]}

@@ -131,3 +131,80 @@ export function hasIcons() {
   icon.remove();
   return !["none", "normal", ""].includes(drawn);
 }
+
+/** Calls back with each statement of a node, {node, prompt, graph, class, state, …}; `cached` is set where it is of an
+ * earlier run whose result ComfyUI kept. */
+export function onStatements(listener) {
+  api.addEventListener?.("nemo.node", ({ detail }) => listener(detail, false));
+  api.addEventListener?.("executed", ({ detail }) => {
+    for (const each of detail?.output?.nemo ?? []) listener(each, each.prompt !== detail.prompt_id);
+  });
+}
+
+/** Calls back with (prompt id, node ids) of what ComfyUI does not run again. */
+export function onCached(listener) {
+  api.addEventListener?.("execution_cached", ({ detail }) => listener(detail?.prompt_id, detail?.nodes ?? []));
+}
+
+/** Calls back with ComfyUI's own report of a node that failed: {prompt_id, node_id, node_type, exception_message}. */
+export function onExecutionError(listener) {
+  api.addEventListener?.("execution_error", ({ detail }) => listener(detail ?? {}));
+}
+
+/** The id of the open workflow; "" where the front end gives none. */
+export function graphId() {
+  const id = String(rootGraph()?.id ?? "");
+  return /^[0-]*$/.test(id) ? "" : id;
+}
+
+/** The nodes of the open workflow with their ids as the server has them: `12`, inside of subgraphs `12:3`. */
+export function nodesById(graph = rootGraph(), before = "") {
+  return (graph?.nodes ?? graph?._nodes ?? []).flatMap((node) => {
+    const id = `${before}${node.id}`;
+    return [[id, node], ...(node.subgraph ? nodesById(node.subgraph, `${id}:`) : [])];
+  });
+}
+
+export function typeOf(node) {
+  return node?.comfyClass ?? node?.constructor?.comfyClass ?? node?.type;
+}
+
+/** Whether nodes are drawn by Vue, which lays out their widgets by itself. */
+export function areVueNodes() {
+  return Boolean(globalThis.LiteGraph?.vueNodesMode);
+}
+
+/** A widget of the page's own elements, which is neither kept in workflows nor sent; null where there is no such kind. */
+export function addElementWidget(node, name, element, height) {
+  const margin = 6;
+  const whole = () => (height() ? height() + 2 * margin : 0); // a front end takes the margin off what it gives
+  const options = {
+    serialize: false, hideOnZoom: false, margin, getMinHeight: whole, getMaxHeight: whole, getValue: () => "",
+    setValue: () => {},
+  };
+  const widget = node.addDOMWidget?.(name, name, element, options);
+  if (!widget) return null;
+  widget.serialize = false;
+  widget.computeLayoutSize ??= () => ({ minHeight: whole(), maxHeight: whole(), minWidth: 0 });
+  return widget;
+}
+
+/** Takes away the text of a node's progress, which some front ends leave standing after the run. */
+export function dropProgressText(node) {
+  const widget = node.widgets?.find((each) => each.name === "$$node-text-preview");
+  if (!widget) return;
+  if (typeof node.removeWidget === "function") node.removeWidget(widget);
+  else widget.value = "";
+}
+
+export function queue() {
+  return app.queuePrompt?.(0);
+}
+
+/** A badge at a node whose text is asked for whenever it is drawn; false where the front end has none. */
+export function addBadge(node, text) {
+  const Badge = globalThis.LGraphBadge;
+  if (typeof Badge !== "function" || !Array.isArray(node.badges)) return false;
+  node.badges.push(() => new Badge({ text: text(), fgColor: "#e8e8e8", bgColor: "#40404a" }));
+  return true;
+}

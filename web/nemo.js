@@ -11,7 +11,7 @@ import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
 const LAZY =
-  "account_view accounts dom fields graph host job_actions job_card jobs_view panel polling profiles_view recover settings token".split(" ");
+  "account_view accounts badge dom errors fields graph host job_actions job_card jobs_view node_words panel polling profiles_view recover settings token".split(" ");
 const rootGraph = () => app.rootGraph ?? app.graph;
 let panel = null;
 let lazyChecked = null;
@@ -44,6 +44,31 @@ function takeSelected() {
   const paid = Object.values(app.canvas?.selected_nodes ?? {}).filter(isPaid);
   if (!paid.length) tell("info", t("take.none"));
   paid.forEach(take);
+}
+
+/** The graph's own modules: result lines, messages of failed nodes, prices; null before they are there. */
+let graph = null;
+
+async function beginGraph() {
+  await checkLazy();
+  const [words, errors, badge] = await Promise.all([
+    import("./node_words.mjs"), import("./errors.mjs"), import("./badge.mjs"),
+  ]);
+  words.beginNodeWords();
+  errors.beginErrors(openAt);
+  graph = { words, badge };
+  await badge.beginPrices();
+}
+
+function drawGraph() {
+  graph?.words.showAll();
+  graph?.badge.refresh();
+}
+
+/** Opens the sidebar with one of its parts in view: account, profiles or jobs. */
+function openAt(part) {
+  openTab();
+  setTimeout(() => panel?.querySelector(`.nv-${part}`)?.scrollIntoView({ block: "start" }), 500);
 }
 
 function openTab() {
@@ -123,7 +148,9 @@ function menuItem(node) {
 }
 
 function changeLanguage() {
-  if (setLanguage(locale())) relabel(allNodes(rootGraph()));
+  if (!setLanguage(locale())) return;
+  relabel(allNodes(rootGraph()));
+  drawGraph();
 }
 
 setLanguage(locale());
@@ -144,6 +171,7 @@ app.registerExtension({
   ],
   setup() {
     setLanguage(locale());
+    beginGraph().catch(() => {}); // without them the nodes work as before
     // Without any listener ComfyUI's socket reports the event as an unknown one. The panel adds its own.
     api.addEventListener?.("nemo.jobs", () => {});
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => queueMicrotask(changeLanguage));
@@ -172,9 +200,15 @@ app.registerExtension({
   getNodeMenuItems(node) {
     return isPaid(node) ? [menuItem(node)] : [];
   },
+  afterConfigureGraph() {
+    drawGraph();
+  },
   nodeCreated(node) {
     expandOnSend(node, rootGraph);
-    if (isPaid(node)) addButton(node, take);
+    if (isPaid(node)) {
+      addButton(node, take);
+      queueMicrotask(() => graph?.badge.refresh());
+    }
     if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;
     nameOptions(node);
     dress(node);

@@ -40,10 +40,22 @@ export function addButton(node, press) {
   button.label = t("take.button");
 }
 
-/** Writes the buttons' words anew after a change of language. */
+function buttonOf(node) {
+  return node.widgets?.find((each) => each.type === "button" && NAMES.includes(each.name));
+}
+
+/** Says at the button what another take costs; `price` is in words, "" where it is not known. */
+export function namePrice(node, price) {
+  const button = buttonOf(node);
+  if (!button) return;
+  button.label = price ? t("take.price", { price }) : t("take.button");
+  button.tooltip = button.options.tooltip = t("take.tip");
+}
+
+/** Writes the buttons' words again after a change of language. */
 export function relabel(nodes) {
   for (const node of nodes) {
-    const button = isPaid(node) && node.widgets?.find((each) => each.type === "button" && NAMES.includes(each.name));
+    const button = isPaid(node) && buttonOf(node);
     if (button) button.label = t("take.button");
   }
 }

@@ -23,7 +23,7 @@ from .._journal import job_rows
 from .._journal.database import Database
 from .._journal.journal import Journal
 from .._journal.leases import Owner
-from .._journal.money import CERTAINTIES, Certainty
+from .._journal.money import CERTAINTIES, ESTIMATES, Certainty, estimate_price
 from .._journal.queries import select_media_behind, select_newest_files, split_into_portions
 from .._journal.records import IN_FLIGHT_STATES, OPEN, UNSENT_STATES
 from .._journal.schema import ATTEMPTS, JOBS
@@ -348,3 +348,9 @@ async def forget_job(journal: Journal, job: Job, directory: Path | None = None, 
         deleted = UploadStore(find_home(directory)).forget(await find_own_uploads(journal, job))
     await journal.hide(job.key)
     return deleted
+
+
+async def estimate_prices(journal: Journal | None, profile: str) -> dict[str, float]:
+    """Credits that a step of each paid kind is expected to take: the median of those charged here, else the usual."""
+    seen = {kind: [] if journal is None else await journal.charges(profile, kind) for kind in ESTIMATES}
+    return {kind: estimate_price(kind, charges) for kind, charges in seen.items()}

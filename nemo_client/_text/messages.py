@@ -50,6 +50,11 @@ def load_texts(lang: str) -> Mapping[str, str]:
     return _tables[lang]
 
 
+def is_text(text_id: str) -> bool:
+    """Whether there is a text of that id."""
+    return _find_text(text_id, DEFAULT_LANGUAGE) is not None
+
+
 def say(text_id: str, lang: str | None = None, /, **facts: object) -> str:
     """The text `text_id` with `facts` filled in, in the language that `choose_language(lang)` gives; never raises."""
     spoken = choose_language(lang)

@@ -256,6 +256,8 @@ class Http:
             error.reword("plan-free" if error.id == PlanError.default_id else "plan-other-free", link=link)
         elif link and isinstance(error, NoCredits) and error.id == NoCredits.default_id:
             error.reword("no-credits-anonymous", link=link)
+        if isinstance(error, (PlanError, NoCredits)):
+            error.facts.setdefault("link", self.profile.web_url)
         return error
 
     def server_now(self) -> datetime | None:

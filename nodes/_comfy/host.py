@@ -73,16 +73,37 @@ def workflow() -> str:
     runs anyway, and what was delivered then is not what it would deliver now. Empty where ComfyUI does not say.
     """
     prompt_id, node_id = find_running_node()
-    queue = getattr(get_prompt_server(), "prompt_queue", None)
-    running: dict[Any, Any] = getattr(queue, "currently_running", None) or {}
-    item = next((each for each in list(running.values()) if len(each) > 3 and str(each[1]) == prompt_id), None)
+    item = _find_queued(prompt_id)
     if item is None or not isinstance(item[2], Mapping):
         return ""
-    extra = item[3].get("extra_pnginfo") if isinstance(item[3], Mapping) else None
-    drawn = extra.get("workflow") if isinstance(extra, Mapping) else None
-    name = drawn.get("id") if isinstance(drawn, Mapping) else None
+    name = _read_graph_id(item)
     found = json.dumps([name, _before(item[2], node_id)], sort_keys=True, default=repr)
     return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def find_graph_id() -> str:
+    """The id of the workflow that the running prompt was drawn as; empty where it came without one (headless)."""
+    prompt_id, _ = find_running_node()
+    running: dict[Any, Any] = (
+        getattr(getattr(get_prompt_server(), "prompt_queue", None), "currently_running", None) or {}
+    )
+    item = next((each for each in list(running.values()) if len(each) > 3 and str(each[1]) == prompt_id), None)
+    found = None if item is None else _read_graph_id(item)
+    return found if isinstance(found, str) else ""
+
+
+def _find_queued(prompt_id: str) -> Any:
+    """A running prompt as ComfyUI's queue has it, (number, id, graph, extra data, …); None where it does not say."""
+    queue = getattr(get_prompt_server(), "prompt_queue", None)
+    running: dict[Any, Any] = getattr(queue, "currently_running", None) or {}
+    return next((each for each in list(running.values()) if len(each) > 3 and str(each[1]) == prompt_id), None)
+
+
+def _read_graph_id(item: Any) -> Any:
+    """The id that the page gave to its workflow, of a prompt in ComfyUI's queue."""
+    extra = item[3].get("extra_pnginfo") if isinstance(item[3], Mapping) else None
+    drawn = extra.get("workflow") if isinstance(extra, Mapping) else None
+    return drawn.get("id") if isinstance(drawn, Mapping) else None
 
 
 def _before(graph: Mapping[str, Any], node_id: str) -> dict[str, Any]:
@@ -114,6 +135,8 @@ class Display:
 
     def show(self, text: str, fraction: float) -> None:
         """Show `text` and move the bar forward to `fraction` (0..1); may raise ComfyUI's interrupt."""
+        if find_client() is None:
+            return
         steps = min(int(fraction * BAR_STEPS), BAR_STEPS)
         if text != self._text:
             self._text = text
@@ -142,11 +165,27 @@ def send_event(name: str) -> None:
         server.send_sync(name, {}, None)
 
 
+def find_client() -> str | None:
+    """The client that queued the running prompt; None for one that named none, which is sent to nobody.
+
+    What ComfyUI sends to None goes to every browser, and would land on nodes of the same number in any open graph.
+    """
+    found = getattr(get_prompt_server(), "client_id", None)
+    return found if isinstance(found, str) and found else None
+
+
 def send_text(text: str, node_id: str) -> None:
     """A line of text under the node, for the client that queued the prompt."""
-    server = get_prompt_server()
-    if server is not None and node_id:
-        server.send_progress_text(text, node_id, getattr(server, "client_id", None))
+    client = find_client()
+    if client is not None and node_id:
+        get_prompt_server().send_progress_text(text, node_id, client)
+
+
+def send_to_client(name: str, data: Mapping[str, Any]) -> None:
+    """Send an event to the client that queued the prompt, and to no other."""
+    client = find_client()
+    if client is not None:
+        get_prompt_server().send_sync(name, dict(data), client)
 
 
 _locale: tuple[float, str] = (0.0, "")

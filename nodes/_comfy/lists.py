@@ -103,4 +103,6 @@ def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> JobEr
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
     error.kept = next((kept for each in errors if (kept := getattr(each, "kept", None)) is not None), None)
     error.lang = lang
+    error.on_page = True
+    error.first = first
     return error

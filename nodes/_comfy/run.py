@@ -24,9 +24,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from . import host, packages
+from . import host, packages, statements
 from .handles import check_handles, fill_in, find_language
 from .status import compute_fraction
 
@@ -333,10 +333,18 @@ async def run_all(
         await _give_up(futures, items, node_id, language)
     errors = [_error(future, language) for future in futures]
     await _name_what_is_kept(errors, profiles, prompt_id)
+    _note(statements.current(), time.monotonic() - started, items, errors)
     if len(items) > 1 or errors[0] is None:
         display.show(_done(time.monotonic() - started, items, errors, language), 1.0)
     results = [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
     return Outcomes(results, any(item.money is not None and item.money.sure != 0 for item in items))
+
+
+def _note(statement: statements.Statement, seconds: float, items: list[Item], errors: list[Exception | None]) -> None:
+    """Put into a node's statement what its items came to."""
+    statement.seconds, statement.count = seconds, len(items)
+    statement.money += [item.money for item in items if item.money is not None]
+    statement.skipped += [(number, error) for number, error in enumerate(errors, 1) if error is not None]
 
 
 async def _one(profile: str, work: Work[_T], item: Item) -> _T:
@@ -404,6 +412,7 @@ async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, 
     committed = await asyncio.wrap_future(get_network().submit(_is_out(items)))
     text = say("cancelled-detached" if committed else "cancelled", find_text_language(language))
     host.send_text(text, node_id)
+    statements.current().cancel(text)
     raise host.get_interrupt_type()
 
 
@@ -428,6 +437,7 @@ def _error(future: Future[Any], language: str) -> Exception | None:
         logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
         error = NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
     error.lang = find_text_language(language)
+    error.on_page = True
     return error.with_traceback(None)
 
 
@@ -473,7 +483,8 @@ def _paid(parts: list[Money], lang: str | None) -> str:
 
 
 def show_answer(text: str) -> None:
-    """Put the node's own answer under it, in the place of its progress."""
+    """Put the node's own answer under it, in the place of its progress, and for good."""
+    statements.current().text = text
     host.send_text(text, host.find_running_node()[1])
 
 
@@ -505,6 +516,7 @@ def worded_errors(language: str) -> Iterator[None]:
         if not isinstance(error, NemoError):
             raise
         error.lang = error.lang or find_text_language(language)
+        error.on_page = True
         if caught.__cause__ is not None or caught.__context__ is not None:
             logger.debug("%s\n%s", error.id, traceback_of(caught))
         if error is not caught:
@@ -529,13 +541,19 @@ def without_session() -> Iterator[None]:
 
 
 def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
-    """A node's function whose errors are in the language of its handle, wherever in it they come from."""
+    """A node's function whose errors are in the language of its handle, wherever in it they come from.
+
+    What it has to say for good goes out with its result (`statements`).
+    """
 
     @functools.wraps(function)
     async def told(self: Any, **inputs: Any) -> _T:
-        with worded_errors(find_language(inputs)):
-            inputs = fill_in(type(self), inputs)
-            check_handles(inputs)
-            return await function(self, **inputs)
+        language = find_language(inputs)
+        with statements.open_statement(type(self).__name__, find_text_language(language)) as statement:
+            with worded_errors(language):
+                inputs = fill_in(type(self), inputs)
+                check_handles(inputs)
+                result = await function(self, **inputs)
+            return cast(_T, statements.attach(result, statement))
 
     return told

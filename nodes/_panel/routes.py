@@ -133,6 +133,21 @@ async def _token(call: Call) -> Mapping[str, Any]:
     return {**await _profiles(call), "untried": untried}
 
 
+async def _prices(call: Call) -> Mapping[str, Any]:
+    """What paid steps are expected to take, in credits, by profile and what was charged here before; sends nothing."""
+    from ...nemo_client import default_profile, estimate_prices, profile, profiles
+
+    names = await asyncio.to_thread(profiles)
+    free = {name for name in names if (await asyncio.to_thread(profile, name)).free}
+    journal = run.get_network().journal if await asyncio.to_thread(run.is_journal) else None
+
+    async def read() -> Mapping[str, Any]:
+        known = None if journal is None else journal()
+        return {name: {"free": name in free, **await estimate_prices(known, name)} for name in names}
+
+    return {"default": await asyncio.to_thread(default_profile), "profiles": await _on_network(read)}
+
+
 async def _credits(call: Call) -> Mapping[str, Any]:
     name = call.text("profile")
 
@@ -215,6 +230,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/nemo/profiles/default", _default),
     ("POST", "/nemo/profiles/token", _token),
     ("POST", "/nemo/credits", _credits),
+    ("GET", "/nemo/prices", _prices),
     ("GET", "/nemo/jobs", _jobs),
     ("GET", "/nemo/jobs/{id}/picture", _picture),
     ("GET", "/nemo/jobs/{id}/workflow", _workflow),

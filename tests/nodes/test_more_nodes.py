@@ -186,7 +186,8 @@ def test_questions_about_the_account_and_the_draft_are_free(
     answer = host.run(nodes["NemoChat"], session=session, message=message, seed=0)
 
     assert words in answer["result"][1]
-    assert answer["ui"] == {"text": [answer["result"][1]]}
+    assert answer["ui"]["text"] == [answer["result"][1]]
+    assert answer["ui"]["nemo"][0]["text"] == answer["result"][1]
     assert isinstance(answer["result"][2], Blocker)
     assert len(local.read_ledger(cloud.directory).messages) == 1
 
@@ -220,7 +221,8 @@ def test_the_balance_is_read_anew_each_time(nodes: Nodes, host: Host, cloud: Any
 
     assert before["result"][:3] == (1000, 0, 1000)
     assert after["result"][0] == 900
-    assert after["ui"] == {"text": [after["result"][3]]}
+    assert after["ui"]["text"] == [after["result"][3]]
+    assert after["ui"]["nemo"][0]["text"] == after["result"][3]
     assert "900" in after["result"][3]
     stamp = host.is_changed(nodes["NemoCredits"])
     assert stamp != stamp, "not equal even to itself"
@@ -234,7 +236,8 @@ def test_the_timeline_is_a_picture_to_scale(nodes: Nodes, host: Host) -> None:
 
     summary, image, draft = answer["result"]
     assert summary.startswith("Timeline (")
-    assert answer["ui"] == {"text": [summary]}
+    assert answer["ui"]["text"] == [summary]
+    assert answer["ui"]["nemo"][0]["text"] == summary
     assert (image.shape[0], *image.shape[2:]) == (1, 1280, 3)
     assert json.loads(draft)["t"]
 

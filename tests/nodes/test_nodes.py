@@ -6,6 +6,7 @@ import copy
 import fnmatch
 import inspect
 import json
+import re
 import sys
 import threading
 import time
@@ -91,10 +92,12 @@ def test_an_image_becomes_a_playable_video(nodes: Nodes, host: Host) -> None:
     assert len(frames) == 30
     assert tuple(last.shape) == (1, *frames[-1].shape)
     assert json.loads(info)["path"] == path
-    assert answer["ui"] == {
-        "images": [{"filename": "NemoVideo_00001_.mp4", "subfolder": "video", "type": "output"}],
-        "animated": (True,),
-    }
+    assert answer["ui"]["images"] == [{"filename": "NemoVideo_00001_.mp4", "subfolder": "video", "type": "output"}]
+    assert answer["ui"]["animated"] == (True,)
+    (statement,) = answer["ui"]["nemo"]
+    assert statement["state"] == "done"
+    assert statement["videos"][0].items() > answer["ui"]["images"][0].items()
+    assert re.fullmatch(r"1 s · 480p · [\d.]+ [kM]B( · .+)?", statement["line"]), statement["line"]
     json.dumps(answer["ui"])
 
 

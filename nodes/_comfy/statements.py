@@ -1,0 +1,199 @@
+"""What a node has to say for good: one statement a run, as JSON, for the browser extension and for headless readers.
+
+Front ends since 1.54 delete progress text when a job ends, so nothing lasting is left to it. A statement goes out in
+the node's `ui` (key `nemo`, beside ComfyUI's own `text`) where the node has one, else as the event `nemo.node`, to the
+client of the prompt alone. Each node's run has one that says it began and one end: done, failed or cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from . import actions, host
+
+if TYPE_CHECKING:
+    from ...nemo_client import Money, Video
+
+EVENT: Final = "nemo.node"
+HEIGHTS: Final = (480, 540, 720, 1080, 1440, 2160)
+MEGABYTE: Final = 1_000_000
+
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass
+class Statement:
+    """One node's run: what is known of it so far. `language` is the texts' (None where nobody chose one).
+
+    `facts` go out as they are: JSON only, and nothing secret. `skipped` are (number from 1, error) of items left out.
+    """
+
+    kind: str
+    node: str = ""
+    prompt: str = ""
+    graph: str = ""
+    state: State = "running"
+    language: str | None = None
+    seconds: float | None = None
+    money: list[Money] = field(default_factory=list)
+    videos: list[Video] = field(default_factory=list)
+    text: str = ""
+    line: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    skipped: list[tuple[int, Exception]] = field(default_factory=list)
+    count: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As it goes out: where it belongs, how the run stands, its words, and the facts behind them."""
+        return {
+            "node": self.node,
+            "prompt": self.prompt,
+            "graph": self.graph,
+            "class": self.kind,
+            "state": self.state,
+            "line": self.line,
+            "text": self.text,
+            **self.facts,
+        }
+
+    def send(self) -> None:
+        """Send it as an event, to the prompt's client; to nobody where the prompt has none."""
+        host.send_to_client(EVENT, self.to_json())
+
+    def finish(self) -> None:
+        """The run went well: word what is known of it."""
+        from ...nemo_client import NemoError
+
+        self.state = "done"
+        self.line = " · ".join(filter(None, [*describe_videos(self.videos, self.language), self._word_money()]))
+        if self.seconds is not None:
+            self.facts["seconds"] = round(self.seconds, 1)
+        self.facts["items"] = self.count
+        if self.videos:
+            self.facts["videos"] = [_describe_file(video) for video in self.videos]
+        if self.skipped:
+            self.facts["skipped"] = [
+                {
+                    "number": number,
+                    "id": error.id if isinstance(error, NemoError) else "",
+                    "text": self._say("progress.failed", number=number, reason=str(error)),
+                }
+                for number, error in self.skipped
+            ]
+            some = self._say("progress.some", done=self.count - len(self.skipped), total=self.count)
+            self.line = " · ".join(filter(None, [some, self.line]))
+        if not self.line and not self.text and self.seconds is not None:
+            self.line = self._say("result.done", seconds=f"{self.seconds:.0f}")
+
+    def _word_money(self) -> str:
+        """What the run took, and what is left; nothing where no step of it can cost anything."""
+        from ...nemo_client import Tally
+
+        if not self.money:
+            return ""
+        tally = Tally(self.money)
+        self.facts["money"] = {"spent": tally.total, "certainty": tally.certainty, "left": tally.left}
+        if tally.free:
+            return self._say("progress.free")
+        told = "progress.spent" if tally.left is None else "progress.spent-left"
+        return self._say(told, credits=tally.shown, left="" if tally.left is None else f"{tally.left:g}")
+
+    def cancel(self, text: str) -> None:
+        """The run was stopped; `text` says what goes on."""
+        self.state, self.line, self.text = "cancelled", text, ""
+
+    def fail(self, error: Exception) -> None:
+        """The run failed: what happened, what to do about it, the money, and the one action that helps."""
+        self.state = "failed"
+        self.facts["error"] = actions.describe_error(error, self.language)
+        self.line = str(self.facts["error"]["what"])
+
+    def _say(self, text_id: str, **facts: Any) -> str:
+        from ...nemo_client import say
+
+        return say(text_id, self.language, **facts)
+
+
+_current: ContextVar[Statement | None] = ContextVar("nemo_statement", default=None)
+
+
+def current() -> Statement:
+    """The statement of the node that runs in this context; one that goes nowhere outside of any."""
+    return _current.get() or Statement("")
+
+
+@contextmanager
+def open_statement(kind: str, language: str | None) -> Iterator[Statement]:
+    """The statement of a node's run, from its start to its one end; failures and cancels are sent from here."""
+    prompt, node = host.find_running_node()
+    statement = Statement(kind, node, prompt, host.find_graph_id(), language=language)
+    token = _current.set(statement)
+    statement.send()
+    try:
+        yield statement
+    except asyncio.CancelledError:
+        if statement.state == "running":
+            statement.cancel(statement._say("cancelled-beside"))
+        statement.send()
+        raise
+    except host.get_interrupt_type():
+        if statement.state == "running":
+            statement.cancel(statement._say("cancelled"))
+        statement.send()
+        raise
+    except Exception as error:
+        statement.fail(error)
+        statement.send()
+        raise
+    finally:
+        _current.reset(token)
+
+
+def attach(result: Any, statement: Statement) -> Any:
+    """A node's result with its statement: in `ui` where there is one, else sent as an event."""
+    statement.finish()
+    if isinstance(result, dict) and isinstance(result.get("ui"), dict):
+        return {**result, "ui": {**result["ui"], "nemo": [statement.to_json()]}}
+    statement.send()
+    return result
+
+
+def describe_videos(videos: Sequence[Video], lang: str | None) -> list[str]:
+    """Length, size in pixels and bytes of what was delivered: `5 s`, `1080p`, `3.1 MB`; together, where several."""
+    from ...nemo_client import say
+
+    if not videos:
+        return []
+    names = list(dict.fromkeys(name_resolution(video.width, video.height) for video in videos))
+    parts = [say("result.videos", lang, count=len(videos))] if len(videos) > 1 else []
+    parts.append(say("progress.elapsed", lang, seconds=f"{sum(video.duration for video in videos):.3g}"))
+    parts += names if len(names) == 1 else []
+    parts.append(format_bytes(sum(video.size for video in videos)))
+    return parts
+
+
+def name_resolution(width: int, height: int) -> str:
+    """A size in pixels as people call it: by its shorter side where that is a usual one."""
+    shorter = min(width, height)
+    return f"{shorter}p" if shorter in HEIGHTS else f"{width}×{height}"
+
+
+def format_bytes(size: int) -> str:
+    """So many bytes, to two figures: `3.1 MB`, `840 kB`."""
+    return f"{size / MEGABYTE:.1f} MB" if size >= MEGABYTE else f"{max(round(size / 1000), 1)} kB"
+
+
+def _describe_file(video: Video) -> dict[str, Any]:
+    return {
+        **host.make_view(video.path),
+        "format": video.format,
+        "size": video.size,
+        "about": " · ".join([f"{video.duration:.3g} s", name_resolution(video.width, video.height)]),
+        "bytes": format_bytes(video.size),
+        **({"note": video.note} if video.note else {}),
+    }

@@ -1,0 +1,132 @@
+// What a node has to say for good, in a widget of our own: the line of its result, its answer, what was left out. It is
+// neither kept in workflows nor sent. The statements come from the server; here they are kept by workflow and node, so
+// that a workflow that is opened again shows them.
+
+import { make } from "./dom.mjs";
+import {
+  addElementWidget, areVueNodes, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
+} from "./host.mjs";
+import { t } from "./words.js";
+
+export const NAME = "nemo_result";
+const HIGHEST = 180; // pixels; what is longer scrolls
+const MOST = 500;
+
+const kept = new Map(); // by workflow and node: {statement, cached}
+const cachedIn = new Map(); // by prompt: ids of the nodes that ComfyUI did not run again
+const begun = new Map(); // by workflow: the prompt whose statements stand there
+
+const key = (graph, node) => `${graph} ${node}`;
+
+/** Takes a statement; all that earlier runs of the same workflow said goes, but for what was not run again. */
+export function take(statement, cached) {
+  const { graph = "", node, prompt } = statement;
+  if (!cached && begun.get(graph) !== prompt) {
+    begun.set(graph, prompt);
+    const left = new Set(cachedIn.get(prompt) ?? []);
+    for (const [name, entry] of kept) {
+      if (entry.statement.graph !== graph || entry.statement.prompt === prompt) continue;
+      if (left.has(entry.statement.node)) entry.cached = true;
+      else kept.delete(name);
+    }
+  }
+  kept.set(key(graph, node), { statement, cached });
+  if (kept.size > MOST) kept.delete(kept.keys().next().value);
+  showAll();
+}
+
+function keepCached(prompt, nodes) {
+  cachedIn.set(prompt, nodes);
+  if (cachedIn.size > 20) cachedIn.delete(cachedIn.keys().next().value);
+}
+
+/** Writes what is known into the nodes of the open workflow. */
+export function showAll() {
+  const graph = graphId();
+  for (const [id, node] of nodesById()) {
+    const type = typeOf(node);
+    if (!String(type ?? "").startsWith("Nemo")) continue;
+    const found = kept.get(key(graph, id)) ?? kept.get(key("", id));
+    showIn(node, found?.statement.class === type ? found : null);
+  }
+}
+
+function showIn(node, entry) {
+  const shown = entry && entry.statement.state !== "running" ? entry : null;
+  const mark = shown ? JSON.stringify(shown) : "";
+  if ((node.nemoShown ?? "") === mark) return;
+  node.nemoShown = mark;
+  if (shown) dropProgressText(node);
+  if (!node.nemoElement) {
+    if (!shown) return;
+    const element = make("div", { class: "nemo-video-result", "aria-live": "polite" });
+    node.nemoElement = element;
+    // The wheel scrolls long text, not the canvas.
+    element.addEventListener("wheel", (event) => element.scrollHeight > element.clientHeight && event.stopPropagation());
+    if (!addElementWidget(node, NAME, element, () => node.nemoHeight ?? 0)) return;
+  }
+  node.nemoElement.replaceChildren(...(shown ? parts(shown) : []));
+  node.nemoElement.dataset.state = shown?.statement.state ?? "";
+  fit(node);
+}
+
+function parts({ statement, cached }) {
+  const { state, line, text, skipped = [], videos = [], error } = statement;
+  const found = [];
+  const head = [line, cached && state === "done" ? t("result.cached") : ""].filter(Boolean).join(" · ");
+  if (head) found.push(make("div", { class: "nemo-line" }, head));
+  if (error?.hint) found.push(make("div", {}, error.hint));
+  if (error?.money) found.push(make("div", { class: "nemo-quiet" }, error.money));
+  if (text) found.push(make("div", { class: "nemo-text" }, text));
+  if (skipped.length) {
+    found.push(make("ul", { class: "nemo-skipped" }, ...skipped.map((each) => make("li", {}, each.text))));
+  }
+  if (videos.length) found.push(...videos.map((video) => fileLine(video, videos.length > 1)));
+  return found;
+}
+
+function fileLine(video, several) {
+  const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, video.filename);
+  const about = several ? `${video.about} · ${video.bytes}` : "";
+  return make("div", { class: "nemo-quiet nemo-file" }, link, about && ` · ${about}`, video.note && ` · ${video.note}`);
+}
+
+// The node grows and shrinks by what the text takes, so that prompts keep their height.
+function fit(node) {
+  const element = node.nemoElement;
+  const before = node.nemoHeight ?? 0;
+  const width = Math.max((node.size?.[0] ?? 240) - 20, 120);
+  node.nemoHeight = element.childNodes.length ? Math.min(measure(element, width), HIGHEST) : 0;
+  element.hidden = !node.nemoHeight;
+  if (areVueNodes()) {
+    element.style.minHeight = `${node.nemoHeight}px`;
+    return;
+  }
+  const grown = taken(node.nemoHeight) - taken(before);
+  if (!grown || !node.size) return;
+  const prompt = node.widgets.some((each) => each.type === "customtext");
+  const least = node.computeSize?.()[1] ?? 0; // without a prompt the room that is there is used first
+  node.setSize?.([node.size[0], prompt ? node.size[1] + grown : Math.max(node.size[1], least)]);
+  node.setDirtyCanvas?.(true, true);
+}
+
+const taken = (height) => (height ? height + 16 : 0); // with the margins, and the space between two widgets
+
+/** How high a copy of the element is at that width, in pixels. */
+function measure(element, width) {
+  const copy = element.cloneNode(true);
+  copy.hidden = false;
+  Object.assign(copy.style, { position: "absolute", visibility: "hidden", width: `${width}px`, height: "auto" });
+  document.body.append(copy);
+  const height = copy.scrollHeight;
+  copy.remove();
+  return height + 2;
+}
+
+export function beginNodeWords() {
+  onStatements(take);
+  onCached(keepCached);
+  const style = new URL("./node.css", import.meta.url).href;
+  document.head.append(make("link", { rel: "stylesheet", href: style }));
+}
+
