@@ -14,8 +14,9 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .._errors import InputError
-from .._files.images import check_file, from_url
+from .._files.images import check_file, from_url, is_picture_file
 from .._files.save import Destination
+from .._journal.steps import make_step_key, make_upload_key
 from .._safety.pasted_paths import find_meant
 from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
 from .._text.phrases import Phrase
@@ -38,7 +39,7 @@ class BatchItem:
 
     `output` is the name of its file in the batch's folder, with or without its format's suffix; the default is the name
     of the first picture. `profile` is empty for the batch's own. `line` is its line in a manifest, `entry` its name in
-    results where another item has the same name in another format.
+    results where another item has the same name in another format. `listed` items were found in a folder or by a glob.
     Raises `InputError` for faults that can be found without looking at files.
     """
 
@@ -55,6 +56,7 @@ class BatchItem:
     language: str = "auto"
     line: int = field(default=0, compare=False)
     entry: str = field(default="", compare=False)
+    listed: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         given = (self.image,) if isinstance(self.image, (str, os.PathLike)) else self.image
@@ -101,6 +103,7 @@ class BatchItem:
         data = {**asdict(self), "image": list(self.image)}
         if not self.entry:
             del data["entry"]
+        del data["listed"]
         return data
 
     @classmethod
@@ -109,7 +112,9 @@ class BatchItem:
         known = {each.name for each in fields(cls)}
         for name in data:
             if name not in known:
-                raise InputError("value", name="item", value=name, expected=", ".join(sorted(known - {"line"})))
+                raise InputError(
+                    "value", name="item", value=name, expected=", ".join(sorted(known - {"line", "listed"}))
+                )
         given = data.get("image", ())
         image = (given,) if isinstance(given, (str, os.PathLike)) else tuple(given)
         return cls(**{**data, "image": image, "prompt": data.get("prompt", "")})
@@ -129,16 +134,26 @@ class BatchItem:
                     seen.append(None)
         return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
 
-    def check_files(self) -> None:
-        """Raise an `InputError` for files that cannot be used: pictures are decoded, films and sound read. Blocks."""
+    def compute_key(self, profile_id: str, fingerprints: Sequence[str]) -> str:
+        """The key of its paid step, from what its files count as."""
+        uploaded = make_upload_key(profile_id, "", fingerprints, self.language)
+        return make_step_key(profile_id, uploaded, "generate", self.wish.inputs)
+
+    def check_files(self) -> list[str]:
+        """The files' fingerprints, as they count in step keys: pictures are decoded, films and sound read. Blocks.
+
+        Raises an `InputError` for files that cannot be used.
+        """
+        found = []
         for each in self.image:
             if "://" in each:
-                from_url(each)
+                found.append(from_url(each).fingerprint)
             else:
                 path = Path(each).expanduser()
                 if not path.exists():
                     raise make_missing_file_error(path, str(path))
-                check_file(path)
+                found.append(check_file(path))
+        return found
 
 
 def make_missing_file_error(path: Path, name: str) -> InputError:
@@ -251,9 +266,11 @@ def parse_item(data: BatchItem | Mapping[str, Any]) -> BatchItem:
     return data if isinstance(data, BatchItem) else BatchItem.from_json(data)
 
 
-PICTURES: Final = ("jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "bmp", "tif", "tiff")
+PICTURES: Final = (
+    "jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "webp", "gif", "heic", "heif", "avif", "jxl", "bmp", "tif", "tiff",
+)  # fmt: skip
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file has the suffix of a picture."""
-    return path.suffix.lower().lstrip(".") in PICTURES and not path.name.startswith(".")
+    """Whether a file has the suffix of a picture, or the first bytes of one."""
+    return path.suffix.lower().lstrip(".") in PICTURES or is_picture_file(path)

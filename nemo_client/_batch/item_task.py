@@ -35,7 +35,6 @@ from .._errors import (
 from .._files.images import Media, from_file, from_url
 from .._files.save import Destination
 from .._journal.money import FREE, Money
-from .._journal.steps import make_step_key, make_upload_key
 from .._safety.redaction import redact
 from .._studio.progress import Caller, Progress
 from .._studio.reconcile import answer_command
@@ -191,9 +190,7 @@ class ItemTask:
         return line, money
 
     def _compute_key(self, studio: Animator, media: Sequence[Media]) -> str:
-        profile, wish = studio.profile.id, self.item.wish
-        uploaded = make_upload_key(profile, "", [each.fingerprint for each in media], self.item.language)
-        return make_step_key(profile, uploaded, "generate", wish.inputs)
+        return self.item.compute_key(studio.profile.id, [each.fingerprint for each in media])
 
     def register_key(self, key: str) -> str:
         """Note the step key; the name of an earlier item with the same request, empty where there is none."""

@@ -13,16 +13,17 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .._errors import InputError, NemoError
 from .._safety.pasted_paths import find_path, is_address
 from .._text.phrases import Phrase, describe_os_error
 from .item import BatchItem, is_picture, make_missing_file_error
-from .report import THUMBNAILS
-from .results_file import RESULTS, JsonLinesFile
+from .report import PAGE, PAGE_BESIDE_FOREIGN, THUMBNAILS
+from .results_file import LOCK, RESULTS, RUNS, JsonLinesFile
 
 COLUMNS: Final = ("image", "prompt", "duration", "ratio", "seed", "output", "profile")
 """The columns that a manifest may have; only `image` is required."""
@@ -34,34 +35,48 @@ _SYNONYMS: Final = {
 }  # fmt: skip
 _OTHER_TABLES: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".txt", ".xml", ".yaml", ".yml", ".docx")
 """Formats in which people keep lists, and which are no manifests."""
+_OWN_FILES: Final = (RESULTS, RUNS, LOCK, PAGE, PAGE_BESIDE_FOREIGN)
+_SYSTEM_FILES: Final = (".DS_Store", "Thumbs.db", "desktop.ini", ".directory")
 _INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060"
 _SEP_LINE: Final = re.compile(r'[ \t]*"?sep=(.)"?[ \t,;]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _FIRST_BYTES: Final = 64
 _NUMBER: Final = re.compile(r"(\d+)")
 
 
-def read_items(sources: Sequence[str], defaults: Mapping[str, Any]) -> list[BatchItem]:
+@dataclass(frozen=True)
+class LeftOut:
+    """A file of a folder or glob that is no item, and why: a key of the texts `batch.left-out.*`."""
+
+    path: Path
+    reason: Literal["link", "kind", "hidden", "ours"]
+
+
+def read_items(
+    sources: Sequence[str], defaults: Mapping[str, Any], left_out: list[LeftOut] | None = None
+) -> list[BatchItem]:
     """The items that `sources` mean, in their order; `defaults` fill what they leave open. Blocks.
 
     A folder gives its pictures in natural order, a glob (`**` too) those that match, a manifest its lines; anything
-    else is a picture or an address. Raises `InputError` for what is not there and for every fault of a manifest.
+    else is a picture or an address. What a folder or a glob leaves out is added to `left_out`. Raises `InputError` for
+    what is not there and for every fault of a manifest.
     """
-    return [item for source in sources for item in _expand_source(source, defaults)]
+    lister = _Lister(defaults, [] if left_out is None else left_out)
+    return [item for source in sources for item in _expand_source(source, defaults, lister)]
 
 
-def _expand_source(source: str, defaults: Mapping[str, Any]) -> Iterable[BatchItem]:
+def _expand_source(source: str, defaults: Mapping[str, Any], lister: _Lister) -> Iterable[BatchItem]:
     if is_address(source):
         return [_make_item({"image": (source,)}, defaults)]
     path = find_path(source)
     if path.is_dir():
-        return _list_pictures(source, (each for each in path.iterdir() if is_picture(each)), defaults)
+        return lister.list_pictures(source, path.iterdir())
     if path.suffix.lower() in MANIFESTS:
         return list(read_manifest(path, defaults))
     if path.suffix.lower() in _OTHER_TABLES:
         raise InputError("batch-kind", name=path.name, manifests=" ".join(MANIFESTS))
     if not path.exists() and glob.has_magic(source):
         found = (Path(each) for each in glob.iglob(_escape_folders(os.path.expanduser(source)), recursive=True))
-        return _list_pictures(source, (each for each in found if is_picture(each)), defaults)
+        return lister.list_pictures(source, found)
     if not path.exists():
         raise make_missing_file_error(path, source)
     return [_make_item({"image": (str(path.absolute()),)}, defaults)]
@@ -78,13 +93,46 @@ def _escape_folders(source: str) -> str:
     return made
 
 
-def _list_pictures(source: str, paths: Iterable[Path], defaults: Mapping[str, Any]) -> list[BatchItem]:
-    ours = _OwnVideos()
-    mine = (each for each in paths if each.is_file() and not _is_thumbnail(each) and each not in ours)
-    found = sorted(mine, key=lambda each: natural_sort_key(str(each)))
-    if not found:
-        raise InputError("batch-no-pictures", name=source)
-    return [_make_item({"image": (str(each.absolute()),)}, defaults) for each in found]
+class _Lister:
+    """Finds the pictures of folders and globs, and notes what is left out."""
+
+    def __init__(self, defaults: Mapping[str, Any], left_out: list[LeftOut]) -> None:
+        self._defaults = defaults
+        self._left_out = left_out
+        self._own_videos = _OwnVideos()
+
+    def list_pictures(self, source: str, paths: Iterable[Path]) -> list[BatchItem]:
+        """The items of these files, in natural order; an `InputError` where none is a picture."""
+        found = [each for each in sorted(paths, key=lambda each: natural_sort_key(str(each))) if self._takes(each)]
+        if not found:
+            raise InputError("batch-no-pictures", name=source)
+        return [_make_item({"image": (str(each.absolute()),), "listed": True}, self._defaults) for each in found]
+
+    def _takes(self, path: Path) -> bool:
+        if path.is_dir() or path.name in _OWN_FILES or _is_thumbnail(path):
+            return False
+        reason = self._find_reason(path)
+        if reason is not None and path.name not in _SYSTEM_FILES:
+            self._left_out.append(LeftOut(path, reason))
+        return reason is None
+
+    def _find_reason(self, path: Path) -> Literal["link", "kind", "hidden", "ours"] | None:
+        if not path.exists():
+            return "link"
+        if path.name.startswith("."):
+            return "hidden"
+        if not is_picture(path) or not path.is_file():
+            return "kind"
+        return "ours" if path in self._own_videos else None
+
+
+def leave_out_delivered(
+    items: Sequence[BatchItem], delivered: Collection[str]
+) -> tuple[list[BatchItem], list[LeftOut]]:
+    """The items without those of folders and globs that the journal names as our own videos, and these."""
+    kept = [item for item in items if not (item.listed and item.image[0] in delivered)]
+    ours = [item.image[0] for item in items if item.listed and item.image[0] in delivered]
+    return kept, [LeftOut(Path(each), "ours") for each in ours]
 
 
 class _OwnVideos:

@@ -13,17 +13,19 @@ from typing import Any, Final
 
 from .._batch.dask import Cluster
 from .._batch.item import BatchItem, assign_names
-from .._batch.manifest import MANIFESTS, read_items
+from .._batch.manifest import MANIFESTS, LeftOut, leave_out_delivered, read_items
 from .._batch.report import locate_thumbnail, make_thumbnail, write_page
 from .._batch.results_file import RESULTS, BatchFolder
 from .._batch.runner import Batch, BatchResult, Executor, LocalExecutor
+from .._config.paths import find_home
 from .._errors import InputError, NemoError
+from .._journal.journal import Journal
 from .._journal.money import Money
 from .._studio.progress import Caller
 from .._text.messages import say
 from .animate import check_writable
 from .batch_money import Accounts, sum_all_runs
-from .batch_plan import Plan, find_problems, plan_batch
+from .batch_plan import Plan, describe_left_out, find_problems, left_out_to_json, plan_batch
 from .batch_progress import Board, format_duration
 from .output import INTERRUPTED, Outcome
 from .runtime import Run
@@ -66,7 +68,12 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
         raise InputError("value", name="--retry", value=wanted.retry, expected="failed")
     defaults = {**wanted.defaults, "profile": run.profile}
     folder = BatchFolder(wanted.folder)
-    found = await asyncio.to_thread(read_items, wanted.sources, defaults)
+    left_out: list[LeftOut] = []
+    found = await asyncio.to_thread(read_items, wanted.sources, defaults, left_out)
+    found, ours = leave_out_delivered(found, await _find_delivered(found))
+    if ours and not found:
+        raise InputError("batch-no-pictures", name=wanted.sources[0])
+    left_out += ours
     items = assign_names(found, (await asyncio.to_thread(folder.read_latest)).values())
     if wanted.dry_run:
         due, latest = _select_due(folder, items, wanted.retry)
@@ -74,9 +81,18 @@ async def batch(run: Run, wanted: Wanted) -> Outcome:
             async with Cluster(wanted.scheduler, folder.path, run.caller.run) as cluster:
                 await cluster.validate_workers(due, dry=True)
                 run.screen.remark(describe_cluster(cluster, run))
-        return await plan_batch(run, Plan(items, due, latest), wanted.max_credits)
+        return await plan_batch(run, Plan(items, due, latest, left_out), wanted.max_credits)
     with folder:
-        return await Work(run, wanted, folder, items).carry_out()
+        return await Work(run, wanted, folder, items, left_out).carry_out()
+
+
+async def _find_delivered(items: Sequence[BatchItem]) -> set[str]:
+    """Those pictures of folders and globs that the journal names as videos that were delivered."""
+    listed = [item.image[0] for item in items if item.listed]
+    if not listed or not Journal.exists(find_home()):
+        return set()
+    async with Journal.open(find_home()) as journal:
+        return await journal.delivered_among(listed)
 
 
 def _select_due(folder: BatchFolder, items: Sequence[BatchItem], retry: str) -> tuple[list[BatchItem], dict[str, Any]]:
@@ -97,11 +113,14 @@ def _is_due(folder: BatchFolder, item: BatchItem, line: Mapping[str, Any] | None
 class Work:
     """One run of a batch in its folder."""
 
-    def __init__(self, run: Run, wanted: Wanted, folder: BatchFolder, items: Sequence[BatchItem]) -> None:
+    def __init__(
+        self, run: Run, wanted: Wanted, folder: BatchFolder, items: Sequence[BatchItem], left_out: Sequence[LeftOut]
+    ) -> None:
         self._run = run
         self._wanted = wanted
         self._folder = folder
         self._items = items
+        self._left_out = left_out
         self._began = time.monotonic()
         self._accounts = Accounts(folder, run.caller.run)
         self._thumbnails: set[asyncio.Task[None]] = set()
@@ -236,7 +255,8 @@ class Work:
             "credits_in_all": {"spent": every.spent, "certainty": every.certainty}, "seconds": round(seconds, 1),
         }  # fmt: skip
         remarks = [say("batch.summary", lang, done=done, total=total, folder=folder, time=format_duration(seconds))]
-        remarks += self._describe_spending(every)
+        remarks += [*self._describe_spending(every), *describe_left_out(self._left_out, lang)]
+        data |= left_out_to_json(self._left_out)
         code = self._choose_exit_code()
         if told is not None:
             self._run.screen.warn(f"nemo-video: {told[1]}")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .._batch.item import BatchItem
 from .._batch.item_task import ItemTask
+from .._batch.manifest import LeftOut
 from .._batch.runner import BatchResult
 from .._config.paths import find_home
 from .._config.profiles import find_profile
@@ -47,10 +48,10 @@ class Problem:
         return BatchResult(self.item, folder, line, self.error)
 
 
-def find_problems(items: Sequence[BatchItem], own: str) -> list[Problem]:
+def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, str] | None = None) -> list[Problem]:
     """What is wrong with items, as far as can be seen without sending anything. Blocks.
 
-    `own` is the profile of those that name none.
+    `own` is the profile of those that name none. The step keys of the sound ones are added to `keys`, by item's name.
     """
     known: dict[str, NemoError | None] = {}
     for name in {item.profile or own for item in items}:
@@ -66,7 +67,9 @@ def find_problems(items: Sequence[BatchItem], own: str) -> list[Problem]:
                 raise unknown
             text = prompts.compose_prompt(item.prompt, duration=item.wish.duration, aspect_ratio=item.ratio)
             encode_message("session", text)
-            item.check_files()
+            fingerprints = item.check_files()
+            if keys is not None:
+                keys[item.name] = item.compute_key(find_profile(item.profile or own).id, fingerprints)
         except NemoError as error:
             return Problem(item, error)
         return None
@@ -82,6 +85,7 @@ class Plan:
     items: Sequence[BatchItem]
     due: Sequence[BatchItem]
     latest: Mapping[str, Any]
+    left_out: Sequence[LeftOut] = ()
 
 
 async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
@@ -89,9 +93,11 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
     import asyncio
 
     lang = run.screen.lang
-    found = await asyncio.to_thread(find_problems, plan.due, run.profile)
+    keys: dict[str, str] = {}
+    found = await asyncio.to_thread(find_problems, plan.due, run.profile, keys)
+    fresh = await _count_new(plan.due, run.profile, keys)
     counts = Counter(item.profile or run.profile for item in plan.due)
-    prices = [await _estimate_price(name, count) for name, count in counts.items() if _is_known(name)]
+    prices = [await _estimate_price(name, count, fresh[name]) for name, count in counts.items() if _is_known(name)]
     lines = [say("batch.plan", lang, count=len(plan.due), total=len(plan.items))]
     lines += [_describe_price(price, lang) for price in prices]
     paid = [price for price in prices if price["credits"]]
@@ -100,6 +106,7 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
         lines.append(say("batch.price-limit", lang, limit=max_credits, count=enough))
     text_id = "batch.problems" if found else "batch.no-problems"
     notes = [say(text_id, lang, count=len(found)), *(problem.text(lang) for problem in found[:SHOWN])]
+    notes += describe_left_out(plan.left_out, lang)
     data = {
         "items": len(plan.items),
         "due": len(plan.due),
@@ -109,6 +116,7 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
             {"item": each.item.name, "line": each.item.line or None, "error": each.error.text(lang)} for each in found
         ],
     }
+    data |= left_out_to_json(plan.left_out)
     return Outcome("\n".join(lines), data, notes=tuple(notes), exit_code=_choose_exit_code(found))
 
 
@@ -124,8 +132,40 @@ def _is_known(name: str) -> bool:
     return True
 
 
-async def _estimate_price(name: str, count: int) -> dict[str, Any]:
-    """About what so many items cost: by what was seen here, where anything was."""
+async def _count_new(due: Sequence[BatchItem], own: str, keys: Mapping[str, str]) -> Counter[str]:
+    """How many items of each profile would be paid: neither known to the journal, nor asked for twice."""
+    known: set[str] = set()
+    if keys and Journal.exists(find_home()):
+        async with Journal.open(find_home()) as journal:
+            known = await journal.paid_among(sorted(set(keys.values())))
+    fresh: Counter[str] = Counter()
+    for item in due:
+        key = keys.get(item.name)
+        if key is None or key not in known:
+            fresh[item.profile or own] += 1
+        if key is not None:
+            known.add(key)
+    return fresh
+
+
+def describe_left_out(left_out: Sequence[LeftOut], lang: str) -> list[str]:
+    """What folders and globs left out, a line for each reason."""
+    told = []
+    for reason in dict.fromkeys(each.reason for each in left_out):
+        names = [str(each.path.name) for each in left_out if each.reason == reason]
+        shown = ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+        told.append(say(f"batch.left-out.{reason}", lang, count=len(names), names=shown))
+    return told
+
+
+def left_out_to_json(left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """The same as plain data; nothing where nothing was left out."""
+    found = [{"file": str(each.path), "reason": each.reason} for each in left_out]
+    return {"left_out": found} if found else {}
+
+
+async def _estimate_price(name: str, count: int, fresh: int) -> dict[str, Any]:
+    """About what so many items cost, of which `fresh` are paid: by what was seen here, where anything was."""
     if find_profile(name).free:
         return {"profile": name, "items": count, "each": 0.0, "credits": 0.0, "seen": True}
     seen: list[float] = []
@@ -133,10 +173,12 @@ async def _estimate_price(name: str, count: int) -> dict[str, Any]:
         async with Journal.open(find_home()) as journal:
             seen = await journal.charges(name, _KIND)
     each = estimate_price(_KIND, seen)
-    return {"profile": name, "items": count, "each": each, "credits": each * count, "seen": bool(seen)}
+    price = {"profile": name, "items": count, "each": each, "credits": each * fresh, "seen": bool(seen)}
+    return price if fresh == count else {**price, "known": count - fresh}
 
 
 def _describe_price(price: Mapping[str, Any], lang: str) -> str:
     facts = {**price, "count": price["items"], "credits": f"{price['credits']:g}", "each": f"{price['each']:g}"}
     text_id = "batch.price-free" if not price["each"] else "batch.price" if price["seen"] else "batch.price-guess"
-    return say(text_id, lang, **facts)
+    known = " " + say("batch.price-known", lang, count=price["known"]) if price.get("known") else ""
+    return say(text_id, lang, **facts) + known

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import mmap
 import os
@@ -72,7 +73,7 @@ _MIME: Final = {
     "webp": "image/webp", "mp3": "audio/mpeg", "wav": "audio/wav", "m4a": "audio/mp4", "aac": "audio/aac",
 }  # fmt: skip
 _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
-_CONVERTED: Final = frozenset({"heic", "heif", "avif", "bmp", "tif", "tiff"})
+_CONVERTED: Final = frozenset({"heic", "heif", "avif", "jxl", "bmp", "tif", "tiff"})
 _MOVING: Final = ("gif", "png", "webp")  # more pictures in one file are pages elsewhere
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not what starts other programs, as EPS does
 _OPENERS: Final[dict[str, Callable[[BinaryIO], Image.Image]]] = {
@@ -82,12 +83,17 @@ _OPENERS: Final[dict[str, Callable[[BinaryIO], Image.Image]]] = {
 """Without Pillow's limit on pixels, of which nothing is decoded. WebP's takes the memory of all of them at once."""
 _BEGINS: Final = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif", b"II*\0": "tiff",
-    b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3",
+    b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3", b"\xff\x0a": "jxl", b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
 }  # fmt: skip
 _BRANDS: Final = {
     b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov", b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic",
     b"hevc": "heic", b"heim": "heic", b"heis": "heic", b"mif1": "heic", b"msf1": "heic",
 }  # fmt: skip
+_PLUGINS: Final = {
+    "avif": ("AVIF", "pillow_avif", "pillow-avif-plugin"),
+    "jxl": ("JXL", "pillow_jxl", "pillow-jxl-plugin"),
+}
+"""By suffix: Pillow's name of a format, and the module and package that read it where Pillow itself does not."""
 _SUBFILE_TYPE: Final = 254  # of a page of a TIFF: its first bit is set for a smaller copy
 _QUICKTIME: Final = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _FAMILIES: Final = {
@@ -199,14 +205,28 @@ def from_file(path: Path, inside: Path | None = None) -> Media:
         return _from_opened(file, path)
 
 
-def check_file(path: Path) -> None:
-    """Raise what `from_file` would, but encode nothing: stills are decoded, films and sound read to their end."""
+def is_picture_file(path: Path) -> bool:
+    """Whether the first bytes of a file are those of a picture."""
+    try:
+        with open_file(path) as file:
+            found = _sniffed(file)
+    except OSError:
+        return False
+    return found == "gif" or found in _STILLS or found in _CONVERTED
+
+
+def check_file(path: Path) -> str:
+    """The fingerprint that `from_file` would give, with nothing encoded; raises what that would, and more.
+
+    Stills are decoded, films and sound read to their end.
+    """
     with _opened_file(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
-            _look_at_still(file, path)
-        else:
-            _check_other(file, path, suffix)
+            pixels = _look_at_still(file, path).pixels
+            return f"file:{_digest(file, path)}" if pixels is None else pixels_fingerprint(pixels)
+        _check_other(file, path, suffix)
+        return f"file:{_digest(file, path)}"
 
 
 def _from_opened(file: BinaryIO, path: Path) -> Media:
@@ -539,7 +559,28 @@ def _eight_bit_levels(image: Image.Image, of_tiff: bool) -> Pixels:
 
 
 def _open_image(file: BinaryIO, path: Path) -> Image.Image:
-    return _opened(path, lambda: Image.open(file, formats=_READ))
+    place = file.tell()
+    formats = [*_READ, *_find_decoder(_sniffed(file), path)]
+    file.seek(place)
+    return _opened(path, lambda: Image.open(file, formats=[each for each in formats if each in _known_formats()]))
+
+
+def _known_formats() -> frozenset[str]:
+    Image.init()
+    return frozenset(Image.OPEN)
+
+
+def _find_decoder(kind: str, path: Path) -> list[str]:
+    """The format that a plugin of Pillow reads; an `InputError` that names the plugin where there is none."""
+    if kind not in _PLUGINS:
+        return []
+    form, module, package = _PLUGINS[kind]
+    if form not in _known_formats():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    if form not in _known_formats():
+        raise InputError("decoder-missing", name=path.name, kind=form, package=package)
+    return [form]
 
 
 def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:

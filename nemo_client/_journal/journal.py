@@ -275,6 +275,14 @@ class Journal(DatabaseThread):
         """What was delivered of a step, newest first; on other hosts, too."""
         return await self._read_rows(lambda connection: queries.select_deliveries(connection, key))
 
+    async def delivered_among(self, paths: Sequence[str]) -> set[str]:
+        """Those of these paths under which a video was delivered."""
+        return await self._read_rows(lambda connection: queries.select_delivered_among(connection, paths))
+
+    async def paid_among(self, keys: Sequence[str]) -> set[str]:
+        """Those of these steps that are not paid again: they are done, or open."""
+        return await self._read_rows(lambda connection: queries.select_paid_among(connection, keys))
+
     async def recent(self, *, limit: int = 50, hidden: bool = False) -> list[Attempt]:
         """The newest attempts at steps that matter to people (paid kinds), newest first."""
         query = sa.select(ATTEMPTS).where(queries.where_kind_in(*PAID))

@@ -499,6 +499,24 @@ def select_newest_files(connection: Connection, keys: Sequence[str], host: str) 
     return found
 
 
+def select_delivered_among(connection: Connection, paths: Sequence[str]) -> set[str]:
+    """Those of these paths under which a video was delivered, on any host."""
+    found: set[str] = set()
+    for some in split_into_portions(paths):
+        found.update(connection.execute(sa.select(DELIVERIES.c.path).where(DELIVERIES.c.path.in_(some))).scalars())
+    return found
+
+
+def select_paid_among(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of these steps that are not paid again: they are done, or their message is never sent again by itself."""
+    found: set[str] = set()
+    states = [each.value for each in (State.DONE, State.SENT, State.UNKNOWN, State.LOST)]
+    for some in split_into_portions(keys):
+        query = sa.select(ATTEMPTS.c.key).where(ATTEMPTS.c.key.in_(some), ATTEMPTS.c.state.in_(states))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def select_media_behind(connection: Connection, keys: Sequence[str]) -> dict[str, list[list[str]]]:
     """(fingerprint, name, MIME type) of what was uploaded before each of these steps, the nearest upload first.
 

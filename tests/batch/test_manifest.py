@@ -17,7 +17,7 @@ from PIL import Image
 
 from nemo_client import BatchItem, InputError
 from nemo_client._batch.item import assign_names
-from nemo_client._batch.manifest import natural_sort_key, read_items
+from nemo_client._batch.manifest import LeftOut, natural_sort_key, read_items
 
 DEFAULTS = {"prompt": "slow push-in", "duration": 0, "ratio": "auto", "seed": 0}
 
@@ -302,6 +302,41 @@ def test_videos_of_an_earlier_batch_are_no_pictures(source: str, photos: Path) -
 
     assert "mine.gif" in found
     assert "made.gif" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("e.jpg", None, "link"), ("gone.webp", None, "link"), ("notes.md", b"# no picture", "kind"),
+        ("list.xlsx", b"PK\3\4", "kind"), ("clip.mp4", b"\0\0\0\x18ftypmp42", "kind"), (".secret.png", b"x", "hidden"),
+    ],
+)  # fmt: skip
+def test_a_folder_tells_what_it_leaves_out(name: str, content: bytes | None, reason: str, tmp_path: Path) -> None:
+    """And why; what systems and batches put there themselves is not told."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    for silent in (".DS_Store", "Thumbs.db", "results.jsonl", "runs.jsonl", "index.html"):
+        written(tmp_path, silent, b"")
+    if content is None:
+        (tmp_path / name).symlink_to("/nowhere/else")
+    else:
+        written(tmp_path, name, content)
+    for source in (tmp_path, f"{tmp_path}/*", f"{tmp_path}/.*"):
+        left_out: list[LeftOut] = []
+        with contextlib.suppress(InputError):
+            read_items([str(source)], DEFAULTS, left_out)
+        if str(source).endswith("/.*") == name.startswith(".") or source == tmp_path:
+            assert [(each.path.name, each.reason) for each in left_out] == [(name, reason)]
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.pjpeg", "photo", "a.jpg_large", "a.avif"])
+def test_a_folder_takes_pictures_by_their_content(name: str, tmp_path: Path) -> None:
+    """Whatever their suffix is."""
+    picture = Image.new("RGB", (8, 8))
+    picture.save(tmp_path / name, "AVIF" if name.endswith("avif") else "JPEG")
+
+    (found,) = items(tmp_path)
+
+    assert found.check_files()[0].startswith("pixels:8x8x3:")
 
 
 @pytest.mark.parametrize(("kind", "left"), [("JPEG", 0.5), ("PNG", 0.8), ("WEBP", 0.5), ("GIF", 0.01), ("TIFF", 0.6)])

@@ -219,6 +219,39 @@ def test_broken_items_are_left_out_on_the_user_s_word(shell: Shell, photos: Path
     assert "Nothing was charged for these." in ran.error_line
 
 
+def test_videos_that_any_run_made_are_no_pictures(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """A GIF in another folder, or one of `animate`, is known by the journal, with no results beside it."""
+    cloud()
+    fill(photos, 1)
+    shell("animate", photos / "shot0.png", "--prompt", "x", "--output", photos / "moving.gif")
+    shell("batch", photos / "shot0.png", "--prompt", "y", "--format", "gif", "-o", "elsewhere")
+    Path("elsewhere/results.jsonl").unlink()
+    Path("elsewhere/shot0.gif").rename(photos / "own.gif")
+    Image.new("RGB", (8, 8)).save(photos / "mine.gif")
+
+    dry = shell("batch", photos, "--prompt", "z", "--dry-run", "--json")
+    ran = shell("batch", photos, "--prompt", "z", "--json")
+
+    assert (dry.data["items"], [Path(each["file"]).name for each in dry.data["left_out"]]) == (3, ["moving.gif"])
+    assert (ran.data["done"], [each["reason"] for each in ran.data["left_out"]]) == (3, ["ours"])
+
+
+def test_a_dry_run_prices_what_is_new(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """What the journal knows from another folder, and what is asked for twice, is not paid again."""
+    cloud()
+    fill(photos, 2)
+    shell("batch", photos, "--prompt", "x", "-o", "first")
+    fill(photos, 4)
+    (photos / "twin.png").write_bytes((photos / "shot3.png").read_bytes())
+
+    dry = shell("batch", photos, "--prompt", "x", "-o", "second", "--dry-run", "--json")
+    said = shell("batch", photos, "--prompt", "x", "-o", "second", "--dry-run")
+
+    (price,) = dry.data["prices"]
+    assert (price["items"], price["known"], dry.data["credits"]) == (5, 3, 2 * price["each"])
+    assert "3 of them were asked for before" in said.out
+
+
 def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path, cloud: Opened) -> None:
     """A guess where nothing was made here yet, the median of what was seen afterwards; and how far a limit goes."""
     backend = cloud()
