@@ -45,7 +45,7 @@ _NUMBER: Final = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file of a folder or glob that is no item, and why: a key of the texts `batch.left-out.*`."""
+    """A file of a folder or glob that is no item, and why: a key of the texts `left-out.*`."""
 
     path: Path
     reason: Literal["link", "kind", "hidden", "ours"]

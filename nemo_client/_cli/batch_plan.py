@@ -154,7 +154,7 @@ def describe_left_out(left_out: Sequence[LeftOut], lang: str) -> list[str]:
     for reason in dict.fromkeys(each.reason for each in left_out):
         names = [str(each.path.name) for each in left_out if each.reason == reason]
         shown = ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
-        told.append(say(f"batch.left-out.{reason}", lang, count=len(names), names=shown))
+        told.append(say(f"left-out.{reason}", lang, count=len(names), names=shown))
     return told
 
 
