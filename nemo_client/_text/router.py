@@ -131,18 +131,35 @@ _MAX_JOINTS: Final = 16
 _BARE: Final = frozenset({"save", "render", "download", "output", "保存", "渲染", "下载", "输出"})
 
 
+_BESIDE: Final = frozenset({",", "，", ";", "；", "and", "&", "并", "并且"})
+"""What joins two wishes without saying which comes first."""
+
+
 def _read_last_wish(text: str) -> ExportWish | None:
-    """The export that a message for the agent ends with: "make it warmer and export as gif"."""
+    """The export that a message for the agent asks for beside its edit: it comes after it.
+
+    "make it warmer and export as gif", and the other way round: "export it and add subtitles".
+    """
     start = max(0, len(text) - _MAX_REQUEST)
     quoted = [found.span() for found in _QUOTED.finditer(text)]
-    for joint in islice(_JOINT.finditer(text, max(1, start)), _MAX_JOINTS):
-        end = joint.end()
-        tail = text[end:].strip()
-        if not tail or tail.casefold() in _BARE or any(left < end < right for left, right in quoted):
-            continue
-        words, spelled, grammar = _prepare_words(tail)
-        if words and len(words) <= _MAX_WORDS and grammar.matches("export", words):
-            return _read_wish(spelled)
+
+    def find_joints(begin: int) -> Iterator[re.Match[str]]:
+        found = islice(_JOINT.finditer(text, max(1, begin)), _MAX_JOINTS)
+        return (each for each in found if not any(left < each.end() < right for left, right in quoted))
+
+    tails = [text[joint.end() :] for joint in find_joints(start)]
+    heads = [text[: joint.start()] for joint in find_joints(0) if joint.group().casefold() in _BESIDE]
+    return next(filter(None, map(_read_export, [*tails, *heads])), None)
+
+
+def _read_export(part: str) -> ExportWish | None:
+    """What a part of a message wishes to be exported; None where it is no request for that."""
+    part = part.strip()
+    if not part or len(part) > _MAX_REQUEST or part.casefold() in _BARE:
+        return None
+    words, spelled, grammar = _prepare_words(part)
+    if words and len(words) <= _MAX_WORDS and grammar.matches("export", words):
+        return _read_wish(spelled)
     return None
 
 

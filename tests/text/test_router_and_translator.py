@@ -365,6 +365,9 @@ def test_the_largest_size_is_the_largest_there_is(message: str) -> None:
     ("message", "format"),
     [
         ("make it warmer and export as gif", "gif"),
+        ("export as gif and add subtitles", "gif"),
+        ("Export it as a webm, and make it warmer", "webm"),
+        ("导出成gif并加字幕", "gif"),
         ("Add music. Then export it as webm, please!", "webm"),
         ("trim it to 5 seconds and give me the mp4", "mp4"),
         ("把标题去掉再导出成mov", "mov"),
@@ -383,7 +386,17 @@ def test_an_edit_that_ends_in_an_export_is_for_the_agent_and_then_exported(messa
 
 @pytest.mark.parametrize(
     "message",
-    ["make the title say “buy and export”", '标题写"再见，导出"', "make it warmer", "export business explainer", ""],
+    [
+        "make the title say “buy and export”",
+        "don't export it and add subtitles",
+        "save water, add a tap",
+        "export a cargo ship leaving the harbor, and add music",
+        "不要导出，加字幕",
+        '标题写"再见，导出"',
+        "make it warmer",
+        "export business explainer",
+        "",
+    ],
 )
 def test_an_export_in_quotes_or_in_a_title_is_none(message: str) -> None:
     """What stands in quotes is content."""
