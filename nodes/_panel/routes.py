@@ -63,7 +63,7 @@ def register() -> None:
     server = host.get_prompt_server()
     if server is None:
         return
-    for method, path, handler in ROUTES:
+    for method, path, handler in (*ROUTES, *FILE_ROUTES):
         server.routes.route(method, path)(_answering(handler, acts=method == "POST"))
 
 
@@ -233,13 +233,15 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/nemo/prices", _prices),
     ("GET", "/nemo/jobs", _jobs),
     ("GET", "/nemo/jobs/{id}/picture", _picture),
-    ("GET", "/nemo/jobs/{id}/workflow", _workflow),
     ("POST", "/nemo/jobs/{id}/resume", _resume),
     ("POST", "/nemo/jobs/{id}/cancel", _cancel),
     ("POST", "/nemo/jobs/{id}/forget", _forget),
     ("POST", "/nemo/jobs/{id}/open-folder", _open_folder),
     ("POST", "/nemo/jobs/{id}/project-page", _project_page),
 )
+
+FILE_ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (("GET", "/nemo/jobs/{id}/workflow", _workflow),)
+"""Routes that read a delivered file."""
 
 board: Final = jobs_view.Board()
 

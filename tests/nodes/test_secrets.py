@@ -277,11 +277,13 @@ async def every_route(site: Site) -> dict[str, int]:
         ("GET", f"/nemo/jobs/{job}/picture", {}),
         ("POST", f"/nemo/jobs/{job}/resume", {}),
         ("POST", f"/nemo/jobs/{job}/cancel", {}),
+        ("GET", f"/nemo/jobs/{job}/workflow", {}),
         ("POST", f"/nemo/jobs/{job}/open-folder", {}),
         ("POST", f"/nemo/jobs/{job}/project-page", {}),
         ("POST", f"/nemo/jobs/{job}/forget", {}),
     ]
-    known = {(method, path.replace("{id}", job)) for method, path, _ in site.modules["_panel.routes"].ROUTES}
+    routes = site.modules["_panel.routes"]
+    known = {(method, path.replace("{id}", job)) for method, path, _ in (*routes.ROUTES, *routes.FILE_ROUTES)}
     assert {(method, path) for method, path, _ in asked} == known
     found = {}
     for method, path, body in asked:
@@ -311,6 +313,7 @@ async def test_no_route_shows_the_token_and_one_the_claim_token(
 
     statuses = await every_route(site)
 
+    assert statuses.pop("workflow") == 404, "no graph made the file"
     assert set(statuses.values()) == {200}, statuses
     await until(lambda: os.path.exists(opener))
     assert "PATH=" in bytes_of(opener).decode()
