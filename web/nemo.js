@@ -48,6 +48,12 @@ function takeSelected() {
 
 /** The graph's own modules: result lines, messages of failed nodes, prices; null before they are there. */
 let graph = null;
+let graphBegun = null;
+
+// With the first node of ours: a page without any asks the server nothing. Should it fail, the nodes work as before.
+function beginGraphOnce() {
+  graphBegun ??= beginGraph().catch(() => {});
+}
 
 async function beginGraph() {
   await checkLazy();
@@ -57,6 +63,7 @@ async function beginGraph() {
   words.beginNodeWords();
   errors.beginErrors(openAt);
   graph = { words, badge };
+  words.showAll();
   await badge.beginPrices();
 }
 
@@ -171,7 +178,6 @@ app.registerExtension({
   ],
   setup() {
     setLanguage(locale());
-    beginGraph().catch(() => {}); // without them the nodes work as before
     // Without any listener ComfyUI's socket reports the event as an unknown one. The panel adds its own.
     api.addEventListener?.("nemo.jobs", () => {});
     app.ui?.settings?.addEventListener?.("Comfy.Locale.change", () => queueMicrotask(changeLanguage));
@@ -205,6 +211,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     expandOnSend(node, rootGraph);
+    if (String(node.comfyClass ?? "").startsWith("Nemo")) beginGraphOnce();
     if (isPaid(node)) {
       addButton(node, take);
       queueMicrotask(() => graph?.badge.refresh());

@@ -126,7 +126,8 @@ def test_every_error_of_the_backend_the_connection_and_a_job_has_an_action_of_it
     actions = load(pack, "actions")
     decided = {"The connection", "What the backend refuses"}
     errors = {text_id for name in decided for text_id in groups[name] if "." not in text_id}
-    by_class = {"proxy-setting", "certificates-broken", "unsupported-file", "file-too-large", "file-too-large-there"}
+    by_class = {"proxy-setting", "certificates-broken", "file-too-large", "file-too-large-there"}
+    by_class |= {"unsupported-file", "unsupported-file-there"}
 
     assert errors - set(actions.BY_ID) - by_class == set()
     assert {each for each in actions.BY_ID if not messages.is_text(each)} == set()

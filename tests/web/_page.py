@@ -137,6 +137,9 @@ class Server:
             mine.update(source="file", account="registered", ending=body["token"][-4:])
         if path.startswith("/nemo/profiles"):
             return 200, {"default": self.profiles[0]["name"], "profiles": self.profiles}
+        if path == "/nemo/prices":
+            prices = {"generate": 100, "edit": 50, "chat": 50}
+            return 200, {"default": "nemo", "profiles": {each["name"]: {**each, **prices} for each in self.profiles}}
         if path == "/nemo/credits":
             return 200, {"available": 88, "frozen": 0, "total": 88, "register": ""}
         return 404, {"error": "There is nothing here.", "hint": "", "id": "none", "charged": "no"}

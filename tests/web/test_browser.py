@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ pytestmark = [
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
 TWINS = {template.title: template.twin for template in TEMPLATES}
 NAMES = sorted(TWINS)
+NEWEST = "comfyui-frontend-package"
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": False}
 # ComfyUI's own page says these of itself.
 OWN_WORDS = (
@@ -49,16 +52,33 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalBacke
         yield backend
 
 
-@pytest.fixture(scope="module")
-def comfyui(tmp_path_factory: pytest.TempPathFactory, cloud: local.LocalBackend) -> Iterator[ComfyUI]:
-    """One server for all tests of this module, with a home directory of its own."""
+def newest_front_end(folder: Path) -> tuple[str, ...]:
+    """Options for the newest front end that the package index has today; skips, with a message, where pip gets none."""
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), NEWEST]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    static = folder / "comfyui_frontend_package" / "static"
+    if not (static / "index.html").is_file():
+        pytest.skip(f"pip could not get {NEWEST}: {done.stderr.strip()[-200:]}")
+    return ("--front-end-root", str(static))
+
+
+@pytest.fixture(scope="module", params=["installed", "newest"])
+def comfyui(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cloud: local.LocalBackend
+) -> Iterator[ComfyUI]:
+    """One server for all tests of this module, with a home directory of its own; once for each front end.
+
+    The newest one tells us first what the host changes next.
+    """
+    options = newest_front_end(tmp_path_factory.mktemp("newest")) if request.param == "newest" else ()
     base = tmp_path_factory.mktemp("comfyui")
     keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
     environment = {**keep, "NEMO_HOME": str(base / "home"), "NEMO_API_URL": cloud.url}
     example = (checkout() or WORKFLOWS) / "input" / "example.png"  # ComfyUI's own, the default of Load Image
     (base / "base" / "input").mkdir(parents=True)
     shutil.copy(example, base / "base" / "input")
-    with ComfyUI(base / "base", environment) as server:
+    with ComfyUI(base / "base", environment, options) as server:
         yield server
 
 
@@ -331,6 +351,68 @@ def test_the_page_in_chinese_shows_no_english_leftovers(comfyui: ComfyUI, browse
     known = {"NemoVideo", "nemo", "local", "preview", "URL", "https", "API", "MP4"}
     prompts = {word for job in comfyui.get("/nemo/jobs")["jobs"] for word in re.findall("[A-Za-z]+", job["prompt"])}
     assert set(re.findall("[A-Za-z]{3,}", panel)) - known - prompts <= set(), panel
+
+
+def lines(editor: Editor) -> dict[str, str]:
+    """What stands in the result widgets of the open graph, by the nodes' types."""
+    found: dict[str, str] = editor.page.evaluate(
+        """() => Object.fromEntries(window.app.graph._nodes
+          .map(node => [node.type, node.widgets?.find(each => each.name === "nemo_result")?.element.innerText])
+          .filter(each => each[1]))"""
+    )
+    return found
+
+
+def test_results_stay_in_the_nodes_and_in_no_workflow(editor: Editor) -> None:
+    """Length, size and bytes of the video; cleared at the start of a run; neither saved nor sent."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    before, saved = editor.prompt(), editor.page.evaluate("() => JSON.stringify(window.app.graph.serialize())")
+    height = editor.page.evaluate("() => window.app.graph._nodes.find(n => n.type === 'NemoImageToVideo').widgets[0].y")
+    editor.set(quality="low", resolution="480p", prompt="a slow pan of 2 seconds, for the result line")
+    editor.run()
+    editor.page.wait_for_timeout(1500)
+
+    shown = lines(editor)["NemoImageToVideo"]
+    assert re.match(r"2 s · 480p · [\d.]+ [kM]B · nothing charged", shown), shown
+    assert before.keys() == editor.prompt().keys()
+    after = editor.page.evaluate("() => JSON.stringify(window.app.graph.serialize())")
+    assert "nothing charged" not in after
+    count = [len(node.get("widgets_values") or []) for node in json.loads(after)["nodes"]]
+    assert count == [len(node.get("widgets_values") or []) for node in json.loads(saved)["nodes"]]
+    assert height is not None
+
+
+def test_a_failed_node_shows_words_and_one_action(editor: Editor) -> None:
+    """In a message of our own, which leads to the node."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    editor.set(prompt=" ")
+    editor.run()
+    message = editor.page.locator(".nemo-video-error").last
+    message.wait_for(timeout=10_000)
+
+    text = message.inner_text()
+    assert "The prompt is empty." in text
+    assert "Nothing was charged." in text
+    assert message.locator(".nemo-act").inner_text() == "Show node"
+    message.locator(".nemo-close").click()
+
+
+def test_paid_nodes_say_what_a_run_costs(editor: Editor) -> None:
+    """By the profile that they will run with, on the node's badge and at its New take."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    prices = {}
+    for profile in ("local preview", "nemo"):
+        editor.set(profile=profile)
+        editor.page.wait_for_timeout(300)
+        prices[profile] = editor.page.evaluate(
+            """() => {
+              const node = window.app.graph._nodes.find(each => each.type === "NemoImageToVideo");
+              return (node.badges ?? []).map(each => (typeof each === "function" ? each() : each).text);
+            }"""
+        )
+
+    assert prices["local preview"][-1] == "free"
+    assert re.fullmatch(r"≈ \d+ credits", prices["nemo"][-1])
 
 
 def test_nothing_stands_on_the_console(editor: Editor) -> None:
