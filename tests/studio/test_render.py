@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 import time
@@ -343,6 +344,28 @@ async def test_a_render_with_an_id_of_the_backends_own_is_followed(ready: Any, p
     assert asked[0] == "job-77"
     assert asked[-1] == backend.ledger.renders[0]["id"]
     assert renderer.started == 1
+
+
+async def test_a_render_is_followed_to_its_end_under_the_backends_own_id(ready: Any, place: Destination) -> None:
+    """The backend gave it an id of its own, and knows it under that one: looked at and fetched by it."""
+    backend, studio, session, renderer = await ready("slow")
+    accepted = {"success": True, "data": {"id": "job-77", "status": "pending"}}
+    backend.fault("answer", "render", accepted=True, **told(**accepted))
+    backend.fault("answer", "render-status", count=None, **told(success=True, data={"status": "processing"}))
+    backend.clock.real = 0.05  # half an hour of looks takes longer than the renderer needs to begin
+    task = asyncio.ensure_future(studio.export(session, place))
+    await until(lambda: renderer.started)
+    (ours,) = (each for each in backend.directory.glob("jobs/*") if each.is_dir())
+    theirs = ours.with_name(hashlib.sha256(b"job-77").hexdigest()[:32])
+    await asyncio.to_thread(theirs.symlink_to, ours)
+    backend.faults.clear()
+    renderer.free.set()
+    video = await task
+
+    asked = [call["path"].rsplit("/", 1)[-1] for call in backend.backend.calls if call["endpoint"] == "render-status"]
+    assert set(asked) == {"job-77"}
+    assert video.path.is_file()
+    assert backend.sent("render") == 1
 
 
 async def test_a_rate_limit_on_a_look_only_slows_it(ready: Any, place: Destination) -> None:
