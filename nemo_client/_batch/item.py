@@ -17,6 +17,7 @@ from .._errors import InputError
 from .._files.images import check_file, from_url, is_picture_file
 from .._files.save import Destination
 from .._journal.steps import make_step_key, make_upload_key
+from .._safety.file_names import clean_file_name
 from .._safety.pasted_paths import find_meant
 from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
 from .._text.phrases import Phrase
@@ -30,7 +31,6 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _LONE_SURROGATE: Final = re.compile(
     "[\\ud800-\\udfff]"
 )  # a byte of a name that is no text: the journal cannot store it
-_UNSAFE_CHARACTERS: Final = re.compile(r"[\\/:\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,11 @@ class BatchItem:
     @property
     def file_name(self) -> str:
         """The name of its file, without the suffix."""
-        path = PurePosixPath(self.output or _UNSAFE_CHARACTERS.sub("_", derive_stem(self.image)))
-        return str(path.with_suffix("") if path.suffix.lower().lstrip(".") in FORMATS else path)
+        if not self.output:
+            return derive_stem(self.image)
+        path = PurePosixPath(self.output)
+        plain = path.with_suffix("") if path.suffix.lower().lstrip(".") in FORMATS else path
+        return "/".join(clean_file_name(part) or DEFAULT_STEM for part in plain.parts)
 
     def destination(self, folder: Path) -> Destination:
         """Where its video goes."""
@@ -165,11 +168,11 @@ def make_missing_file_error(path: Path, name: str) -> InputError:
 
 
 def derive_stem(images: Sequence[str]) -> str:
-    """The default name of a video: that of its first picture."""
+    """The default name of a video: that of its first picture, as every system can hold it."""
     if not images:
         return DEFAULT_STEM
     if "://" not in images[0]:
-        return _LONE_SURROGATE.sub("_", Path(images[0]).stem) or DEFAULT_STEM
+        return clean_file_name(_LONE_SURROGATE.sub("_", Path(images[0]).stem)) or DEFAULT_STEM
     name = re.split(r"[/\\]", unquote(urlsplit(images[0]).path))[-1].rsplit(".", 1)[0]
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80]
     return DEFAULT_STEM if not plain or _DEVICE_NAME.fullmatch(plain.split(".")[0]) else plain

@@ -205,12 +205,14 @@ class ItemTask:
         if isinstance(error, NothingMade) and (command := answer_command(error)):
             what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
             hint = say("batch.answer", lang, command=command)
-        first = self._first_names.get(self.key)
+        first = None
+        if self._first_names.get(self.key) == self.item.name:  # nobody's video is a duplicate of one that failed
+            del self._first_names[self.key]
         charged = pick_worst_charge(self.charged, error.charged)
         return self._make_line(
             classify_failure(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
             charged=charged, credits=0.0 if charged == "no" else None,
-            duplicate_of=first if first != self.item.name else None,
+            duplicate_of=first,
         )  # fmt: skip
 
     def _make_line(self, state: ItemState, **facts: Any) -> dict[str, Any]:

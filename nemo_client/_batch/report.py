@@ -31,6 +31,7 @@ logger = logging.getLogger("nemo_client")
 PAGE: Final = "index.html"
 PAGE_BESIDE_FOREIGN: Final = "index-videos.html"
 THUMBNAILS: Final = "thumbnails"
+_MAX_NAME_BYTES: Final = 200
 THUMBNAIL_SIDE: Final = 320
 _QUALITY: Final = 78
 _EARLY_SECONDS: Final = 1.0
@@ -218,7 +219,12 @@ def _make_link(path: str) -> str:
 
 def locate_thumbnail(folder: Path, name: str) -> Path:
     """The path of an item's thumbnail."""
-    return folder / THUMBNAILS / f"{PurePosixPath(name)}.jpg"
+    path = PurePosixPath(name)
+    if len(path.name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:  # of any length, and what is added to it
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        short = path.name.encode("utf-8", "replace")[: _MAX_NAME_BYTES - 20].decode("utf-8", "ignore")
+        path = path.with_name(f"{short}-{digest}")
+    return folder / THUMBNAILS / f"{path}.jpg"
 
 
 def make_thumbnail(folder: Path, name: str, video: Path) -> bool:

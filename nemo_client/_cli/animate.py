@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._files.images import Media, from_file, from_url
 from .._files.save import Destination, open_temporary_file
 from .._journal.money import FREE, Money
+from .._safety.file_names import clean_file_name
 from .._safety.pasted_paths import find_path, is_address
 from .._studio.handles import SessionHandle
 from .._studio.progress import Progress
@@ -51,7 +52,7 @@ class Delivery:
         if suffix:
             check_choice("--output", suffix, FORMATS)
         output = Output(asked or suffix or self.usual, self.quality.lower(), self.resolution.lower())
-        folder, stem = (path, derive_stem(images)) if into_folder else (path.parent, path.stem)
+        folder, stem = (path, derive_stem(images)) if into_folder else (path.parent, clean_file_name(path.stem))
         return output, Destination(folder.absolute(), stem, numbering="on collision")
 
 

@@ -402,11 +402,28 @@ def make_destination(prefix: str, tags: Mapping[str, str] | None = None, graph: 
     relative = os.path.normpath(filled)
     folder = Path(os.path.abspath(output / os.path.dirname(relative)))
     stem = os.path.basename(relative)
-    if not folder.is_relative_to(output) or not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(output)):
-        raise InputError("prefix-outside", prefix=prefix[:120])
+    root = find_output_root(folder, output) if folder.is_relative_to(output) else None
+    if root is None:
+        setting = OUTPUT_ROOTS
+        raise InputError("prefix-outside", prefix=prefix[:120], setting=setting)
     if "%width%" in str(folder) or "%height%" in str(folder):  # known only when the folder holds the video already
         raise InputError("prefix-odd", prefix=prefix[:120])
-    return Destination(folder, stem, tags=tags or {}, root=output)
+    return Destination(folder, stem, tags=tags or {}, root=root)
+
+
+OUTPUT_ROOTS: Final = "NEMO_OUTPUT_ROOTS"
+"""Folders on the server, separated as in PATH, into which a link that stands in the output folder may lead."""
+
+
+def find_output_root(folder: Path, output: Path) -> Path | None:
+    """The folder that a folder below the output folder really lies in: the output folder, or one of NEMO_OUTPUT_ROOTS.
+
+    None where a link leads elsewhere. Only links that are there already count: no name of a graph makes one.
+    """
+    real = Path(os.path.realpath(folder))
+    allowed = [part.strip() for part in os.environ.get("NEMO_OUTPUT_ROOTS", "").split(os.pathsep) if part.strip()]
+    roots = [output, *(Path(os.path.abspath(os.path.expanduser(each))) for each in allowed)]
+    return next((root for root in roots if real.is_relative_to(os.path.realpath(root))), None)
 
 
 _DATE: Final = re.compile(r"%date(?::([^%]*))?%")
@@ -502,7 +519,7 @@ def find_view(path: Path) -> dict[str, str] | None:
     import folder_paths
 
     output = os.path.abspath(folder_paths.get_output_directory())
-    inside = path.is_relative_to(output) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(output))
+    inside = path.is_relative_to(output) and find_output_root(path, Path(output)) is not None
     return make_view(path) if inside and path.is_file() else None
 
 

@@ -110,6 +110,16 @@ def test_a_thumbnail_is_small_and_loaded_late(tmp_path: Path) -> None:
     assert list((tmp_path / "thumbnails").rglob(".*")) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 251, "sets/" + "\u732b" * 83, "a." + "b" * 247])
+def test_a_name_of_any_length_has_a_thumbnail(name: str, tmp_path: Path) -> None:
+    """A video's name has four letters less behind it than a thumbnail's; two long ones are not one."""
+    video = write_video(tmp_path / "a.mp4")
+
+    assert make_thumbnail(tmp_path, name, video)
+    assert locate_thumbnail(tmp_path, name).is_file()
+    assert locate_thumbnail(tmp_path, name) != locate_thumbnail(tmp_path, name[:-1] + "z")
+
+
 @pytest.mark.parametrize("format", ["gif", "webm"])
 def test_every_format_has_a_thumbnail(tmp_path: Path, format: str) -> None:
     """Whatever the videos are."""

@@ -324,6 +324,26 @@ def test_a_prefix_that_only_looks_odd_stays_inside(prefix: str, nodes: Nodes, ho
 
 
 @links
+@pytest.mark.parametrize("prefix", ["nas/clip", "nas/2026/clip", "nas\\\\clip"])
+def test_a_link_in_the_output_folder_leads_where_the_server_allows(
+    prefix: str, nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another drive that its owner linked there; without the setting it is refused, and the words name the setting."""
+    drive = Path(host.folder("drive"))
+    (Path(host.folder("output")) / "nas").symlink_to(drive, target_is_directory=True)
+    given = {**ANIMATE, "image": picture(96, 72), "filename_prefix": prefix}
+
+    with pytest.raises(InputError, match="NEMO_OUTPUT_ROOTS"):
+        host.run(nodes["NemoImageToVideo"], **given)
+    monkeypatch.setenv("NEMO_OUTPUT_ROOTS", os.pathsep.join([host.folder("other"), str(drive)]))
+    ran = host.run(nodes["NemoImageToVideo"], **given)
+
+    (made,) = drive.rglob("clip_00001_.mp4")
+    assert made.samefile(ran["result"][1][0])
+    assert ran["ui"]["images"][0]["subfolder"].startswith("nas")
+
+
+@links
 @pytest.mark.parametrize("when", ["Preparing", "Rendering"])
 def test_a_folder_that_becomes_a_link_on_the_way_takes_no_video(when: str, nodes: Nodes, host: Host) -> None:
     """Whenever that happens, nothing appears behind the link; what was made is kept, and delivered where it may go."""
