@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .._errors import BadAnswer, ConnectError, ConnectionBroken, NemoError, RenderFailed, TransportError
+from .._errors import BadAnswer, ConnectError, ConnectionBroken, DiskError, NemoError, RenderFailed, TransportError
 from .._safety.addresses import LIVABLE, Kind, classify_address, is_host, is_loopback, parse_literal_address
 from .._safety.redaction import sanitize_for_display
 from .._text.phrases import Phrase
@@ -31,9 +31,9 @@ from .http import (
     translate_transport_error,
     undecodable_answer,
 )
-from .net.transport import MOVED, is_foreign
+from .net.transport import MOVED, RestOfBody, find_rest_of_body, is_foreign
 from .retry import AWAY, FINAL
-from .upload import AT_ONCE, CHUNK, OnBytes, _Progress, disk_error
+from .upload import CHUNK, OnBytes, _Progress, disk_error
 
 MAX_DOWNLOAD_BYTES: Final = 16 * 1024**3
 DOWNLOAD_PAUSES: Final = (0.5, 4.5, 8.0, 10.0, 10.0)
@@ -46,6 +46,8 @@ SLOWEST_DOWNLOAD: Final = 16 * 1024
 """Bytes a second: a download that is slower than this for DOWNLOAD_SECONDS in all is given up."""
 REDIRECTS: Final = 5
 ADDRESS_CHARACTERS: Final = 160
+BATCH: Final = 2 * 1024 * 1024
+"""Bytes that go to the disk together, by one hop to another thread; two of them are in memory."""
 
 
 class Download:
@@ -152,7 +154,6 @@ class Download:
                 await self._refuse(response)
             await self._check_kind(response)
             self._learn(response)
-            _read_more_at_once(response)
             await self._write(response)
         finally:
             await response.aclose()
@@ -189,34 +190,63 @@ class Download:
     async def _write(self, response: httpx.Response) -> None:
         """Write the body as it comes, unpacked where a server has packed it unasked; bytes count as they were sent."""
         state = self._state
-        unpack = Decoder(response.headers["content-encoding"]).feed if _is_packed(response) else _as_it_is
-        if unpack is _as_it_is and state.have == 0:
-            unpack = _Unmarked(state).feed
-        written = state.have
-        with _open_at(self._target, state.have) as file:
-            async for chunk in response.aiter_raw():  # as it comes: what waited in a buffer is lost in a break
-                broken = False
-                try:
-                    for piece in unpack(chunk):
-                        _put(file, piece, self._target)
-                        written += len(piece)
-                except Undecodable:
-                    broken = True
-                state.have += len(chunk)
-                state.moved += len(chunk)
-                del chunk  # a server may say back what it was told, and a traceback shows variables
-                if broken:
-                    raise self._broken()
-                self._check_pace()
-                allowed = self._limit if state.total is None else state.total
-                if state.have > allowed or written > self._limit:
-                    raise RenderFailed(
-                        "answer-too-large", host=self._address, call=Phrase("call.download"), limit=allowed
-                    )
-                if self._on_bytes:
-                    self._on_bytes(state.have, state.total)
+        with _open_at(self._target, state.have) as opened:
+            file = BatchedFile(opened, self._target, state.total)
+            try:
+                await self._unpack(response, file)
+                await file.flush()
+            except (ConnectionBroken, httpx.HTTPError):
+                await file.flush()  # the next try goes on behind it
+                raise
+            finally:
+                await file.settle()
         if state.total is not None and state.have < state.total:
             raise self._broken()
+
+    async def _unpack(self, response: httpx.Response, file: BatchedFile) -> None:
+        """Write the body's pieces; once it is known to be no packed one, straight from the connection."""
+        packed = _is_packed(response)
+        rest, unmarked = None if packed else find_rest_of_body(response), _Unmarked(self._state)
+        unpack = Decoder(response.headers["content-encoding"]).feed if packed else unmarked.feed
+        if self._state.have and not packed:
+            unpack = _as_it_is
+        chunks = response.aiter_raw()  # as it comes: what waited in a buffer is lost in a break
+        async for chunk in chunks:  # kept: where httpcore's iterator ends, it closes the connection
+            broken = False
+            try:
+                for piece in unpack(chunk):
+                    await file.write(piece)
+            except Undecodable:
+                broken = True
+            count = len(chunk)
+            del chunk  # a server may say back what it was told, and a traceback shows variables
+            self._count(count, file.written, broken=broken)
+            if rest is not None:
+                rest.left -= count
+                if unpack is _as_it_is or unmarked.plain:
+                    await self._copy(rest, file)
+                    return
+
+    async def _copy(self, rest: RestOfBody, file: BatchedFile) -> None:
+        """What is still to come of a body of known length, from the connection into the file's own memory."""
+        while rest.left > 0:
+            count = await rest.read_into(file.room)
+            self._count(count, file.written + count)
+            await file.take(count)
+
+    def _count(self, count: int, written: int, *, broken: bool = False) -> None:
+        """Note `count` bytes more; raises what ends the download."""
+        state = self._state
+        state.have += count
+        state.moved += count
+        if broken:
+            raise self._broken()
+        self._check_pace()
+        allowed = self._limit if state.total is None else state.total
+        if state.have > allowed or written > self._limit:
+            raise RenderFailed("answer-too-large", host=self._address, call=Phrase("call.download"), limit=allowed)
+        if self._on_bytes:
+            self._on_bytes(state.have, state.total)
 
     async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
         """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
@@ -239,23 +269,6 @@ class Download:
             return await run_within(ANSWER_SECONDS, send_request(client, request))
         except asyncio.TimeoutError as error:
             raise ConnectionBroken("answer-timeout", host=self._address, call=Phrase("call.download")) from error
-
-
-def _read_more_at_once(response: httpx.Response) -> None:
-    """Let a large body come in larger pieces than the 64 KiB that httpcore asks for: a third less work.
-
-    It only asks for more; where the stream is of another kind, everything stays as it was.
-    """
-    stream = response.extensions.get("network_stream")
-    if stream is None:
-        return
-    read: Callable[[int, float | None], Awaitable[bytes]] = stream.read
-
-    async def more(max_bytes: int, timeout: float | None = None) -> bytes:
-        return await read(max(max_bytes, AT_ONCE), timeout)
-
-    with contextlib.suppress(AttributeError):  # it may have no room for attributes
-        stream.read = more
 
 
 def resolve_address(url: str, near: str) -> str:
@@ -303,6 +316,11 @@ class _Unmarked:
         self._state = state
         self._head = b""
         self._feed: Callable[[bytes], Iterator[bytes]] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the body is known not to be packed: what is still to come needs no look."""
+        return self._feed is _as_it_is
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The pieces that `chunk` becomes."""
@@ -398,7 +416,76 @@ def _open_at(target: Path, position: int) -> BinaryIO:
     return file
 
 
-def _put(file: BinaryIO, chunk: bytes, target: Path) -> None:
+class BatchedFile:
+    """A file that is written BATCH bytes at a time by a thread, while the next bytes are gathered in memory.
+
+    Two buffers take turns, so that at most one batch waits for the disk. `written` counts what was given to it, and
+    where it was opened.
+    """
+
+    def __init__(self, file: BinaryIO, target: Path, total: int | None) -> None:
+        """`total` is the size that the file will have, where that is known: no more memory than that is taken."""
+        self.written = file.tell()
+        self._file = file
+        self._target = target
+        size = BATCH if total is None else max(min(BATCH, total), 1)
+        self._buffers = [memoryview(bytearray(size)), memoryview(bytearray(size))]
+        self._filled = 0
+        self._writing: asyncio.Future[None] | None = None
+
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes go; never empty. `take` says how many there are."""
+        return self._buffers[0][self._filled :]
+
+    async def take(self, count: int) -> None:
+        """Count bytes that were put into `room`; a full buffer goes to the disk."""
+        self._filled += count
+        self.written += count
+        if self._filled == len(self._buffers[0]):
+            await self._hand_over()
+
+    async def write(self, data: bytes) -> None:
+        """Copy `data` into the file's buffers."""
+        view = memoryview(data)
+        while view:
+            room = self.room
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            await self.take(count)
+            view = view[count:]
+
+    async def flush(self) -> None:
+        """Wait until all is in the file; a `DiskError` where it cannot be written."""
+        await self._hand_over()
+        await self._wait()
+
+    async def settle(self) -> None:
+        """Wait until nothing is being written any more, however that ended."""
+        with contextlib.suppress(DiskError):
+            await self._wait()
+
+    async def _hand_over(self) -> None:
+        await self._wait()
+        full, self._filled = self._buffers[0][: self._filled], 0
+        if full:
+            self._buffers.reverse()
+            loop = asyncio.get_running_loop()
+            self._writing = loop.run_in_executor(None, _put, self._file, full, self._target)
+
+    async def _wait(self) -> None:
+        if self._writing is None:
+            return
+        try:
+            await asyncio.shield(self._writing)
+        except asyncio.CancelledError:  # the file is closed only when nobody writes to it
+            await asyncio.wait({self._writing})
+            raise
+        finally:
+            self._writing = None
+
+
+def _put(file: BinaryIO, chunk: memoryview, target: Path) -> None:
     try:
         file.write(chunk)
         file.flush()  # here a full disk is told as one; closing the file would tell it too late

@@ -103,7 +103,7 @@ def create_http_client(
     """
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_quiet)
-    road = ConnectionBackend(urlsplit(address).hostname or "", judged=judged)
+    road = ConnectionBackend(urlsplit(address).hostname or "", judged=judged, hold=pooled)
     return httpx.AsyncClient(
         timeout=httpx.Timeout(READ_SECONDS, read=read_seconds, connect=CONNECT_SECONDS, pool=None),
         transport=Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,8 @@ from .._errors import DiskError, InputError
 from .._text.phrases import Phrase, describe_os_error
 
 CHUNK: Final = 1024 * 1024
-AT_ONCE: Final = 256 * 1024
+AHEAD: Final = 2
+"""Chunks that are read by one hop to another thread, while those before are sent."""
 
 OnBytes = Callable[[int, int | None], None]
 """Called with bytes moved so far and the total, where that is known."""
@@ -88,20 +91,42 @@ async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
         for start in range(0, size, CHUNK):
             yield part.source[start : start + CHUNK]
         return
-    left = size
+    left, grown = size, False
     try:
-        with part.source.open("rb") as file:
-            while left:
-                chunk = await asyncio.to_thread(file.read, min(CHUNK, left))
-                if not chunk:
-                    break
-                left -= len(chunk)
-                yield chunk
-            grown = await asyncio.to_thread(file.read, 1)
+        with part.source.open("rb", buffering=0) as file:
+            async with aclosing(_read_ahead(file, size)) as chunks:
+                async for chunk in chunks:
+                    left -= len(chunk)
+                    yield chunk
+            grown = not left and bool(file.read(1))
     except OSError as error:
         raise part.unreadable(error) from error
     if left or grown:
         raise InputError("file-unreadable", name=part.name, reason=Phrase("why.changed-sent"))
+
+
+async def _read_ahead(file: io.FileIO, size: int) -> AsyncGenerator[bytes, None]:
+    """Up to `size` bytes of a file, in chunks; a thread reads the next ones while these are sent."""
+    position, coming = 0, None
+    try:
+        coming = asyncio.ensure_future(asyncio.to_thread(_read_chunks, file, size))
+        while chunks := await asyncio.shield(coming):
+            position += sum(map(len, chunks))
+            coming = asyncio.ensure_future(asyncio.to_thread(_read_chunks, file, size - position))
+            for chunk in chunks:
+                yield chunk
+            del chunks
+    finally:
+        if coming is not None and not coming.done():  # the file is closed only when nobody reads it
+            await asyncio.wait({coming})
+
+
+def _read_chunks(file: io.FileIO, most: int) -> list[bytes]:
+    chunks: list[bytes] = []
+    while most > 0 and len(chunks) < AHEAD and (chunk := file.read(min(CHUNK, most))):
+        chunks.append(chunk)
+        most -= len(chunk)
+    return chunks
 
 
 @dataclass

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import re
+import socket
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpcore
 import pytest
 
 from nemo_client import (
@@ -24,7 +29,10 @@ from nemo_client import (
     RenderFailed,
     SignInError,
 )
+from nemo_client._wire import download as download_module
+from nemo_client._wire import upload as upload_module
 from nemo_client._wire.download import Download, check_url, resolve_address
+from nemo_client._wire.net.streams import SocketStream, WholeWrites, is_readable
 from nemo_client._wire.upload import CHUNK, Multipart, UploadPart
 from tests.support.backend import TOKEN, Asked, Clock, always, answer, bytes_of, client_of, serving
 
@@ -531,3 +539,132 @@ async def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").unlink()
     with pytest.raises(InputError, match=r"a\.mp4 cannot be read"):
         _ = [chunk async for chunk in body.stream()]
+
+
+async def test_a_large_download_goes_to_the_disk_in_few_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hop to another thread a batch, however small the pieces are that come; and no byte is lost or moved."""
+    batches: list[int] = []
+    put = download_module._put
+
+    def counting(file: Any, chunk: memoryview, target: Path) -> None:
+        batches.append(len(chunk))
+        put(file, chunk, target)
+
+    monkeypatch.setattr(download_module, "_put", counting)
+    film = os.urandom(3 * download_module.BATCH + 12345)
+
+    async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: %d\r\n\r\n' % len(film))
+        for start in range(0, len(film), 50_000):
+            writer.write(film[start : start + 50_000])
+            await writer.drain()
+        writer.close()
+
+    async with serving(reply) as server:
+        size = await Download(server.url, tmp_path / "film", near=server.url).run()
+
+    assert (tmp_path / "film").read_bytes() == film
+    assert size == len(film)
+    assert batches == [*[download_module.BATCH] * 3, 12345]
+
+
+async def test_a_large_body_is_read_into_the_files_own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an answer of known length only the first piece comes by httpcore, which copies each; the rest does not."""
+    copied: list[int] = []
+    write = download_module.BatchedFile.write
+
+    async def counting(self: Any, data: bytes) -> None:
+        copied.append(len(data))
+        await write(self, data)
+
+    monkeypatch.setattr(download_module.BatchedFile, "write", counting)
+    film = os.urandom(2_000_000)
+    async with serving(always(answer(film))) as server:
+        await Download(server.url, tmp_path / "film", near=server.url).run()
+
+    assert (tmp_path / "film").read_bytes() == film
+    assert len(copied) == 1
+    assert copied[0] <= 64 * 1024
+
+
+async def test_a_file_is_read_by_few_hops_to_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several chunks each, the next ones while those before are sent; what is sent is the file."""
+    hops: list[int] = []
+    read = upload_module._read_chunks
+
+    def counting(file: Any, most: int) -> list[bytes]:
+        found = read(file, most)
+        hops.append(len(found))
+        return found
+
+    monkeypatch.setattr(upload_module, "_read_chunks", counting)
+    film = os.urandom(5 * CHUNK + 3)
+    (tmp_path / "film").write_bytes(film)
+    body = b"".join([piece async for piece in Multipart([UploadPart("a", "x", tmp_path / "film")]).stream()])
+
+    assert film in body
+    assert hops == [2, 2, 2, 0]
+
+
+async def test_a_requests_headers_and_its_small_body_go_out_together() -> None:
+    """One call of the operating system, not two; a paid message's go out each for itself, headers first."""
+    sent: list[int] = []
+
+    class Counting(socket.socket):
+        def send(self, *given: Any) -> int:
+            sent.append(len(given[0]))
+            return super().send(*given)
+
+    async with serving(always(answer(b"{}"))) as server:
+        for hold, pieces in ((True, 1), (False, 2)):
+            sent.clear()
+            address = urlsplit(server.url)
+            made = Counting(socket.AF_INET, socket.SOCK_STREAM)
+            made.connect((address.hostname, address.port))
+            made.setblocking(False)
+            stream = WholeWrites(SocketStream(made), hold=hold)
+            await stream.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+            await stream.write(b"body")
+            await stream.write(b"")
+            assert b"200" in await stream.read(1000, 5.0)
+            await stream.aclose()
+
+            assert len(sent) == pieces
+
+
+async def test_closing_a_connection_ends_whoever_waits_for_it() -> None:
+    """A stream of a paid message waits without any time-out of its own."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    stream = SocketStream(ours)
+    waiting = asyncio.ensure_future(stream.read(100))
+    await asyncio.sleep(0.01)
+    await stream.aclose()
+
+    with pytest.raises(httpcore.ReadError):
+        await waiting
+    theirs.close()
+
+
+async def test_what_a_plain_connection_cannot_do_is_told_as_httpcore_tells_it() -> None:
+    """A read that takes too long, one behind the end, and a write to the closed end."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    stream = SocketStream(ours)
+    with pytest.raises(httpcore.ReadTimeout):
+        await stream.read(100, 0.0)
+    theirs.send(b"last")
+    theirs.close()
+    assert is_readable(ours)
+    room = bytearray(10)
+    assert await stream.read_into(memoryview(room)) == 4
+    assert bytes(room[:4]) == b"last"
+    assert await stream.read(100) == b""
+    with pytest.raises(httpcore.WriteError):
+        await stream.write(b"x" * 100)
+    await stream.aclose()
+    for late in (stream.read(1), stream.write(b"x")):
+        with pytest.raises((httpcore.ReadError, httpcore.WriteError)):
+            await late

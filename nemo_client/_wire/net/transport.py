@@ -12,8 +12,10 @@ import contextlib
 import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -26,6 +28,7 @@ from ..._errors import ConnectError, RenderFailed
 from ..._safety.addresses import LIVABLE, Address, Kind, classify_address, is_loopback, parse_literal_address
 from ..._text.phrases import Phrase
 from .proxies import choose_proxy
+from .streams import SocketBackend, WholeWrites
 from .tunnels import connect_via_proxy
 
 NEXT_ADDRESS_SECONDS: Final = 0.25
@@ -78,11 +81,20 @@ class ConnectionBackend(httpcore.AsyncNetworkBackend):
     there straight, never through a proxy, which would be given the token, and its calls never leave the machine.
     """
 
-    def __init__(self, near: str, *, judged: bool) -> None:
+    def __init__(self, near: str, *, judged: bool, hold: bool = False) -> None:
+        """With `hold`, small writes of a request go out together (`net.streams`)."""
         self._near = near
         self._judged = judged
+        self._hold = hold
         self.local = is_loopback(near)
-        self._plain = httpcore.AnyIOBackend()
+        self._plain: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
+
+    def without_encryption(self) -> ConnectionBackend:
+        """The same for connections that stay as they are: straight on their sockets, where the loop can wait so."""
+        other = copy(self)
+        if isinstance(self._plain, httpcore.AnyIOBackend) and sys.platform != "win32":
+            other._plain = SocketBackend()
+        return other
 
     async def connect_tcp(
         self,
@@ -108,7 +120,7 @@ class ConnectionBackend(httpcore.AsyncNetworkBackend):
 
     async def _connect(self, host: str, port: int, timeout: float | None) -> _Stream:
         """The one way in which connections are made: each has keep-alive, for a stream may be silent for minutes."""
-        stream = await self._plain.connect_tcp(host, port, timeout)
+        stream = WholeWrites(await self._plain.connect_tcp(host, port, timeout), hold=self._hold)
         keep_alive(stream.get_extra_info("socket"))
         return stream
 
@@ -242,9 +254,40 @@ class Transport(httpx.AsyncBaseTransport):
                 max_connections=self._most,
                 max_keepalive_connections=self._most or 0,
                 keepalive_expiry=KEEPALIVE_SECONDS,
-                network_backend=self._road,
+                network_backend=self._road if url.scheme == "https" else self._road.without_encryption(),
             )
         return self._pools[url.scheme]
+
+
+class RestOfBody:
+    """What is still to come of an answer's body of known length, read from its connection into the reader's own room.
+
+    Everything that httpcore has of it by then is the first piece of `aiter_raw`: h11 gives all that it holds at once.
+    """
+
+    def __init__(self, stream: WholeWrites, left: int, timeout: float | None) -> None:
+        self.left = left
+        self._stream = stream
+        self._timeout = timeout
+
+    async def read_into(self, room: memoryview) -> int:
+        """Read into `room`; how many bytes came. Raises httpx's exceptions, also for an end that comes too early."""
+        with _as_httpx():
+            count = await self._stream.read_into(room[: self.left], self._timeout)
+        if not count:
+            raise httpx.RemoteProtocolError("the connection ended in a body")
+        self.left -= count
+        return count
+
+
+def find_rest_of_body(response: httpx.Response) -> RestOfBody | None:
+    """The body of an answer of which nothing was read yet; None where its length, or what it comes by, is not known."""
+    stream, length = response.extensions.get("network_stream"), response.headers.get("content-length", "")
+    plain = "transfer-encoding" not in response.headers and response.extensions.get("http_version") == b"HTTP/1.1"
+    if not isinstance(stream, WholeWrites) or not plain or not length.isascii() or not length.isdigit():
+        return None
+    timeout = response.request.extensions.get("timeout", {}).get("read")
+    return RestOfBody(stream, int(length), timeout) if len(length) < 19 else None
 
 
 class _Body(httpx.AsyncByteStream):
