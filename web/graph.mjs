@@ -43,8 +43,13 @@ export async function takeAgain(job) {
 /** The nodes of the open graph that may have made a job: those with its words, else the one that pays as it did. */
 function findMakers(job) {
   const able = allNodes(rootGraph()).filter((node) => isPaid(node) && KINDS[node.comfyClass ?? node.type] === job.kind);
-  const saying = able.filter((node) => wordsOf(node) === job.prompt.trim());
+  const saying = able.filter((node) => isMessageOf(job.prompt.trim(), wordsOf(node)));
   return saying.length || !job.video ? saying : able;
+}
+
+/** Whether a message says these words: a plain line for length and shape may come after them. */
+function isMessageOf(message, words) {
+  return Boolean(words) && message.startsWith(words) && /^(\s|$)/.test(message.slice(words.length));
 }
 
 function wordsOf(node) {

@@ -60,6 +60,7 @@ export function jobCard({ changed, gone }) {
     write(state, job.asks ? t("jobs.asks") : t(`jobs.state.${stateOf(job)}`));
     write(facts, factsOf(job));
     facts.title = facts.textContent;
+    show(facts, !job.running); // its progress tells time and price
     error.update(job.error, job.asks);
     label(thumb, t("jobs.play"), name);
     thumb.disabled = !job.video;

@@ -386,12 +386,13 @@ def test_cards_are_compact(width: int, load: Load, server: Server) -> None:
     server.jobs = [
         job(1, video=SHOWN, folder=True, page=True, **rest),
         job(2, state="done", delivered=False, unfinished=True, resumable=True, page=True, **rest),
+        job(3, state="sent", delivered=False, unfinished=True, running=running(0.5), stops="waiting", **rest),
     ]
     page = load()
     page.evaluate(f"document.getElementById('side').style.width = '{width}px'")
     cards = open_panel(page).locator(".nv-job").all()
 
-    assert [80 <= card.bounding_box()["height"] <= 100 for card in cards] == [True, True]
+    assert [80 <= card.bounding_box()["height"] <= 100 for card in cards] == [True] * 3
 
 
 def film() -> bytes:
@@ -513,10 +514,15 @@ def test_a_workflow_is_opened_from_the_delivered_file(load: Load, server: Server
     assert page.evaluate(SEEDS) == [True, True, True]
 
 
+@pytest.mark.parametrize(
+    "added", ["", "\nDuration: 6 seconds."], ids=["its words", "its words and a line for the widgets"]
+)
 @pytest.mark.parametrize("spent", [None, 100, 0], ids=["price not known", "price known", "free"])
-def test_a_new_take_makes_the_node_of_the_job_ready(spent: int | None, load: Load, server: Server) -> None:
+def test_a_new_take_makes_the_node_of_the_job_ready(spent: int | None, added: str, load: Load, server: Server) -> None:
     """Another seed on the node that made it, and on no other; Run alone pays, and the message says what."""
-    server.jobs = [job(1, video=SHOWN, spent=spent, certainty="unknown" if spent is None else "exact", free=spent == 0)]
+    sure = "unknown" if spent is None else "exact"
+    prompt = f"a lake at dawn{added}"
+    server.jobs = [job(1, video=SHOWN, prompt=prompt, spent=spent, certainty=sure, free=spent == 0)]
     server.answers["/nemo/jobs/00000001/workflow"] = (200, {"workflow": {"nodes": NODES}, "prompt": None})
     page = load()
     open_panel(page).get_by_role("button", name="New take").click()
