@@ -17,6 +17,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from .._errors import InputError
+from .._safety.private_files import sync_to_disk
 from .._wire.upload import disk_error
 
 RESULTS: Final = "results.jsonl"
@@ -57,7 +58,7 @@ class JsonLinesFile:
                 except OSError:
                     file.truncate(end)
                     raise
-                os.fsync(file.fileno())
+                sync_to_disk(file.fileno())
         except OSError as error:
             raise disk_error(error, self.path) from error
 

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 
 from .._errors import FileTooLarge, InputError, UnsupportedFile
-from .._safety.private_files import FILE_MODE, make_private_folder
+from .._safety.private_files import FILE_MODE, make_private_folder, sync_to_disk
 from .._safety.redaction import redact
 from .._safety.safe_open import open_file
 from .._text.messages import UPLOAD_FORMATS
@@ -755,7 +755,7 @@ class UploadStore:
                     out.write(chunk)
                     digest.update(chunk)
                 out.flush()
-                os.fsync(out.fileno())
+                sync_to_disk(out.fileno())
             if media.sha256 and not media.plain and media.sha256 != digest.hexdigest():
                 raise _changed(media)
             temporary.replace(target)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from .._errors import DiskError, RenderFailed
+from .._safety.private_files import sync_to_disk
 from .._safety.safe_open import STEPS, is_below, open_folder
 from .._text.phrases import Phrase
 from .._wire.upload import disk_error
@@ -187,7 +188,7 @@ def _settle(temporary: Path) -> None:
     """The content on disk before its name appears."""
     try:
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            sync_to_disk(file.fileno())
     except OSError as error:
         raise disk_error(error, temporary) from error
 

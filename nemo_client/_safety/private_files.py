@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -11,6 +12,7 @@ from typing import Final
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+_NO_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES})
 
 
 def make_private_folder(path: Path) -> Path:
@@ -29,6 +31,18 @@ def restrict_handle(descriptor: int) -> None:
     """An opened file of ours is its owner's alone (0600)."""
     if sys.platform != "win32":
         os.fchmod(descriptor, FILE_MODE)
+
+
+def sync_to_disk(descriptor: int) -> None:
+    """What was written is on the disk, or the `OSError` that says why not.
+
+    A share that knows no such call, or refuses it, is taken as it is: what it has was written.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def restrict_file(path: Path) -> bool:

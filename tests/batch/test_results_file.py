@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -83,6 +84,28 @@ def test_a_disk_that_fills_up_leaves_the_file_as_it_was(tmp_path: Path, monkeypa
     monkeypatch.undo()
 
     assert file.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", ["EPERM", "EINVAL", "ENOTSUP", "ENOSYS"])
+def test_a_share_that_refuses_to_sync_is_taken_as_it_is(
+    number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has what was written; a disk that fails is told."""
+    file = JsonLinesFile(tmp_path / "results.jsonl")
+
+    def refuse(_: int) -> None:
+        raise OSError(getattr(errno, number), "refused")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    file.append(line("a"))
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(DiskError):
+        file.append(line("b"))
+
+    assert [each["item"] for each in file.read()][:1] == ["a"]
 
 
 def test_each_line_is_on_disk_when_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
