@@ -6,8 +6,8 @@ if __package__:  # ComfyUI imports a pack as a package; pytest may import this f
     __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
 
     if RUNS:
-        from .nodes._panel import routes
+        from .nodes._panel import register
 
         WEB_DIRECTORY = "./web"
-        routes.register()
+        register.register()
         __all__ += ["WEB_DIRECTORY"]

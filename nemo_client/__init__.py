@@ -76,6 +76,11 @@ if TYPE_CHECKING:
     from ._safety.redaction import format_redacted_traceback as format_redacted_traceback
     from ._safety.redaction import redact as redact
     from ._studio.account_guard import check_given_up as check_given_up
+    from ._studio.choices import FORMATS as FORMATS
+    from ._studio.choices import QUALITIES as QUALITIES
+    from ._studio.choices import RATIOS as RATIOS
+    from ._studio.choices import RESOLUTIONS as RESOLUTIONS
+    from ._studio.choices import WHEN_CHANGED as WHEN_CHANGED
     from ._studio.conversation import Answer as Answer
     from ._studio.conversation import Conversation as Conversation
     from ._studio.handles import AuthHandle as AuthHandle
@@ -98,21 +103,16 @@ if TYPE_CHECKING:
     from ._studio.studio import Studio as Studio
     from ._studio.timeline import TimelineView as TimelineView
     from ._studio.token_change import replace_token as replace_token
-    from ._studio.types import FORMATS as FORMATS
-    from ._studio.types import QUALITIES as QUALITIES
-    from ._studio.types import RATIOS as RATIOS
-    from ._studio.types import RESOLUTIONS as RESOLUTIONS
-    from ._studio.types import WHEN_CHANGED as WHEN_CHANGED
     from ._studio.types import GenerationRequest as GenerationRequest
     from ._studio.types import MessageResult as MessageResult
     from ._studio.types import Output as Output
     from ._studio.types import Video as Video
     from ._text.gui_translator import normalize as normalize
     from ._text.gui_translator import translate as translate
+    from ._text.languages import LANGUAGES as LANGUAGES
     from ._text.messages import say as say
     from ._text.messages import what_and_hint as what_and_hint
     from ._text.phrases import Phrase as Phrase
-    from ._text.prompts import LANGUAGES as LANGUAGES
     from ._text.router import ExportWish as ExportWish
     from ._text.router import Request as Request
     from ._text.router import read_request as read_request
@@ -137,16 +137,16 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "CLOUD": "_config.profiles",
-    "FORMATS": "_studio.types",
+    "FORMATS": "_studio.choices",
     "FREE": "_journal.money",
-    "LANGUAGES": "_text.prompts",
+    "LANGUAGES": "_text.languages",
     "LATEST": "_studio.jobs",
     "LOCAL": "_config.profiles",
-    "QUALITIES": "_studio.types",
-    "RATIOS": "_studio.types",
-    "RESOLUTIONS": "_studio.types",
+    "QUALITIES": "_studio.choices",
+    "RATIOS": "_studio.choices",
+    "RESOLUTIONS": "_studio.choices",
     "VERSION": "_config.client_id",
-    "WHEN_CHANGED": "_studio.types",
+    "WHEN_CHANGED": "_studio.choices",
     "Answer": "_studio.conversation",
     "ApiError": "_errors",
     "AuthHandle": "_studio.handles",

@@ -19,9 +19,10 @@ from .._files.save import Destination
 from .._journal.steps import make_step_key, make_upload_key
 from .._safety.file_names import clean_file_name
 from .._safety.pasted_paths import find_meant
-from .._studio.types import FORMATS, GenerationRequest, Output, check_choice
+from .._studio.choices import FORMATS
+from .._studio.types import GenerationRequest, Output, check_choice
+from .._text.languages import LANGUAGES
 from .._text.phrases import Phrase
-from .._text.prompts import LANGUAGES
 
 DEFAULT_STEM: Final = "video"
 _DEVICE_NAME: Final = re.compile(

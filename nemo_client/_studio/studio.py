@@ -31,8 +31,8 @@ from .._journal.retention import run_upkeep
 from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
 from .._text import messages, prompts
+from .._text.languages import LANGUAGES
 from .._text.phrases import Phrase
-from .._text.prompts import LANGUAGES
 from .._wire import draft as drafts
 from .._wire.client import NemoClient, encode_message, renew_client_id
 from .._wire.http import Http, Sleep
@@ -41,6 +41,7 @@ from .._wire.schemas import Credits
 from .account_guard import MayReplace
 from .admission import record_late_charges
 from .attach import SessionAttacher
+from .choices import WHEN_CHANGED
 from .context import StudioContext
 from .edits import STOP, Edits, count_earlier_payment
 from .handles import SessionHandle
@@ -51,7 +52,7 @@ from .reconcile import HORIZON_SECONDS, Message, compose_reply, is_answered, mak
 from .render import Render, Renderer
 from .sessions import Sessions, Upload
 from .timeline import TimelineView, build_timeline_view, describe_timeline
-from .types import WHEN_CHANGED, GenerationRequest, MessageResult, Output, Video, check_choice
+from .types import GenerationRequest, MessageResult, Output, Video, check_choice
 
 if TYPE_CHECKING:
     from .._batch.item import BatchItem

@@ -1,4 +1,4 @@
-"""What is asked of a Studio and what it hands back, and the values that can be chosen."""
+"""What is asked of a Studio and what it hands back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ from .._errors import InputError
 from .._journal.money import FREE, Money
 from .._journal.steps import normalize_text
 from .._text.phrases import Phrase
+from .choices import FORMATS, QUALITIES, RATIOS, RESOLUTIONS
 from .handles import SessionHandle
-
-FORMATS: Final[tuple[str, ...]] = ("mp4", "mov", "webm", "mkv", "avi", "gif")
-QUALITIES: Final[tuple[str, ...]] = ("high", "medium", "low")
-RESOLUTIONS: Final[tuple[str, ...]] = ("auto", "1080p", "720p", "480p")
-RATIOS: Final[tuple[str, ...]] = ("auto", "9:16", "16:9", "1:1", "4:5", "3:4", "4:3", "21:9")
-WHEN_CHANGED: Final = ("stop", "edit the newest state", "generate again (pays)")
-"""What an edit does where its place was edited before with other words."""
 
 MAX_DURATION: Final = 600
 

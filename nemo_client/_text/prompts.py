@@ -1,14 +1,12 @@
-"""What can be chosen, as plain names: the nodes show them, and ComfyUI's start should not load what works with them."""
+"""What a prompt is: its language, and the sentence that a node's fields add to it."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final
 
 from . import vocabulary as ph
-
-LANGUAGES: Final = ("auto", "en", "zh-CN", "ja", "ko", "es", "fr", "de", "pt", "ru")
+from .languages import LANGUAGES
 
 _SCRIPTS = (
     # Characters that make about one word, so that scripts can be weighed against words.

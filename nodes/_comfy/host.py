@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...nemo_client import DiskError, InputError
+from ... import nemo_client
 from . import paths
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def require_comfyui() -> None:
         except (ImportError, ValueError):
             found = module in sys.modules
         if not found:
-            raise InputError("comfyui-too-old", missing=module)
+            raise nemo_client.InputError("comfyui-too-old", missing=module)
 
 
 def is_interrupted() -> bool:
@@ -242,7 +242,7 @@ def find_video_file(video: Any, folder: Path) -> tuple[Path, Path]:
         video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
     except (ValueError, OSError, RuntimeError, LookupError, TypeError, _encoder_error()) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise InputError("video-unusable", reason=reason) from error
+        raise nemo_client.InputError("video-unusable", reason=reason) from error
     return path, path.parent
 
 
@@ -273,7 +273,7 @@ def find_readable_file(source: str) -> tuple[Path, Path]:
         found = _inside(candidate, folders)
         if found is not None:
             return found
-    raise InputError("source-outside", name=paths.display_file_name(name))
+    raise nemo_client.InputError("source-outside", name=paths.display_file_name(name))
 
 
 def _inside(candidate: Path, folders: list[Path]) -> tuple[Path, Path] | None:
@@ -292,7 +292,7 @@ def stamp_file(source: str) -> str:
         return ""
     try:
         info = find_readable_file(source)[0].lstat()
-    except (InputError, OSError, ValueError):
+    except (nemo_client.InputError, OSError, ValueError):
         return ""
     return f"{info.st_mtime_ns} {info.st_size}"
 
@@ -342,7 +342,7 @@ def check_home() -> None:
     inside = any(_below(here, folder) is not None for folder in served)
     users = _below(here, folder_paths.get_user_directory())
     if inside or (users is not None and not (users and users[0].startswith("__"))):
-        raise DiskError("home-served", path=home())
+        raise nemo_client.DiskError("home-served", path=home())
 
 
 def _below(path: Path, folder: str) -> tuple[str, ...] | None:
@@ -398,16 +398,16 @@ def make_destination(prefix: str, tags: Mapping[str, str] | None = None, graph: 
     given = fill_node_tokens(prefix.strip().strip("\"'").replace("\\", "/"), graph)
     filled = fill_tokens(given, time.localtime())
     if paths.is_odd_prefix(filled):
-        raise InputError("prefix-odd", prefix=prefix[:120])
+        raise nemo_client.InputError("prefix-odd", prefix=prefix[:120])
     relative = os.path.normpath(filled)
     folder = Path(os.path.abspath(output / os.path.dirname(relative)))
     stem = os.path.basename(relative)
     root = find_output_root(folder, output) if folder.is_relative_to(output) else None
     if root is None:
         setting = OUTPUT_ROOTS
-        raise InputError("prefix-outside", prefix=prefix[:120], setting=setting)
+        raise nemo_client.InputError("prefix-outside", prefix=prefix[:120], setting=setting)
     if "%width%" in str(folder) or "%height%" in str(folder):  # known only when the folder holds the video already
-        raise InputError("prefix-odd", prefix=prefix[:120])
+        raise nemo_client.InputError("prefix-odd", prefix=prefix[:120])
     return Destination(folder, stem, tags=tags or {}, root=root)
 
 
@@ -509,7 +509,7 @@ def judge_prefix(prefix: Any) -> bool | str:
         return True
     try:
         make_destination(_NODE_TOKEN.sub("x", prefix))
-    except InputError as error:
+    except nemo_client.InputError as error:
         return error.text(find_page_language() or None)
     return True
 

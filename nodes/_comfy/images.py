@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...nemo_client import InputError
+from ... import nemo_client
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,10 @@ def make_readers(images: Sequence[Any], masks: Sequence[Any] = ()) -> list[Calla
     """
     pictures = [read for image in images for read in _batch(image)]
     if not pictures:
-        raise InputError("image-empty")
+        raise nemo_client.InputError("image-empty")
     alphas = [read for mask in masks if mask is not None for read in _alphas(mask)]
     if len(alphas) not in (0, 1, len(pictures)):
-        raise InputError("mask-shape", shape=f"{len(alphas)} masks for {len(pictures)} images")
+        raise nemo_client.InputError("mask-shape", shape=f"{len(alphas)} masks for {len(pictures)} images")
     if len(alphas) < len(pictures):
         alphas = (alphas or [_opaque]) * len(pictures)
     return [partial(_both, picture, alpha) for picture, alpha in zip(pictures, alphas, strict=True)]
@@ -68,10 +68,10 @@ def to_samples(audio: Any) -> tuple[npt.NDArray[np.float32], int]:
     try:
         given, rate = audio["waveform"], int(audio["sample_rate"])
     except (TypeError, ValueError, LookupError, OverflowError) as error:
-        raise InputError("audio-shape", shape=type(audio).__name__, rate="?") from error
+        raise nemo_client.InputError("audio-shape", shape=type(audio).__name__, rate="?") from error
     waveform = _array(given)
     if waveform.ndim != 3 or waveform.size == 0:
-        raise InputError("audio-shape", shape="x".join(str(side) for side in waveform.shape), rate=rate)
+        raise nemo_client.InputError("audio-shape", shape="x".join(str(side) for side in waveform.shape), rate=rate)
     return waveform[0], rate
 
 
@@ -79,33 +79,33 @@ def _batch(image: Any) -> list[Callable[[], Pixels]]:
     """What reads each picture of a batch; a batch that is none stands for one picture that cannot be read."""
     try:
         array = _array(image)
-    except InputError as error:
+    except nemo_client.InputError as error:
         return [partial(_refused, error)]
     if array.ndim == 3:
         array = array[None]
     shape = "x".join(str(side) for side in array.shape)
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
-        return [partial(_refused, InputError("image-shape", shape=shape))]
+        return [partial(_refused, nemo_client.InputError("image-shape", shape=shape))]
     if array.size == 0:
-        return [partial(_refused, InputError("image-empty"))]
+        return [partial(_refused, nemo_client.InputError("image-empty"))]
     return [partial(_eight_bit, picture) for picture in array]
 
 
-def _refused(error: InputError) -> Pixels:
+def _refused(error: nemo_client.InputError) -> Pixels:
     raise error
 
 
 def _array(tensor: Any) -> npt.NDArray[np.float32]:
     """The values of a tensor of fractions, or of yes and no. Bytes are refused: 0..255 would all come out white."""
     if not callable(getattr(tensor, "is_floating_point", None)):
-        raise InputError("no-tensor", given=type(tensor).__name__)
+        raise nemo_client.InputError("no-tensor", given=type(tensor).__name__)
     kind = str(tensor.dtype).removeprefix("torch.")
     if not tensor.is_floating_point() and kind != "bool":
-        raise InputError("tensor-kind", given=kind)
+        raise nemo_client.InputError("tensor-kind", given=kind)
     try:
         array: npt.NDArray[np.float32] = tensor.detach().cpu().float().numpy()
     except (NotImplementedError, TypeError) as error:  # without memory of its own, or laid out in another way
-        raise InputError("no-tensor", given=type(tensor).__name__) from error
+        raise nemo_client.InputError("no-tensor", given=type(tensor).__name__) from error
     return array
 
 
@@ -124,7 +124,7 @@ def _eight_bit(picture: npt.NDArray[np.float32]) -> Pixels:
         scaled = scratch[: piece.size]
         low, high = float(piece.min()), float(piece.max())  # NaN and infinities show in these
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise InputError("image-not-finite")
+            raise nemo_client.InputError("image-not-finite")
         np.multiply(piece, np.float32(255), out=scaled)
         scaled += np.float32(0.5)
         if low < 0 or high > 1:
@@ -137,12 +137,14 @@ def _alphas(mask: Any) -> list[Callable[[], Pixels | None]]:
     """What reads the alpha channel of each mask: None where all is opaque."""
     try:
         array = _array(mask)
-    except InputError as error:
+    except nemo_client.InputError as error:
         return [partial(_refused, error)]
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
-        return [partial(_refused, InputError("mask-shape", shape="x".join(str(side) for side in array.shape)))]
+        return [
+            partial(_refused, nemo_client.InputError("mask-shape", shape="x".join(str(side) for side in array.shape)))
+        ]
     return [partial(_alpha, each) for each in array]
 
 
@@ -151,8 +153,8 @@ def _alpha(mask: npt.NDArray[np.float32]) -> Pixels | None:
         return None
     try:
         return 255 - _eight_bit(mask)
-    except InputError as error:
-        raise InputError("mask-not-finite") from error
+    except nemo_client.InputError as error:
+        raise nemo_client.InputError("mask-not-finite") from error
 
 
 def _opaque() -> Pixels | None:

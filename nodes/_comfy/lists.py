@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ...nemo_client import InputError, JobError, NemoError, say
+from ... import nemo_client
 from . import host
 from .memory import Memory
 from .run import Outcomes
@@ -50,7 +50,7 @@ def spread_inputs(inputs: Mapping[str, Sequence[Any]], length: int | None = None
     wanted = length if length is not None else max((len(values) for values in inputs.values()), default=0)
     for name, values in inputs.items():
         if len(values) not in (1, wanted):
-            raise InputError("lists-differ", name=name, length=len(values), expected=wanted)
+            raise nemo_client.InputError("lists-differ", name=name, length=len(values), expected=wanted)
     return [
         {name: values[index if len(values) > 1 else 0] for name, values in inputs.items()} for index in range(wanted)
     ]
@@ -93,13 +93,13 @@ def rows_to_columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any
     return tuple([row[index] for row in rows] for index in range(width))
 
 
-def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> JobError:
+def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> nemo_client.JobError:
     """One error for all; what it says of money is for the whole list, the items that were made included."""
     first = errors[0]
     lang = getattr(first, "lang", None)
-    what = say(first.id, lang, **first.facts) if isinstance(first, NemoError) else str(first)
+    what = nemo_client.say(first.id, lang, **first.facts) if isinstance(first, nemo_client.NemoError) else str(first)
     known = {getattr(error, "charged", "no") for error in errors} | {"yes" if outcomes.paid else "no"}
-    error = JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
+    error = nemo_client.JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
     error.kept = next((kept for each in errors if (kept := getattr(each, "kept", None)) is not None), None)
     error.lang = lang

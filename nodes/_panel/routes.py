@@ -1,9 +1,8 @@
 """The /nemo routes for the browser: JSON in and out, same-origin, no secret in an answer.
 
-ComfyUI ignores routes that come after its start, so they are registered when the pack is loaded, and all work is
-imported when it is asked for. Handlers run on ComfyUI's own loop: what blocks goes to a thread, what is networked or
-reads the journal to the network thread. ComfyUI itself checks the origin on loopback only, and no names:
-`request_guard` does.
+`register` puts them up when the pack is loaded, and imports this when the first one is asked for. Handlers run on
+ComfyUI's own loop: what blocks goes to a thread, what is networked or reads the journal to the network thread. ComfyUI
+itself checks the origin on loopback only, and no names: `request_guard` does.
 """
 
 from __future__ import annotations
@@ -58,13 +57,10 @@ class Call:
 Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
 
 
-def register() -> None:
-    """Add the routes to ComfyUI's server; nothing where there is none."""
-    server = host.get_prompt_server()
-    if server is None:
-        return
-    for method, path, handler in (*ROUTES, *FILE_ROUTES):
-        server.routes.route(method, path)(_answering(handler, acts=method == "POST"))
+async def answer(method: str, path: str, request: web.Request) -> web.Response:
+    """The answer of a route by its method and path, as `register.PATHS` names them."""
+    handler = next(each for known, where, each in (*ROUTES, *FILE_ROUTES) if (known, where) == (method, path))
+    return await _answering(handler, acts=method == "POST")(request)
 
 
 async def _profiles(call: Call) -> Mapping[str, Any]:

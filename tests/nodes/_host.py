@@ -219,4 +219,5 @@ def load_pack() -> types.ModuleType:
     sys.modules[name] = pack
     spec.loader.exec_module(pack)
     pack.__dict__["nemo_client"] = nemo_client
+    importlib.import_module(f"{name}.nodes._panel.routes")  # ComfyUI's first question to the panel does that
     return pack

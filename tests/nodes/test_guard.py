@@ -24,7 +24,7 @@ REBOUND = {"Origin": "http://evil.test:8188", "Host": "evil.test:8188"}
 @pytest.fixture
 async def browser(pack: Any, host: Host) -> AsyncIterator[httpx.AsyncClient]:
     """What speaks to the pack's routes, with the header that ComfyUI's page sends."""
-    sys.modules[f"{pack.__name__}.nodes._panel.routes"].register()
+    sys.modules[f"{pack.__name__}.nodes._panel.register"].register()
     app = web.Application()
     app.add_routes(host.routes)
     runner = web.AppRunner(app)

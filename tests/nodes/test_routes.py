@@ -97,8 +97,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def site(pack: Any, host: Host) -> AsyncIterator[Site]:
     """The routes as ComfyUI serves them: as they are, and again below /api."""
-    modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in ("_panel.routes", "_comfy.run")}
-    modules["_panel.routes"].register()
+    modules = {
+        name: sys.modules[f"{pack.__name__}.nodes.{name}"]
+        for name in ("_panel.routes", "_panel.register", "_comfy.run")
+    }
+    modules["_panel.register"].register()
     app = web.Application(client_max_size=100 * 2**20)
     app.add_routes(host.routes)
     app.add_routes([web.route(each.method, f"/api{each.path}", each.handler) for each in host.routes])
@@ -128,7 +131,7 @@ async def generate(site: Site, seed: int = 0, profile: str = "nemo", prompt: str
 def test_without_comfyui_nothing_is_registered(pack: Any) -> None:
     """The pack loads in tests and scripts as well."""
     assert "server" not in sys.modules
-    assert sys.modules[f"{pack.__name__}.nodes._panel.routes"].register() is None
+    assert sys.modules[f"{pack.__name__}.nodes._panel.register"].register() is None
 
 
 @pytest.mark.parametrize(
@@ -1002,3 +1005,10 @@ async def test_who_wants_it_sent_is_not_stopped_by_one_who_only_collects(
 
 async def list_jobs_of(site: Site) -> Any:
     return await on_journal(site, list_jobs)
+
+
+def test_what_is_put_up_at_the_start_is_what_is_answered(pack: Any) -> None:
+    """The paths stand in a small module of their own, so that the start does not read the handlers."""
+    register, routes = (sys.modules[f"{pack.__name__}.nodes._panel.{name}"] for name in ("register", "routes"))
+
+    assert list(register.PATHS) == [(method, path) for method, path, _ in (*routes.ROUTES, *routes.FILE_ROUTES)]

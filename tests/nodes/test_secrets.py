@@ -223,7 +223,7 @@ class Site:
 
 @pytest.fixture
 async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    names = ("_panel.routes", "_comfy.run", "_panel.jobs_view", "_panel.folders")
+    names = ("_panel.routes", "_panel.register", "_comfy.run", "_panel.jobs_view", "_panel.folders")
     modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in names}
     kept = Kept()
     usual = modules["_panel.jobs_view"].describe_error
@@ -233,7 +233,7 @@ async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         return usual(error)
 
     monkeypatch.setattr(modules["_panel.jobs_view"], "describe_error", in_words)
-    modules["_panel.routes"].register()
+    modules["_panel.register"].register()
     app = web.Application()
     app.add_routes(host.routes)
     runner = web.AppRunner(app)
