@@ -19,7 +19,7 @@ from .._wire.client import NemoClient
 from .._wire.http import Sleep
 from .._wire.schemas import Credits
 from .in_flight import InFlightRequests
-from .progress import Caller
+from .progress import FIRST_GUESS, Caller
 
 RACE_TRIES: Final = 10
 """How often work is tried again that another process was quicker at."""
@@ -45,6 +45,14 @@ class StudioContext:
     async def token(self) -> Token:
         """The token in use; signs up where there is none yet."""
         return await self.client.http.tokens.token()
+
+    async def guess_seconds(self, kind: str) -> float | None:
+        """How long a step of that kind takes here: as seen on this machine, else a first guess; None on this machine's.
+
+        Rendering on this machine takes as long as it takes; there is no guess before the first.
+        """
+        seen = await self.journal.usual_seconds(self.profile.name, kind)
+        return seen if seen is not None or self.profile.free else FIRST_GUESS.get(kind)
 
     async def no_credits(self, balance: Credits | None) -> NoCredits:
         """The error for too few credits, with the numbers and the way to get more (API description: 2001)."""

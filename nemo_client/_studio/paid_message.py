@@ -271,7 +271,7 @@ class PaidSend:
             state = await self.context.client.state(attempt.session_id)
             state, files = await self.sessions.restore_uploads(self.message, attempt.session_id, state)
             credits = None if attempt.free else await admission.read_balance()
-            request.usual = await self.context.journal.usual_seconds(self.context.profile.name, attempt.kind)
+            request.usual = await self.context.guess_seconds(attempt.kind)
             segments, media = drafts.digest_segments(state.draft or {}), drafts.list_media_ids(state.raw)
             self.baseline = Baseline(segments, media, state.draft, credits, files)
             if not request.callers:  # all callers have left: nothing is spent without one

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from .._text import messages
+from .._text.vocabulary import READING_TOOL
 
 Stage = Literal[
     "sign-up", "session", "encode", "upload", "wait", "queue", "plan", "generate", "edit", "chat", "settle", "record",
@@ -18,7 +20,7 @@ Stage = Literal[
 
 @dataclass(frozen=True)
 class Progress:
-    """How a step stands. `fraction` of this stage in 0..1 or None; `tool` is what the backend works with.
+    """How a step stands. `fraction` of this stage in 0..1 or None; `tool` is the name of what the backend works with.
 
     `elapsed` and `quiet` (since the last sign of life) are seconds, `left` an estimate of seconds or None. `price` is
     what the step is expected to take, in credits; None where that is not known yet, 0 where it is free.
@@ -41,8 +43,9 @@ class Progress:
     def text(self, lang: str | None = None) -> str:
         """One line for people."""
         line = messages.say(f"stage.{self.stage}", lang)
-        if self.tool:
-            line = messages.say("progress.tool", lang, stage=line, tool=self.tool.replace("_", " "))
+        tool = self.tool.replace("_", " ") if self.stage == "render" else word_tool(self.tool, lang)
+        if tool:
+            line = messages.say("progress.tool", lang, stage=line, tool=tool)
         if self.reused:
             line += f" ({messages.say('progress.reused', lang)})"
         if self.quiet >= STILL_WORKING_SECONDS:
@@ -57,6 +60,25 @@ class Progress:
             line += f" · {messages.say('progress.price', lang, credits=f'{self.price:g}')}"
         return line
 
+
+_TOOLS: Final = (
+    (re.compile(r"music|audio|sound|bgm|voice|song|speech", re.IGNORECASE), "tool.sound"),
+    (re.compile(r"title|text|caption|subtitle", re.IGNORECASE), "tool.titles"),
+    (READING_TOOL, "tool.look"),
+    (re.compile(r"edit|track|trim|cut|crop|effect|filter|transition|draft|timeline", re.IGNORECASE), "tool.edit"),
+    (re.compile(r"video|clip|image|picture|generat|animat|render", re.IGNORECASE), "tool.video"),
+)
+"""What the backend's tools do, by words in their names; the first that fits counts."""
+
+
+def word_tool(name: str, lang: str | None = None) -> str:
+    """What a tool of the backend does, in plain words; empty for one that is not known: its name is for no people."""
+    text_id = next((text_id for pattern, text_id in _TOOLS if name and pattern.search(name)), "")
+    return messages.say(text_id, lang) if text_id else ""
+
+
+FIRST_GUESS: Final = {"generate": 150.0, "edit": 30.0, "chat": 15.0, "export": 60.0}
+"""Seconds that a step takes on the cloud, where none was seen on this machine yet (API description, "Endpoints")."""
 
 STILL_WORKING_SECONDS = 120.0
 

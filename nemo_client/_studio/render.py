@@ -357,7 +357,7 @@ class Renderer:
 
     async def _wait_until_completed(self, attempt: Attempt, job: RenderJob, request: InFlightRequest) -> RenderJob:
         """Look at the render until it is completed, at the moments of its schedule."""
-        usual = await self._context.journal.usual_seconds(self._context.profile.name, "export")
+        usual = await self._context.guess_seconds("export")
         names = [name for name in (job.id, attempt.facts.submitted_as) if name and is_segment(name)]
         self._watched += 1
         try:

@@ -417,7 +417,7 @@ class Studio:
     ) -> Video:
         """The whole way: upload, generate, export. `page` is the language of the page it is asked for from."""
         caller = caller or Caller()
-        caller.later = await self._context.journal.usual_seconds(self._context.profile.name, "export") or 0.0
+        caller.later = await self._context.guess_seconds("export") or 0.0
         session = await self.upload(media, language=language, prompt=wish.prompt, page=page, caller=caller)
         turned = await self.generate(session, wish, caller=caller)
         caller.later = 0.0

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from . import host, packages, statements
 from .handles import check_handles, fill_in, find_language
-from .status import compute_fraction
+from .status import Countdown, advance, compute_own_fraction
 
 if TYPE_CHECKING:
     from ...nemo_client import Budget, Job, Journal, Kept, Money, Profile, Progress, Studio, Turned, Video
@@ -251,9 +251,11 @@ async def run_on_network(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 class Item:
     """One piece of work of a node, on the network thread: its caller, its latest progress, and what it took."""
 
-    def __init__(self, run_id: str, budget: Budget) -> None:
+    def __init__(self, run_id: str, budget: Budget, kind: str = "") -> None:
         from ...nemo_client import Caller
 
+        self._kind = kind
+        self._countdown = Countdown()
         self.latest: Progress | None = None
         self.told = time.monotonic()
         self.fraction = 0.0
@@ -263,7 +265,7 @@ class Item:
     def _store(self, progress: Progress) -> None:
         self.latest = progress
         self.told = time.monotonic()
-        self.fraction = max(self.fraction, compute_fraction(progress))
+        self.fraction = max(self.fraction, compute_own_fraction(self._kind, progress))
 
     def took(self, result: Turned | Video) -> None:
         """Note what a result took now: nothing where it was found in the journal."""
@@ -282,7 +284,10 @@ class Item:
         """The latest progress as it stands `now`: the node's own time, and an estimate that runs down."""
         if self.latest is None:
             return None
-        return replace(self.latest.later(now - self.told), elapsed=now - started)
+        latest = advance(self.latest, now - self.told)
+        self.fraction = max(self.fraction, min(compute_own_fraction(self._kind, latest), 0.99))
+        left = self._countdown.show(latest.stage, latest.left, now)
+        return replace(self.latest, elapsed=now - started, quiet=latest.quiet, left=left)
 
 
 class Outcomes(list[_T | Exception]):
@@ -315,7 +320,7 @@ async def run_all(
 
     prompt_id, node_id = host.find_running_node()
     budget = Budget(max_credits)
-    items = [Item(prompt_id, budget) for _ in works]
+    items = [Item(prompt_id, budget, statements.current().kind) for _ in works]
     display = host.Display(node_id)
     started = time.monotonic()
     profiles = profile if isinstance(profile, (list, tuple)) else [profile] * len(works)
@@ -376,6 +381,8 @@ def _line(items: list[Item], waiting: list[Item], started: float, language: str)
     if seen is None:
         return ""
     prices = [item.latest.price for item in items if item.latest and item.latest.price]
+    if len(items) == 1 and seen.fraction is not None:  # one figure for the text and the bar
+        seen = replace(seen, fraction=items[0].fraction)
     line = replace(seen, price=sum(prices) or None).text(find_text_language(language))
     return line if len(items) == 1 else f"{done}/{len(items)} · {line}"
 

@@ -1,8 +1,9 @@
-"""How far the whole way is: the span of each stage on a node's bar."""
+"""How far a node is: its own stages on its bar, moving between looks, and an estimate that does not jump."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,6 +30,62 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
 }
 
 
+_OWN: Final[dict[str, tuple[float, float]]] = {
+    "NemoUploadImage": (0.0, 0.1),
+    "NemoUploadMedia": (0.0, 0.1),
+    "NemoGenerateVideo": (0.1, 0.55),
+    "NemoEditVideo": (0.1, 0.55),
+    "NemoExportRender": (0.55, 1.0),
+}
+"""The part of the whole way that is a node's own work; all of it for the others."""
+SMOOTH_SECONDS: Final = 5.0
+
+
+def compute_own_fraction(kind: str, progress: Progress) -> float:
+    """How far the work of a node of this class is, 0..1: what other nodes do before and after it does not count."""
+    start, end = _OWN.get(kind, (0.0, 1.0))
+    return min(max((compute_fraction(progress) - start) / (end - start), 0.0), 1.0)
+
+
+def advance(progress: Progress, seconds: float) -> Progress:
+    """Progress so many seconds after it was told: where an estimate is known, its fraction moves on as that runs down.
+
+    It closes at most nine tenths of the gap to the end: the end itself is told, never guessed.
+    """
+    fraction = progress.fraction
+    if progress.left and progress.left > 0:
+        if fraction is None:
+            fraction, before = 0.0, progress.elapsed
+            fraction = before / (before + progress.left)
+        fraction += (1 - fraction) * min(seconds / progress.left, 1.0) * 0.9
+    return replace(progress.later(seconds), fraction=fraction)
+
+
+class Countdown:
+    """What is shown of an estimate, in seconds: it runs down, moves to a shorter one smoothly, and never jumps up.
+
+    Where the estimate grows, the shown one stands until that has come down to it. Another stage begins again.
+    """
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._shown: float | None = None
+        self._at = 0.0
+
+    def show(self, stage: str, left: float | None, now: float) -> float | None:
+        """What to show `now` (seconds of a monotonic clock) of `left`; None where nothing is known."""
+        gone, self._at = now - self._at, now
+        if left is None or stage != self._stage or self._shown is None:
+            self._stage, self._shown = stage, left
+            return left
+        if left < self._shown - gone:
+            expected = self._shown - gone
+            self._shown = expected + (left - expected) * (1 - math.exp(-gone / SMOOTH_SECONDS))
+        else:
+            self._shown = min(self._shown, left)
+        return self._shown
+
+
 def compute_fraction(progress: Progress) -> float:
     """How far the whole way is, 0..1. Work that tells no percentage moves ever slower and never past its span.
 
@@ -36,6 +93,8 @@ def compute_fraction(progress: Progress) -> float:
     """
     start, end = _SPANS.get(progress.stage, (0.0, 0.0))
     within = progress.fraction
+    if within is None and progress.left and progress.left > 0 and progress.elapsed > 0:
+        within = progress.elapsed / (progress.elapsed + progress.left)
     if within is None:
         within = 1 - math.exp(-progress.elapsed / _TYPICAL_SECONDS)
     return start + (end - start) * min(max(within, 0.0), 1.0)

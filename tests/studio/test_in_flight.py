@@ -229,7 +229,7 @@ async def test_nothing_is_left_behind() -> None:
     ("progress", "line"),
     [
         (Progress("upload", 0.456), "Uploading 46%"),
-        (Progress("generate", tool="edit_multitrack", elapsed=12.3), "Generating: edit multitrack · 12 s"),
+        (Progress("generate", tool="edit_multitrack", elapsed=12.3), "Generating: editing the video · 12 s"),
         (Progress("generate", elapsed=200, quiet=130), "Generating · Still working · 200 s"),
         (Progress("render", 0.5, elapsed=9.6, left=10.4), "Rendering 50% · 10 s · about 10 s left"),
         (Progress("plan", price=100.0), "Checking credits · about 100 credits"),
