@@ -24,6 +24,7 @@ from nemo_client import (
     Studio,
     carry_out,
 )
+from nemo_client._batch.item_task import ItemTask
 from nemo_client._batch.runner import MAX_ATTEMPTS, MAX_BROKEN_CONNECTIONS, Batch, LocalExecutor
 from tests.support.backend import Cloud, cloud, until, write_video
 from tests.support.disks import small_disk
@@ -107,6 +108,22 @@ async def test_the_same_batch_again_pays_and_delivers_nothing_again(cloud: Cloud
     assert all(result.line["reused"] and result.line["credits"] == 0 for result in again)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["shot0.mp4", "shot1.mp4", "shot2.mp4"]
     assert len(backend.ledger.messages) == len(backend.ledger.renders) == 3
+
+
+@pytest.mark.parametrize("failed", [1, 2, 3])
+def test_no_item_is_a_duplicate_of_one_that_failed(failed: int, tmp_path: Path) -> None:
+    """The first that comes to its end is the one that the others are duplicates of."""
+    names: dict[str, str] = {}
+    tasks = [
+        ItemTask(BatchItem(("a.png",), "x", output=f"take{number}"), tmp_path, Caller(), first_names=names)
+        for number in range(5)
+    ]
+    for task in tasks[:failed]:
+        assert task.register_key("generate-1") == ""
+        assert task.make_failure_line(InputError("not-an-image", name="a.png"))["duplicate_of"] is None
+
+    assert tasks[failed].register_key("generate-1") == ""
+    assert tasks[failed + 1].register_key("generate-1") == f"take{failed}"
 
 
 async def test_a_failure_costs_its_item_alone(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
