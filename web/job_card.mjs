@@ -58,6 +58,7 @@ export function jobCard({ changed, gone }) {
     write(prompt, job.prompt || t("jobs.no-prompt"));
     prompt.title = job.prompt;
     write(state, job.asks ? t("jobs.asks") : t(`jobs.state.${stateOf(job)}`));
+    state.title = state.textContent;
     write(facts, factsOf(job));
     facts.title = facts.textContent;
     show(facts, !job.running); // its progress tells time and price

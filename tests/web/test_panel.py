@@ -379,6 +379,17 @@ def test_buttons_show_their_words_where_the_page_has_no_icons(load: Load, server
     assert word > 40
 
 
+def test_the_words_of_resume_are_whole_in_the_narrowest_sidebar(load: Load, server: Server) -> None:
+    """Icons give way first."""
+    server.jobs = [job(1, state="done", delivered=False, unfinished=True, resumable=True, page=True)]
+    page = load()
+    page.evaluate("document.getElementById('side').style.width = '236px'")
+    resume = open_panel(page).get_by_role("button", name="Resume")
+
+    assert resume.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+    assert page.locator(".nv-job").bounding_box()["height"] <= 100
+
+
 @pytest.mark.parametrize("width", [300, 420])
 def test_cards_are_compact(width: int, load: Load, server: Server) -> None:
     """About 90 pixels for a job with everything that can be done with it, in a narrow sidebar, too."""
