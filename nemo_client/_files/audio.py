@@ -40,10 +40,10 @@ def from_samples(samples: npt.NDArray[np.float32], rate: int) -> Media:
         raise InputError("audio-shape", shape="x".join(str(side) for side in samples.shape), rate=rate)
     older = ""
     if samples.shape[0] > MAX_CHANNELS:
-        older = _fingerprint(_as_wav(samples.mean(axis=0, keepdims=True), rate))
+        older = _compute_fingerprint(_as_wav(samples.mean(axis=0, keepdims=True), rate))
         samples = _in_stereo(samples)
     content = _as_wav(samples, rate)
-    fingerprint = _fingerprint(content)
+    fingerprint = _compute_fingerprint(content)
     kept = f"{fingerprint.removeprefix('file:')}.wav"
     return Media(fingerprint, wire_name("audio", fingerprint, "wav"), "audio/wav", content, older=older, kept=kept)
 
@@ -62,7 +62,7 @@ def _as_wav(samples: npt.NDArray[np.float32], rate: int) -> bytes:
     return out.getvalue()
 
 
-def _fingerprint(content: bytes) -> str:
+def _compute_fingerprint(content: bytes) -> str:
     return f"file:{hashlib.sha256(content).hexdigest()}"
 
 

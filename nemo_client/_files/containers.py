@@ -89,7 +89,7 @@ def container_of(path: Path) -> str:
 
 
 @contextmanager
-def prepared(video: Path, checked: Checked, destination: Destination, suffix: str) -> Iterator[Ready]:
+def prepare_video(video: Path, checked: Checked, destination: Destination, suffix: str) -> Iterator[Ready]:
     """The whole video as it is to be landed: in the container that was asked for, with the destination's tags."""
     with ExitStack() as stack:
         fitted = stack.enter_context(as_asked(video, checked, destination, suffix))
@@ -107,7 +107,7 @@ def as_asked(video: Path, checked: Checked, destination: Destination, suffix: st
             yield Ready(video, checked, suffix)
             return
         logger.info("the video came as %s, not as %s", was, suffix)
-        for change, word in ((_copied, ""), (_encoded, "container-converted")):
+        for change, word in ((_copy_packets, ""), (_encode_again, "container-converted")):
             try:
                 copy = stack.enter_context(open_temporary_file(destination, suffix))
                 found = change(video, copy, checked, suffix)
@@ -125,7 +125,7 @@ class Unfit(Exception):
     """The container does not hold what is in the file, or it cannot be made here. Handled inside."""
 
 
-def _copied(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
+def _copy_packets(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
     """Copy the packets into another container; `Unfit` where that would lose or disorder any."""
     import av
 
@@ -148,7 +148,7 @@ def _copied(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
     return _as_good(copy, checked, suffix, exact=True)
 
 
-def _encoded(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
+def _encode_again(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
     """Encode picture and sound again for another container; `Unfit` where the encoders are not there."""
     import av
 
@@ -156,7 +156,7 @@ def _encoded(video: Path, copy: Path, checked: Checked, suffix: str) -> Checked:
         if suffix == "gif":
             _encode_gif(video, copy, checked)
         else:
-            _encode(video, copy, _RECIPES[suffix], suffix)
+            _encode_frames(video, copy, _RECIPES[suffix], suffix)
     except (av.FFmpegError, *_FAILURES) as error:
         raise Unfit from error
     return _as_good(copy, checked, suffix, exact=False)
@@ -176,7 +176,7 @@ def _as_good(copy: Path, checked: Checked, suffix: str, *, exact: bool) -> Check
     return found
 
 
-def _encode(video: Path, copy: Path, recipe: _Recipe, suffix: str) -> None:
+def _encode_frames(video: Path, copy: Path, recipe: _Recipe, suffix: str) -> None:
     """Decode all and encode it as the recipe says, each picture at its own time."""
     import av
 
@@ -234,9 +234,9 @@ def _encode_gif(video: Path, copy: Path, checked: Checked) -> None:
             shown: Any = frame.reformat(width=checked.width, height=checked.height, format="rgb24")
             shown.pts, shown.time_base, last = moment, 1 / rate, moment
             graph.push(shown)
-            _drain(graph, picture, out)
+            _drain_encoder(graph, picture, out)
         graph.push(None)
-        _drain(graph, picture, out)
+        _drain_encoder(graph, picture, out)
         out.mux(picture.encode(None))
 
 
@@ -258,7 +258,7 @@ def _palette_graph(checked: Checked, rate: Fraction) -> Any:
     return graph
 
 
-def _drain(graph: Any, picture: Any, out: Any) -> None:
+def _drain_encoder(graph: Any, picture: Any, out: Any) -> None:
     with contextlib.suppress(BlockingIOError, EOFError):
         while True:
             out.mux(picture.encode(graph.pull()))

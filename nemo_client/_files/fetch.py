@@ -43,10 +43,10 @@ async def fetch_video(
     pauses: tuple[float, ...] = SOON_PAUSES
     started = clock()
     while True:
-        by_address = await _tried(client, address, target, pauses) if address else None
+        by_address = await _try_way(client, address, target, pauses) if address else None
         if isinstance(by_address, Checked):
             return by_address
-        by_endpoint = await _tried(client, endpoint, target, ())
+        by_endpoint = await _try_way(client, endpoint, target, ())
         if isinstance(by_endpoint, Checked):
             return by_endpoint
         waits = any(_is_early(error) for error in (by_address, by_endpoint) if error is not None)
@@ -56,7 +56,7 @@ async def fetch_video(
         await client.http.sleep(EARLY_PAUSE)
 
 
-async def _tried(
+async def _try_way(
     client: NemoClient, way: Way, target: Path, pauses: tuple[float, ...]
 ) -> Checked | RenderFailed | TransportError | ApiError:
     """What lies in `target` after this way, or why it brought nothing; again after `pauses` where it is too early."""
@@ -64,7 +64,7 @@ async def _tried(
     while True:
         try:
             await way()
-            return await asyncio.to_thread(_looked_at, target)
+            return await asyncio.to_thread(_inspect_file, target)
         except (RenderFailed, TransportError, ApiError) as error:
             logger.info("the video could not be fetched (%s)", error.id)
             if not left or not _is_early(error):
@@ -87,7 +87,7 @@ def _most_telling(by_address: NemoError | None, by_endpoint: NemoError) -> NemoE
     return by_endpoint if by_address is None or about_account else by_address
 
 
-def _looked_at(target: Path) -> Checked:
+def _inspect_file(target: Path) -> Checked:
     undo_gzip(target)
     return check_video(target)
 

@@ -72,7 +72,7 @@ def _is_of_a_graph(value: str) -> bool:
 
 def _with_tags(video: Path, copy: Path, checked: Checked, tags: Mapping[str, str], suffix: str) -> Checked:
     """Make the copy; what it turned out to be. Raises if it is less than the original."""
-    _copy(video, copy, tags, suffix)
+    _copy_with_tags(video, copy, tags, suffix)
     found = check_video(copy)
     same = (found.width, found.height) == (checked.width, checked.height)
     if not same or abs(found.duration - checked.duration) >= _ROUNDING_SECONDS:
@@ -80,7 +80,7 @@ def _with_tags(video: Path, copy: Path, checked: Checked, tags: Mapping[str, str
     return found
 
 
-def _copy(source: Path, target: Path, tags: Mapping[str, str], suffix: str) -> None:
+def _copy_with_tags(source: Path, target: Path, tags: Mapping[str, str], suffix: str) -> None:
     """Copy the packets, one at a time, and add the tags."""
     import av
 

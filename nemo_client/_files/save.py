@@ -92,7 +92,7 @@ def open_temporary_file(destination: Destination, suffix: str) -> Iterator[Path]
     """
     with contextlib.ExitStack() as stack:
         try:
-            with _pinned(destination.folder, destination.root, make=True) as descriptor:
+            with _pin_folder(destination.folder, destination.root, make=True) as descriptor:
                 remove_abandoned_parts(destination.folder)
                 path = stack.enter_context(create_part_file(destination.folder, suffix, descriptor=descriptor))
         except OSError as error:
@@ -101,7 +101,7 @@ def open_temporary_file(destination: Destination, suffix: str) -> Iterator[Path]
 
 
 @contextmanager
-def _pinned(folder: Path, root: Path | None, *, make: bool = False) -> Iterator[int | None]:
+def _pin_folder(folder: Path, root: Path | None, *, make: bool = False) -> Iterator[int | None]:
     """The folder's descriptor, where it has to lie in `root` and the system has such; an `OSError` if it does not."""
     if root is None:
         if make:
@@ -145,24 +145,24 @@ def save_video_as(temporary: Path, target: Path, root: Path | None = None) -> bo
     The name is taken by a hard link (atomic, fails if it exists); file systems without links get an exclusive
     create first and a rename onto that empty file. Given `root`, the folder has to lie in it now.
     """
-    _settle(temporary)
+    _sync_content(temporary)
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(_pinned(target.parent, root))
+            folder = stack.enter_context(_pin_folder(target.parent, root))
         except OSError as error:
             raise disk_error(error, target) from error
         try:
-            _link(temporary, target, folder)
+            _link_file(temporary, target, folder)
         except FileExistsError:
             return False
         except OSError:
-            if not _reserve(target, folder):
+            if not _reserve_name(target, folder):
                 return False
             _rename_onto(temporary, target, folder)
     return True
 
 
-def _link(temporary: Path, target: Path, folder: int | None) -> None:
+def _link_file(temporary: Path, target: Path, folder: int | None) -> None:
     if folder is None:
         os.link(temporary, target)
     else:
@@ -184,7 +184,7 @@ def save_copy(source: Path, destination: Destination, suffix: str) -> Path:
         return save_video(temporary, destination, suffix)
 
 
-def _settle(temporary: Path) -> None:
+def _sync_content(temporary: Path) -> None:
     """The content on disk before its name appears."""
     try:
         with temporary.open("rb+") as file:
@@ -208,7 +208,7 @@ def _first_number(destination: Destination) -> int:
     return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0) + 1
 
 
-def _reserve(target: Path, folder: int | None) -> bool:
+def _reserve_name(target: Path, folder: int | None) -> bool:
     name = target if folder is None else target.name
     try:
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder))
@@ -250,12 +250,12 @@ def check_video(path: Path) -> Checked:
     try:
         with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
-            _bound(stream)
-            seen = _walk(container, stream)
+            _bound_decoder(stream)
+            seen = _walk_frames(container, stream)
             gap = _missing_seconds(container, stream, seen)
             length = container.duration / av.time_base if container.duration else 0.0
             rate = float(stream.average_rate or stream.base_rate or 0)
-            (width, height), kind = shown_size(stream, seen.turned), container.format.name
+            (width, height), kind = compute_shown_size(stream, seen.turned), container.format.name
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
         reason = Phrase("why.empty") if size == 0 else Phrase("why.undecodable")
         raise RenderFailed("video-broken", reason=reason) from error
@@ -266,7 +266,7 @@ def check_video(path: Path) -> Checked:
     return Checked(hash_file(path), size, width, height, length, rate)
 
 
-def _bound(stream: VideoStream) -> None:
+def _bound_decoder(stream: VideoStream) -> None:
     """Judge the size that the file tells, and let the decoder refuse what turns out larger."""
     if getattr(stream, "codec_context", None) is None:  # some releases of PyAV crash on decoding without one
         raise ValueError("no decoder")
@@ -289,7 +289,7 @@ class _Seen:
     video_end: float = 0.0
 
 
-def _walk(container: InputContainer, video: VideoStream) -> _Seen:
+def _walk_frames(container: InputContainer, video: VideoStream) -> _Seen:
     """Through all packets, one at a time; the first ones are decoded until a frame comes out."""
     seen = _Seen()
     for packet in container.demux():
@@ -308,7 +308,7 @@ def _walk(container: InputContainer, video: VideoStream) -> _Seen:
     return seen
 
 
-def shown_size(stream: VideoStream, turned: bool) -> tuple[int, int]:
+def compute_shown_size(stream: VideoStream, turned: bool) -> tuple[int, int]:
     """Width and height as people see them: the shape of the pixels counts, and the way the film is held."""
     shape = stream.sample_aspect_ratio
     width, height = max(1, round(stream.width * shape)) if shape else stream.width, stream.height
@@ -346,7 +346,7 @@ def read_last_frame(path: Path) -> npt.NDArray[np.uint8]:
         with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            _bound(stream)
+            _bound_decoder(stream)
             if stream.duration and stream.duration > 0:
                 with contextlib.suppress(av.FFmpegError):
                     container.seek((stream.start_time or 0) + stream.duration, stream=stream, backward=True)

@@ -33,7 +33,7 @@ def without_side_data(data: Data, kind: str, orientation: int = 1, *, exif: bool
 
     `exif` leaves all of EXIF in it, for a copy that is only read.
     """
-    pieces = {"jpeg": _jpeg, "png": _png, "webp": _webp}[kind]
+    pieces = {"jpeg": _strip_jpeg, "png": _strip_png, "webp": _strip_webp}[kind]
     try:
         return iter(pieces(memoryview(data), orientation, exif))
     except (struct.error, IndexError) as error:
@@ -77,17 +77,17 @@ def _list_markers(view: memoryview) -> Iterator[int]:
             place = found.start() if found else len(view)
 
 
-def _orientation(orientation: int) -> bytes:
+def _make_orientation_exif(orientation: int) -> bytes:
     """EXIF with nothing but the orientation; empty where the picture is upright."""
     if orientation not in range(2, 9):
         return b""
     return b"II*\x00\x08\x00\x00\x00\x01\x00" + struct.pack("<HHIHHI", 0x0112, 3, 1, orientation, 0, 0)
 
 
-def _jpeg(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
+def _strip_jpeg(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
     if bytes(data[:2]) != b"\xff\xd8":
         raise ValueError("no JPEG")
-    tiff = _orientation(orientation)
+    tiff = _make_orientation_exif(orientation)
     head = struct.pack(">BBH", 0xFF, 0xE1, len(tiff) + 8) + b"Exif\x00\x00" + tiff if tiff else b""
     pieces: list[Data] = [data[:2]]
     place = 2
@@ -129,11 +129,11 @@ def _is_kept_segment(marker: int, begin: bytes) -> bool:
     return begin.startswith(_KEPT_SEGMENTS.get(marker, b"-"))
 
 
-def _png(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
+def _strip_png(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
     if bytes(data[:8]) != _PNG:
         raise ValueError("no PNG")
     pieces: list[Data] = [data[:8]]
-    tiff = _orientation(orientation)
+    tiff = _make_orientation_exif(orientation)
     place = 8
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -155,11 +155,11 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _webp(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
+def _strip_webp(data: memoryview, orientation: int, exif: bool) -> Sequence[Data]:
     if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"WEBP":
         raise ValueError("no WebP")
     end = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
-    tiff = _orientation(orientation)
+    tiff = _make_orientation_exif(orientation)
     pieces: list[Data] = []
     extended = False
     place = 12

@@ -32,7 +32,7 @@ def create_part_file(folder: Path, suffix: str, mode: int = 0o666, descriptor: i
 
     `descriptor` is the opened folder, where the file is made whatever stands under the folder's name by now.
     """
-    path, held = _created(folder, suffix, mode, descriptor)
+    path, held = _create_file(folder, suffix, mode, descriptor)
     try:
         yield path
     finally:
@@ -48,17 +48,17 @@ def remove_abandoned_parts(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                 path.unlink()
-            elif path.name.startswith(f".nemo-{_tag()}-") and sys.platform != "win32":
+            elif path.name.startswith(f".nemo-{_make_tag()}-") and sys.platform != "win32":
                 with path.open("r+b") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError if its process lives
                     path.unlink()
 
 
-def _created(folder: Path, suffix: str, mode: int, descriptor: int | None) -> tuple[Path, BinaryIO | None]:
+def _create_file(folder: Path, suffix: str, mode: int, descriptor: int | None) -> tuple[Path, BinaryIO | None]:
     """A new file, and its handle where that holds a lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        path = folder / f".nemo-{_tag()}-{uuid.uuid4().hex}.{suffix}.part"
+        path = folder / f".nemo-{_make_tag()}-{uuid.uuid4().hex}.{suffix}.part"
         place = path if descriptor is None else path.name
         file = os.fdopen(os.open(place, flags, mode, dir_fd=descriptor), "r+b")
         if mode == FILE_MODE:
@@ -80,5 +80,5 @@ def _created(folder: Path, suffix: str, mode: int, descriptor: int | None) -> tu
         file.close()
 
 
-def _tag() -> str:
+def _make_tag() -> str:
     return hashlib.sha256(find_host_name().encode()).hexdigest()[:8]

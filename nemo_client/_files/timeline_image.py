@@ -46,7 +46,7 @@ def draw_timeline(draft: drafts.Draft | None, shots: Sequence[Shot] = (), lang: 
     height = _TOP + _RULER + sum(heights) + _GAP * (len(tracks) + 1)
     image = Image.new("RGB", (WIDTH, height), _PAPER)
     pen = _Pen(ImageDraw.Draw(image), max(drafts.measure_duration_ms(draft), 1))
-    pen.words(_heading(draft, lang), _LEFT, 18, 22, _INK, WIDTH - _LEFT - _RIGHT)
+    pen.words(_compose_heading(draft, lang), _LEFT, 18, 22, _INK, WIDTH - _LEFT - _RIGHT)
     pen.ruler(height)
     top = _TOP + _RULER + _GAP
     first = True
@@ -54,13 +54,13 @@ def draw_timeline(draft: drafts.Draft | None, shots: Sequence[Shot] = (), lang: 
         pen.words(track.name(lang), 18, top + size // 2 - 9, 16, _SOFT, _LEFT - 30)
         for number, bar in enumerate(track.bars):
             shot = next((each.picture for each in shots if each.bar == number), None) if first else None
-            _bar(image, pen, bar, (top, size), _COLORS[track.kind], shot if track.kind == "video" else None)
+            _draw_bar(image, pen, bar, (top, size), _COLORS[track.kind], shot if track.kind == "video" else None)
         first = first and track.kind != "video"
         top += size + _GAP
     return np.asarray(image)
 
 
-def _heading(draft: drafts.Draft | None, lang: str) -> str:
+def _compose_heading(draft: drafts.Draft | None, lang: str) -> str:
     size = drafts.read_size(draft)
     seconds = f"{drafts.measure_duration_ms(draft) / 1000:.1f} s"
     return " · ".join([seconds, *([f"{size[0]} x {size[1]}"] if size else []), drafts.format_track_count(draft, lang)])
@@ -87,17 +87,17 @@ class _Pen:
 
     def words(self, text: str, x: float, y: float, size: int, color: tuple[int, int, int], width: float) -> None:
         """A line of text, cut to `width` pixels."""
-        font = _font(text, size)
-        self.draw.text((x, y), _cut(text, font, width), font=font, fill=color)
+        font = _load_font(text, size)
+        self.draw.text((x, y), _cut_text(text, font, width), font=font, fill=color)
 
 
 @lru_cache(maxsize=512)
-def _font(text: str, size: int) -> FreeTypeFont:
+def _load_font(text: str, size: int) -> FreeTypeFont:
     """A font that can draw the text; a draft often has the same title on many segments."""
     return choose_face(text)[0].at(size)
 
 
-def _cut(text: str, font: FreeTypeFont, width: float) -> str:
+def _cut_text(text: str, font: FreeTypeFont, width: float) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
@@ -105,7 +105,7 @@ def _cut(text: str, font: FreeTypeFont, width: float) -> str:
     return text.rstrip() + "…" if text else ""
 
 
-def _bar(
+def _draw_bar(
     image: Image.Image, pen: _Pen, bar: Any, place: tuple[int, int], color: tuple[int, int, int],
     shot: Image.Image | None,
 ) -> None:  # fmt: skip

@@ -30,7 +30,7 @@ from .._errors import (
     SignInError,
     TransportError,
 )
-from .._files.containers import Ready, prepared
+from .._files.containers import Ready, prepare_video
 from .._files.fetch import fetch_video
 from .._files.metadata import copy_delivered
 from .._files.save import (
@@ -230,7 +230,7 @@ class Renderer:
     ) -> tuple[Path, Ready]:
         """Make of a whole video the container that was asked for, with the destination's tags, and land it."""
         with contextlib.ExitStack() as stack:
-            opened = prepared(video, checked, destination, suffix)
+            opened = prepare_video(video, checked, destination, suffix)
             writing = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, opened))
             try:
                 ready = await asyncio.shield(writing)
@@ -380,7 +380,7 @@ class Renderer:
                 raise RenderFailed("render-failed", reason=sanitize_for_display(job.error or job.said) or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
-            percent = scale.percent(job.told_progress)
+            percent = scale.clamp_percent(job.told_progress)
             if doubt.judge(job, percent, elapsed):
                 return job
             schedule.scale = self._poll_scale()

@@ -57,13 +57,13 @@ class NemoClient:
         """Sign up without an account: one token a client in 7 days, then `RateLimited`."""
         path = "/api/auth/anonymous-token"
         call = self.http.call("sign-up", "POST", path, signed_in=False, repeatable=False)
-        return self._model(AnonymousToken, await call, "sign-up")
+        return self._parse_model(AnonymousToken, await call, "sign-up")
 
     async def create_session(self, language: str) -> Session:
         """Open a session. `language` is an ISO code (en, zh-CN, ja …)."""
         payload = {"task_name": "project", "language": language}
         data = await self.http.call("session", "POST", f"/api/tasks/me/with-session/{AGENT}", json=payload)
-        session = self._model(Session, data, "session")
+        session = self._parse_model(Session, data, "session")
         self.http.note_user(await self.http.tokens.token(), session.user_id)
         return session
 
@@ -71,7 +71,7 @@ class NemoClient:
         """A claim token, which opens the project in a browser. Only for a person who asks for the page."""
         payload = {"task_id": task_id, "session_id": session_id}
         call = self.http.call("project-page", "POST", "/api/auth/claim-token", json=payload)
-        return self._model(Claim, await call, "project-page")
+        return self._parse_model(Claim, await call, "project-page")
 
     async def project_page(self, task_id: str, session_id: str) -> str:
         """The address that opens a project in a browser; it holds a claim token."""
@@ -89,18 +89,18 @@ class NemoClient:
         data = await self.http.call(
             "upload",
             "POST",
-            self._upload(session_id),
+            self._upload_path(session_id),
             body=body.stream,
             headers=body.headers,
             repeatable=False,
         )
-        return self._uploaded(data)
+        return self._read_uploaded(data)
 
     async def upload_urls(self, session_id: str, urls: Sequence[str]) -> Uploaded:
         """Let the backend fetch files by their addresses."""
         payload = {"urls": list(urls), "source_type": "url"}
-        data = await self.http.call("upload", "POST", self._upload(session_id), json=payload, repeatable=False)
-        return self._uploaded(data)
+        data = await self.http.call("upload", "POST", self._upload_path(session_id), json=payload, repeatable=False)
+        return self._read_uploaded(data)
 
     @asynccontextmanager
     async def run(
@@ -116,21 +116,21 @@ class NemoClient:
         async with self.http.stream("message", "/run_sse", payload, may_go) as response:
             if not (response.is_success and _is_stream(response)):
                 raise await self._no_stream(response)
-            async with aclosing(self._events(response)) as events:
+            async with aclosing(self._read_events(response)) as events:
                 yield events
 
     async def _no_stream(self, response: httpx.Response) -> NemoError:
         """What a whole answer in the place of a stream says; a stream under another status proves no refusal."""
         if _is_stream(response):
-            return self._wrong("message", f"HTTP {response.status_code}")
+            return self._make_shape_error("message", f"HTTP {response.status_code}")
         try:
             open_envelope(await self.http.read_whole("message", response), strict=True)
         except NemoError as error:
             self.http.lane.note(error)
-            return self.http.explained(error, await self.http.tokens.token())
-        return self._wrong("message", Phrase("why.no-event-stream"))
+            return self.http.explain_for_account(error, await self.http.tokens.token())
+        return self._make_shape_error("message", Phrase("why.no-event-stream"))
 
-    async def _events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
+    async def _read_events(self, response: httpx.Response) -> AsyncGenerator[AgentEvent, None]:
         """The events; what cannot be read ends them, but not the reading, which keeps the run going."""
         reader = _EventReader(response.headers.get("content-encoding", ""))
         try:
@@ -152,12 +152,12 @@ class NemoClient:
     async def state(self, session_id: str) -> State:
         """The newest state of a session: draft, media, analyses."""
         data = await self.http.call("state", "GET", f"/api/state/{AGENT}/me/{quote_segment(session_id)}/latest")
-        return self._model(State, data, "state")
+        return self._parse_model(State, data, "state")
 
     async def balance(self) -> Credits:
         """The account's credits."""
         data = await self.http.call("balance", "GET", "/api/credits/balance/simple")
-        return self._model(Credits, data, "balance")
+        return self._parse_model(Credits, data, "balance")
 
     async def submit_render(
         self, render_id: str, session_id: str, draft: Mapping[str, Any], output: Mapping[str, Any]
@@ -167,12 +167,12 @@ class NemoClient:
         data = await self.http.call(
             "render", "POST", "/api/render/proxy/lambda", json=payload, repeatable=False, whole=True
         )
-        return self._model(RenderJob, data, "render")
+        return self._parse_model(RenderJob, data, "render")
 
     async def render(self, render_id: str) -> RenderJob:
         """How a render stands."""
         path = f"/api/render/proxy/lambda/{quote_segment(render_id)}"
-        return self._model(RenderJob, await self.http.call("render", "GET", path, whole=True), "render")
+        return self._parse_model(RenderJob, await self.http.call("render", "GET", path, whole=True), "render")
 
     async def cancel_render(self, render_id: str) -> None:
         """Stop a render."""
@@ -196,28 +196,30 @@ class NemoClient:
 
         return await Download(url, target, near=url, headers=headers, on_bytes=on_bytes, sleep=self.http.sleep).run()
 
-    def _upload(self, session_id: str) -> str:
+    def _upload_path(self, session_id: str) -> str:
         return f"/api/upload-video/{AGENT}/me/{quote_segment(session_id)}"
 
-    def _uploaded(self, data: Any) -> Uploaded:
+    def _read_uploaded(self, data: Any) -> Uploaded:
         """What the backend says of the files, which it does not promise to."""
         said = data if isinstance(data, Mapping) else {"files": data}
         files = said.get("files")
         entries = files if isinstance(files, list) else []
-        told = [each for name in ("failed", "failed_files", "errors") for each in _entries(said.get(name))]
+        told = [each for name in ("failed", "failed_files", "errors") for each in _list_entries(said.get(name))]
         failed = [_name_of(each) for each in [*(each for each in entries if says_failed(each)), *told]]
-        applied = not any(is_false(_said(each, "session_state_applied")) for each in [said, *entries])
-        return Uploaded([self._model(Asset, entry, "upload") for entry in entries], applied=applied, failed=failed)
+        applied = not any(is_false(_read_field(each, "session_state_applied")) for each in [said, *entries])
+        return Uploaded(
+            [self._parse_model(Asset, entry, "upload") for entry in entries], applied=applied, failed=failed
+        )
 
-    def _model(self, kind: type[_W], data: Any, call: str) -> _W:
+    def _parse_model(self, kind: type[_W], data: Any, call: str) -> _W:
         try:
             return kind.model_validate(data)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or Phrase("call.answer")
         del data  # nor from the other error: it holds what was said, too
-        raise self._wrong(call, Phrase("why.field-wrong", field=where))
+        raise self._make_shape_error(call, Phrase("why.field-wrong", field=where))
 
-    def _wrong(self, call: str, reason: str) -> BadAnswer:
+    def _make_shape_error(self, call: str, reason: str) -> BadAnswer:
         return BadAnswer("answer-wrong-shape", host=self.http.host, call=name_call(call), reason=reason)
 
 
@@ -266,17 +268,17 @@ class _EventReader:
             self.trouble = "answer-too-large"
 
 
-def _entries(value: object) -> list[object]:
+def _list_entries(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _said(entry: object, name: str) -> object:
+def _read_field(entry: object, name: str) -> object:
     return entry.get(name) if isinstance(entry, Mapping) else None
 
 
 def _name_of(entry: object) -> str:
     """How an entry names its file: by a name or an address."""
-    named = (_said(entry, name) for name in ("filename", "name", "file", "url"))
+    named = (_read_field(entry, name) for name in ("filename", "name", "file", "url"))
     return entry if isinstance(entry, str) else next((each for each in named if isinstance(each, str)), "")
 
 

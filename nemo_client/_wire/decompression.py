@@ -58,7 +58,7 @@ class Decoder:
                 self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
         full = False
         while data or full:
-            piece = self._inflated(data)
+            piece = self._inflate(data)
             data = self._zlib.unconsumed_tail
             full = len(piece) == PIECE
             if piece:
@@ -66,7 +66,7 @@ class Decoder:
             if self._zlib.eof:
                 data, full = self._after_end(), False
 
-    def _inflated(self, data: bytes) -> bytes:
+    def _inflate(self, data: bytes) -> bytes:
         try:
             return self._zlib.decompress(data, PIECE)
         except zlib.error as error:

@@ -87,7 +87,7 @@ class Download:
         self._started = clock()
         self._state = _Progress()
         self._host = httpx.URL(self._url).host
-        self._address = shown_address(self._url)
+        self._address = describe_address(self._url)
         self._wish: float | None = None
 
     async def run(self) -> int:
@@ -288,7 +288,7 @@ _AROUND: Final = re.compile(r"^[\s\ufeff\u200b\"'<]+|[\s\ufeff\u200b\"'>]+$")
 _BLANKS: Final = re.compile(r"\s")
 
 
-def shown_address(url: str) -> str:
+def describe_address(url: str) -> str:
     """Host and path of an address, for people: what follows can be a signature."""
     try:
         parsed = httpx.URL(url)
@@ -471,7 +471,7 @@ class BatchedFile:
         if full:
             self._buffers.reverse()
             loop = asyncio.get_running_loop()
-            self._writing = loop.run_in_executor(None, _put, self._file, full, self._target)
+            self._writing = loop.run_in_executor(None, _write_chunk, self._file, full, self._target)
 
     async def _wait(self) -> None:
         if self._writing is None:
@@ -485,7 +485,7 @@ class BatchedFile:
             self._writing = None
 
 
-def _put(file: BinaryIO, chunk: memoryview, target: Path) -> None:
+def _write_chunk(file: BinaryIO, chunk: memoryview, target: Path) -> None:
     try:
         file.write(chunk)
         file.flush()  # here a full disk is told as one; closing the file would tell it too late

@@ -37,12 +37,12 @@ _URL_KEYS = ("url", "cdn_url", "video_url", "image_url", "audio_url", "src")
 
 def is_ready(draft: Draft | None) -> bool:
     """Whether the draft can be exported: some track has a segment."""
-    return any(_sequence(track.get("sg")) for track in _tracks(draft))
+    return any(_encode_sequence(track.get("sg")) for track in _list_tracks(draft))
 
 
 def measure_duration_ms(draft: Draft | None) -> int:
     """The length of the draft in milliseconds: its own `d`, else the end of its last segment, else 0."""
-    own = _number(_mapping(draft).get("d"))
+    own = _read_number(_encode_mapping(draft).get("d"))
     if own is not None and own > 0:
         return round(own)
     return round(max((segment.end for track in _read(draft) for segment in track.segments), default=0))
@@ -50,8 +50,8 @@ def measure_duration_ms(draft: Draft | None) -> int:
 
 def read_size(draft: Draft | None) -> tuple[int, int] | None:
     """Width and height of the picture in pixels, or None where the draft does not say."""
-    meta = _mapping(_mapping(draft).get("m"))
-    width, height = _number(meta.get("width")), _number(meta.get("height"))
+    meta = _encode_mapping(_encode_mapping(draft).get("m"))
+    width, height = _read_number(meta.get("width")), _read_number(meta.get("height"))
     if not width or not height or width < 1 or height < 1:
         return None
     return round(width), round(height)
@@ -62,7 +62,7 @@ def canonicalize(draft: Draft | None) -> str:
 
     A draft whose links were only signed again is thereby the same. No draft is the empty draft.
     """
-    return _canonical(_mapping(draft))
+    return _encode_canonical(_encode_mapping(draft))
 
 
 def digest_draft(draft: Draft | None) -> str:
@@ -72,7 +72,7 @@ def digest_draft(draft: Draft | None) -> str:
 
 def digest_segments(draft: Draft | None) -> str:
     """SHA-256 of the canonical tracks and their segments alone, in hex: what is on the timeline."""
-    return hashlib.sha256(_canonical(_sequence(_mapping(draft).get("t"))).encode()).hexdigest()
+    return hashlib.sha256(_encode_canonical(_encode_sequence(_encode_mapping(draft).get("t"))).encode()).hexdigest()
 
 
 def list_media_ids(state: Mapping[str, Any] | None) -> frozenset[str]:
@@ -81,30 +81,30 @@ def list_media_ids(state: Mapping[str, Any] | None) -> frozenset[str]:
     Of each entry its `id`, else its `hash`, else its address without query and fragment, so that a link that was
     signed again is not new media. An entry with none of these is no evidence and is left out.
     """
-    media = _mapping(state).get("generated_media")
-    entries = media.values() if isinstance(media, Mapping) else _sequence(media)
+    media = _encode_mapping(state).get("generated_media")
+    entries = media.values() if isinstance(media, Mapping) else _encode_sequence(media)
     return frozenset(name for name in map(_media_id, entries) if name)
 
 
 def _media_id(entry: Any) -> str:
     if isinstance(entry, str):
-        return _address(entry)
-    values = _mapping(entry)
+        return _strip_signature(entry)
+    values = _encode_mapping(entry)
     for key in ("id", "hash"):
         if isinstance(values.get(key), str) and values[key]:
             return str(values[key])
         if isinstance(values.get(key), int) and not isinstance(values[key], bool):
-            return _integer(values[key])
+            return _encode_integer(values[key])
     others = sorted(key for key in values if isinstance(key, str))
-    urls = (_address(values.get(key)) for key in (*_URL_KEYS, *others))
+    urls = (_strip_signature(values.get(key)) for key in (*_URL_KEYS, *others))
     return next((url for url in urls if _URL.fullmatch(url)), "")
 
 
-def _address(value: Any) -> str:
+def _strip_signature(value: Any) -> str:
     return re.split(r"[?#]", value, maxsplit=1)[0] if isinstance(value, str) else ""
 
 
-def _canonical(value: Any) -> str:
+def _encode_canonical(value: Any) -> str:
     """Canonical JSON, without recursion: a draft may be nested more deeply than Python likes."""
     out: list[str] = []
     stack: list[tuple[str, Any]] = [("", value)]  # what stands before a value, and the value
@@ -124,7 +124,7 @@ def _canonical(value: Any) -> str:
             stack.append(_ARRAY_END)
             stack += [("," if i else "", item[i]) for i in range(len(item) - 1, -1, -1)]
         else:
-            out.append(before + _scalar(item))
+            out.append(before + _encode_scalar(item))
     return "".join(out)
 
 
@@ -143,42 +143,42 @@ def _without_query(text: str) -> str:
     return head.split("?", 1)[0] + ("#" + fragment if fragment else "")
 
 
-def _scalar(value: Any) -> str:
+def _encode_scalar(value: Any) -> str:
     if isinstance(value, str):
         return encode_basestring_ascii(_without_query(value))
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
-        return _integer(int(value)) if math.isfinite(value) and value.is_integer() else repr(float(value))
+        return _encode_integer(int(value)) if math.isfinite(value) and value.is_integer() else repr(float(value))
     if isinstance(value, int):
-        return _integer(int(value))
+        return _encode_integer(int(value))
     return encode_basestring_ascii(f"<{type(value).__name__}>")
 
 
-def _integer(value: int) -> str:
+def _encode_integer(value: int) -> str:
     return str(value) if value.bit_length() < 10_000 else hex(value)  # Python refuses to write longer ones
 
 
 # --- Reading tracks and segments ----------------------------------------------------------------------------------
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _encode_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _sequence(value: Any) -> Sequence[Any]:
+def _encode_sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray) else ()
 
 
-def _number(value: Any) -> float | None:
+def _read_number(value: Any) -> float | None:
     """A finite, plausible number; JSON's true is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_MAX_MS <= value <= _MAX_MS:
         return None
     return float(value)
 
 
-def _tracks(draft: Draft | None) -> list[Mapping[str, Any]]:
-    return [track for track in _sequence(_mapping(draft).get("t")) if isinstance(track, Mapping)]
+def _list_tracks(draft: Draft | None) -> list[Mapping[str, Any]]:
+    return [track for track in _encode_sequence(_encode_mapping(draft).get("t")) if isinstance(track, Mapping)]
 
 
 @dataclass(frozen=True)
@@ -203,17 +203,17 @@ class _Segment:
     @cached_property
     def title(self) -> str:
         names = _TEXT_NAMES if self.kind == "text" else _NAMES
-        places = (_mapping(self.source.get("m")), self.source)
-        return next((text for place in places for key in names if (text := _plain(place.get(key)))), "")
+        places = (_encode_mapping(self.source.get("m")), self.source)
+        return next((text for place in places for key in names if (text := _to_plain(place.get(key)))), "")
 
     @cached_property
     def volume(self) -> float | None:
-        volume = _number(_mapping(self.source.get("m")).get("volume"))
+        volume = _read_number(_encode_mapping(self.source.get("m")).get("volume"))
         return volume if volume is not None and 0 <= volume <= 10 else None
 
     @cached_property
     def raw(self) -> str:
-        return _canonical(self.source)
+        return _encode_canonical(self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,23 +229,23 @@ _TEXT_NAMES = ("text", "content", "title", "name")
 
 def _read(draft: Draft | None) -> list[_Track]:
     tracks = []
-    for track in _tracks(draft):
-        kind = _kind(track)
-        tracks.append(_Track(kind, tuple(_segments(track, kind))))
+    for track in _list_tracks(draft):
+        kind = _find_kind(track)
+        tracks.append(_Track(kind, tuple(_list_segments(track, kind))))
     return tracks
 
 
-def _kind(track: Mapping[str, Any]) -> str:
-    kind = _number(track.get("tt"))
+def _find_kind(track: Mapping[str, Any]) -> str:
+    kind = _read_number(track.get("tt"))
     return _KINDS.get(int(kind), "other") if kind is not None and kind.is_integer() else "other"
 
 
-def _segments(track: Mapping[str, Any], kind: str) -> Iterator[_Segment]:
+def _list_segments(track: Mapping[str, Any], kind: str) -> Iterator[_Segment]:
     """The segments in their order; one without a start begins where the one before it ended."""
     end = 0.0
-    for value in _sequence(track.get("sg")):
-        source = _mapping(value)
-        own, length = _number(source.get("st")), _number(source.get("d"))
+    for value in _encode_sequence(track.get("sg")):
+        source = _encode_mapping(value)
+        own, length = _read_number(source.get("st")), _read_number(source.get("d"))
         start = end if own is None else own
         end = start + max(length or 0.0, 0.0)
         yield _Segment(source, kind, start, own is not None, end)
@@ -255,7 +255,7 @@ _JOINER = "\u200d"  # joins emoji to one
 _UNSHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def _plain(value: Any) -> str:
+def _to_plain(value: Any) -> str:
     """A title on one line: no control or direction characters, bounded."""
     if not isinstance(value, str):
         return ""
@@ -271,7 +271,7 @@ def _plain(value: Any) -> str:
 # --- Words --------------------------------------------------------------------------------------------------------
 
 
-def _words(lang: str) -> dict[str, str]:
+def _load_words(lang: str) -> dict[str, str]:
     return TIMELINE_WORDS["zh" if lang.casefold().startswith("zh") else "en"]
 
 
@@ -281,11 +281,11 @@ def summarize_timeline(draft: Draft | None, lang: str = "en") -> str:
     `Timeline (2 tracks): 1. Video: city timelapse (0-10s) 2. BGM: Lo-fi (0-10s, 35%)`. Several segments of a track
     stand in their order; long titles and long lists are cut, so the line is bounded.
     """
-    words = _words(lang)
+    words = _load_words(lang)
     tracks = _read(draft)
     parts = [words["track" if len(tracks) == 1 else "tracks"].format(n=len(tracks))]
     for number, track in enumerate(tracks[:_MAX_TRACKS], 1):
-        shown = [_described(segment, track.kind, words) for segment in track.segments[:_MAX_SEGMENTS]]
+        shown = [_describe_segment(segment, track.kind, words) for segment in track.segments[:_MAX_SEGMENTS]]
         if len(track.segments) > _MAX_SEGMENTS:
             shown.append(words["more"].format(n=len(track.segments) - _MAX_SEGMENTS))
         form = "empty" if not shown else "unnamed" if shown[0][0] in "(（" else "named"
@@ -295,30 +295,30 @@ def summarize_timeline(draft: Draft | None, lang: str = "en") -> str:
     return parts[0] + words["space"] + " ".join(parts[1:]) if tracks else parts[0].rstrip(":：")
 
 
-def _described(segment: _Segment, kind: str, words: Mapping[str, str]) -> str:
+def _describe_segment(segment: _Segment, kind: str, words: Mapping[str, str]) -> str:
     """`city timelapse (0-10s)`, `"Urban Dreams" (0-3s)`: what is known of a segment."""
     title = words["quoted"].format(title=segment.title) if segment.title and kind == "text" else segment.title
     facts = []
     if segment.length > 0:
-        facts.append(words["span"].format(start=_seconds(segment.start), end=_seconds(segment.end)))
+        facts.append(words["span"].format(start=_format_seconds(segment.start), end=_format_seconds(segment.end)))
     if segment.volume is not None:
-        facts.append(_percent(segment.volume))
+        facts.append(_format_percent(segment.volume))
     if not facts:
         return title or "?"
     times = words["times"].format(facts=words["comma"].join(facts))
     return (title + times).strip()
 
 
-def _seconds(ms: float) -> str:
+def _format_seconds(ms: float) -> str:
     text = f"{ms / 1000:.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 
-def _percent(volume: float) -> str:
+def _format_percent(volume: float) -> str:
     return f"{round(volume * 100)}%"
 
 
-def _size(value: tuple[int, int]) -> str:
+def _format_size(value: tuple[int, int]) -> str:
     return f"{value[0]}x{value[1]}"
 
 
@@ -341,25 +341,30 @@ class BarTrack:
 
     def name(self, lang: str = "en") -> str:
         """What people call such a track."""
-        return _words(lang)[self.kind]
+        return _load_words(lang)[self.kind]
 
 
 def list_bars(draft: Draft | None, most: int = 200) -> Iterator[BarTrack]:
     """Tracks and their first `most` segments in their order, for drawing; read as they are asked for."""
-    for track in _tracks(draft):
-        kind = _kind(track)
-        yield BarTrack(kind, tuple(map(_bar, islice(_segments(track, kind), most))))
+    for track in _list_tracks(draft):
+        kind = _find_kind(track)
+        yield BarTrack(kind, tuple(map(_bar, islice(_list_segments(track, kind), most))))
 
 
 def format_track_count(draft: Draft | None, lang: str = "en") -> str:
     """`Timeline (3 tracks)`."""
-    count = len(_tracks(draft))
-    return _words(lang)["track" if count == 1 else "tracks"].format(n=count).rstrip(":：")
+    count = len(_list_tracks(draft))
+    return _load_words(lang)["track" if count == 1 else "tracks"].format(n=count).rstrip(":：")
 
 
 def _bar(segment: _Segment) -> Bar:
-    loud = "" if segment.volume is None else f", {_percent(segment.volume)}"
-    return Bar(segment.start, segment.end, segment.title, f"{_seconds(segment.start)}-{_seconds(segment.end)}s{loud}")
+    loud = "" if segment.volume is None else f", {_format_percent(segment.volume)}"
+    return Bar(
+        segment.start,
+        segment.end,
+        segment.title,
+        f"{_format_seconds(segment.start)}-{_format_seconds(segment.end)}s{loud}",
+    )
 
 
 # --- What changed -------------------------------------------------------------------------------------------------
@@ -373,29 +378,29 @@ def describe_changes(before: Draft | None, after: Draft | None, lang: str = "en"
     """
     if canonicalize(before) == canonicalize(after):
         return ""
-    words = _words(lang)
-    changes = list(_changes(before, after, words)) or [words["others"]]
+    words = _load_words(lang)
+    changes = list(_list_changes(before, after, words)) or [words["others"]]
     if len(changes) > _MAX_CHANGES:
         changes[_MAX_CHANGES - 1 :] = [words["changes"].format(n=len(changes) - _MAX_CHANGES + 1)]
     return words["space"].join(words["sentence"].format(words=change) for change in changes)
 
 
-def _changes(before: Draft | None, after: Draft | None, words: Mapping[str, str]) -> Iterator[str]:
-    for old, new in _paired_tracks(_read(before), _read(after)):
+def _list_changes(before: Draft | None, after: Draft | None, words: Mapping[str, str]) -> Iterator[str]:
+    for old, new in _pair_tracks(_read(before), _read(after)):
         yield from _track_changes(old, new, words)
     was, now = read_size(before), read_size(after)
     if now is not None and was != now:
-        yield words["size" if was else "size-new"].format(a=_size(was) if was else "", b=_size(now))
+        yield words["size" if was else "size-new"].format(a=_format_size(was) if was else "", b=_format_size(now))
     old_ms, new_ms = measure_duration_ms(before), measure_duration_ms(after)
     if 0 < old_ms != new_ms:
         yield words["total"].format(a=_long(old_ms, words), b=_long(new_ms, words))
 
 
 def _long(ms: float, words: Mapping[str, str]) -> str:
-    return words["seconds"].format(s=_seconds(ms))
+    return words["seconds"].format(s=_format_seconds(ms))
 
 
-def _paired_tracks(before: list[_Track], after: list[_Track]) -> Iterator[tuple[_Track | None, _Track | None]]:
+def _pair_tracks(before: list[_Track], after: list[_Track]) -> Iterator[tuple[_Track | None, _Track | None]]:
     """Tracks of one type, in their order: the first of one draft with the first of the other, and so on."""
     for kind in dict.fromkeys(track.kind for track in [*before, *after]):
         old = [track for track in before if track.kind == kind]
@@ -412,7 +417,7 @@ def _track_changes(old: _Track | None, new: _Track | None, words: Mapping[str, s
     before, after = (old.segments if old else ()), (new.segments if new else ())
     if not before and not after and (old is None or new is None):
         yield words["track-removed" if new is None else "track-added"].format(kind=words[kind])
-    pairs = _paired_segments(before, after)
+    pairs = _pair_segments(before, after)
     changes: list[str] = []
     moves: list[str] = []
     for a, b in ((before[i], after[j]) for i, j in pairs if i is not None and j is not None):
@@ -421,13 +426,13 @@ def _track_changes(old: _Track | None, new: _Track | None, words: Mapping[str, s
         if said := list(_segment_changes(a, b, kind, words)):
             changes += said
         elif a.start != b.start and (a.placed or b.placed):
-            moves.append(_change("moved", b, kind, words, _long(a.start, words), _long(b.start, words)))
+            moves.append(_describe_change("moved", b, kind, words, _long(a.start, words), _long(b.start, words)))
         else:
-            changes.append(words["settings"].format(what=_subject(b, kind, words)))
+            changes.append(words["settings"].format(what=_describe_subject(b, kind, words)))
     added = [after[j] for i, j in pairs if i is None and j is not None]
     removed = [before[i] for i, j in pairs if j is None and i is not None]
-    changes += [words["added"].format(what=_subject(segment, kind, words, full=True)) for segment in added]
-    changes += [words["removed"].format(what=_subject(segment, kind, words, full=True)) for segment in removed]
+    changes += [words["added"].format(what=_describe_subject(segment, kind, words, full=True)) for segment in added]
+    changes += [words["removed"].format(what=_describe_subject(segment, kind, words, full=True)) for segment in removed]
     order = [j for i, j in pairs if i is not None and j is not None]
     if order != sorted(order):
         changes.append(words["order"].format(kind=words[kind]))
@@ -435,7 +440,7 @@ def _track_changes(old: _Track | None, new: _Track | None, words: Mapping[str, s
     yield from changes or moves
 
 
-def _paired_segments(before: Sequence[_Segment], after: Sequence[_Segment]) -> list[tuple[int | None, int | None]]:
+def _pair_segments(before: Sequence[_Segment], after: Sequence[_Segment]) -> list[tuple[int | None, int | None]]:
     """Positions of what is the same segment in both: by id, else alike, else of one title, else by order."""
     old, new = list(range(len(before))), list(range(len(after)))
     pairs: list[tuple[int | None, int | None]] = []
@@ -464,21 +469,21 @@ def _segment_changes(a: _Segment, b: _Segment, kind: str, words: Mapping[str, st
         yield words["renamed"].format(kind=words[kind], a=was, b=now)
     if a.length != b.length and a.length and b.length:
         which = "longer" if b.length > a.length else "shorter"
-        yield _change(which, b, kind, words, _long(a.length, words), _long(b.length, words))
+        yield _describe_change(which, b, kind, words, _long(a.length, words), _long(b.length, words))
     if a.volume != b.volume and b.volume is not None:
-        was = "?" if a.volume is None else _percent(a.volume)
-        yield _change("volume", b, kind, words, was, _percent(b.volume))
+        was = "?" if a.volume is None else _format_percent(a.volume)
+        yield _describe_change("volume", b, kind, words, was, _format_percent(b.volume))
 
 
-def _change(what: str, segment: _Segment, kind: str, words: Mapping[str, str], was: str, now: str) -> str:
-    return words[what].format(what=_subject(segment, kind, words), a=was, b=now)
+def _describe_change(what: str, segment: _Segment, kind: str, words: Mapping[str, str], was: str, now: str) -> str:
+    return words[what].format(what=_describe_subject(segment, kind, words), a=was, b=now)
 
 
-def _subject(segment: _Segment, kind: str, words: Mapping[str, str], *, full: bool = False) -> str:
+def _describe_subject(segment: _Segment, kind: str, words: Mapping[str, str], *, full: bool = False) -> str:
     """`Title "Urban Dreams"`, and in full also when: `Title "Urban Dreams" (0-3s)`."""
     title = words["quoted"].format(title=segment.title) if segment.title else ""
     name = f"{words[kind]}{words['space'] if title else ''}{title}"
     if not full or segment.length <= 0:
         return name
-    span = words["span"].format(start=_seconds(segment.start), end=_seconds(segment.end))
+    span = words["span"].format(start=_format_seconds(segment.start), end=_format_seconds(segment.end))
     return name + words["times"].format(facts=span)

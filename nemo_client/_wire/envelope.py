@@ -27,7 +27,7 @@ from .._safety.json_limits import BadJson, parse_json
 from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
 from .._text.messages import UPLOAD_FORMATS, has_text
 from .._text.phrases import Phrase
-from .reasons import mapping, words_of
+from .reasons import as_mapping, find_words
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS
 _STATUS_CODES: Final = {401: 1001, 402: 402, 413: 4002, 415: 4001, 429: 429}
@@ -74,36 +74,36 @@ def open_envelope(answer: Answer, *, whole: bool = False, strict: bool = False) 
     With `strict`, a web page is never taken for the backend's own refusal, whatever its HTTP status: it may come
     from anything on the way.
     """
-    opened = _opened(answer, whole, strict)
+    opened = _read_data(answer, whole, strict)
     del answer  # an error leaves from where no variable holds what the server wrote
     if isinstance(opened, NemoError):
         raise opened
     return opened
 
 
-def _opened(answer: Answer, whole: bool, strict: bool) -> Any:
+def _read_data(answer: Answer, whole: bool, strict: bool) -> Any:
     """What `open_envelope` returns, or raises."""
     if answer.status in _MOVED and not _is_page(answer):
-        return _bad("answer-moved", answer)
+        return _make_bad_answer("answer-moved", answer)
     body = _parse(answer, strict)
     if isinstance(body, NemoError):
         return body
     if isinstance(body, Mapping):
         said = body.get("code")
-        code = _code(said)
+        code = _read_code(said)
         if code is None and said is not None and answer.status < 300:
-            return _bad("answer-wrong-shape", answer, reason=Phrase("why.field-wrong", field="code"))
+            return _make_bad_answer("answer-wrong-shape", answer, reason=Phrase("why.field-wrong", field="code"))
         if code is not None and not (code == 0 or (code == 200 and answer.status < 300)):
-            return _refusal(answer, code, body)
+            return _make_refusal(answer, code, body)
         if body.get("success") in _NO and not (whole and answer.status < 300 and _tells_a_status(body)):
-            return _refusal(answer, _code_inside(body) or 0, body)
+            return _make_refusal(answer, _code_inside(body) or 0, body)
         if code is None and "success" not in body and _is_status(body.get("status")):
-            return _refusal(answer, _code_inside(body) or 0, body)
+            return _make_refusal(answer, _code_inside(body) or 0, body)
     if answer.status >= 400:
         inside = _code_inside(body) if isinstance(body, Mapping) else None
-        return _refusal(answer, inside or answer.status, body if isinstance(body, Mapping) else {})
+        return _make_refusal(answer, inside or answer.status, body if isinstance(body, Mapping) else {})
     if answer.status >= 300:
-        return _bad("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
+        return _make_bad_answer("answer-wrong-shape", answer, reason=f"HTTP {answer.status}")
     if whole or not isinstance(body, Mapping) or "data" not in body or not ({"code", "success"} & body.keys()):
         return body
     return body["data"]
@@ -120,18 +120,18 @@ def _parse(answer: Answer, strict: bool) -> Any:
             return {}
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
-        return _bad("answer-html" if html else "answer-not-json", answer)
+        return _make_bad_answer("answer-html" if html else "answer-not-json", answer)
 
 
 def _is_page(answer: Answer) -> bool:
     return "html" in answer.content_type or answer.body.lstrip()[:1] == b"<"
 
 
-def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
-    code = _meant(said, answer.status)
+def _make_refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
+    code = _choose_code(said, answer.status)
     if 500 <= code < 600 or code in _NOT_NOW:
-        return _bad("api-server", answer, status=code)
-    reason = _reason(body)
+        return _make_bad_answer("api-server", answer, status=code)
+    reason = _find_reason(body)
     if code == 0 and _NAMES_NOTHING.search(reason):
         code = 404
     if code == 404 and "session" in reason.lower():
@@ -147,7 +147,7 @@ def _refusal(answer: Answer, said: int, body: Mapping[str, Any]) -> NemoError:
     return kind(_text_of(kind, answer, reason), code=code, status=status, retry_after=answer.retry_after, **facts)
 
 
-def _meant(said: int, status: int) -> int:
+def _choose_code(said: int, status: int) -> int:
     """The code that counts: one of the backend's own, else the HTTP status, be it said in the envelope or outside."""
     if said in _SIGN_IN or (said in CODES and said >= _OWN_CODES):
         return said
@@ -167,10 +167,10 @@ def _text_of(kind: type[ApiError], answer: Answer, reason: str) -> str | None:
 
 def _code_inside(body: Mapping[str, Any]) -> int | None:
     """A code that stands in the error's own object, or an HTTP status in the body, as frameworks put them there."""
-    places = [body.get("error_code"), *(mapping(body.get(name)).get("code") for name in ("error", "detail"))]
+    places = [body.get("error_code"), *(as_mapping(body.get(name)).get("code") for name in ("error", "detail"))]
     places += [body[name] for name in ("status", "statusCode", "status_code") if _is_status(body.get(name))]
     for found in places:
-        code = _code(found) if found is not None else None
+        code = _read_code(found) if found is not None else None
         if code:
             return code
     return None
@@ -183,11 +183,11 @@ def _is_status(value: object) -> bool:
 
 def _tells_a_status(body: Mapping[str, Any]) -> bool:
     """Whether it tells how a render stands, be it that it failed: that is an answer, not a refusal of the call."""
-    inner = mapping(body.get("data"))
+    inner = as_mapping(body.get("data"))
     return any(isinstance(place.get(name), str) for place in (body, inner) for name in ("status", "state"))
 
 
-def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: Any) -> BadAnswer:
+def _make_bad_answer(text_id: str, answer: Answer, *, status: int | None = None, **facts: Any) -> BadAnswer:
     return BadAnswer(
         text_id,
         status=status or answer.status,
@@ -198,16 +198,16 @@ def _bad(text_id: str, answer: Answer, *, status: int | None = None, **facts: An
     )
 
 
-def _reason(body: Mapping[str, Any]) -> str:
+def _find_reason(body: Mapping[str, Any]) -> str:
     """The message of a refusal, redacted and clipped; it is shown to people."""
     for key in ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason"):
-        words = words_of(body.get(key))
+        words = find_words(body.get(key))
         if words:
             return sanitize_for_display(words, REASON_CHARACTERS)
     return ""
 
 
-def _code(value: object) -> int | None:
+def _read_code(value: object) -> int | None:
     """A code as the wire has it: a whole number of any spelling, or a word for success."""
     if isinstance(value, bool):
         return None

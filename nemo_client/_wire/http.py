@@ -202,7 +202,7 @@ class Http:
                 return data
             except SignInError as error:
                 if token is None or not await self._other_token(token, refused):
-                    self.explained(error, token)
+                    self.explain_for_account(error, token)
                     raise
             except NemoError as error:
                 if signed_in:
@@ -210,7 +210,7 @@ class Http:
                 elapsed, reached = self._clock() - started, self.server_date is not None
                 pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited, reached=reached)
                 if pause is None:
-                    self.explained(error, token)
+                    self.explain_for_account(error, token)
                     raise
                 limited = limited or isinstance(error, RateLimited)
                 logger.debug("%s failed (%s), again in %.1f s", name, error.id, pause)
@@ -240,7 +240,7 @@ class Http:
         user = self.free_user(token)
         return "" if user is None else build_registration_link(self.profile, user)
 
-    def explained(self, error: NemoError, token: Token | None) -> NemoError:
+    def explain_for_account(self, error: NemoError, token: Token | None) -> NemoError:
         """The error in the words that fit the account: the remedy for a free one is another one."""
         if isinstance(error, SignInError):
             error.facts["profile"] = self.profile.name
@@ -290,20 +290,20 @@ class Http:
 
     async def _in_turn(self, line: asyncio.Semaphore, name: str, request: httpx.Request) -> Answer:
         async with line:
-            return await self._exchange(name, request)
+            return await self._send_and_read(name, request)
 
-    async def _exchange(self, name: str, request: httpx.Request) -> Answer:
+    async def _send_and_read(self, name: str, request: httpx.Request) -> Answer:
         """Send, and read the whole answer: MAX_ANSWER_BYTES of it at the most, and for a bounded time."""
         seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
         with silence_httpx():
             try:
-                return await run_within(seconds, self._answered(name, request))
+                return await run_within(seconds, self._await_answer(name, request))
             except asyncio.TimeoutError as error:
                 raise ConnectionBroken("answer-timeout", host=self.host, call=name_call(name)) from error
             except httpx.HTTPError as error:
                 raise translate_transport_error(error, name, self.host, body_started=True) from error
 
-    async def _answered(self, name: str, request: httpx.Request) -> Answer:
+    async def _await_answer(self, name: str, request: httpx.Request) -> Answer:
         response = await send_request(self._client(), request)
         try:
             return await self.read_whole(name, response)
@@ -358,7 +358,7 @@ class Http:
     def _note_date(self, value: str | None) -> None:
         if value:
             try:
-                self.server_date, self._dated = _moment(value), self._clock()
+                self.server_date, self._dated = _parse_moment(value), self._clock()
             except (ValueError, TypeError, OverflowError):
                 logger.debug("a Date header could not be read")
 
@@ -468,8 +468,8 @@ def retry_after(headers: httpx.Headers) -> float | None:
     if _NUMBER.fullmatch(value):
         return max(float(value), 0.0)
     try:
-        now = _moment(headers["date"]) if "date" in headers else time.time()
-        return max(_moment(value) - now, 0.0)
+        now = _parse_moment(headers["date"]) if "date" in headers else time.time()
+        return max(_parse_moment(value) - now, 0.0)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -477,7 +477,7 @@ def retry_after(headers: httpx.Headers) -> float | None:
 _NUMBER: Final = re.compile(r"[+-]?\d{1,8}(?:\.\d{1,9})?", re.ASCII)
 
 
-def _moment(value: str) -> float:
+def _parse_moment(value: str) -> float:
     """A header's date in seconds since 1970; without a zone it is UTC, as HTTP has it."""
     parsed = parsedate_to_datetime(value)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

@@ -50,9 +50,9 @@ class RateLimiter:
     @property
     def width(self) -> int:
         """How many may be under way now."""
-        return max(1, int(min(self._width + self._grown(), self.most)))
+        return max(1, int(min(self._width + self._count_growth(), self.most)))
 
-    def _grown(self) -> float:
+    def _count_growth(self) -> float:
         return max(self._clock() - self._opens, 0.0) // GROW_SECONDS if self._opens > -math.inf else 0.0
 
     def widen(self, most: int) -> None:
@@ -77,7 +77,7 @@ class RateLimiter:
     async def turn(self) -> AsyncIterator[None]:
         """Wait until this piece of work may begin, in the order of asking; its end lets the next one in."""
         async with self._door:
-            while (seconds := self._closed_for()) > 0:
+            while (seconds := self._compute_closed_seconds()) > 0:
                 await self._wait(seconds)
             self.running += 1
         try:
@@ -107,7 +107,7 @@ class RateLimiter:
         if seconds > 0:
             await self._sleep(seconds)
 
-    def _closed_for(self) -> float:
+    def _compute_closed_seconds(self) -> float:
         """Seconds until time alone may open the lane; 0 if it is open, infinite if somebody has to leave first."""
         now = self._clock()
         if now < self._opens:

@@ -10,26 +10,26 @@ _MOST: Final = 5
 _OUTER_PLACES: Final = ("body", "query", "path", "header")
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def as_mapping(value: object) -> Mapping[str, Any]:
     """`value` if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def words_of(value: object, depth: int = 3) -> str:
+def find_words(value: object, depth: int = 3) -> str:
     """The words in it, empty where there are none; not redacted."""
     if isinstance(value, str):
         return value.strip()
     if depth and isinstance(value, Mapping):
-        return next((words for name in _NAMES if (words := words_of(value.get(name), depth - 1))), "")
+        return next((words for name in _NAMES if (words := find_words(value.get(name), depth - 1))), "")
     if depth and isinstance(value, (list, tuple)):
-        told = (_with_place(each, words_of(each, depth - 1)) for each in value[:_MOST])
+        told = (_with_place(each, find_words(each, depth - 1)) for each in value[:_MOST])
         return "; ".join(dict.fromkeys(words for words in told if words))
     return ""
 
 
 def _with_place(entry: object, words: str) -> str:
     """`duration: value is not a valid integer`, where the entry names the place (FastAPI's `loc`)."""
-    place = mapping(entry).get("loc")
+    place = as_mapping(entry).get("loc")
     if not words or not isinstance(place, (list, tuple)):
         return words
     names = [str(each) for each in place if isinstance(each, (str, int))]

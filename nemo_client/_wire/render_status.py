@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from .reasons import mapping, words_of
+from .reasons import as_mapping, find_words
 
 RenderStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "unknown"]
 
@@ -52,22 +52,22 @@ _PROGRESS_KEYS: Final = ("progress", "percent", "percentage", "overallProgress",
 _TOKEN: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 
 
-def places(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def list_places(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The objects of an answer that can tell of the render, from the innermost."""
-    outer = [data, *(mapping(data.get(key)) for key in _INNER_KEYS)]
-    inner = mapping(data.get("data"))
-    own = [mapping(inner.get("data")), inner, *(mapping(inner.get(key)) for key in _INNER_KEYS)]
+    outer = [data, *(as_mapping(data.get(key)) for key in _INNER_KEYS)]
+    inner = as_mapping(data.get("data"))
+    own = [as_mapping(inner.get("data")), inner, *(as_mapping(inner.get(key)) for key in _INNER_KEYS)]
     return [each for each in (*own, *reversed(outer)) if each]
 
 
 def read_status(data: Mapping[str, Any]) -> tuple[RenderStatus, str]:
     """What an answer says of the render, and the word it says that with (empty where it has none)."""
     number = ""
-    for place in places(data):
-        for value in _statuses(place):
+    for place in list_places(data):
+        for value in _list_statuses(place):
             if isinstance(value, str) and not _is_number(value):
                 status = meaning_of(value)
-                if place is data and mapping(data.get("data")) and _is_about_the_call(value, data):
+                if place is data and as_mapping(data.get("data")) and _is_about_the_call(value, data):
                     continue
                 return status, value.strip()
             number = number or str(value)
@@ -76,7 +76,7 @@ def read_status(data: Mapping[str, Any]) -> tuple[RenderStatus, str]:
     return ("failed", number) if read_error(data) else ("unknown", number)
 
 
-def _statuses(place: Mapping[str, Any]) -> Iterator[str | int | float]:
+def _list_statuses(place: Mapping[str, Any]) -> Iterator[str | int | float]:
     for key in _STATUS_KEYS:
         value = place.get(key)
         if isinstance(value, Mapping):
@@ -110,18 +110,18 @@ def meaning_of(word: str) -> RenderStatus:
 
 def read_url(data: Mapping[str, Any]) -> str:
     """Where the finished file is, as it was written; empty where that is not told."""
-    return next((url for place in places(data) if (url := _url_in(place))), "")
+    return next((url for place in list_places(data) if (url := _url_in(place))), "")
 
 
 def _url_in(value: object, depth: int = 3) -> str:
     if isinstance(value, list) and depth:
-        return next((url for each in value if (url := _named(each, "url", depth - 1))), "")
+        return next((url for each in value if (url := _find_address(each, "url", depth - 1))), "")
     if not isinstance(value, Mapping) or not depth:
         return ""
-    return next((url for key in _URL_KEYS if (url := _named(value.get(key), key, depth - 1))), "")
+    return next((url for key in _URL_KEYS if (url := _find_address(value.get(key), key, depth - 1))), "")
 
 
-def _named(value: object, key: str, depth: int) -> str:
+def _find_address(value: object, key: str, depth: int) -> str:
     """An address under `key`: any text where the key says that it is one, else one that looks like it."""
     if not isinstance(value, str):
         return _url_in(value, depth)
@@ -131,9 +131,9 @@ def _named(value: object, key: str, depth: int) -> str:
 
 def read_error(data: Mapping[str, Any]) -> str:
     """What is said to have gone wrong; empty where nothing is."""
-    for place in places(data):
+    for place in list_places(data):
         for key in _ERROR_KEYS:
-            words = words_of(place.get(key))
+            words = find_words(place.get(key))
             if words and words.lower() not in _NO_ERROR:
                 return words
     return ""
@@ -142,14 +142,16 @@ def read_error(data: Mapping[str, Any]) -> str:
 def read_reason(data: Mapping[str, Any]) -> str:
     """Why a render failed, where it says so; also in words that are no error's by their name."""
     told = (
-        words_of(place.get(key)) for place in places(data) for key in ("reason", "message", "detail", "statusMessage")
+        find_words(place.get(key))
+        for place in list_places(data)
+        for key in ("reason", "message", "detail", "statusMessage")
     )
     return read_error(data) or next((words for words in told if words), "")
 
 
 def read_progress(data: Mapping[str, Any]) -> float | None:
     """The progress as it is told, in percent or as a fraction; None for what is no number."""
-    for place in places(data):
+    for place in list_places(data):
         for key in _PROGRESS_KEYS:
             value = place.get(key)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
@@ -159,7 +161,7 @@ def read_progress(data: Mapping[str, Any]) -> float | None:
 
 def read_id(data: Mapping[str, Any]) -> str:
     """The id that the backend names the render by."""
-    for place in places(data):
+    for place in list_places(data):
         for key in ("id", "renderId", "render_id"):
             value = place.get(key)
             if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).strip():
@@ -173,7 +175,7 @@ class ProgressScale:
     def __init__(self) -> None:
         self._fraction: bool | None = None
 
-    def percent(self, told: float | None) -> float | None:
+    def clamp_percent(self, told: float | None) -> float | None:
         """What was told, in 0..100."""
         if told is None:
             return None

@@ -38,18 +38,20 @@ def retry_pause(
     that its address is right. A request of which nothing was written may always be repeated.
     """
     if isinstance(error, RateLimited):
-        return None if limited else _asked(error.retry_after, RATE_LIMIT_PAUSE, 1)
+        return None if limited else _bound_wish(error.retry_after, RATE_LIMIT_PAUSE, 1)
     if isinstance(error, ConnectError):
         lasting = error.id in FINAL or not (elapsed < PATIENT_SECONDS if reached else tries < ATTEMPTS)
-        return None if lasting else _backoff(tries)
+        return None if lasting else _compute_backoff(tries)
     if not repeatable:
         return None
     if isinstance(error, BadAnswer):
         if error.status not in _SERVER_TROUBLE and error.id != _CUT:
             return None
         away = error.status in AWAY
-        return _asked(error.retry_after, _backoff(tries), tries) if _goes_on(away, tries, elapsed) else None
-    return _backoff(tries) if isinstance(error, ConnectionBroken) and _goes_on(True, tries, elapsed) else None
+        return (
+            _bound_wish(error.retry_after, _compute_backoff(tries), tries) if _goes_on(away, tries, elapsed) else None
+        )
+    return _compute_backoff(tries) if isinstance(error, ConnectionBroken) and _goes_on(True, tries, elapsed) else None
 
 
 def is_away(error: NemoError) -> bool:
@@ -61,19 +63,19 @@ def is_away(error: NemoError) -> bool:
 
 def pause_of(error: NemoError, tries: int) -> float:
     """The pause before the next try of what is tried again anyway: the server's own wish, else one that grows."""
-    return _asked(getattr(error, "retry_after", None), _backoff(tries), tries)
+    return _bound_wish(getattr(error, "retry_after", None), _compute_backoff(tries), tries)
 
 
 def _goes_on(away: bool, tries: int, elapsed: float) -> bool:
     return elapsed < PATIENT_SECONDS if away else tries < ATTEMPTS and elapsed < SECONDS
 
 
-def _asked(wish: float | None, usual: float, tries: int) -> float:
+def _bound_wish(wish: float | None, usual: float, tries: int) -> float:
     """The server's own wish, within bounds."""
     if wish is None or (wish <= 0 and tries > _AT_ONCE):
         return usual
     return min(max(wish, 0.0), LONGEST_PAUSE)
 
 
-def _backoff(tries: int) -> float:
+def _compute_backoff(tries: int) -> float:
     return min(_FIRST_PAUSE * float(2 ** min(tries - 1, 10)), _SLOWEST_PAUSE)

@@ -52,7 +52,7 @@ class Wire(BaseModel):
         return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
-def _secret(value: object) -> object:
+def _check_secret(value: object) -> object:
     """What the wire says as a `Secret`; `ValueError` for nothing and for what is too long."""
     secret = Secret(value) if isinstance(value, str) else value
     if isinstance(secret, Secret) and not 0 < len(secret) <= MAX_SECRET_CHARACTERS:
@@ -60,7 +60,7 @@ def _secret(value: object) -> object:
     return secret
 
 
-Sealed = Annotated[Secret, BeforeValidator(_secret)]
+Sealed = Annotated[Secret, BeforeValidator(_check_secret)]
 
 
 class AnonymousToken(Wire):
@@ -79,7 +79,7 @@ class AnonymousToken(Wire):
 
     @field_validator("expires_at", mode="before")
     @classmethod
-    def _aware(cls, value: object) -> datetime | None:
+    def _make_aware(cls, value: object) -> datetime | None:
         """ISO 8601, taken as UTC where the zone is left out; None for anything else, which must not cost the token."""
         if not isinstance(value, str):
             return None
@@ -165,7 +165,7 @@ class State(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _lift(cls, data: object) -> object:
+    def _lift_nested(cls, data: object) -> object:
         """`data.state.…` beside `data.session_id` become one flat model; `raw` keeps the inner state whole."""
         if not isinstance(data, Mapping):
             return data
@@ -235,7 +235,7 @@ class RenderJob(Wire):
             "id": read_id(data),
             "status": status,
             "said": said,
-            "progress": ProgressScale().percent(told),
+            "progress": ProgressScale().clamp_percent(told),
             "told_progress": told,
             "url": read_url(data),
             "error": read_reason(data) if status == "failed" else read_error(data),

@@ -100,7 +100,7 @@ class SseDecoder:
         payloads: list[str] = []
         self._take([bytes(self._tail), b""], payloads)
         self._tail = b""
-        return [payload for payload in payloads if isinstance(_loads(payload), dict)]
+        return [payload for payload in payloads if isinstance(_parse_object(payload), dict)]
 
     def _beginning(self, chunk: bytes) -> bytes:
         """`chunk` without a BOM at the stream's start, and without the LF that belongs to the CR before it."""
@@ -248,18 +248,18 @@ def parse_event(data: str) -> list[AgentEvent]:
     """
     if not data or data.isspace():
         return [Heartbeat()]
-    value = _loads(data)
+    value = _parse_object(data)
     if not isinstance(value, dict):
         return [Unknown(data)]
     if isinstance(value.get("type"), str) and not isinstance(value.get("content"), dict):
-        return [_typed(value) or Unknown(data)]
-    bare = _bare(value)
+        return [_parse_typed(value) or Unknown(data)]
+    bare = _parse_bare(value)
     if bare is not None:
         return [bare]
-    failure = _finish(value) or _failure(value)
+    failure = _finish(value) or _find_failure(value)
     events: list[AgentEvent] = [failure] if isinstance(failure, StreamFailure) else []
     known = failure is not None or not value.keys().isdisjoint(_ENVELOPE)
-    for event in _agent(value):
+    for event in _parse_agent(value):
         events.append(Unknown(data) if event is None else event)
     if isinstance(failure, Finish):  # it says why what stands beside it ends
         events.append(failure)
@@ -272,7 +272,7 @@ def parse_event(data: str) -> list[AgentEvent]:
 _ENVELOPE = frozenset({"content", "actions", "partial", "turnComplete", "invocationId", "author"})
 
 
-def _loads(data: str) -> Any:
+def _parse_object(data: str) -> Any:
     """The JSON value, or None for what is no JSON or beyond its limits."""
     try:
         return parse_json(data)
@@ -280,10 +280,10 @@ def _loads(data: str) -> Any:
         return None
 
 
-def _failure(value: dict[str, Any]) -> StreamFailure | None:
+def _find_failure(value: dict[str, Any]) -> StreamFailure | None:
     """What failed, in an event without `type`: `error`, ADK's `errorCode`, or an envelope with a code."""
     details = value.get("error_details")
-    facts = dict(_mapping(details))
+    facts = dict(_read_mapping(details))
     error = value.get("error") or value.get("errorMessage") or value.get("errorCode")
     facts |= {name: error[name] for name in ("code", "status") if isinstance(error, dict) and name in error}
     code = value.get("errorCode") or value.get("code")
@@ -291,7 +291,7 @@ def _failure(value: dict[str, Any]) -> StreamFailure | None:
         facts.setdefault("code", code)
         if "content" not in value:
             error = error or value.get("message") or str(code)
-    return StreamFailure(_words(error), facts) if error else None
+    return StreamFailure(_find_words(error), facts) if error else None
 
 
 def _finish(value: dict[str, Any]) -> Finish | None:
@@ -313,21 +313,21 @@ def end_name(code: str) -> str:
 _NO_CONTENT = re.compile(r"\b(no|empty|without|missing) (content|response|candidates?|text|parts?)\b", re.IGNORECASE)
 
 
-def _bare(value: dict[str, Any]) -> Text | None:
+def _parse_bare(value: dict[str, Any]) -> Text | None:
     """Words without a `type`: `{"text": …}`, or `{"content": …}` with a plain string."""
-    if not value.keys().isdisjoint(_ENVELOPE - {"content"}) or value.get("role") == "user" or _failure(value):
+    if not value.keys().isdisjoint(_ENVELOPE - {"content"}) or value.get("role") == "user" or _find_failure(value):
         return None
     said = [value[name] for name in ("text", "content") if isinstance(value.get(name), str)]
     return Text(said[0], partial=True, thought=value.get("thought") is True, typed=True) if said else None
 
 
-def _words(error: Any) -> str:
+def _find_words(error: Any) -> str:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         error = error["message"]
     return repair_surrogates(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
 
 
-def _typed(value: dict[str, Any]) -> AgentEvent | None:
+def _parse_typed(value: dict[str, Any]) -> AgentEvent | None:
     kind, name = value["type"], value.get("name")
     if kind in ("heartbeat", "ping"):
         return Heartbeat()
@@ -335,7 +335,7 @@ def _typed(value: dict[str, Any]) -> AgentEvent | None:
         error = value.get("error") or value.get("message") or value.get("content") or "error"
         told = {**(error if isinstance(error, dict) else {}), **value}
         facts = {"code": told["code"]} if isinstance(told.get("code"), (int, str)) else {}
-        return StreamFailure(_words(error), facts)
+        return StreamFailure(_find_words(error), facts)
     if kind == "text":
         said = [value[name] for name in ("content", "text") if isinstance(value.get(name), str)]
         text = next((each for each in said if each), said[0] if said else None)
@@ -344,17 +344,17 @@ def _typed(value: dict[str, Any]) -> AgentEvent | None:
         return None
     # Ids of typed events are the events' own, so calls and results meet by name.
     if kind == "tool_call":
-        return ToolCall("", name, _arguments(value.get("args")))
+        return ToolCall("", name, _read_arguments(value.get("args")))
     if kind == "tool_result":
         return ToolResult("", name, value.get("result"))
     return None
 
 
-def _agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
+def _parse_agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
     """The events of an agent event; None for each piece of it that has a wrong type."""
     content = value.get("content")
     if isinstance(content, dict):
-        yield from _parts(value, content)
+        yield from _list_parts(value, content)
     elif content is not None:
         yield None
     actions = value.get("actions")
@@ -367,7 +367,7 @@ def _agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
         yield TurnEnd()
 
 
-def _parts(value: dict[str, Any], content: dict[str, Any]) -> Iterable[AgentEvent | None]:
+def _list_parts(value: dict[str, Any], content: dict[str, Any]) -> Iterable[AgentEvent | None]:
     parts = content.get("parts")
     if not isinstance(parts, list):
         if parts is not None:
@@ -401,32 +401,32 @@ def _parts(value: dict[str, Any], content: dict[str, Any]) -> Iterable[AgentEven
 def _tool_part(part: dict[str, Any], partial: bool, lasting: list[Any]) -> Iterable[AgentEvent | None]:
     call, result = part.get("functionCall"), part.get("functionResponse")
     for value in (call, result):
-        if value is not None and not (isinstance(value, dict) and (_id(value) or _name(value))):
+        if value is not None and not (isinstance(value, dict) and (_read_id(value) or _read_name(value))):
             yield None
             return
     if call is not None and not partial:
-        yield ToolCall(_id(call), _name(call), _arguments(call.get("args")), _id(call) in lasting)
+        yield ToolCall(_read_id(call), _read_name(call), _read_arguments(call.get("args")), _read_id(call) in lasting)
     if result is not None:
-        yield ToolResult(_id(result), _name(result), result.get("response"))
+        yield ToolResult(_read_id(result), _read_name(result), result.get("response"))
 
 
-def _id(value: dict[str, Any]) -> str:
+def _read_id(value: dict[str, Any]) -> str:
     found = value.get("id")
     return found if isinstance(found, str) else ""
 
 
-def _name(value: dict[str, Any]) -> str:
+def _read_name(value: dict[str, Any]) -> str:
     found = value.get("name")
     return found if isinstance(found, str) else ""
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _read_mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _arguments(value: Any) -> dict[str, Any]:
+def _read_arguments(value: Any) -> dict[str, Any]:
     """A call's arguments; some models give them as JSON text."""
-    return _mapping(_loads(value) if isinstance(value, str) else value)
+    return _read_mapping(_parse_object(value) if isinstance(value, str) else value)
 
 
 def repair_surrogates(text: str) -> str:

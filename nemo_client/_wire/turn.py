@@ -69,7 +69,7 @@ class Turn:
     @property
     def reply(self) -> str:
         """The answer for people: texts as paragraphs, without thoughts and trailing noise; `""` if silent."""
-        texts = [*self._texts, _joined(self._pieces)]
+        texts = [*self._texts, _join_pieces(self._pieces)]
         reply = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
         whole = _CONTROLS.sub("", repair_surrogates(reply))  # pieces can make a token that none of them is
         return _without_noise(scrub(whole)[:MAX_REPLY_CHARACTERS])
@@ -77,7 +77,7 @@ class Turn:
     @property
     def spoke_last(self) -> bool:
         """Whether the agent said something after its last call; the backend's noise says nothing."""
-        texts = [*self._texts[self._said_before :], _joined(self._pieces)]
+        texts = [*self._texts[self._said_before :], _join_pieces(self._pieces)]
         closing = "\n\n".join(stripped for text in texts if (stripped := text.strip()))
         return bool(closing) and _without_noise(f"It is done.\n\n{closing}") != "It is done."
 
@@ -169,14 +169,14 @@ class Turn:
     def _end_pieces(self) -> None:
         """What was said before a tool is a paragraph of its own, repeated by a whole text or not."""
         if self._pieces:
-            self._keep(_joined(self._pieces))
+            self._keep(_join_pieces(self._pieces))
             self._set_pieces("")
 
     def _add_call(self, call: ToolCall) -> None:
         self._end_pieces()
         self._said_before = len(self._texts)
         if is_question(call.name):
-            self._ask(call)
+            self._note_question(call)
             return
         if self._answered:  # the agent got its answer and went on
             self.question, self._answered = None, False
@@ -192,7 +192,7 @@ class Turn:
         if len(self.tools) < MAX_CALLS:
             self.tools.append(call.name)
 
-    def _ask(self, call: ToolCall) -> None:
+    def _note_question(self, call: ToolCall) -> None:
         """A call that hands a question to the user. It ends the turn, so it does not count as open."""
         self.question, self._answered = read_inquiry(call.args), False
         if len(self.tools) < MAX_CALLS:
@@ -238,7 +238,7 @@ def says_it_is_done(reply: str) -> bool:
     return any(WORK_IS_DONE.search(each) and not UNDONE.search(each) for each in sentences)
 
 
-def _joined(pieces: list[str]) -> str:
+def _join_pieces(pieces: list[str]) -> str:
     """Pieces as one text. They carry their own spaces; only whole sentences need one between them."""
     out: list[str] = []
     last = ""

@@ -40,9 +40,9 @@ class UploadPart:
         try:
             return self.source.stat().st_size
         except OSError as error:
-            raise self.unreadable(error) from error
+            raise self.make_unreadable_error(error) from error
 
-    def unreadable(self, error: OSError) -> InputError:
+    def make_unreadable_error(self, error: OSError) -> InputError:
         """The file cannot be read, in words."""
         return InputError("file-unreadable", name=self.name, reason=describe_os_error(error, type(error).__name__))
 
@@ -52,7 +52,7 @@ class Multipart:
 
     def __init__(self, parts: Sequence[UploadPart], on_bytes: OnBytes | None = None) -> None:
         self._boundary = f"nemo-{uuid.uuid4().hex}"
-        self._parts = [(self._head(part), part, part.size) for part in parts]
+        self._parts = [(self._make_part_head(part), part, part.size) for part in parts]
         self._tail = f"--{self._boundary}--\r\n".encode()
         self._on_bytes = on_bytes
         self.length = sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._tail)
@@ -65,7 +65,7 @@ class Multipart:
             "Content-Length": str(self.length),
         }
 
-    def _head(self, part: UploadPart) -> bytes:
+    def _make_part_head(self, part: UploadPart) -> bytes:
         name = re.sub(r'[\x00-\x1f"\\\x7f]', "_", part.name)
         return (
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -100,7 +100,7 @@ async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
                     yield chunk
             grown = not left and bool(file.read(1))
     except OSError as error:
-        raise part.unreadable(error) from error
+        raise part.make_unreadable_error(error) from error
     if left or grown:
         raise InputError("file-unreadable", name=part.name, reason=Phrase("why.changed-sent"))
 

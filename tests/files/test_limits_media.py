@@ -20,7 +20,7 @@ from PIL import Image
 from nemo_client import InputError, Output, Studio, Wish, from_file, from_pixels, from_samples
 from nemo_client._errors import RenderFailed
 from nemo_client._files.images import MAX_PIXELS
-from nemo_client._files.save import MAX_FRAME_PIXELS, Destination, _bound, check_video, read_last_frame
+from nemo_client._files.save import MAX_FRAME_PIXELS, Destination, _bound_decoder, check_video, read_last_frame
 from tests.support.backend import write_video
 from tests.support.memory import measured
 
@@ -233,9 +233,9 @@ def test_a_film_is_judged_by_its_header_and_by_its_decoder(tmp_path: Path, monke
             look(film)
         assert caught.value.id == "video-broken"
     with pytest.raises(ValueError, match="too large"):
-        _bound(cast("Any", SimpleNamespace(width=100, height=100, codec_context=SimpleNamespace())))
+        _bound_decoder(cast("Any", SimpleNamespace(width=100, height=100, codec_context=SimpleNamespace())))
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
-        _bound(cast("Any", SimpleNamespace(width=1, height=1, codec_context=stream.codec_context)))
+        _bound_decoder(cast("Any", SimpleNamespace(width=1, height=1, codec_context=stream.codec_context)))
         with pytest.raises(av.FFmpegError):
             list(container.decode(stream))

@@ -56,10 +56,10 @@ def broken(error: type[Exception]) -> Any:
     ("place", "instead"),
     [
         ("open_temporary_file", full_disk),
-        ("_copy", broken(OSError)),
-        ("_copy", broken(AttributeError)),
-        ("_copy", lambda source, target, *_: write_video(target, frames=2)),
-        ("_copy", lambda source, target, *_: target.write_bytes(b"half")),
+        ("_copy_with_tags", broken(OSError)),
+        ("_copy_with_tags", broken(AttributeError)),
+        ("_copy_with_tags", lambda source, target, *_: write_video(target, frames=2)),
+        ("_copy_with_tags", lambda source, target, *_: target.write_bytes(b"half")),
     ],
     ids=["no place for a copy", "disk full", "another release", "shorter", "broken"],
 )
@@ -114,7 +114,7 @@ async def test_a_cancel_while_tags_are_written_leaves_nothing(
     cloud: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread that writes is waited for, then both files go; asked again, the video is delivered."""
-    folder, copy = tmp_path / "out", metadata._copy
+    folder, copy = tmp_path / "out", metadata._copy_with_tags
     writing, go = threading.Event(), threading.Event()
 
     def slowly(source: Path, *rest: Any) -> None:
@@ -123,7 +123,7 @@ async def test_a_cancel_while_tags_are_written_leaves_nothing(
         assert source.exists(), "the source is there until the copy is written"
         copy(source, *rest)
 
-    monkeypatch.setattr(metadata, "_copy", slowly)
+    monkeypatch.setattr(metadata, "_copy_with_tags", slowly)
     async with cloud().studio() as studio:
         caller = Caller()
         task = asyncio.ensure_future(studio.animate([picture()], WISH, into(folder), caller=caller))

@@ -169,7 +169,7 @@ def test_a_folder_that_became_a_link_takes_no_video(
     """A generation takes minutes; where the video goes is judged when it goes there."""
     monkeypatch.setattr("nemo_client._files.save.STEPS", steps)
     if not hard_links:
-        monkeypatch.setattr("nemo_client._files.save._link", refused)
+        monkeypatch.setattr("nemo_client._files.save._link_file", refused)
     with open_temporary_file(place(inside), "mp4") as temporary:
         write_video(temporary, "mp4")
         content = temporary.read_bytes()

@@ -272,7 +272,7 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
         raise disk_error(OSError(28, "No space left on device"), place.folder)
 
     with monkeypatch.context() as patched:
-        patched.setattr("nemo_client._wire.download._put", full)
+        patched.setattr("nemo_client._wire.download._write_chunk", full)
         with pytest.raises(DiskError, match="disk is full") as caught:
             await studio.export(session, place)
     assert caught.value.exit_code == 6

@@ -69,9 +69,9 @@ def main(arguments: list[str]) -> int:
     import tempfile
 
     with atheris.instrument_imports(include=["nemo_client"]):
-        import nemo_client._events
-        import nemo_client._json
-        import nemo_client._turn  # noqa: F401 - imported here to be instrumented
+        import nemo_client._safety.json_limits
+        import nemo_client._wire.sse
+        import nemo_client._wire.turn  # noqa: F401 - imported here to be instrumented
     with tempfile.TemporaryDirectory() as folder:
         words = Path(folder) / "words.txt"
         words.write_text("".join(map(_quoted, DICTIONARY)))

@@ -244,7 +244,7 @@ def client(order: dict[str, Any]) -> None:
         journal.LEASE_SECONDS = order["lease"]  # type: ignore[misc]
         journal.RENEW_SECONDS = order["lease"] / 4  # type: ignore[misc]
     if order.get("kill_tagging"):
-        metadata._copy = kill_after_copy
+        metadata._copy_with_tags = kill_after_copy
     if "kill_after" in order:
         kill_in(order["kill_after"])
     began = time.monotonic()

@@ -82,7 +82,7 @@ def test_any_data_is_a_model_or_a_typed_error(data: Any, kind: type[Wire]) -> No
 
     for given_data in (data, data.get("data") if isinstance(data, dict) else None):
         try:
-            made = client._model(kind, given_data, "state")
+            made = client._parse_model(kind, given_data, "state")
         except BadAnswer as error:
             str(error).encode("utf-8")
             continue
@@ -114,7 +114,7 @@ def test_a_balance_is_a_number_or_an_error(before: Any, after: Any) -> None:
     read = []
     for each in (before, after):
         try:
-            read.append(client._model(Credits, each, "balance"))
+            read.append(client._parse_model(Credits, each, "balance"))
         except BadAnswer:
             read.append(None)
         else:

@@ -190,7 +190,7 @@ def test_progress_is_told_in_percent_or_as_a_fraction(told: list[float | None], 
     """The first that shows which it is decides for the render."""
     scale = ProgressScale()
 
-    assert [scale.percent(each) for each in told] == percents
+    assert [scale.clamp_percent(each) for each in told] == percents
 
 
 @pytest.mark.parametrize(

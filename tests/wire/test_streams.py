@@ -135,7 +135,7 @@ async def test_many_requests_wait_their_turn_before_the_pool(cloud: Clouds) -> N
     backend = cloud()
     async with backend.studio() as studio:
         http, most, out = studio._context.client.http, 0, 0
-        exchange = http._exchange
+        exchange = http._send_and_read
 
         async def watched(*args: Any) -> Any:
             nonlocal most, out
@@ -146,7 +146,7 @@ async def test_many_requests_wait_their_turn_before_the_pool(cloud: Clouds) -> N
             finally:
                 out -= 1
 
-        http._exchange = watched  # type: ignore[method-assign]
+        http._send_and_read = watched  # type: ignore[method-assign]
         await asyncio.gather(*(studio.credits() for _ in range(5 * CALLS_AT_ONCE)))
 
     assert most == CALLS_AT_ONCE

@@ -546,7 +546,7 @@ async def test_a_large_download_goes_to_the_disk_in_few_batches(
 ) -> None:
     """One hop to another thread a batch, however small the pieces are that come; and no byte is lost or moved."""
     batches: list[int] = []
-    put = download_module._put
+    put = download_module._write_chunk
 
     def counting(file: Any, chunk: memoryview, target: Path) -> None:
         batches.append(len(chunk))

@@ -54,40 +54,40 @@ def choose_proxy(host: str, port: int) -> Proxy | None:
     """The proxy for a TLS connection to `host`, or None to go straight; a `ConnectError` where it makes no sense."""
     settings = getproxies()
     url = settings.get("https") or settings.get("all") or ""
-    if not url.strip() or _exempt(host, port, settings.get("no", "")):
+    if not url.strip() or _is_exempt(host, port, settings.get("no", "")):
         return None
-    return _parsed(url.strip())
+    return _parse_proxy(url.strip())
 
 
-def _parsed(url: str) -> Proxy:
+def _parse_proxy(url: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise _wrong(Phrase("why.no-address")) from None
+        raise _make_setting_error(Phrase("why.no-address")) from None
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
-        raise _wrong(Phrase("why.proxy-scheme"))
+        raise _make_setting_error(Phrase("why.proxy-scheme"))
     if not is_host(host) or not url.isprintable() or port == 0 or parts.path not in ("", "/"):
-        raise _wrong(Phrase("why.no-address"))
+        raise _make_setting_error(Phrase("why.no-address"))
     user, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
     if max(len(user), len(password)) > _MAX_SIGN_IN_BYTES:
-        raise _wrong(Phrase("why.sign-in-long"))
+        raise _make_setting_error(Phrase("why.sign-in-long"))
     return Proxy(scheme, host, port or _PORTS[scheme], user, password)
 
 
-def _wrong(reason: str) -> ConnectError:
+def _make_setting_error(reason: str) -> ConnectError:
     """Never with the setting itself, which can hold a password."""
     variable = next((name for name in _VARIABLES if os.environ.get(name)), "HTTPS_PROXY")
     return ConnectError("proxy-setting", variable=variable, reason=reason)
 
 
-def _exempt(host: str, port: int, listed: str) -> bool:
+def _is_exempt(host: str, port: int, listed: str) -> bool:
     name = host.lower().removesuffix(".")
-    return any(_matches(name, port, entry) for entry in re.split(r"[,\s]+", listed.lower()) if entry)
+    return any(_matches_name(name, port, entry) for entry in re.split(r"[,\s]+", listed.lower()) if entry)
 
 
-def _matches(name: str, port: int, entry: str) -> bool:
+def _matches_name(name: str, port: int, entry: str) -> bool:
     entry = entry.partition("://")[2] or entry
     found = re.fullmatch(r"(\[[^\]]*\]|[^:]*):(\d+)", entry)
     if found:

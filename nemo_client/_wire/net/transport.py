@@ -51,11 +51,11 @@ _Stream = httpcore.AsyncNetworkStream
 
 def load_certificates() -> ssl.SSLContext:
     """The system's certificates beside those httpx brings (for interpreters that find none); always verifying."""
-    return _certificates(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    return _load_certificates(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
 
 
 @lru_cache(maxsize=4)
-def _certificates(file: str, directory: str) -> ssl.SSLContext:
+def _load_certificates(file: str, directory: str) -> ssl.SSLContext:
     if file and not Path(file).is_file():
         raise ConnectError(
             "certificates-broken", variable="SSL_CERT_FILE", path=file, reason=Phrase("why.no-such-file")
@@ -109,14 +109,14 @@ class ConnectionBackend(httpcore.AsyncNetworkBackend):
         if proxy is not None:
             address = parse_literal_address(host)
             if self._judged and address is not None:
-                await self._allowed([address], timeout)
+                await self._select_allowed([address], timeout)
             return await connect_via_proxy(proxy, host, port, self._connect, load_certificates, timeout)
         if not self._judged and not self.local:
             return await self._connect(host, port, timeout)
         end = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        found = await self._allowed(await _found(host, port, timeout), timeout)
+        found = await self._select_allowed(await _find_addresses(host, port, timeout), timeout)
         left = None if end is None else max(end - asyncio.get_running_loop().time(), 0.001)
-        return await _first([str(each) for each in found], lambda each: self._connect(each, port, left))
+        return await _connect_first([str(each) for each in found], lambda each: self._connect(each, port, left))
 
     async def _connect(self, host: str, port: int, timeout: float | None) -> _Stream:
         """The one way in which connections are made: each has keep-alive, for a stream may be silent for minutes."""
@@ -128,7 +128,7 @@ class ConnectionBackend(httpcore.AsyncNetworkBackend):
         """As httpcore asks for it."""
         await asyncio.sleep(seconds)
 
-    async def _allowed(self, found: list[Address], timeout: float | None) -> list[Address]:
+    async def _select_allowed(self, found: list[Address], timeout: float | None) -> list[Address]:
         """Those of the addresses that may be connected to; `RenderFailed` where there is none."""
         kinds: set[Kind] = {"loopback"} if self.local else set()
         if self._judged:
@@ -143,7 +143,7 @@ class ConnectionBackend(httpcore.AsyncNetworkBackend):
     async def _own_kinds(self, timeout: float | None) -> set[Kind]:
         """Where the profile itself lives, as far as that can be found from here; nowhere special if also in public."""
         with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-            kinds = {classify_address(each) for each in await _found(self._near, 443, timeout)}
+            kinds = {classify_address(each) for each in await _find_addresses(self._near, 443, timeout)}
             return kinds if kinds <= LIVABLE else set()
         return set()
 
@@ -166,7 +166,7 @@ def is_foreign(kind: Kind) -> RenderFailed:
     return RenderFailed("download-foreign", reason=Phrase("why.not-public"))
 
 
-async def _found(host: str, port: int, timeout: float | None) -> list[Address]:
+async def _find_addresses(host: str, port: int, timeout: float | None) -> list[Address]:
     """The addresses of a host, one of each family in turn; `localhost` is this machine, whatever a resolver says."""
     known = parse_literal_address(host)
     if known is not None:
@@ -188,7 +188,7 @@ async def _found(host: str, port: int, timeout: float | None) -> list[Address]:
     return [each for each in chain.from_iterable(zip_longest(first, second)) if each is not None]
 
 
-async def _first(addresses: list[str], connect: Callable[[str], Awaitable[_Stream]]) -> _Stream:
+async def _connect_first(addresses: list[str], connect: Callable[[str], Awaitable[_Stream]]) -> _Stream:
     """The connection that is there first; a failure, or a moment without an answer, starts the next one."""
     waiting, pending, last = list(addresses), set[asyncio.Future[_Stream]](), None
     try:
@@ -230,7 +230,7 @@ class Transport(httpx.AsyncBaseTransport):
             content=cast("AsyncIterator[bytes]", request.stream),
             extensions=request.extensions,
         )
-        pool = self._pool(url)
+        pool = self._choose_pool(url)
         with _as_httpx():
             answer = await pool.handle_async_request(asked)
         headers = [(name, value) for name, value in answer.headers if name.lower() != b"location"]
@@ -245,7 +245,7 @@ class Transport(httpx.AsyncBaseTransport):
         for pool in pools:
             await pool.aclose()
 
-    def _pool(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
+    def _choose_pool(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
         if url.scheme not in self._pools:
             if url.scheme != "https" and not self._road.local:
                 raise ConnectError("connect-refused", host=url.host, reason=Phrase("why.not-encrypted"))

@@ -51,19 +51,19 @@ class _Talk:
         """The next `count` bytes, and nothing of what comes after them."""
         data = b""
         while len(data) < count:
-            data += await self._some(count - len(data))
+            data += await self._read_some(count - len(data))
         return data
 
     async def head(self) -> bytes:
         """Up to the empty line that ends the headers of an HTTP answer."""
         data = b""
         while b"\r\n\r\n" not in data:
-            data += await self._some(_PIECE)
+            data += await self._read_some(_PIECE)
             if len(data) > MAX_HEAD_BYTES:
                 raise _Refused("why.no-http")
         return data
 
-    async def _some(self, most: int) -> bytes:
+    async def _read_some(self, most: int) -> bytes:
         data = await self._stream.read(most, self._left())
         if not data:
             raise _Refused("why.closed")
@@ -79,14 +79,14 @@ async def connect_via_proxy(
     timeout: float | None,
 ) -> httpcore.AsyncNetworkStream:
     """A connection to `host` by way of `proxy`, which finds the name; a `ConnectError` that says what was wrong."""
-    left = _countdown(timeout)
+    left = _make_countdown(timeout)
     stream: httpcore.AsyncNetworkStream | None = None
     reached = False
     try:
         stream = await connect(proxy.host, proxy.port, left())
         if proxy.scheme == "https":
             stream = await stream.start_tls(certificates(), proxy.host, left())
-        await (_socks5 if proxy.scheme == "socks5" else _connect)(_Talk(stream, left), proxy, host, port)
+        await (_connect_socks5 if proxy.scheme == "socks5" else _connect_http)(_Talk(stream, left), proxy, host, port)
         reached = True
     except _Refused as error:
         raise ConnectError(
@@ -104,13 +104,13 @@ async def connect_via_proxy(
     return stream
 
 
-def _countdown(timeout: float | None) -> Callable[[], float | None]:
+def _make_countdown(timeout: float | None) -> Callable[[], float | None]:
     clock = asyncio.get_running_loop().time
     end = None if timeout is None else clock() + timeout
     return lambda: None if end is None else max(end - clock(), 0.001)
 
 
-async def _connect(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
+async def _connect_http(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", "User-Agent: nemo-video"]
     if proxy.basic:
@@ -137,7 +137,7 @@ _SOCKS_REPLIES: Final = {
 }
 
 
-async def _socks5(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
+async def _connect_socks5(talk: _Talk, proxy: Proxy, host: str, port: int) -> None:
     await _sign_in(talk, proxy)
     address = parse_literal_address(host)
     if address is None:
