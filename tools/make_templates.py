@@ -397,7 +397,7 @@ def _note(key: int, template: Template) -> dict[str, Any]:
 
 
 def build_subgraph(slots: Mapping[str, Slots]) -> dict[str, Any]:
-    """The subgraph that the node library offers: picture and prompt in, the video out, its preview on the outside."""
+    """The subgraph that the node library offers: picture, prompt and profile in, the video out."""
     own = str(uuid.uuid5(uuid.NAMESPACE_URL, "nemo-video/subgraph"))
     twin = read_twin("your_picture_to_video")["2"]
     inner = _node("1", twin, (300, 40), slots)
@@ -467,7 +467,7 @@ def build_subgraph(slots: Mapping[str, Slots]) -> dict[str, Any]:
             for name, kind in fed.items()
         ],
         "outputs": [{"name": name, "type": kind, "links": None} for name, kind in outputs],
-        "properties": {"proxyWidgets": [["-1", "prompt"], ["-1", "profile"], ["1", "$$canvas-image-preview"]]},
+        "properties": {"proxyWidgets": [["-1", "prompt"], ["-1", "profile"]]},
         "widgets_values": [twin["inputs"]["prompt"], twin["inputs"]["profile"]],
     }
     return {

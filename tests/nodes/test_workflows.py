@@ -179,8 +179,8 @@ def test_a_paid_video_is_always_delivered() -> None:
         assert "NemoGenerateVideo" not in kinds or "NemoExportRender" in kinds, name
 
 
-def test_the_subgraph_has_picture_prompt_and_preview_outside(nodes: Nodes) -> None:
-    """Its ends are inputs and outputs of the node inside, and the preview is promoted."""
+def test_the_subgraph_has_picture_prompt_and_profile_outside(nodes: Nodes) -> None:
+    """Its ends are inputs and outputs of the node inside. A video's preview cannot be promoted: it stays inside."""
     graph = json.loads((SUBGRAPHS / f"{SUBGRAPH}.json").read_text(encoding="utf-8"))
     (outer,), (inside,) = graph["nodes"], graph["definitions"]["subgraphs"]
     node = nodes["NemoImageToVideo"]
@@ -189,7 +189,7 @@ def test_the_subgraph_has_picture_prompt_and_preview_outside(nodes: Nodes) -> No
     assert [(each["name"], each["type"]) for each in outer["outputs"]] == list(
         zip(node.RETURN_NAMES, node.RETURN_TYPES, strict=True)
     )
-    assert outer["properties"]["proxyWidgets"][-1] == ["1", "$$canvas-image-preview"]
+    assert outer["properties"]["proxyWidgets"] == [["-1", "prompt"], ["-1", "profile"]]
     assert outer["type"] == inside["id"]
     assert [each["type"] for each in inside["nodes"]] == ["NemoImageToVideo"]
 
