@@ -552,7 +552,7 @@ async def test_a_large_download_goes_to_the_disk_in_few_batches(
         batches.append(len(chunk))
         put(file, chunk, target)
 
-    monkeypatch.setattr(download_module, "_put", counting)
+    monkeypatch.setattr(download_module, "_write_chunk", counting)
     film = os.urandom(3 * download_module.BATCH + 12345)
 
     async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
