@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..nemo_client import (
         Answer,
+        Caller,
         Destination,
         ExportWish,
         MessageResult,
@@ -146,6 +147,10 @@ class _Talk:
     async def upload_files(self, files: Sequence[str]) -> str:
         """Say which nodes upload: this one does not."""
         return self.say("chat.upload")
+
+    async def export(self, session: SessionHandle, destination: Destination, output: Output, caller: Caller) -> Video:
+        """Export; the node as a whole is begun again where the backend asks to go slower."""
+        return await self.studio.export(session, destination, output, caller=caller)
 
     async def plan_export(self, wish: ExportWish | None) -> tuple[Destination, Output]:
         """ComfyUI's output folder, and what the message says of format, quality and size."""

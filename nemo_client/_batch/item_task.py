@@ -7,6 +7,7 @@ nothing is paid twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -74,6 +75,8 @@ class Animator(Protocol):
         caller: Caller | None = None,
     ) -> Video: ...
 
+    async def taken_by(self, key: str, run: str) -> Money: ...
+
 
 async def carry_out_item(
     studio: Animator, data: BatchItem | Mapping[str, Any], folder: Path, *, caller: Caller | None = None
@@ -119,6 +122,7 @@ class ItemTask:
         """`readers` bounds how many pictures are decoded at once; `first_names` has the first item of each step key.
 
         `charged` is the worst that is known of all failed attempts: the next one finds in the journal what they paid.
+        `taken` is how many credits that was, None where it is not known.
         """
         self.item = item
         self.folder = folder
@@ -127,6 +131,7 @@ class ItemTask:
         self.profile = item.profile
         self.paid_stage = False
         self.charged: Charged = "no"
+        self.taken: float | None = None
         self._readers = readers or asyncio.Semaphore()
         self._first_names = first_names if first_names is not None else {}
         self._started = time.monotonic()
@@ -155,6 +160,7 @@ class ItemTask:
             raise
         except NemoError as error:
             self.note_failure(error)
+            await self._read_taken(studio)
             raise
         except Exception as error:
             logger.exception("unexpected %s", type(error).__name__)
@@ -170,6 +176,13 @@ class ItemTask:
         """Remember the charge of a failed attempt; `NothingMade` is a final answer and replaces an earlier doubt."""
         final = isinstance(error, NothingMade) and not self.paid
         self.charged = error.charged if final else pick_worst_charge(self.charged, error.charged)
+
+    async def _read_taken(self, studio: Animator) -> None:
+        """Read from the journal what a failed item took in this batch; not known where that cannot be read now."""
+        self.taken = None
+        if self.paid and self.key:
+            with contextlib.suppress(NemoError):
+                self.taken = (await studio.taken_by(self.key, self.caller.run)).sure
 
     async def _animate(self, studio: Animator) -> tuple[dict[str, Any], Money]:
         item = self.item
@@ -211,7 +224,7 @@ class ItemTask:
         charged = pick_worst_charge(self.charged, error.charged)
         return self._make_line(
             classify_failure(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
-            charged=charged, credits=0.0 if charged == "no" else None,
+            charged=charged, credits={"no": 0.0, "yes": self.taken}.get(charged),
             duplicate_of=first,
         )  # fmt: skip
 

@@ -171,6 +171,7 @@ class Worker:
             "key": item_task.key,
             "profile": item_task.profile,
             "charged": item_task.charged,
+            "taken": item_task.taken,
         }
 
     def _begin_item(self, order: Mapping[str, Any], report_payment: ReportPayment) -> _RunningItem:

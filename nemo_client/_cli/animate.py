@@ -78,11 +78,12 @@ async def animate(run: Run, asked: Animation) -> Outcome:
     output, destination = await plan_export(asked.delivery, asked.images)
     media = await read_media(run, asked.images)
     studio = await run.studio()
-    session = run.note_session(
-        await studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller)
+    uploaded = await run.call_free(
+        lambda studio: studio.upload(media, language=asked.language, prompt=wish.prompt, caller=run.caller)
     )
+    session = run.note_session(uploaded)
     turned = run.note_result(await studio.generate(session, wish, caller=run.caller))
-    video = await studio.export(turned.session, destination, output, caller=run.caller)
+    video = await run.call_free(lambda studio: studio.export(turned.session, destination, output, caller=run.caller))
     return show_delivered(run, turned, video)
 
 

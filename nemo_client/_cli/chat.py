@@ -13,6 +13,7 @@ from .._files.save import Destination
 from .._journal.money import Money
 from .._studio.conversation import Conversation
 from .._studio.handles import SessionHandle
+from .._studio.progress import Caller
 from .._studio.studio import Studio
 from .._studio.types import MessageResult, Output, Video, check_choice
 from .._text.languages import LANGUAGES
@@ -97,6 +98,10 @@ class Chat:
         conversation.session = await self._upload(files, conversation.session)
         return self.say("shell.uploaded", count=len(files))
 
+    async def export(self, session: SessionHandle, destination: Destination, output: Output, caller: Caller) -> Video:
+        """Export; begun again where the backend asks to go slower."""
+        return await self._run.call_free(lambda studio: studio.export(session, destination, output, caller=caller))
+
     async def plan_export(self, wish: ExportWish | None) -> tuple[Destination, Output]:
         """Where the video goes by the command's options, and as what by the message, else by them."""
         output, destination = await plan_export(_apply_wish(self._asked.delivery, wish), self._asked.images)
@@ -133,11 +138,11 @@ class Chat:
 
     async def _upload(self, files: Sequence[str], session: SessionHandle | None, prompt: str = "") -> SessionHandle:
         media = await read_media(self._run, files)
-        studio = await self._run.studio()
-        language = self._asked.language
-        return self._run.note_session(
-            await studio.upload(media, language=language, prompt=prompt, onto=session, caller=self._run.caller)
+        language, caller = self._asked.language, self._run.caller
+        uploaded = await self._run.call_free(
+            lambda studio: studio.upload(media, language=language, prompt=prompt, onto=session, caller=caller)
         )
+        return self._run.note_session(uploaded)
 
 
 def _apply_wish(delivery: Delivery, wish: ExportWish | None) -> Delivery:

@@ -127,7 +127,7 @@ async def resume(run: Run, wanted: Wanted) -> Outcome:
     if job.unsent and not studio.profile.free:
         run.screen.remark(say("jobs.sends", run.screen.lang, job=job.id))
     turned = run.note_result(await studio.finish_job(job, caller=run.caller))
-    return await _export_or_answer(run, studio, turned, destination, output)
+    return await _export_or_answer(run, turned, destination, output)
 
 
 async def _open_job_studio(run: Run, job: Job) -> Studio:
@@ -146,12 +146,12 @@ async def _plan_destination(studio: Studio, job: Job, wanted: Wanted) -> tuple[O
     return output, destination
 
 
-async def _export_or_answer(
-    run: Run, studio: Studio, turned: MessageResult, destination: Destination, output: Output
-) -> Outcome:
+async def _export_or_answer(run: Run, turned: MessageResult, destination: Destination, output: Output) -> Outcome:
     """The video of what a message made, or its answer where it made none."""
     try:
-        video = await studio.export(turned.session, destination, output, caller=run.caller)
+        video = await run.call_free(
+            lambda studio: studio.export(turned.session, destination, output, caller=run.caller)
+        )
     except RenderFailed as error:
         if error.id != "not-ready" or not turned.reply:
             raise
@@ -225,4 +225,4 @@ async def _resend_job(run: Run, job: Job, wanted: Wanted) -> Outcome:
     studio = await _open_job_studio(run, job)
     output, destination = await _plan_destination(studio, job, wanted)
     turned = run.note_result(await studio.resend(job, caller=run.caller))
-    return await _export_or_answer(run, studio, turned, destination, output)
+    return await _export_or_answer(run, turned, destination, output)

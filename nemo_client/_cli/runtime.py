@@ -13,7 +13,7 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from .._config.profiles import CLOUD
@@ -85,6 +85,11 @@ class Run:
         if name not in self._others:
             self._others[name] = asyncio.ensure_future(own.open_beside(name))
         return await asyncio.shield(self._others[name])
+
+    async def call_free(self, work: Callable[[Studio], Awaitable[_T]]) -> _T:
+        """Carry out something free; begun again where the backend asks to go slower, as nodes and batches do."""
+        studio = await self.studio()
+        return await studio.lane.carry_out(lambda: work(studio))
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""

@@ -9,6 +9,7 @@ from .._errors import LimitError, NemoError, NoCredits, SignInError
 from .._journal.money import ESTIMATES, count_for_limits, covers_estimate, estimate_price, known_balance
 from .._journal.records import Attempt, StoredFacts
 from .._text.phrases import Phrase
+from .._wire.draft import is_ready
 from .._wire.schemas import Credits
 from .context import StudioContext
 from .in_flight import InFlightRequest
@@ -48,6 +49,10 @@ class Admission:
         kinds = {attempt.kind, *ESTIMATES}
         seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
         expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
+        if (
+            attempt.kind == "chat" and expected and not is_ready(baseline.draft)
+        ):  # it asks for the session's first video
+            expected["chat"] = max(expected["chat"], expected["generate"])
         request.price = expected.get(attempt.kind, 0.0)
         facts = StoredFacts(baseline=baseline.to_json())
 

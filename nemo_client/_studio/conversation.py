@@ -34,6 +34,9 @@ class ConversationHost(Protocol):
     async def upload_files(self, files: Sequence[str]) -> str:
         """Upload what a message names; what to answer."""
 
+    async def export(self, session: SessionHandle, destination: Destination, output: Output, caller: Caller) -> Video:
+        """Export, as patiently as the place does that."""
+
     async def plan_export(self, wish: ExportWish | None) -> tuple[Destination, Output]:
         """Where an export goes, and as what; `wish` is what the message says of it."""
 
@@ -224,19 +227,19 @@ class Conversation:
             answer.add_line(self._host.say("credits", **balance.shown))
             answer.reply = answer.reply or "\n".join(answer.lines)
         elif action == "export":
-            await self._export(studio, wish, answer)
+            await self._export(wish, answer)
         else:
             language = self._host.choose_language()
             answer.timeline = await studio.timeline(await self.find_session(), language)
             if answer.timeline not in answer.lines:
                 answer.add_line(answer.timeline)
 
-    async def _export(self, studio: Studio, wish: ExportWish | None, answer: Answer) -> None:
+    async def _export(self, wish: ExportWish | None, answer: Answer) -> None:
         destination, output = await self._host.plan_export(wish)
         if wish and wish.size_note:
             note = self._host.say(wish.size_note, asked=wish.asked, resolution=wish.resolution)
             answer.add_note(note)
             answer.reply = answer.reply or note
-        video = await studio.export(await self.find_session(), destination, output, caller=self._caller)
+        video = await self._host.export(await self.find_session(), destination, output, self._caller)
         answer.video, answer.timeline = video, video.timeline
         answer.add_line(self._host.describe_video(video))

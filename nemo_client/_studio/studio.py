@@ -350,6 +350,11 @@ class Studio:
         sure = all(exact is not None for _, exact, _ in paid)
         return Kept(spent, tuple(make_job_id(key) for key, _, _ in paid), sure=sure)
 
+    async def taken_by(self, key: str, run: str) -> Money:
+        """What the message of a step took in a run, by the journal; nothing where it went out in another run."""
+        step = await self._context.journal.latest(key)
+        return step.facts.money if step is not None and step.run == run and not step.free else FREE
+
     async def newest(self, session: SessionHandle) -> SessionHandle:
         """The newest finished step of the handle's session, where a conversation that one place carries stands now."""
         return await self._edits.find_newest(_check_usable(session))

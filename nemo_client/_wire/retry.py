@@ -34,11 +34,13 @@ def retry_pause(
     """Seconds to wait before the next try, or None to give up.
 
     `tries` counts those made, `elapsed` is seconds since the first; `repeatable` says that a second execution
-    does no harm; `limited`, that a rate limit was waited out once; `reached`, that this backend has answered before, so
-    that its address is right. A request of which nothing was written may always be repeated.
+    does no harm; `limited`, that a rate limit was waited out once: another one is waited out where the server says for
+    how long, and that is within PATIENT_SECONDS; `reached`, that this backend has answered before, so that its address
+    is right. A request of which nothing was written may always be repeated.
     """
     if isinstance(error, RateLimited):
-        return None if limited else _bound_wish(error.retry_after, RATE_LIMIT_PAUSE, 1)
+        pause = _bound_wish(error.retry_after, RATE_LIMIT_PAUSE, 1)
+        return pause if not limited or _is_told_when(error, tries, elapsed + pause) else None
     if isinstance(error, ConnectError):
         lasting = error.id in FINAL or not (elapsed < PATIENT_SECONDS if reached else tries < ATTEMPTS)
         return None if lasting else _compute_backoff(tries)
@@ -68,6 +70,12 @@ def pause_of(error: NemoError, tries: int) -> float:
 
 def _goes_on(away: bool, tries: int, elapsed: float) -> bool:
     return elapsed < PATIENT_SECONDS if away else tries < ATTEMPTS and elapsed < SECONDS
+
+
+def _is_told_when(error: RateLimited, tries: int, elapsed: float) -> bool:
+    """Whether the server says when to come again, and that is soon; "at once" is taken at its word a few times."""
+    wish = error.retry_after
+    return wish is not None and (wish > 0 or tries <= _AT_ONCE) and elapsed < PATIENT_SECONDS
 
 
 def _bound_wish(wish: float | None, usual: float, tries: int) -> float:

@@ -262,7 +262,7 @@ async def test_a_failure_after_the_paid_step_says_that_it_was_charged(
         backend.faults.clear()
         (found,) = await results(studio, photos(1), tmp_path / "out")
 
-    assert (failed.state, failed.line["charged"], failed.line["credits"]) == ("failed", "yes", None)
+    assert (failed.state, failed.line["charged"], failed.line["credits"]) == ("failed", "yes", 100)
     assert (found.state, found.line["charged"], found.line["credits"]) == ("done", "no", 0)
     assert len(backend.ledger.charges) == 1
 

@@ -337,6 +337,7 @@ class TestTheBackendSaysNo:
         ("kind", "count"),
         [
             ("http_429", 1),
+            ("http_429", 4),
             pytest.param("http_429", None, marks=pytest.mark.long),
             pytest.param("close_before_headers", 2, marks=pytest.mark.long),
         ],

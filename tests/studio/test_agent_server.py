@@ -49,6 +49,25 @@ async def test_a_generation_on_the_real_agent_server(agent_server: AgentServer) 
     assert len(agent_server.seen["messages"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("prompt", "spoken"), [("让图片慢慢动起来", "zh-CN"), ("ゆっくりズームイン", "ja"), ("4K", "en")]
+)
+async def test_the_session_speaks_the_language_of_the_prompt(
+    prompt: str, spoken: str, agent_server: AgentServer
+) -> None:
+    """The picture came first, in the page's language: it goes up again, free, and the paid message once, there."""
+    async with agent_server.studio() as studio:
+        handle = await studio.upload([picture()], page="en")
+        turned = await studio.generate(handle, Wish(prompt, duration=2))
+        edited = await studio.edit(turned.session, 'set the title "Urban Dreams"')
+
+    facts, opened = agent_server.seen, list(dict.fromkeys(["en", spoken]))
+    assert (facts["languages"], len(facts["uploads"])) == (opened, len(opened))
+    assert {message["session"] for message in facts["messages"]} == {turned.session.session_id}
+    assert (handle.language, turned.session.language, edited.money.spent) == ("auto", "auto", 50)
+    assert facts["charges"] == [100, 50]
+
+
 # --- Silence --------------------------------------------------------------------------------------------------------
 
 

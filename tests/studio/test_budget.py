@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nemo_client import Budget, Caller, LimitError, NemoError, Studio, Turned, Wish
-from tests.support.backend import Cloud, cloud, picture
+from tests.support.backend import Cloud, Seen, cloud, picture
 
 __all__ = ["cloud"]
 WISH = Wish("slow push-in", duration=2)
@@ -101,3 +101,20 @@ async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds, monk
             await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
 
         assert await first._context.journal.head(session.session_id) == session.key
+
+
+async def test_a_chat_that_asks_for_the_first_video_is_priced_like_a_generation(cloud: Clouds) -> None:
+    """Behind uploads alone it makes one; in a project that has a video it is an edit. Limits count the same."""
+    backend = cloud()
+    told = []
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        with pytest.raises(LimitError, match="about 100 credits"):
+            await studio.chat(session, "make a video of it", caller=Caller(budget=Budget(60)))
+        for message in ("make a video of it", "make the title larger"):
+            seen = Seen()
+            session = (await studio.chat(session, message, caller=Caller(seen))).session
+            told.append({report.price for report in seen.reports if report.price})
+
+    assert told[0] == {100}
+    assert len(backend.ledger.messages) == 2

@@ -51,7 +51,7 @@ class Stage:
         self.works: dict[str, Step] = {}  # by the id of its call
         self.let_go = asyncio.Event()
         self.seen: dict[str, Any] = {
-            "messages": [], "charges": [], "uploads": [],
+            "messages": [], "charges": [], "uploads": [], "languages": [],
             "running": 0, "stopped": 0, "ended": 0, "reads": 0, "balances": 0,
         }  # fmt: skip
         self.after: list[tuple[str, Step]] = []  # what reaches the state after a turn: session and step
@@ -216,7 +216,7 @@ class Proxy:
 
     async def session(self, request: Request) -> Any:
         """A session of ADK's, and a task around it."""
-        await request.json()
+        self._stage.seen["languages"].append((await request.json())["language"])
         made = (await self._adk.post(f"/apps/{APP}/users/me/sessions", json={})).json()
         self._tasks[made["id"]] = task = f"task-{made['id'][:8]}"
         return _good({"task_id": task, "session_id": made["id"], "user_id": "user_test"})

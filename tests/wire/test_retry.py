@@ -29,6 +29,10 @@ def test_a_rate_limit_is_waited_out_once() -> None:
     assert retry_pause(RateLimited(retry_after=7), 1, 0, repeatable=True) == 7
     assert retry_pause(RateLimited(retry_after=9999), 1, 0, repeatable=True) == LONGEST_PAUSE
     assert retry_pause(RateLimited(), 2, 30, repeatable=True, limited=True) is None
+    assert retry_pause(RateLimited(retry_after=7), 2, 7, repeatable=False, limited=True) == 7
+    assert retry_pause(RateLimited(retry_after=7), 7, 40, repeatable=True, limited=True) is None
+    assert retry_pause(RateLimited(retry_after=0), 3, 0, repeatable=True, limited=True) == 0
+    assert retry_pause(RateLimited(retry_after=0), 4, 0, repeatable=True, limited=True) is None
 
 
 def test_pauses_grow_and_end() -> None:
