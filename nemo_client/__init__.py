@@ -110,9 +110,9 @@ if TYPE_CHECKING:
     from ._text.gui_translator import normalize as normalize
     from ._text.gui_translator import translate as translate
     from ._text.languages import LANGUAGES as LANGUAGES
+    from ._text.messages import Phrase as Phrase
     from ._text.messages import say as say
     from ._text.messages import what_and_hint as what_and_hint
-    from ._text.phrases import Phrase as Phrase
     from ._text.router import ExportWish as ExportWish
     from ._text.router import Request as Request
     from ._text.router import read_request as read_request
@@ -184,7 +184,7 @@ _EXPORTS = {
     "NoCredits": "_errors",
     "NothingMade": "_errors",
     "Output": "_studio.types",
-    "Phrase": "_text.phrases",
+    "Phrase": "_text.messages",
     "PlanError": "_errors",
     "Profile": "_config.profiles",
     "ProfileInfo": "_config.profile_store",

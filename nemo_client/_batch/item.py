@@ -22,7 +22,7 @@ from .._safety.pasted_paths import find_meant
 from .._studio.choices import FORMATS
 from .._studio.types import GenerationRequest, Output, check_choice
 from .._text.languages import LANGUAGES
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 
 DEFAULT_STEM: Final = "video"
 _DEVICE_NAME: Final = re.compile(

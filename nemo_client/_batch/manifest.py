@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from .._errors import InputError, NemoError
 from .._safety.pasted_paths import find_path, is_address
-from .._text.phrases import Phrase, describe_os_error
+from .._text.messages import Phrase, describe_os_error
 from .item import BatchItem, is_picture, make_missing_file_error
 from .report import PAGE, PAGE_BESIDE_FOREIGN, THUMBNAILS
 from .results_file import LOCK, RESULTS, RUNS, JsonLinesFile

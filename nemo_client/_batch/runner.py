@@ -33,7 +33,7 @@ from .._errors import (
 )
 from .._journal.money import Money, Tally
 from .._studio.progress import Budget, Caller
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .._wire.rate_limiter import RateLimiter
 from .item import BatchItem, assign_names, parse_item
 from .item_task import Animator, ItemTask, stops_whole_batch

@@ -31,7 +31,7 @@ from .._journal.money import FREE, Money
 from .._safety.redaction import redact, scrub
 from .._studio.progress import Budget, Caller, Progress
 from .._studio.studio import Studio
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .item import BatchItem
 from .item_task import ItemTask
 

@@ -25,8 +25,7 @@ from .._studio.reconcile import answer_command, chat_command
 from .._studio.studio import Studio
 from .._studio.types import MessageResult
 from .._text.gui_translator import translate
-from .._text.messages import say
-from .._text.phrases import Phrase
+from .._text.messages import Phrase, say
 from .output import INTERRUPTED, Failure, Outcome, Screen, describe_unexpected
 
 logger = logging.getLogger("nemo_client")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import InputError
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .paths import clean_setting, describe_lock_failure, file_lock_for, write_private_file
 
 VERSION: Final = "0.1.0"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from .._errors import DiskError
 from .._safety.private_files import belongs_to_another_user, make_private_folder, restrict_handle
 from .._safety.redaction import Secret
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -17,8 +17,7 @@ from typing import Any, Final, Literal
 
 from .._errors import InputError, NemoError
 from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret, redact
-from .._text.messages import say
-from .._text.phrases import Phrase
+from .._text.messages import Phrase, say
 from .credentials import CredentialStore, Token, token_from_environment
 from .paths import clean_setting, describe_lock_failure, ensure_home, file_lock_for, find_home, write_private_file
 from .profiles import (

@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._safety.addresses import is_loopback, parse_url_target
 from .._safety.confusables import looks_like
 from .._safety.json_limits import BadJson, parse_json
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .paths import clean_setting, find_home
 
 API_URL: Final = "https://mega-api-prod.nemovideo.ai"

@@ -33,8 +33,7 @@ from .._errors import FileTooLarge, InputError, UnsupportedFile
 from .._safety.private_files import FILE_MODE, make_private_folder, sync_to_disk
 from .._safety.redaction import redact
 from .._safety.safe_open import open_file
-from .._text.messages import UPLOAD_FORMATS
-from .._text.phrases import Phrase, describe_os_error
+from .._text.messages import UPLOAD_FORMATS, Phrase, describe_os_error
 from .._wire.upload import UploadPart, disk_error
 from .colors import in_srgb
 from .media_check import check_media

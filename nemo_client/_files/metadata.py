@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .._errors import DiskError, RenderFailed
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .save import LOCAL_ONLY, Checked, Destination, check_video, open_temporary_file, save_copy, save_video
 
 logger = logging.getLogger("nemo_client")

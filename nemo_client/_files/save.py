@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from .._errors import DiskError, RenderFailed
 from .._safety.private_files import sync_to_disk
 from .._safety.safe_open import STEPS, is_below, open_folder
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .._wire.upload import disk_error
 from .temp_files import create_part_file, remove_abandoned_parts
 

@@ -24,7 +24,7 @@ from .._config.paths import JOURNAL_FILE, ensure_home
 from .._errors import DiskError, JournalAway
 from .._safety.json_limits import BadJson
 from .._safety.private_files import FILE_MODE, restrict_file
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from . import postgres
 from .schema import MIGRATIONS, migrate, read_schema_version
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 
 _T = TypeVar("_T")
 

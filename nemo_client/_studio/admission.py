@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from .._errors import LimitError, NemoError, NoCredits, SignInError
 from .._journal.money import ESTIMATES, count_for_limits, covers_estimate, estimate_price, known_balance
 from .._journal.records import Attempt, StoredFacts
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .._wire.draft import is_ready
 from .._wire.schemas import Credits
 from .context import StudioContext

@@ -38,7 +38,7 @@ from .._journal.money import Money
 from .._journal.records import Attempt, Facts, StoredFacts
 from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .._wire import draft as drafts
 from .._wire.schemas import State as SessionState
 from .._wire.turn import Turn

@@ -32,7 +32,7 @@ from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key,
 from .._safety.redaction import Secret
 from .._text import messages, prompts
 from .._text.languages import LANGUAGES
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .._wire import draft as drafts
 from .._wire.client import NemoClient, encode_message, renew_client_id
 from .._wire.http import Http, Sleep

@@ -18,8 +18,7 @@ from .._config.profiles import Profile
 from .._errors import ApiError, ConnectionBroken, InputError, NemoError, SignInError, TransportError
 from .._journal.journal import Journal
 from .._safety.redaction import Secret
-from .._text.messages import what_and_hint
-from .._text.phrases import Phrase
+from .._text.messages import Phrase, what_and_hint
 from .._wire.client import NemoClient
 from .._wire.decompression import run_within
 from .._wire.http import Http

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from .._config.client_id import read_client_id
 from .._errors import BadAnswer, ConnectionBroken, InputError, NemoError
 from .._safety.redaction import scrub_data
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .decompression import Decoder, Undecodable
 from .download import Download
 from .envelope import name_call, open_envelope

@@ -17,7 +17,7 @@ import httpx
 from .._errors import BadAnswer, ConnectError, ConnectionBroken, DiskError, NemoError, RenderFailed, TransportError
 from .._safety.addresses import LIVABLE, Kind, classify_address, is_host, is_loopback, parse_literal_address
 from .._safety.redaction import sanitize_for_display
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .decompression import Decoder, Undecodable, run_within
 from .envelope import Answer, open_envelope
 from .http import (

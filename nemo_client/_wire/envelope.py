@@ -25,8 +25,7 @@ from .._errors import (
 )
 from .._safety.json_limits import BadJson, parse_json
 from .._safety.redaction import SENTENCE_CHARACTERS, sanitize_for_display
-from .._text.messages import UPLOAD_FORMATS, has_text
-from .._text.phrases import Phrase
+from .._text.messages import UPLOAD_FORMATS, Phrase, has_text
 from .reasons import as_mapping, find_words
 
 REASON_CHARACTERS: Final = SENTENCE_CHARACTERS

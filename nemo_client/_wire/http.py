@@ -41,7 +41,7 @@ from .._errors import (
     TooLate,
 )
 from .._safety.redaction import redact, scrub_data
-from .._text.phrases import Phrase
+from .._text.messages import Phrase
 from .decompression import Undecodable, decode_body, run_within
 from .envelope import Answer, name_call, open_envelope
 from .net.transport import ConnectionBackend, Transport

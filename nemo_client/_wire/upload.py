@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import DiskError, InputError
-from .._text.phrases import Phrase, describe_os_error
+from .._text.messages import Phrase, describe_os_error
 
 CHUNK: Final = 1024 * 1024
 AHEAD: Final = 2

@@ -43,7 +43,7 @@ from nemo_client._batch.worker import (
 )
 from nemo_client._errors import JournalAway
 from nemo_client._journal.steps import State
-from nemo_client._text.phrases import Phrase
+from nemo_client._text.messages import Phrase
 from nemo_client._wire.rate_limiter import RateLimiter
 from tests.cli.test_animate_and_chat import Shell, shell, start
 from tests.support.backend import Cloud, cloud, until

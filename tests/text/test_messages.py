@@ -17,7 +17,7 @@ import pytest
 from nemo_client import InputError, NemoError, NoCredits
 from nemo_client._studio.progress import Progress
 from nemo_client._text import messages
-from nemo_client._text.phrases import Phrase
+from nemo_client._text.messages import Phrase
 
 if sys.version_info >= (3, 11):
     import tomllib

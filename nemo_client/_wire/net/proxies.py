@@ -18,7 +18,7 @@ from urllib.request import getproxies
 
 from ..._errors import ConnectError
 from ..._safety.addresses import is_host, parse_literal_address
-from ..._text.phrases import Phrase
+from ..._text.messages import Phrase
 
 SCHEMES: Final = {"http": "http", "https": "https", "socks": "socks5", "socks5": "socks5", "socks5h": "socks5"}
 """What a setting may say, and how it is spoken; through SOCKS the proxy always finds the name."""

@@ -26,7 +26,7 @@ import httpx
 
 from ..._errors import ConnectError, RenderFailed
 from ..._safety.addresses import LIVABLE, Address, Kind, classify_address, is_loopback, parse_literal_address
-from ..._text.phrases import Phrase
+from ..._text.messages import Phrase
 from .proxies import choose_proxy
 from .streams import SocketBackend, WholeWrites
 from .tunnels import connect_via_proxy

@@ -19,7 +19,7 @@ import httpx
 
 from ..._errors import ConnectError
 from ..._safety.addresses import parse_literal_address
-from ..._text.phrases import Phrase
+from ..._text.messages import Phrase
 from .proxies import Proxy
 
 MAX_HEAD_BYTES: Final = 64 * 1024
