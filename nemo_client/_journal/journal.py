@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,10 @@ _UPDATE: Final = ATTEMPTS.update().where(
 
 RUN_SECONDS: Final = 7 * DAY_SECONDS
 """How far back the messages of one run are looked for."""
+
+NEWEST_CHARGES: Final = 50
+NEWEST_DURATIONS: Final = 20
+"""How many finished steps of a kind tell what the next one is expected to take."""
 
 _NEVER: Final[Mark] = (float("-inf"), float("-inf"))
 
@@ -258,14 +262,26 @@ class Journal(DatabaseThread):
         """The first message that went out in the attempt's session after it, or None."""
         return await self._read_rows(lambda connection: queries.select_sent_after(connection, attempt))
 
-    async def charges(self, profile: str, kind: str, newest: int = 50) -> list[float]:
+    async def charges(self, profile: str, kind: str, newest: int = NEWEST_CHARGES) -> list[float]:
         """What the newest finished steps of that kind took, in credits, where that is known for sure."""
         return await self._read_rows(lambda connection: queries.select_charges(connection, profile, kind, newest))
 
-    async def usual_seconds(self, profile: str, kind: str, newest: int = 20) -> float | None:
+    async def usual_seconds(self, profile: str, kind: str, newest: int = NEWEST_DURATIONS) -> float | None:
         """How long a step of that kind takes on this machine: the median of the newest finished ones."""
         taken = await self._read_rows(lambda connection: queries.select_durations(connection, profile, kind, newest))
         return median(taken) if taken else None
+
+    async def read_history(
+        self, profile: str, charged: Collection[str], kind: str
+    ) -> tuple[dict[str, list[float]], float | None]:
+        """The `charges` of each of the kinds `charged`, and the `usual_seconds` of `kind`, in one transaction."""
+
+        def read(connection: Connection) -> tuple[dict[str, list[float]], list[float]]:
+            charges = {each: queries.select_charges(connection, profile, each, NEWEST_CHARGES) for each in charged}
+            return charges, queries.select_durations(connection, profile, kind, NEWEST_DURATIONS)
+
+        charges, taken = await self._read_rows(read)
+        return charges, median(taken) if taken else None
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
         """Record a file that lies in its place on this host."""

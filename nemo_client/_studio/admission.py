@@ -46,8 +46,9 @@ class Admission:
         """
         journal, profile, budget = self._context.journal, self._context.profile, self._caller.budget
         owing = await self._record_late_charges(attempt.account, baseline.credits)
-        kinds = {attempt.kind, *ESTIMATES}
-        seen = {kind: await journal.charges(profile.name, kind) for kind in kinds} if attempt.paid else {}
+        kinds = {attempt.kind, *ESTIMATES} if attempt.paid else set()
+        seen, usual = await journal.read_history(profile.name, kinds, attempt.kind)
+        request.usual = self._context.choose_seconds(attempt.kind, usual)
         expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
         if (
             attempt.kind == "chat" and expected and not is_ready(baseline.draft)

@@ -51,7 +51,10 @@ class StudioContext:
 
         Rendering on this machine takes as long as it takes; there is no guess before the first.
         """
-        seen = await self.journal.usual_seconds(self.profile.name, kind)
+        return self.choose_seconds(kind, await self.journal.usual_seconds(self.profile.name, kind))
+
+    def choose_seconds(self, kind: str, seen: float | None) -> float | None:
+        """What was `seen` of such steps, else a first guess, as `guess_seconds` has it."""
         return seen if seen is not None or self.profile.free else FIRST_GUESS.get(kind)
 
     async def no_credits(self, balance: Credits | None) -> NoCredits:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from .._errors import (
+    ApiError,
     Cancelled,
     Charged,
     ConnectionBroken,
@@ -59,7 +60,7 @@ from .reconcile import (
     make_unknown_error,
     says_no_credits,
 )
-from .sessions import GONE, Sessions
+from .sessions import GONE, Sessions, is_session_gone
 
 logger = logging.getLogger("nemo_client")
 
@@ -268,10 +269,9 @@ class PaidSend:
         try:
             await self._acquire_stream()
             request.report(Progress("plan"))
-            state = await self.context.client.state(attempt.session_id)
+            state = await self._read_state_before(attempt.session_id)
             state, files = await self.sessions.restore_uploads(self.message, attempt.session_id, state)
             credits = None if attempt.free else await admission.read_balance()
-            request.usual = await self.context.guess_seconds(attempt.kind)
             segments, media = drafts.digest_segments(state.draft or {}), drafts.list_media_ids(state.raw)
             self.baseline = Baseline(segments, media, state.draft, credits, files)
             if not request.callers:  # all callers have left: nothing is spent without one
@@ -287,6 +287,18 @@ class PaidSend:
                 self.context.in_flight.run_in_background(
                     f"release {attempt.key}", lambda: _release_in_retry_window(self.context, attempt)
                 )
+            raise
+
+    async def _read_state_before(self, session_id: str) -> SessionState:
+        """The state that the baseline is made of.
+
+        `LostRace` where a session that was claimed without a look is another account's: then it is looked at.
+        """
+        try:
+            return await self.context.client.state(session_id)
+        except ApiError as error:
+            if error.code != GONE and is_session_gone(error) and self.sessions.forget_answer(session_id):
+                raise LostRace from error
             raise
 
     # The POST and its stream

@@ -48,6 +48,8 @@ _T = TypeVar("_T")
 FILES_A_REQUEST: Final = 10
 GONE: Final = 1002
 REMEMBERED: Final = 1000
+JUST_NOW_SECONDS: Final = 60.0
+"""For so long a session that took an upload is claimed for a message without a look whether it is still there."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Sessions:
         self._replaced: OrderedDict[str, Upload] = OrderedDict()
         self._given: OrderedDict[str, tuple[Media, ...]] = OrderedDict()
         self._seen: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._behind: OrderedDict[str, Attempt] = OrderedDict()  # the step behind a message that is being sent
+        self._answered: OrderedDict[str, float] = OrderedDict()  # when a session took an upload, by the clock
 
     async def upload(self, wanted: Upload, request: InFlightRequest) -> Attempt:
         """The finished upload: the one that is known, unless another account made it, or a new one.
@@ -82,18 +86,18 @@ class Sessions:
         One that is known under another name is repeated under this one where nothing followed it yet: prompts say
         names. Where something did, its next step may be known, too; so that is left to the next new message.
         """
-        known = await self._find_placement(wanted)
+        latest = await self._context.journal.latest(wanted.key)
+        known = await self._find_placement(wanted, latest)
         if known is not None:
             request.report(Progress("upload", 1.0, reused=True))
             return known
         kept = [await asyncio.to_thread(self._context.uploads.keep, each) for each in wanted.media]
         wanted = replace(wanted, media=tuple(kept))
         if wanted.onto is None:
-            return await self._record_upload(
-                wanted, await self._open_session(wanted.spoken, [(wanted.media, "")], request)
-            )
+            place = await self._open_session(wanted.spoken, [(wanted.media, "")], request)
+            return await self._record_upload(wanted, place, latest)
         try:
-            return await self._record_upload(wanted, await self._add_to_session(wanted, wanted.onto, request))
+            return await self._record_upload(wanted, await self._add_to_session(wanted, wanted.onto, request), latest)
         except (Exception, asyncio.CancelledError):
             with contextlib.suppress(DiskError):  # the first error is the one to tell
                 await self._context.journal.give_back(wanted.key)
@@ -137,9 +141,8 @@ class Sessions:
         """Remember what was given for an upload: its bytes, and the names that its files have now."""
         _remember(self._given, key, tuple(media))
 
-    async def _find_placement(self, wanted: Upload) -> Attempt | None:
-        """The placement of a known upload that stands for this one."""
-        latest = await self._context.journal.latest(wanted.key)
+    async def _find_placement(self, wanted: Upload, latest: Attempt | None) -> Attempt | None:
+        """The placement of a known upload, `latest` the newest of it, that stands for this one."""
         account = (await self._context.token()).account
         if latest is None or latest.state is not State.DONE or latest.account != account:
             return None
@@ -202,6 +205,7 @@ class Sessions:
                 refused = await self._send_batch(session_id, refused, request)
             if refused:
                 raise ApiError("upload-refused", name=refused[0].name)
+        _remember(self._answered, session_id, self._context.clock())
 
     async def _send_batch(self, session_id: str, batch: Sequence[Media], request: InFlightRequest) -> list[Media]:
         """Send files of one kind; those that were not taken. An ambiguous upload is looked for in the state first."""
@@ -223,8 +227,11 @@ class Sessions:
                 await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing
             )
 
-    async def _record_upload(self, upload: Upload, place: SessionHandle) -> Attempt:
-        """Note where the upload lies now; a repeated one is another placement of the same step."""
+    async def _record_upload(self, upload: Upload, place: SessionHandle, known: Attempt | None) -> Attempt:
+        """Note where the upload lies now; a repeated one is another placement of the same step.
+
+        `known` is its newest attempt by what was read before: where there is another one by now, it is read again.
+        """
         journal = self._context.journal
         facts = StoredFacts(
             media=[(each.fingerprint, each.kept_name, each.mime) for each in upload.media],
@@ -241,12 +248,12 @@ class Sessions:
         }
         for _ in range(RACE_TRIES):
             try:
-                known = await journal.latest(upload.key) or Attempt(
+                begun = known or Attempt(
                     upload.key, 1, State.PLANNED, self._context.profile.name, before=place.key, free=True
                 )
-                return await journal.finished(known, facts, **where)
+                return await journal.finished(begun, facts, **where)
             except LostRace:  # the same upload by another process; each keeps a placement of its own
-                continue
+                known = await journal.latest(upload.key)
         raise SessionBusy("session-busy")
 
     async def claim_session(self, message: Message) -> SessionHandle:
@@ -256,12 +263,13 @@ class Sessions:
         """
         after = message.after
         behind = await self.find_attempt(after)
+        _remember(self._behind, message.key, behind)
         asked = await self._find_question(message, behind)
         behind = asked or behind
         chain = [] if asked else await self._find_uploads_behind(behind)
         moved = await self._move_uploads(message, chain) if chain else None
         if moved is None:
-            alive = await self._is_alive(behind.session_id)
+            alive = await self._answered_just_now(message, behind) or await self._is_alive(behind.session_id)
             if alive and await self._claim_at(behind.session_id, after.key, message.key):
                 return make_handle(behind, after.language)
             if alive and await self._reconcile_head(behind.session_id):
@@ -362,6 +370,21 @@ class Sessions:
         left = HORIZON_SECONDS - (self._context.wall() - find_sent_time(head))
         return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
 
+    async def _answered_just_now(self, message: Message, behind: Attempt) -> bool:
+        """Whether this Studio uploaded to the session a moment ago, as the account that is in use now.
+
+        Then no look is needed before the claim: the state is read behind it, as the baseline, and tells if it is gone.
+        """
+        answered = self._answered.get(behind.session_id)
+        if message.kind == "upload" or answered is None or behind.session_id in self._lost:
+            return False
+        just_now = self._context.clock() - answered <= JUST_NOW_SECONDS
+        return just_now and (await self._context.token()).account == behind.account
+
+    def forget_answer(self, session_id: str) -> bool:
+        """The session is gone after all: from now on it is looked at; whether it counted as there without a look."""
+        return self._answered.pop(session_id, None) is not None
+
     async def _is_alive(self, session_id: str) -> bool:
         """Whether the session is there and ours; after a change of the token, this free read is what tells."""
         if session_id in self._lost:
@@ -369,7 +392,7 @@ class Sessions:
         try:
             await self._context.client.state(session_id)
         except ApiError as error:
-            if isinstance(error, SessionGone) or error.code in (403, 404):
+            if is_session_gone(error):
                 return False
             raise
         return True
@@ -414,7 +437,7 @@ class Sessions:
                 continue
             place = replace(opened, key=before)
             wanted = Upload(step.key, media, step.facts.language, spoken, older=step.facts.older)
-            placed = await self._record_upload(wanted, place)
+            placed = await self._record_upload(wanted, place, await self._context.journal.latest(step.key))
         return placed
 
     def _load_uploaded(self, step: Attempt) -> tuple[Media, ...]:
@@ -466,7 +489,7 @@ class Sessions:
         """The uploads behind a message by their marks, and the marks of those that some state of the session listed."""
         media: dict[str, Media] = {}
         listed = self._seen.get(session_id, frozenset())
-        step: Attempt | None = await self.find_attempt(message.after)
+        step: Attempt | None = self._behind.pop(message.key, None) or await self.find_attempt(message.after)
         while step is not None:
             if step.kind == "upload":
                 for each in _iterate_sent_media(self._context, step):
@@ -485,6 +508,11 @@ class Sessions:
         if found is None or not (found.state is State.DONE or is_answered(found)):
             raise InputError("handle-unknown")
         return found
+
+
+def is_session_gone(error: ApiError) -> bool:
+    """Whether an answer says that the backend does not know a session, or that it is another account's."""
+    return isinstance(error, SessionGone) or error.code in (403, 404)
 
 
 def _has_names(step: Attempt, media: Sequence[Media]) -> bool:

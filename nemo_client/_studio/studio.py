@@ -73,7 +73,7 @@ class Studio:
         self._sessions = Sessions(context)
         self._sender = MessageSender(context, self._sessions)
         self._renderer = Renderer(context)
-        self._edits = Edits(context, self._sessions, self._carry_out)
+        self._edits = Edits(context, self._sessions, self._look_and_carry_out)
         self._attacher = SessionAttacher(context, self._sessions)
 
     @classmethod
@@ -473,7 +473,7 @@ class Studio:
         if before is None:
             raise InputError("handle-unknown")
         message = Message(job.key, cast(Kind, attempt.kind), make_handle(before, "auto"), attempt.facts.text)
-        return await self._carry_out(message, caller or Caller())
+        return await self._carry_out(message, caller or Caller(), attempt)
 
     async def find_wanted_export(self, job: Job) -> tuple[Destination | None, Output] | None:
         """Where an export of the job was asked for, and as what; None if none was.
@@ -554,17 +554,24 @@ class Studio:
     ) -> MessageResult:
         after, caller = _check_usable(session), caller or Caller()
         encode_message(after.session_id, text)  # an `InputError` for what is too long, before anything is planned
-        after = await self._find_known_place(
-            after, caller, lambda key: make_step_key(self._context.profile.id, key, kind, inputs)
-        )
-        message = Message(make_step_key(self._context.profile.id, after.key, kind, inputs), kind, after, text, words)
-        return await self._carry_out(message, caller)
+
+        def key_after(key: str) -> str:
+            return make_step_key(self._context.profile.id, key, kind, inputs)
+
+        known = await self._context.journal.latest(key_after(after.key))
+        place = await self._find_known_place(known, after, caller, key_after)
+        if place.key != after.key:
+            known = await self._context.journal.latest(key_after(place.key))
+        message = Message(key_after(place.key), kind, place, text, words)
+        return await self._carry_out(message, caller, known)
 
     async def _find_known_place(
-        self, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
+        self, known: Attempt | None, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
     ) -> SessionHandle:
-        """Where a step follows on: behind the upload of an earlier version, as long as it is known there."""
-        known = await self._context.journal.latest(key_after(after.key))
+        """Where a step follows on: behind the upload of an earlier version, as long as it is known there.
+
+        `known` is the newest attempt at it behind `after`.
+        """
         replacement = self._sessions.find_replacement(after)
         if known is not None and (replacement is None or known.state is State.DONE or known.open):
             return after
@@ -583,9 +590,9 @@ class Studio:
         ]
         return tuple(dict.fromkeys(each for each in keys if each != key))
 
-    async def _carry_out(self, message: Message, caller: Caller) -> MessageResult:
+    async def _carry_out(self, message: Message, caller: Caller, known: Attempt | None) -> MessageResult:
+        """Send a message, or find its result; `known` is its newest attempt before."""
         language = message.after.language
-        known = await self._context.journal.latest(message.key)
         done = await self._sender.send(message, caller)
         money = done.facts.money
         if money.sure is not None:
@@ -601,6 +608,9 @@ class Studio:
             reused=known is not None and known.state is State.DONE and not own,
             changes=changes,
         )
+
+    async def _look_and_carry_out(self, message: Message, caller: Caller) -> MessageResult:
+        return await self._carry_out(message, caller, await self._context.journal.latest(message.key))
 
     async def _sum_money_behind(self, attempt: Attempt) -> Money:
         """What all steps up to this one took together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks._paying import counted
 from nemo_client import (
     ApiError,
     Destination,
@@ -336,9 +338,8 @@ LOST = {
     "upload": ("answer", "upload", 1, {"code": 1002}),
     "message": ("answer", "message", 1, {"code": 1002}),
     "message, for good": ("lost_session", "message", 1, {}),
-    "state before": ("answer", "state", 1, {"code": 1002}),
-    "baseline": ("answer", "state", 2, {"code": 1002}),
-    "baseline, for good": ("lost_session", "state", 2, {}),
+    "baseline": ("answer", "state", 1, {"code": 1002}),
+    "baseline, for good": ("lost_session", "state", 1, {}),
 }
 
 
@@ -356,6 +357,34 @@ async def test_a_session_that_is_lost_before_anything_was_paid_is_opened_again(
     assert len(backend.ledger.sessions) == 2
     assert [upload["session"] for upload in backend.ledger.uploads].count(video.session_id) == 2
     assert len(backend.ledger.charges) == 1
+
+
+@pytest.mark.parametrize("code", [403, 404])
+async def test_a_session_of_another_account_is_left_where_only_the_baseline_tells(
+    code: int, cloud: Clouds, place: Destination
+) -> None:
+    """A session that just took an upload is claimed without a look; what its state says then counts the same."""
+    backend = cloud()
+    backend.fault("answer", "state", code=code, count=2)
+    async with backend.studio() as studio:
+        video = await studio.animate([picture(1), picture(2)], WISH, place)
+
+    assert [len(backend.ledger.sessions), len(backend.ledger.charges)] == [2, 1]
+    assert [upload["session"] for upload in backend.ledger.uploads].count(video.session_id) == 2
+
+
+@pytest.mark.parametrize("age", [0.0, 61.0])
+async def test_a_session_that_just_took_an_upload_is_not_looked_at_before_its_baseline(
+    age: float, cloud: Clouds
+) -> None:
+    """Its state is read once before the message, and twice behind it; a minute later it is looked at first."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        session = await studio.upload([picture(1)])
+        backend.clock.now += age
+        await studio.generate(session, WISH)
+
+    assert backend.sent("state") == (3 if age == 0 else 4)
 
 
 @pytest.mark.parametrize("endpoint", ["upload", "message"])
@@ -556,3 +585,21 @@ async def test_the_whole_way_opens_one_session_in_the_prompts_language(cloud: Cl
         await studio.animate([picture()], Wish("Медленное приближение"), place, page="zh")
 
     assert (languages(backend), len(names(backend))) == (["ru"], 1)
+
+
+async def test_one_video_takes_no_more_requests_and_transactions_than_it_needs(
+    cloud: Clouds, place: Destination
+) -> None:
+    """What is known is not asked for again: each of these is evidence, a record before the wire, or the work itself."""
+    backend = cloud()
+    async with backend.studio() as studio:
+        await studio.animate([picture(1)], WISH, Destination(place.folder, "first"))
+        before = Counter({name: backend.sent(name) for name in ("session", "upload", "state", "message", "credits")})
+        with counted() as seen:
+            await studio.animate([picture(2)], WISH, Destination(place.folder, "second"))
+
+    asked = {name: backend.sent(name) - count for name, count in before.items()}
+    assert asked == {"session": 1, "upload": 1, "state": 3, "message": 1, "credits": 2}
+    assert seen["requests"] == 10  # beside those: the render and its file
+    assert seen["reading"] <= 13
+    assert seen["writing"] <= 9
