@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..nemo_client import WHEN_CHANGED
-from ._comfy import deliveries, host, inputs, run, statements
+from ._comfy import deliveries, host, inputs, previews, run, statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,9 +122,8 @@ class NemoChat:
             path = str(answer.video.path)
             statements.current().videos.append(answer.video)
             deliveries.record_delivery(prefix, [answer.video.path])
-            ui["images"] = [host.make_view(answer.video.path)]
-            if answer.video.format != "gif":
-                ui["animated"] = (True,)
+            ui |= await asyncio.to_thread(previews.build_ui, [answer.video])
+            statements.current().previews += ui["images"]
         return {"ui": ui, "result": (session, reply, path)}
 
 

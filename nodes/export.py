@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._comfy import deliveries, host, inputs, lists, run, statements
+from ._comfy import deliveries, host, inputs, lists, previews, run, statements
 from ._comfy import images as tensors
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ async def present_videos(outcomes: run.Outcomes[Any], on_item_error: str, prefix
     statements.current().videos += videos
     filled = iter(shown)
     full = [row if isinstance(row, tuple) else next(filled) for row in rows]
-    ui: dict[str, Any] = {"images": [host.make_view(video.path) for video in videos]}
-    if not any(video.format == "gif" for video in videos):
-        ui["animated"] = (True,)
+    ui = await asyncio.to_thread(previews.build_ui, videos)
+    statements.current().previews += ui["images"]
     return {"ui": ui, "result": lists.rows_to_columns(full, WIDTH)}
 
 

@@ -7,6 +7,7 @@ Call the progress functions from the node's own coroutine only: each looks at th
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -215,10 +216,27 @@ def make_blocker() -> Any:
 
 
 def make_video(path: Path) -> Any:
-    """A native VIDEO that reads from the file."""
+    """A native VIDEO that reads from the file, and that Save Video can save."""
     from comfy_api.input_impl import VideoFromFile
 
-    return VideoFromFile(str(path))
+    kind: Any = _subclass_for_gif(VideoFromFile) if path.suffix.lower() == ".gif" else VideoFromFile
+    return kind(str(path))
+
+
+@functools.cache
+def _subclass_for_gif(base: Any) -> Any:
+    """ComfyUI's VideoFromFile for a GIF: with format "auto" Save Video copies the stream into mp4, which takes none."""
+    from comfy_api.util import VideoContainer
+
+    class VideoFromGif(base):  # type: ignore[misc]
+        """A GIF that is encoded where no container is asked for."""
+
+        def save_to(self, path: Any, format: Any = VideoContainer.AUTO, *rest: Any, **more: Any) -> Any:
+            """Save it: as mp4 for "auto"."""
+            chosen = VideoContainer.MP4 if format == VideoContainer.AUTO else format
+            return super().save_to(path, chosen, *rest, **more)
+
+    return VideoFromGif
 
 
 _SENT_AS_IS: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi")
@@ -240,13 +258,13 @@ def find_video_file(video: Any, folder: Path) -> tuple[Path, Path]:
     path = Path(os.path.realpath(folder)) / "video.mp4"
     try:
         video.save_to(str(path), format=VideoContainer.MP4, codec=VideoCodec.H264)
-    except (ValueError, OSError, RuntimeError, LookupError, TypeError, _encoder_error()) as error:
+    except (ValueError, OSError, RuntimeError, LookupError, TypeError, find_encoder_error()) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise nemo_client.InputError("video-unusable", reason=reason) from error
     return path, path.parent
 
 
-def _encoder_error() -> type[Exception]:
+def find_encoder_error() -> type[Exception]:
     """What PyAV raises where an encoder refuses frames (an odd size, a single pixel)."""
     import av
 
@@ -512,6 +530,13 @@ def judge_prefix(prefix: Any) -> bool | str:
     except nemo_client.InputError as error:
         return error.text(find_page_language() or None)
     return True
+
+
+def find_temp_folder() -> Path:
+    """ComfyUI's folder for files that are only shown; it is emptied when ComfyUI starts."""
+    import folder_paths
+
+    return Path(os.path.abspath(folder_paths.get_temp_directory()))
 
 
 def find_view(path: Path) -> dict[str, str] | None:

@@ -31,6 +31,7 @@ class Statement:
     """One node's run: what is known of it so far. `language` is the texts' (None where nobody chose one).
 
     `facts` go out as they are: JSON only, and nothing secret. `skipped` are (number from 1, error) of items left out.
+    `previews` are what the page shows of each of the videos, in their order.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Statement:
     seconds: float | None = None
     money: list[Money] = field(default_factory=list)
     videos: list[Video] = field(default_factory=list)
+    previews: list[dict[str, str]] = field(default_factory=list)
     text: str = ""
     line: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -75,7 +77,10 @@ class Statement:
             self.facts["seconds"] = round(self.seconds, 1)
         self.facts["items"] = self.count
         if self.videos:
-            self.facts["videos"] = [_describe_file(video) for video in self.videos]
+            shown = [*self.previews, *[{}] * len(self.videos)]
+            self.facts["videos"] = [
+                _describe_file(video, preview) for video, preview in zip(self.videos, shown, strict=False)
+            ]
         if self.skipped:
             self.facts["skipped"] = [
                 {
@@ -188,9 +193,12 @@ def format_bytes(size: int) -> str:
     return f"{size / MEGABYTE:.1f} MB" if size >= MEGABYTE else f"{max(round(size / 1000), 1)} kB"
 
 
-def _describe_file(video: Video) -> dict[str, Any]:
+def _describe_file(video: Video, preview: dict[str, str]) -> dict[str, Any]:
+    """A file for the page: where it is, its size, and its preview where that is another file."""
+    own = host.make_view(video.path)
     return {
-        **host.make_view(video.path),
+        **own,
+        **({"preview": preview} if preview and preview != own else {}),
         "format": video.format,
         "size": video.size,
         "about": " · ".join([f"{video.duration:.3g} s", name_resolution(video.width, video.height)]),

@@ -45,6 +45,12 @@ class FileVideo:
     def __init__(self, path: str) -> None:
         self.path = path
 
+    def save_to(self, path: str, format: str = "auto", codec: str = "auto", metadata: Any = None) -> None:
+        """As ComfyUI does it: streams are copied where no format is named, and mp4 takes none of a GIF."""
+        if format == "auto" and self.path.endswith(".gif"):
+            raise ValueError("'mp4' format does not support 'gif' codec")
+        Path(path).write_bytes(f"{format} {codec} {metadata}".encode())
+
 
 @dataclass
 class Host:
@@ -128,7 +134,7 @@ class Host:
         util = module(
             "comfy_api.util",
             VideoCodec=types.SimpleNamespace(H264="h264"),
-            VideoContainer=types.SimpleNamespace(MP4="mp4"),
+            VideoContainer=types.SimpleNamespace(AUTO="auto", MP4="mp4"),
         )
         return {
             "folder_paths": module(
