@@ -38,11 +38,16 @@ app = typer.Typer(
 )
 
 _Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files, or http(s) addresses.")]
-_Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What the video shall show.")]
+_Prompt = Annotated[
+    str, typer.Option("--prompt", "-p", metavar="TEXT", help="Say what the video shows and how it moves.")
+]
 _Output = Annotated[
     str,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Where the video goes. Never replaces a file: it is numbered then."
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Save the video here. An existing file is kept: the new one gets a number.",
     ),
 ]
 _Sources = Annotated[
@@ -51,28 +56,42 @@ _Sources = Annotated[
 ]
 _Folder = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="FOLDER", help="Where the videos go; else a folder named after SOURCE."),
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Save the videos here; by default in a folder named after SOURCE."
+    ),
 ]
 _BatchFormat = Annotated[str, typer.Option("--format", metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif.")]
-_Duration = Annotated[float, typer.Option(metavar="SECONDS", help="Length of the video; 0 leaves it to the backend.")]
+_Duration = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Length in seconds. 0 = automatic (up to 15 s a clip).")
+]
 _Ratio = Annotated[str, typer.Option(metavar="RATIO", help="auto, 9:16, 16:9, 1:1, 4:5, 3:4, 4:3 or 21:9.")]
-_Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="Another seed makes another video.")]
-_Format = Annotated[str, typer.Option(metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif; else as --output ends.")]
+_Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**31 - 1,
+        metavar="N",
+        help="Same seed: same video, no new charge. New seed: a new version, paid again.",
+    ),
+]
+_Format = Annotated[
+    str, typer.Option(metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif; by default as --output ends.")
+]
 _Quality = Annotated[str, typer.Option(metavar="QUALITY", help="high, medium or low.")]
 _Resolution = Annotated[str, typer.Option(metavar="SIZE", help="auto, 1080p, 720p or 480p.")]
-_Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the session: auto, en, zh-CN, ja ...")]
-_MaxCredits = Annotated[int, typer.Option(min=0, metavar="N", help="Do not spend more than this; 0 is no limit.")]
+_Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the answers: auto, en, zh-CN, ja ...")]
+_MaxCredits = Annotated[int, typer.Option(min=0, metavar="N", help="Spend at most N credits. 0 = no limit.")]
 _Profile = Annotated[str, typer.Option(metavar="NAME", help=f"Where to work: '{CLOUD}' (default), or one of yours.")]
-_Local = Annotated[bool, typer.Option("--local", help="Work on the free local preview: no account, no network.")]
+_Local = Annotated[bool, typer.Option("--local", help="Use the free local preview: no account, no network.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and remarks.")]
 _ChatImages = Annotated[
-    list[str] | None, typer.Option("--image", "-i", metavar="IMAGE", help="An image to talk about; may be given again.")
+    list[str] | None, typer.Option("--image", "-i", metavar="IMAGE", help="Add an image; repeat for more.")
 ]
 _Job = Annotated[
     str, typer.Argument(metavar="JOB", help="An id, its beginning, or a word of the prompt; see `nemo-video jobs`.")
 ]
-_Session = Annotated[str, typer.Option(metavar="ID", help="Go on in this session.")]
+_Session = Annotated[str, typer.Option(metavar="ID", help="Continue this project.")]
 
 
 class _ListFirst(TyperGroup):
@@ -84,7 +103,7 @@ class _ListFirst(TyperGroup):
 
 
 jobs = typer.Typer(
-    name="jobs", cls=_ListFirst, help="What was asked for before: list (the default), resume, cancel, forget, resend."
+    name="jobs", cls=_ListFirst, help="List earlier videos (default), or resume, cancel, forget, resend one."
 )
 app.add_typer(jobs)
 
@@ -177,7 +196,7 @@ def animate(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Turn images into one video, and print where it is."""
+    """Make one video from images and print where it is."""
     from . import animate as work
 
     asked = work.Animation(
@@ -206,25 +225,25 @@ def batch(
     resolution: _Resolution = "auto",
     language: _Language = "auto",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="So many at once; 0: as the profile allows.")
+        int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Make N at once. 0 = as many as the profile allows.")
     ] = 0,
     max_credits: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Do not spend more than this on all together; 0 is no limit.")
+        int, typer.Option(min=0, metavar="N", help="Spend at most N credits in all. 0 = no limit.")
     ] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the price and the problems; send nothing.")] = False,
-    retry: Annotated[str, typer.Option(metavar="failed", help="Also try again the items that failed.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the price and the problems; send nothing.")] = False,
+    retry: Annotated[str, typer.Option(metavar="failed", help="Also retry the items that failed.")] = "",
     skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Go on without items whose pictures cannot be used.")
+        bool, typer.Option("--skip-broken", help="Leave out items whose pictures cannot be used.")
     ] = False,
     scheduler: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Spread the items over a Dask cluster: tcp://HOST:8786.")
+        str, typer.Option(metavar="ADDRESS", help="Make the items on a Dask cluster: tcp://HOST:8786.")
     ] = "",
     profile: _Profile = "",
     local: _Local = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Turn many pictures into a video each; the same command again goes on where it stood."""
+    """Make a video from each of many pictures. Run it again to continue."""
     from . import batch as work
 
     defaults = {
@@ -244,7 +263,7 @@ def credits(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Print the account's credits."""
+    """Show the credits of the account."""
     from . import animate as work
 
     return _carry_out(_configure_screen(context, quiet, as_json), profile, local, lambda run: run.do(work.credits(run)))
@@ -254,7 +273,7 @@ def credits(
 def chat(
     context: typer.Context,
     message: Annotated[
-        list[str] | None, typer.Argument(metavar="[MESSAGE]...", help="What to say; asked for where it is left out.")
+        list[str] | None, typer.Argument(metavar="[MESSAGE]...", help="What to say. Without it, a conversation starts.")
     ] = None,
     images: _ChatImages = None,
     session: _Session = "",
@@ -286,17 +305,19 @@ def chat(
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="Where to listen; others than this machine on your word.")
+        str, typer.Option(metavar="HOST", help="Listen on this address; by default only this machine can connect.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Listen on this port. 0 = any free one.")
+    ] = 0,
     credits: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Credits of each account; without it they never run out.")
+        int | None, typer.Option(min=0, metavar="N", help="Give each account N credits; without it they never run out.")
     ] = None,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Let clients sign up for a free account.")] = False,
-    directory: Annotated[str, typer.Option(metavar="FOLDER", help="Where sessions are kept.")] = "",
+    directory: Annotated[str, typer.Option(metavar="FOLDER", help="Keep projects here.")] = "",
     quiet: _Quiet = False,
 ) -> int:
-    """Serve the local preview backend to any client, until Ctrl-C."""
+    """Run the local preview as a server, until Ctrl-C."""
     from . import serve as work
 
     asked = work.Service(host, port, credits, anonymous, directory)
@@ -307,16 +328,16 @@ def serve(
 def login(
     context: typer.Context,
     new_anonymous: Annotated[
-        bool, typer.Option("--new-anonymous", help="Give up the stored free account, and sign up for another one.")
+        bool, typer.Option("--new-anonymous", help="Give up the stored free account and open another one.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Go on even if jobs of a free account are given up.")
+        bool, typer.Option("--yes", "-y", help="Do not ask, even if open jobs of a free account are given up.")
     ] = False,
     profile: _Profile = "",
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Keep your token for a profile: asked for without showing it, or read from stdin."""
+    """Store your token for a profile. Type it hidden, or pipe it in."""
     from . import login as work
 
     asked = work.Login(new_anonymous, yes)
@@ -325,7 +346,7 @@ def login(
 
 @app.command("open")
 def open_(context: typer.Context, job: _Job = "", as_json: _Json = False, quiet: _Quiet = False) -> int:
-    """Print the link that opens a job's project in a browser. Whoever has it can open the project: do not share it."""
+    """Print the link to a job's project. Do not share it: anyone with the link can open the project."""
     from . import jobs as work
 
     return _carry_out(
@@ -336,12 +357,12 @@ def open_(context: typer.Context, job: _Job = "", as_json: _Json = False, quiet:
 @jobs.command("list")
 def list_(
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Forgotten ones, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Include forgotten jobs.")] = False,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N.")] = 20,
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """List the newest jobs; those marked * still owe a video."""
+    """List the newest jobs; * marks videos not collected yet."""
     from . import jobs as work
 
     return _carry_out(
@@ -361,7 +382,7 @@ def resume(
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Deliver the video of a job, by default of the newest unfinished one. Nothing is paid twice."""
+    """Collect the video of a job, by default the newest unfinished one. You won't pay twice."""
     from . import jobs as work
 
     wanted = work.Wanted(job, output)
@@ -372,7 +393,7 @@ def resume(
 
 @jobs.command()
 def cancel(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Quiet = False) -> int:
-    """Stop the renders of a job (free). A message that is out cannot be called back."""
+    """Stop rendering a job (free). A video that is paid for can't be cancelled."""
     from . import jobs as work
 
     return _carry_out(_configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.cancel(run, job)))
@@ -380,7 +401,7 @@ def cancel(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Qu
 
 @jobs.command()
 def forget(context: typer.Context, job: _Job, as_json: _Json = False, quiet: _Quiet = False) -> int:
-    """Take a job off the list, with what was kept for it alone; it is still not paid again."""
+    """Take a job off the list and delete its uploads. You still won't pay twice for it."""
     from . import jobs as work
 
     return _carry_out(_configure_screen(context, quiet, as_json), "", False, lambda run: run.do(work.forget(run, job)))
@@ -391,12 +412,12 @@ def resend(
     context: typer.Context,
     job: _Job,
     output: _Output = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: send it again, and pay again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: send it again (costs credits).")] = False,
     max_credits: _MaxCredits = 0,
     as_json: _Json = False,
     quiet: _Quiet = False,
 ) -> int:
-    """Send the message of a job again that failed or was lost, which pays again, and deliver its video."""
+    """Send a failed or lost job again (costs credits) and collect its video."""
     from . import jobs as work
 
     wanted = work.Wanted(job, output)

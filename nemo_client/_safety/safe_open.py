@@ -91,7 +91,7 @@ def resolve_opened_path(descriptor: int) -> Path:
 def _open_regular(descriptor: int) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UnsafeFileError(errno.EPERM, "it is no regular file", "why.no-regular-file")
+        raise UnsafeFileError(errno.EPERM, "it is not a regular file", "why.no-regular-file")
     return os.fdopen(descriptor, "rb")
 
 

@@ -337,6 +337,6 @@ def test_workers_and_a_scheduler_that_go_away_are_told_and_the_next_run_goes_on(
 
     assert ran.code == 5, ran.err
     assert told == {("worker-lost", "unknown", "maybe"), ("cluster-lost", "stopped", "maybe")}
-    assert "went away in the middle" in ran.data["error"]["message"]
+    assert "is lost" in ran.data["error"]["message"]
     assert (again.code, site.states()) == (0, {"done": 6}), again.err
     site.paid_once(6)

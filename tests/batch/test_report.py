@@ -53,7 +53,7 @@ def test_every_item_has_a_card_with_its_prompt_and_state(tmp_path: Path) -> None
     )  # fmt: skip
 
     assert [card["class"] for card in page.of("article")] == ["done", "failed", "done", "open"]
-    for words in ("slow push-in", "100 credits", "12 s", "It broke. Mend it.", "the same as a", "not begun"):
+    for words in ("slow push-in", "100 credits", "12 s", "It broke. Mend it.", "the same as a", "not started"):
         assert words in page.text
 
 

@@ -122,7 +122,7 @@ def test_each_line_is_on_disk_when_it_is_told(tmp_path: Path, monkeypatch: pytes
 
 def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     """Two would deliver the same items; the second one is told where the first is at work."""
-    with BatchFolder(tmp_path), pytest.raises(InputError, match="Another batch is at work"), BatchFolder(tmp_path):
+    with BatchFolder(tmp_path), pytest.raises(InputError, match="Another batch is running"), BatchFolder(tmp_path):
         pass
     with BatchFolder(tmp_path) as folder:
         folder.results.append(line("a"))

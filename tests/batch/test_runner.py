@@ -354,7 +354,7 @@ async def test_a_question_comes_with_the_command_that_answers(cloud: Clouds, pho
     async with backend.studio() as studio:
         (asked,) = await results(studio, photos(1), tmp_path / "out")
 
-    assert asked.line["error"] == "The backend asks before it goes on: Mood: Which mood? [Calm / Lively]"
+    assert asked.line["error"] == "NemoVideo asks: Mood: Which mood? [Calm / Lively]"
     assert "`nemo-video chat Calm --session " in asked.line["what_to_do"]
     assert (asked.line["error_id"], asked.line["charged"]) == ("question-asked", "no")
 

@@ -118,7 +118,7 @@ def test_the_same_command_again_sends_and_reads_nothing(shell: Shell, photos: Pa
     third = shell("batch", photos, "--duration", 1)
 
     assert (again.code, unchanged, sent(backend, "state")) == (0, before, asked)
-    assert "3 items were done before" in again.err
+    assert "3 items were already made" in again.err
     assert third.code == 0
     assert Path("photos-videos/shot1.mp4").is_file()
     assert len(local.read_ledger(backend.directory).messages) == 3
@@ -249,7 +249,7 @@ def test_a_dry_run_prices_what_is_new(shell: Shell, photos: Path, cloud: Opened)
 
     (price,) = dry.data["prices"]
     assert (price["items"], price["known"], dry.data["credits"]) == (5, 3, 2 * price["each"])
-    assert "3 of them were asked for before" in said.out
+    assert "3 of them were made or requested before" in said.out
 
 
 def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -265,8 +265,8 @@ def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path
 
     assert "about 100 credits (100 each is a guess" in first.out
     assert (first.code, nothing, calls) == (0, [], 0)
-    assert "4 of 5 items are to be made" in second.out
-    assert "about 400 credits (100 each, as seen here before)" in second.out
+    assert "4 of 5 items to make" in second.out
+    assert "about 400 credits (100 each, from earlier runs)" in second.out
     assert "--max-credits 250 is enough for about 2" in second.out
 
 
@@ -296,7 +296,7 @@ def test_failed_items_are_tried_again_only_when_that_is_asked_for(shell: Shell, 
     wrong = shell("batch", photos, "--retry", "all")
 
     assert (failed.code, left.code, retried.code, wrong.code) == (5, 5, 0, 2)
-    assert "--retry failed tries them again" in left.err
+    assert "add --retry failed to try them again" in left.err
     assert len(local.read_ledger(backend.directory).charges) == 1
 
 
@@ -323,7 +323,7 @@ class TestCtrlC:
         wait_until(lambda: sent(backend, "message") == 2)
         time.sleep(0.2)
         child.press()
-        child.until("2 items that are paid for go on")
+        child.until("2 items that are already paid for")
         ran = child.end()
         made = states()
         rest = start("batch", str(photos), "--duration", "1", "--json").end()
@@ -341,7 +341,7 @@ class TestCtrlC:
         wait_until(lambda: sent(backend, "message") == 2)
         time.sleep(0.2)
         child.press()
-        child.until("items that are paid for go on")
+        child.until("items that are already paid for")
         child.press()
         ran = child.end()
 

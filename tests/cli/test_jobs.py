@@ -134,7 +134,7 @@ class TestList:
         """An empty list is no failure, and needs neither network nor account."""
         ran, as_json = shell("jobs"), shell("jobs", "--json")
 
-        assert (ran.code, ran.out, ran.err) == (0, "", "There are no jobs.\n")
+        assert (ran.code, ran.out, ran.err) == (0, "", "There are no jobs yet.\n")
         assert as_json.data == {"jobs": []}
 
     def test_the_newest_come_first_and_unfinished_ones_are_marked(
@@ -153,7 +153,7 @@ class TestList:
         assert head.split() == ["id", "time", "state", "credits", "prompt", "video"]
         assert re.match(r"\* [0-9a-f]{8}  \d{4}-\d\d-\d\d \d\d:\d\d  ready to collect  100 ", newest)
         assert "…" in newest
-        assert re.search(r"^  [0-9a-f]{8} .* delivered .* 100 .*slow pan over the quay", oldest)
+        assert re.search(r"^  [0-9a-f]{8} .* saved .* 100 .*slow pan over the quay", oldest)
         assert oldest.endswith(done.data["video"])
         assert "jobs resume" in ran.err
         (job,) = as_json.data["jobs"]
@@ -186,7 +186,7 @@ class TestList:
         again = shell("jobs", "list", "--json")
 
         assert made.data["credits"]["spent"] is None
-        assert "No charge shows in the balance yet; 1000 credits left" in made.err
+        assert "The balance shows no charge yet; 1000 credits left" in made.err
         assert [(job["spent"], job["certainty"]) for job in listed.data["jobs"]] == [(100, "exact")]
         assert again.data == listed.data
         assert sent(backend, "credits") == asked + (seen_by == "jobs"), "only while one is owed is the balance read"
@@ -304,7 +304,7 @@ class TestResume:
 
         assert (limited.code, limited.data["error"]["id"], unsent) == (4, "limit", 0)
         assert (ran.code, sent(backend, "message")) == (0, 1)
-        assert "was never sent. It is sent now, and charged." in ran.err
+        assert "was not sent yet. It is sent now and costs credits." in ran.err
         assert Path(ran.data["video"]).name.startswith("video-")
 
 
@@ -354,7 +354,7 @@ class TestKilled:
         forgotten = shell("jobs", "forget", "turn this image", "--json")
 
         assert cancelled.code == 0
-        assert re.search(r"cannot be called back.* charged\. `nemo-video jobs resume [0-9a-f]{8}`", cancelled.out)
+        assert re.search(r"can't be cancelled\. Run `nemo-video jobs resume [0-9a-f]{8}`", cancelled.out)
         assert (early.code, early.data["error"]["id"]) == (2, "job-open")
         assert "in 20 minutes" in early.data["error"]["message"]
         assert (forgotten.code, forgotten.data["uploads_deleted"], len(kept_uploads())) == (0, 0, 1)
@@ -375,7 +375,7 @@ class TestKilled:
 
         assert (ran.code, ran.data["stopped"], ran.data["state"]) == (0, True, "done")
         assert sent(backend, "render-cancel") == 1
-        assert "Nothing of job" in text
+        assert "is not running" in text
         assert "`nemo-video jobs resume " in text
 
 
@@ -394,8 +394,8 @@ class TestForget:
         again, other = shell("animate", picture, "--json"), shell("animate", picture, "--seed", 2, "--json")
 
         assert ran.code == 0
-        assert "no longer listed" in ran.out
-        assert "1 kept uploads were deleted." in ran.err
+        assert "off the list" in ran.out
+        assert "1 stored uploads were deleted." in ran.err
         assert (listed, left, hidden["hidden"]) == ([], [], True)
         assert (again.code, again.data["reused"]) == (0, True)
         assert (other.code, other.data["reused"]) == (0, False)
@@ -443,7 +443,7 @@ class TestResend:
         ran = shell("jobs", "resend", "turn this image", "--json")
 
         assert (ran.code, ran.data["error"]["id"], ran.data["error"]["charged"]) == (130, "cancelled", "no")
-        assert "pays again" in ran.err
+        assert "costs credits again" in ran.err
         assert sent(lost, "message") == 1
 
     def test_a_yes_sends_it_and_delivers(
@@ -544,7 +544,7 @@ class TestLogin:
         assert (ran.code, ran.data["account"], ran.data["given_up"]) == (0, "anonymous", [job])
         assert (stored.kind, stored.value != "nmv_usr_old") == ("anonymous", True)
         assert stored.value.reveal() not in ran.out + ran.err
-        assert f"Given up with the free account before: jobs {job}." in ran.err
+        assert f"Given up with the earlier free account: jobs {job}." in ran.err
         assert shell("credits").out.startswith("100 credits available")
 
     def test_a_free_account_with_open_jobs_is_not_replaced_in_passing(
@@ -584,7 +584,7 @@ class TestLogin:
             self._typed(monkeypatch, TOKEN)
             ran = shell(*again, "--yes", "--json")
             assert (ran.code, ran.data["given_up"], ran.data["given_up_credits"]) == (0, [], 100)
-            assert "Given up with the free account before: 100 credits." in ran.err
+            assert "Given up with the earlier free account: 100 credits." in ran.err
 
     @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 130), ("no", 130)])
     def test_at_a_terminal_it_is_asked(
@@ -623,7 +623,7 @@ class TestLogin:
         ran = shell("login", "--json")
 
         assert (first.code, second_origin != before) == (0, True)
-        assert "could not be tried out" in first.err
+        assert "could not be checked" in first.err
         assert (ran.code, ran.data["error"]["id"]) == (5, "token-untried")
         assert (home() / "credentials.json").read_bytes() == second_origin
 

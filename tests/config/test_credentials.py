@@ -351,7 +351,7 @@ async def test_a_damaged_file_is_told_and_left_alone(text: str) -> None:
     (home() / "credentials.json").write_text(text, encoding="latin-1")
     backend = Backend()
 
-    with pytest.raises(DiskError, match=r"damaged. Move it away") as caught:
+    with pytest.raises(DiskError, match=r"damaged. Move it") as caught:
         await backend.account().token()
     assert (caught.value.exit_code, backend.sign_ups) == (6, 0)
     assert (home() / "credentials.json").read_text(encoding="latin-1") == text
@@ -393,12 +393,12 @@ def test_an_account_has_a_name_that_is_no_secret() -> None:
 
 async def test_what_is_known_of_an_account_is_told_without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Profile, kind, and when the token expires."""
-    assert account_text(CLOUD) == "nemo: a free account is opened at the first use"
+    assert account_text(CLOUD) == "nemo: a free account is opened on first use"
     await Backend().account().token()
     assert account_text(CLOUD) == "nemo: free account, token until 2026-08-08 00:00 UTC"
     monkeypatch.setenv("NEMO_TOKEN", "mine")
     assert account_text(CLOUD) == "nemo: your own account"
-    assert account_text(profile("local preview")) == "local preview: renders on this machine, free, no account"
+    assert account_text(profile("local preview")) == "local preview: works on this machine, free, no account"
 
 
 async def test_a_free_accounts_token_in_the_variable_is_known_in_later_runs(

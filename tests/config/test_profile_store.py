@@ -105,7 +105,7 @@ def test_the_address_of_a_token_from_the_environment_stays() -> None:
         pytest.param("x" * 65, {"address": "https://mine.test"}, "profile-broken", id="a long name"),
         pytest.param("mine", {"address": "http://mine.test"}, "profile-broken", id="an open connection"),
         pytest.param("mine", {"address": "https://u:p@mine.test"}, "profile-broken", id="a password in the address"),
-        pytest.param("mine", {}, "profile-broken", id="no address"),
+        pytest.param("mine", {}, "profile-broken", id="not an address"),
         pytest.param("nemo", {"run_limit": -1}, "profile-broken", id="a negative limit"),
         pytest.param("nemo", {"run_limit": 10**10}, "value", id="a huge limit"),
     ],

@@ -106,7 +106,7 @@ async def test_a_backend_that_renders_another_format_is_put_right(
 
     assert container_of(video.path) == asked
     assert (video.format, video.path.suffix) == (asked, f".{asked}")
-    assert ("changed into" in video.note) == ((sent, asked) not in LOSSLESS)
+    assert ("converted to" in video.note) == ((sent, asked) not in LOSSLESS)
     assert (again.path, again.sha256) == (video.path, video.sha256)
     assert len(backend.ledger.renders) == 1
     assert list(place.folder.iterdir()) == [video.path]

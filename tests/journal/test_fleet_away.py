@@ -139,7 +139,7 @@ async def test_a_database_that_stays_away_is_told_and_the_result_is_found_later(
         network.open()
         await asyncio.sleep(2 * database_module.REST_SECONDS)
         assert (caught.value.id, caught.value.charged) == ("journal-unwritten", "maybe")
-        assert "queue the same request again" in str(caught.value).lower()
+        assert "you won't pay twice" in str(caught.value).lower()
         again = await generated(studio)
         assert again.money.spent == 100
     async with machine(backend, tmp_path, through, monkeypatch, "two") as studio:
@@ -315,7 +315,7 @@ async def test_a_claim_stays_with_the_machine_that_took_the_step_over(
         async def overtaken() -> Any:
             (planned,) = await theirs.recent()
             await theirs.move(planned, Event.TAKE_OVER)
-            raise ConnectionBroken("answer-broken", host="h", call="the balance", reason="?")
+            raise ConnectionBroken("answer-broken", host="h", call="balance", reason="?")
 
         first._context.client.balance = overtaken  # type: ignore[method-assign]
         within_limits = Caller(budget=Budget(500))  # with a limit, a balance that cannot be read stops it

@@ -39,7 +39,7 @@ def test_a_node_tells_that_nothing_was_answered_and_its_next_run_collects(
     agent_server.script([])
     image = picture(160, 120)
 
-    with pytest.raises(Exception, match="answered nothing") as caught:
+    with pytest.raises(Exception, match="sent no answer") as caught:
         host.run(nodes["NemoImageToVideo"], image=image, **PAID)
     assert "connection" not in str(caught.value)
 

@@ -52,7 +52,7 @@ def test_off_paid_proposals_are_told(nodes: Nodes, host: Host, cloud: Any, answe
     reply = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0)["result"][1]
 
     assert reply.startswith("Fine.")
-    assert "The backend proposes (this costs credits): make it 3 seconds" in reply
+    assert "NemoVideo suggests (costs credits): make it 3 seconds" in reply
     assert sent(cloud) == [EDIT]
 
 
@@ -119,7 +119,7 @@ def test_on_uploads_and_explanations_are_not_sent(nodes: Nodes, host: Host, clou
 
 def told(reply: str) -> list[str]:
     """The proposals that were told and not sent."""
-    begin = "The backend proposes (this costs credits): "
+    begin = "NemoVideo suggests (costs credits): "
     return [line.removeprefix(begin) for line in reply.splitlines() if line.startswith(begin)]
 
 
@@ -129,7 +129,7 @@ def told(reply: str) -> list[str]:
         ("Export 1080p MP4", ".mp4", ""),
         ("export as gif", ".gif", ""),
         ("导出480p的webm", ".webm", ""),
-        ("render it out in 4k as mov", ".mov", "1080p is the largest size there is"),
+        ("render it out in 4k as mov", ".mov", "1080p is the largest size"),
     ],
 )
 def test_an_export_in_words_has_the_format_and_size_that_was_asked_for(
@@ -169,7 +169,7 @@ def test_what_an_export_costs_is_answered_without_the_agent(nodes: Nodes, host: 
 
     reply = host.run(nodes["NemoChat"], session=at, message=message, seed=0)["result"][1]
 
-    assert "An export is free" in reply
+    assert "Exporting is free" in reply
     assert sent(cloud) == []
 
 
@@ -188,7 +188,7 @@ def test_an_answer_that_is_paid_for_comes_out_where_following_it_fails(
     assert after != at
     assert reply.splitlines()[0] == "One."
     assert "max_credits" in reply
-    assert "The backend proposes (this costs credits): make it 3 seconds" in reply
+    assert "NemoVideo suggests (costs credits): make it 3 seconds" in reply
     assert isinstance(path, Blocker)
 
 

@@ -81,7 +81,7 @@ def test_what_no_node_made_is_no_handle(
     """One clear error, before anything is sent to anybody."""
     inputs = {name: forged(kind, evil[0]) if value is ... else value for name, value in TAKES[node].items()}
 
-    with pytest.raises(InputError, match="not what a NemoVideo node gives") as caught:
+    with pytest.raises(InputError, match="Connect the output of a NemoVideo node") as caught:
         host.run(nodes[node], **inputs)
     assert cloud.token not in str(caught.value)
     assert (evil[1], list(cloud.calls)) == ([], [])

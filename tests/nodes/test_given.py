@@ -76,7 +76,7 @@ def test_a_profile_that_was_left_out_is_said_in_words(nodes: Nodes) -> None:
     """ComfyUI names the missing input itself; our check must not fail before it with Python's words."""
     for name, values in (("NemoAuth", {}), ("NemoImageToVideo", {}), ("NemoRecover", {})):
         assert nodes[name].VALIDATE_INPUTS(**values) is True
-    with pytest.raises(InputError, match="The input profile has no value"):
+    with pytest.raises(InputError, match="The input profile is empty"):
         nodes["NemoAuth"]().choose(language="auto")
 
 
@@ -111,7 +111,7 @@ def test_none_over_a_link_into_a_required_input_is_named(name: str, nodes: Nodes
     """Never something unexpected that may have been charged."""
     at = uploaded(nodes, host)
 
-    with pytest.raises(InputError, match=f"The input {name} has no value") as caught:
+    with pytest.raises(InputError, match=f"The input {name} is empty") as caught:
         host.run(nodes["NemoGenerateVideo"], **{"session": at, **GENERATE, name: None})
     assert "Nothing was charged" in str(caught.value)
 
@@ -256,7 +256,7 @@ def test_an_export_that_fails_says_what_the_run_paid_and_that_it_is_kept(
     text = str(caught.value)
     out = node("NemoExportRender", **export)
 
-    assert "100 credits were paid in this run before that" in text
+    assert "100 credits were paid before that" in text
     assert "kept" in text
     assert made.key.split("-")[1][:8] in text
     assert "Nothing was charged" not in text
@@ -279,7 +279,7 @@ def test_the_all_in_one_node_says_the_same(nodes: Nodes, host: Host, charging: A
     """Also where the export had to begin again: what the run paid is not called reused, hence free."""
     charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
     inputs = {**GENERATE, "filename_prefix": "video/x", "profile": "nemo", "image": picture(64, 96)}
-    with pytest.raises(NemoError, match="100 credits were paid in this run before that"):
+    with pytest.raises(NemoError, match="100 credits were paid before that"):
         host.run(nodes["NemoImageToVideo"], **inputs)
 
 

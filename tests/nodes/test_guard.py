@@ -52,7 +52,7 @@ def listen(monkeypatch: pytest.MonkeyPatch, where: str | None) -> None:
         pytest.param({"Origin": "null"}, "origin-foreign", id="a sandboxed page"),
         pytest.param({"Origin": "http://127.0.0.1:1"}, "origin-foreign", id="another port"),
         pytest.param({"Origin": "file:///x"}, "origin-foreign", id="a file"),
-        pytest.param({"Origin": "http://[bad"}, "origin-foreign", id="no address"),
+        pytest.param({"Origin": "http://[bad"}, "origin-foreign", id="not an address"),
         pytest.param({"Sec-Fetch-Site": "same-origin"}, "", id="our own page"),
         pytest.param({"Sec-Fetch-Site": "none"}, "", id="typed by a person"),
         pytest.param({"Sec-Fetch-Site": "cross-site"}, "origin-foreign", id="another page"),

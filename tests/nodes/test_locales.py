@@ -229,7 +229,7 @@ def test_errors_and_progress_of_a_node_are_chinese(
     with pytest.raises(InputError) as failure:
         host.run(nodes["NemoGenerateVideo"], session=sessions, prompt=" ", aspect_ratio="auto", duration=1, seed=0)
 
-    assert account == "local preview：在本机渲染，免费，无需账户"
-    assert str(failure.value) == "提示词为空。请说明视频要展示什么。 未扣除任何积分。"
+    assert account == "local preview：在本机运行，免费，无需账户"
+    assert str(failure.value) == "提示词为空。请写明视频的内容。 未扣除任何积分。"
     assert host.texts
     assert not [text for _, text in host.texts if re.search(r"[A-Za-z]{2,}", text)]

@@ -185,7 +185,7 @@ async def test_errors_are_told_in_the_language_of_the_page(lang: str, site: Site
     _, english = await site.ask("GET", "/nemo/jobs/0badc0de/picture?lang=fr")
 
     assert english == {
-        "error": "There is no such job: '0badc0de'.", "hint": "'nemo-video jobs list' shows them.",
+        "error": "There is no job '0badc0de'.", "hint": "'nemo-video jobs list' lists them.",
         "id": "job-unknown", "charged": "no",
     }  # fmt: skip
     assert not chinese["error"].isascii()
@@ -359,7 +359,7 @@ async def test_a_token_that_does_not_work_replaces_nothing(
         {"kind": "answer", "body": "<html>Log in to the network</html>", "content_type": "text/html"},
         {"kind": "answer", "status": 429, "code": 429, "message": "slowly"},
     ],
-    ids=["a server in trouble", "a broken connection", "a network's log-in page", "too many requests"],
+    ids=["a server in trouble", "a broken connection", "a network's log-in page", "Too many requests"],
 )
 async def test_a_token_that_cannot_be_tried_out_replaces_nothing(
     trouble: dict[str, Any], site: Site, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
@@ -635,7 +635,7 @@ async def test_what_a_cancel_would_stop_is_told(site: Site, cloud: Callable[...,
 
     assert (idle["stops"], rendering["stops"], out["stops"], waiting["stops"]) == ("", "render", "", "waiting")
     assert (out["state"], after["job"]["stops"]) == ("unknown", "")
-    assert "is out" in after["text"]
+    assert "already paid for" in after["text"]
     assert made.sent("message") == 1
 
 
@@ -662,7 +662,7 @@ async def test_a_running_render_is_stopped(site: Site, cloud: Callable[..., Clou
     assert again["job"]["running"], "one at a time: the second finds the first"
     assert "was stopped" in answer["text"]
     assert (answer["job"]["running"], answer["job"]["resumable"], answer["job"]["error"]) == (None, True, "")
-    assert "Nothing of job" in idle["text"]
+    assert "is not running" in idle["text"]
     assert made.sent("render") == made.sent("render-cancel") == 1
 
 

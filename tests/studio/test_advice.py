@@ -86,7 +86,7 @@ async def test_a_later_edit_is_no_evidence_for_a_lost_one(cloud: Clouds) -> None
         at = await generated(studio)
         await edit_that_vanishes(backend, studio, at, lost=True)
         await studio.edit(at, EDIT, seed=1)
-        with pytest.raises(ResultUnknown, match="no result showed up"):
+        with pytest.raises(ResultUnknown, match="no video came"):
             await studio.edit(at, EDIT)
 
 
@@ -125,7 +125,7 @@ async def test_while_an_edit_is_unsettled_the_next_one_is_told_how_long(how: str
 
         with pytest.raises(SessionBusy) as caught:
             await next_one()
-        told = re.search(r"Queue again in (\d+) min, or Resume job (\w+)", str(caught.value))
+        told = re.search(r"Run again in (\d+) min, or run `nemo-video jobs resume (\w+)", str(caught.value))
         assert told is not None, str(caught.value)
         job = next(job for job in await list_jobs(studio._context.journal) if job.kind == "edit")
         assert told[2] == job.id
@@ -166,7 +166,7 @@ async def test_a_question_that_no_option_fits_is_answered_in_other_words(cloud: 
     backend.fault("ask_back", "message", count=1)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        with pytest.raises(NothingMade, match="NemoVideo Chat in the place of this node"):
+        with pytest.raises(NothingMade, match="NemoVideo Chat in place of this node"):
             await studio.generate(session, WISH)
         answered = await studio.chat(session, "slowly")
 

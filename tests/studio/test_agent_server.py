@@ -188,7 +188,7 @@ async def test_a_clean_end_without_a_word_is_told_within_a_minute(agent_server: 
     agent_server.script([])
     async with agent_server.studio() as studio:
         began = agent_server.clock.time()
-        with pytest.raises(ResultUnknown, match=r"answered nothing.*Queue the same request again") as caught:
+        with pytest.raises(ResultUnknown, match=r"sent no answer.*Run again later") as caught:
             await generated(studio)
         took = agent_server.clock.time() - began
         attempt = await newest(studio)
@@ -244,7 +244,7 @@ async def test_what_tells_of_work_is_never_called_a_failure(agent_server: AgentS
     agent_server.script(steps)
     async with agent_server.studio() as studio:
         began = agent_server.clock.time()
-        with pytest.raises(ResultUnknown, match="the project does not show it yet") as caught:
+        with pytest.raises(ResultUnknown, match="the project does not show the video yet") as caught:
             await generated(studio)
         took, attempt = agent_server.clock.time() - began, await newest(studio)
         assert (attempt.state, caught.value.charged) == (State.UNKNOWN, "maybe")
@@ -339,6 +339,6 @@ def test_the_shell_tells_within_a_minute_that_nothing_was_answered(
 
     told = capsys.readouterr().err
     assert (code, took < 70) == (5, True)
-    assert "the backend answered nothing" in told
+    assert "NemoVideo sent no answer" in told
     assert "jobs resume" in told
     assert "connection" not in told

@@ -233,7 +233,7 @@ async def test_nothing_is_left_behind() -> None:
         (Progress("generate", elapsed=200, quiet=130), "Generating · Still working · 200 s"),
         (Progress("render", 0.5, elapsed=9.6, left=10.4), "Rendering 50% · 10 s · about 10 s left"),
         (Progress("plan", price=100.0), "Checking credits · about 100 credits"),
-        (Progress("done", reused=True), "Done (found in the journal)"),
+        (Progress("done", reused=True), "Done (already made)"),
     ],
 )
 def test_progress_is_one_line(progress: Progress, line: str) -> None:

@@ -136,9 +136,7 @@ async def test_an_answer_that_made_nothing_fails_and_stays_failed(cloud: Clouds)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
         for _ in range(2):
-            with pytest.raises(
-                NothingMade, match=r"without making a video: .*another seed.*Nothing was charged"
-            ) as caught:
+            with pytest.raises(NothingMade, match=r"but made no video: .*another seed.*Nothing was charged") as caught:
                 await studio.generate(session, WISH)
             assert caught.value.facts["reply"]
         assert len(backend.ledger.messages) == 1
@@ -213,7 +211,7 @@ async def test_a_message_whose_end_is_not_known_is_handed_back(kind: str, cloud:
     backend = cloud()
     backend.fault(kind, "message")
     async with backend.studio() as studio:
-        with pytest.raises(ResultUnknown, match=r"Queue the same request again.*This may have been charged"):
+        with pytest.raises(ResultUnknown, match=r"Run again later.*Credits may have been charged"):
             await generated(studio)
         assert [pause for pause in backend.clock.slept if pause >= 30][:5] == [30.0, 60.0, 60.0, 60.0, 60.0]
         assert (await only_attempt(studio)).state is State.UNKNOWN
@@ -260,7 +258,7 @@ async def test_an_unknown_message_is_settled_at_the_horizon(cloud: Clouds) -> No
             await studio.generate(session, WISH)
         backend.clock.now += HORIZON_SECONDS
         for _ in range(2):
-            with pytest.raises(NothingMade, match=r"nothing was made of it. Use another seed.*Nothing was charged"):
+            with pytest.raises(NothingMade, match=r"No video was produced. Use another seed.*Nothing was charged"):
                 await studio.generate(session, WISH)
         await studio.generate(session, Wish("pan left", duration=2))
 
@@ -278,10 +276,10 @@ async def test_a_message_that_is_lost_may_still_show_up(cloud: Clouds) -> None:
         with pytest.raises(ResultUnknown):
             await studio.generate(session, WISH)
         backend.clock.now += HORIZON_SECONDS
-        with pytest.raises(ResultUnknown, match=r"no result showed up.*may have been charged"):
+        with pytest.raises(ResultUnknown, match=r"no video came.*may have been charged"):
             await studio.generate(session, WISH)
         assert (await only_attempt(studio)).state is State.LOST
-        with pytest.raises(ResultUnknown, match="no result showed up"):
+        with pytest.raises(ResultUnknown, match="no video came"):
             await studio.generate(session, WISH)
 
         client = studio._context.client
@@ -409,7 +407,7 @@ async def test_too_few_credits_are_told_before_anything_is_sent(cloud: Clouds) -
     """With the number, and what to do; the user's own account is sent to its top-up."""
     backend = cloud(credits=0)
     async with backend.studio() as studio:
-        with pytest.raises(NoCredits, match=r"\(0 available\)\. Top up credits in your account") as caught:
+        with pytest.raises(NoCredits, match=r"\(0 left\)\. Top up your account") as caught:
             await generated(studio)
     assert (caught.value.code, caught.value.exit_code) == (2001, 4)
     assert backend.sent("message") == 0
@@ -419,7 +417,7 @@ async def test_too_few_credits_at_the_backend_are_told_the_same_way(cloud: Cloud
     """2001 from the message itself; a guess of the price locks nobody out."""
     backend = cloud(credits=99)
     async with backend.studio() as studio:
-        with pytest.raises(NoCredits, match=r"\(99 available\)"):
+        with pytest.raises(NoCredits, match=r"\(99 left\)"):
             await generated(studio)
     assert len(backend.ledger.refused) == 1
     assert backend.ledger.credits_taken == 0
@@ -476,7 +474,7 @@ async def test_a_limit_of_ones_own_is_kept(limit: int, passes: bool, cloud: Clou
         if passes:
             await call
             return
-        with pytest.raises(LimitError, match=r"more than the limit of 99 \(max_credits\)") as caught:
+        with pytest.raises(LimitError, match=r"more than your limit of 99 \(max_credits\)") as caught:
             await call
     assert caught.value.exit_code == 4
     assert backend.sent("message") == 0
@@ -655,7 +653,7 @@ async def test_a_free_backend_is_simply_asked_again(monkeypatch: pytest.MonkeyPa
     assert len(local.read_ledger(home() / "local").messages) == 2
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["made already", "still at work"])
+@pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["made already", "busy with another request"])
 async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked again, the backend would only say that the video is like that already."""
     faults = local.Faults(local.Fault("close_at", "message", at=200))

@@ -233,7 +233,7 @@ async def test_an_answer_that_comes_too_late_is_refused_never_forked(cloud: Clou
         error = await asked_by(studio, await studio.upload([picture()]))
         assert error.session is not None
         await studio.chat(error.session, "Calm")
-        with pytest.raises(SessionBusy, match="already went on from here"):
+        with pytest.raises(SessionBusy, match="already sent another message here"):
             await studio.chat(error.session, "Lively")
 
     assert len(backend.ledger.sessions) == 1

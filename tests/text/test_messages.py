@@ -37,7 +37,7 @@ HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE HOST PORT socks XX
 NEMO_WEB_URL SOCKS5 socks5 socks5h SQLite PostgreSQL postgresql psycopg fsync UTF8 profiles token_env
 max_credits run_limit day_limit png s h
 NEMO_TOKEN NEMO_HOME NEMO_CLIENT_ID NEMO_API_URL NEMO_ALLOWED_DIRS
-http https client_id when_changed pip install nemo video format output session image yes CSV UTF
+http https client_id when_changed pip install nemo video format output session image yes CSV UTF Python
 """
 NAMES = set(SAME.split())
 
@@ -187,7 +187,7 @@ def test_a_phrase_is_said_in_the_language_of_its_sentence() -> None:
     chinese = messages.say("disk-unwritable", "zh", path="/x", reason=reason)
 
     assert "每次运行的限额 run_limit 不是整数" in chinese
-    assert "run_limit is no whole number" in messages.say("disk-unwritable", "en", path="/x", reason=reason)
+    assert "run_limit is not a whole number" in messages.say("disk-unwritable", "en", path="/x", reason=reason)
     assert "Read-only file system" in messages.say("disk-unwritable", "zh", path="/x", reason="Read-only file system")
 
 
@@ -196,7 +196,7 @@ def test_a_phrase_is_its_english_words_wherever_it_goes(travel: Callable[[Phrase
     """In JSON, in comparisons, in logs; a copy can still be translated."""
     phrase = travel(Phrase("why.field-wrong", field=Phrase("call.answer")))
 
-    assert phrase == "the answer is missing or of another type"
+    assert phrase == "answer is missing or of another type"
     assert json.loads(json.dumps({"reason": phrase})) == {"reason": str(phrase)}
     assert phrase.translate("zh") == Phrase.from_json(json.loads(json.dumps(phrase.to_json()))).translate("zh")
     assert phrase.translate("zh") == "回应 缺失或类型不符"
@@ -205,7 +205,7 @@ def test_a_phrase_is_its_english_words_wherever_it_goes(travel: Callable[[Phrase
 def test_an_error_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its caller's word, by the handle's language, or by the variable; money included."""
     error = NoCredits("no-credits", code=2001, available="5")
-    expected = "积分不足（可用 5）。请为账户充值，然后重新执行。 未扣除任何积分。"
+    expected = "积分不足（剩余 5）。请为账户充值，然后重新运行。 未扣除任何积分。"
 
     assert error.text("zh") == error.text("zh-CN") == expected
     error.lang = "zh-CN"

@@ -285,7 +285,7 @@ def test_the_sidebar_shows_a_job_that_moves(comfyui: ComfyUI, editor: Editor) ->
         time.sleep(0.2)
 
     assert len(seen) >= 2, seen
-    card.locator(".nv-job-state, .nv-mark, *", has_text="delivered").first.wait_for(timeout=60_000)
+    card.locator(".nv-job-state, .nv-mark, *", has_text="saved").first.wait_for(timeout=60_000)
     assert comfyui.get("/nemo/jobs")["jobs"][0]["delivered"] is True
 
 

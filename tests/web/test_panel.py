@@ -293,7 +293,12 @@ def test_buttons_are_those_that_can_do_something(load: Load, server: Server) -> 
 
 @pytest.mark.parametrize(
     ("stops", "word"),
-    [("render", "Stop the render"), ("waiting", "Stop waiting (it goes on)"), ("start", "Cancel"), ("", "")],
+    [
+        ("render", "Stop rendering"),
+        ("waiting", "Stop waiting (the video is made anyway)"),
+        ("start", "Cancel"),
+        ("", ""),
+    ],
 )
 def test_a_cancel_is_offered_as_what_it_does(stops: str, word: str, load: Load, server: Server) -> None:
     """A message that is out goes on and is charged: there is no Cancel for it."""
@@ -344,11 +349,11 @@ def test_a_card_says_in_words_how_its_job_stands(load: Load, server: Server) -> 
 
     assert told[1][0] == "not started (free)"
     assert told[2][:2] == ("ready to collect", "at most 300 credits")
-    assert told[3] == ("failed: no video", "perhaps charged", "It was not made.")
+    assert told[3] == ("failed: no video", "may have been charged", "It was not made.")
     assert (told[4][0], told[4][2]) == ("refused (free)", "It was not made.")
-    assert told[5][1] == "perhaps charged"
+    assert told[5][1] == "may have been charged"
     assert told[6][1] == "at least 7 credits"
-    assert told[7][:2] == ("delivered", "free")
+    assert told[7][:2] == ("saved", "free")
     assert told[8][1] == "credits not known yet"
     assert told[9][0::2] == ("asks a question", "Which mood? [Calm / Lively]")
 
@@ -360,7 +365,7 @@ def test_a_long_reason_is_two_lines_until_it_is_asked_for(load: Load, server: Se
     panel = open_panel(load())
     told = [panel.locator(f"[data-job='0000000{number}'] .nv-trouble") for number in (1, 2)]
     before = [each.bounding_box()["height"] for each in told]
-    panel.get_by_role("button", name="Show all").click()
+    panel.get_by_role("button", name="Show more").click()
     after = told[0].bounding_box()["height"]
 
     assert before[0] < 40 < before[1] == after
@@ -462,7 +467,7 @@ def test_the_filters_are_the_server_s(load: Load, server: Server) -> None:
     buttons = panel.locator(".nv-filters button")
     told = buttons.all_inner_texts()
     panel.get_by_role("button", name="Failed").click()
-    panel.get_by_text("There is no such job.").wait_for()
+    panel.get_by_text("No job here.").wait_for()
     pressed = buttons.evaluate_all("all => all.map(each => each.ariaPressed)")
     panel.get_by_role("button", name="All", exact=False).first.click()
     panel.locator("[data-job='00000001']").wait_for()
@@ -699,7 +704,7 @@ def test_the_balance_is_read_again_after_a_job_that_no_look_saw_running(load: Lo
     page.evaluate(MOVED)
     credits.filter(has_text="60").first.wait_for()
     left(50)
-    panel.get_by_role("button", name="Read again").click()
+    panel.get_by_role("button", name="Refresh").click()
     credits.filter(has_text="50").first.wait_for()
 
     assert server.asked.count("/nemo/credits") == 4
@@ -766,7 +771,7 @@ def test_recover_offers_jobs_by_time_and_prompt_in_the_page_only(load: Load, ser
     )
 
     assert found == ["latest unfinished", "00000002 2025-10-09 08:53", "00000001 2025-10-09 08:53"]
-    assert re.fullmatch(r"a lake at dawn, Oct 9, 2025, [\d:]+.[AP]M \(delivered\)", names[1])
+    assert re.fullmatch(r"a lake at dawn, Oct 9, 2025, [\d:]+.[AP]M \(saved\)", names[1])
     assert re.fullmatch(r"(a heron ?){5}…, Oct 9, 2025, [\d:]+.[AP]M \(ready to collect\)", names[2])
     assert page.evaluate("node.widgets[0].value") == "latest unfinished"
 

@@ -192,7 +192,7 @@ WRONG: list[tuple[str, object, Callable[[NemoClient], Awaitable[Any]]]] = [
 async def test_wrong_types_are_one_clear_error(said: object, call: Any) -> None:
     """The message names the call and the field, not the value."""
     async with serving(always(answer(said))) as server, client_of(server.url) as client:  # type: ignore[arg-type]
-        with pytest.raises(BadAnswer, match="in a way this version does not know") as caught:
+        with pytest.raises(BadAnswer, match="that this version does not know") as caught:
             await call(client)
     assert "SECRET" not in str(caught.value)
 
@@ -291,7 +291,7 @@ async def test_an_event_that_is_too_large_does_not_hang_up(monkeypatch: pytest.M
 async def test_a_prompt_that_is_too_long_is_not_sent() -> None:
     """The message names the limit and the length."""
     async with client_of("http://127.0.0.1:9") as client:
-        with pytest.raises(InputError, match="100001 characters; at most 100000"):
+        with pytest.raises(InputError, match="100001 characters, but at most 100000"):
             await drained(client, "x" * 100_001)
 
 

@@ -70,8 +70,8 @@ def test_an_error_says_what_whether_charged_and_what_next() -> None:
     error = NoCredits("no-credits-anonymous", code=2001, available="5", link="https://web.test/register?bind=anon_1")
 
     assert str(error) == (
-        "Not enough credits (5 available). Register at https://web.test/register?bind=anon_1 to get more, "
-        "then queue again. Nothing was charged."
+        "Not enough credits (5 left). Register at https://web.test/register?bind=anon_1 to get more, "
+        "then run again. Nothing was charged."
     )
 
 

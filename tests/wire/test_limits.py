@@ -424,7 +424,7 @@ async def test_a_prompt_of_a_megabyte_costs_nothing(cloud: Clouds) -> None:
     backend = cloud()
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        with pytest.raises(InputError, match="1000000 characters; at most 100000"):
+        with pytest.raises(InputError, match="1000000 characters, but at most 100000"):
             await studio.generate(session, Wish("x" * 1_000_000))
         kept = await studio._context.journal.recent()
 

@@ -56,8 +56,8 @@ async def fetched(url: str, near: str, path: Path, **options: Any) -> bytes:
     [("127.0.0.1", "this machine"), ("::1", "this machine"), ("0.0.0.0", "this machine"),  # noqa: S104
      ("10.1.2.3", "private network"), ("192.168.1.1", "private network"), ("169.254.169.254", "private network"),
      ("100.64.0.1", "private network"), ("fd00::1", "private network"), ("fe80::1", "private network"),
-     ("224.0.0.1", "no public"), ("::ffff:127.0.0.1", "this machine"), ("64:ff9b::7f00:1", "this machine"),
-     ("64:ff9b:1::a00:1", "private network"), ("2002:7f00:1::", "this machine"), ("203.0.113.9", "no public")],
+     ("224.0.0.1", "to a public"), ("::ffff:127.0.0.1", "this machine"), ("64:ff9b::7f00:1", "this machine"),
+     ("64:ff9b:1::a00:1", "private network"), ("2002:7f00:1::", "this machine"), ("203.0.113.9", "to a public")],
 )  # fmt: skip
 async def test_a_name_that_leads_into_a_private_network_is_not_connected_to(
     address: str, reason: str, names: Names, tls: Any, tmp_path: Path
@@ -219,7 +219,7 @@ async def test_a_profile_on_this_machine_never_leaves_it(names: Names) -> None:
 
 async def test_a_name_that_is_not_found_is_told(names: Names, tmp_path: Path) -> None:
     """After the usual tries."""
-    with pytest.raises(ConnectError, match=r"The name cdn\.test could not be found"):
+    with pytest.raises(ConnectError, match=r"cdn\.test could not be found"):
         await fetched("https://cdn.test/v", "https://93.184.216.34", tmp_path / "f")
 
 
@@ -356,7 +356,7 @@ async def test_a_broken_setting_of_certificates_is_one_clear_error(
         place.write_text(content)
     monkeypatch.setenv(variable, str(place))
     async with client_of("https://api.test", Clock()) as client:
-        with pytest.raises(ConnectError, match=f"{variable} names cannot be used: .*{words}") as caught:
+        with pytest.raises(ConnectError, match=f"in {variable} cannot be used: .*{words}") as caught:
             async with client.run("s", "go"):
                 pass
     assert caught.value.charged == "no"
@@ -426,7 +426,7 @@ async def test_a_certificate_behind_a_proxy_is_verified_too(
         client_of("https://api.test") as client,
     ):
         proxy.routes = {"api.test": false.port}
-        with pytest.raises(ConnectError, match=r"No trusted TLS connection to api\.test"):
+        with pytest.raises(ConnectError, match=r"No secure connection .TLS. to api\.test"):
             await client.balance()
     assert false.asked == []
 
