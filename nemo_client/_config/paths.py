@@ -44,9 +44,12 @@ def clean_setting(text: str) -> str:
 
 
 def _expand_home(text: str) -> Path:
-    """`text` as an absolute path, with the user's home in the place of `~`; a `DiskError` where there is none."""
-    expanded = os.path.expanduser(text)
-    if not text.startswith("~") or os.path.isabs(expanded):
+    """`text` as an absolute path, with the user's home in the place of `~` or `$HOME`, which env files leave as it is.
+
+    A `DiskError` where there is none.
+    """
+    expanded = os.path.expandvars(text) if text.startswith(("$", "%")) else os.path.expanduser(text)
+    if not text.startswith(("~", "$", "%")) or os.path.isabs(expanded):
         return Path(expanded).absolute()
     left = Path(expanded).absolute()
     if (left / JOURNAL_FILE).is_file():

@@ -199,11 +199,12 @@ def _make_bad_answer(text_id: str, answer: Answer, *, status: int | None = None,
 
 def _find_reason(body: Mapping[str, Any]) -> str:
     """The message of a refusal, redacted and clipped; it is shown to people."""
-    for key in ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason"):
-        words = find_words(body.get(key))
-        if words:
-            return sanitize_for_display(words, REASON_CHARACTERS)
-    return ""
+    keys = ("message", "error", "detail", "msg", "errors", "error_message", "errorMessage", "reason")
+    words = next((words for key in keys if (words := find_words(body.get(key)))), "")
+    what_where = next((body[key] for key in ("detail", "errors") if isinstance(body.get(key), list)), None)
+    if (more := find_words(what_where)) and more not in words:  # "Validation error" alone tells nothing
+        words = f"{words}: {more}"
+    return sanitize_for_display(words, REASON_CHARACTERS)
 
 
 def _read_code(value: object) -> int | None:

@@ -22,9 +22,10 @@ _SPELLINGS: Final[Mapping[RenderStatus, str]] = {
     "uploading finalizing finishing stitching muxing combining composing launched preparing executing cancelling "
     "处理中 渲染中 进行中 生成中",
     "completed": "completed complete succeed succeeds succeeded success successful successfully done finished finish "
-    "ready rendered available processed uploaded 完成 已完成 成功",
+    "ready rendered available processed uploaded exported delivered 完成 已完成 成功",
     "failed": "failed fail fails failure faulted error errored errors expired timeout timedout rejected refused "
-    "aborted abort crashed dead exception invalid unsuccessful killed terminated 失败 已失败 错误 超时",
+    "aborted abort crashed dead exception invalid unsuccessful killed terminated interrupted abandoned denied dropped "
+    "broken lost 失败 已失败 错误 超时",
     "cancelled": "cancelled canceled cancel revoked stopped 已取消 取消",
 }
 _MEANING: Final[Mapping[str, RenderStatus]] = {
@@ -38,10 +39,14 @@ _TURNED: Final = frozenset({"not", "no", "un", "in", "non", "partially", "partly
 """Words that turn what follows into something else."""
 _ENVELOPES: Final = frozenset({"success", "successful", "succeed", "ok", "done"})
 """Words that, outside of the render's own data, are said of the call."""
-_STATUS_KEYS: Final = ("status", "state", "renderStatus", "render_status", "jobStatus", "job_status", "phase")
+_STATUS_KEYS: Final = (
+    "status", "state", "renderStatus", "render_status", "jobStatus", "job_status", "jobState", "job_state",
+    "renderState", "render_state", "taskStatus", "task_status", "phase",
+)  # fmt: skip
 _INNER_KEYS: Final = ("render", "job", "task", "result")
 _URL_KEYS: Final = (
     "url", "outputUrl", "output_url", "videoUrl", "video_url", "downloadUrl", "download_url", "fileUrl", "file_url",
+    "resultUrl", "result_url", "signedUrl", "signed_url",
     "outputFile", "output_file", "output", "outputs", "result", "video", "file",
 )  # fmt: skip
 _ERROR_KEYS: Final = (
@@ -99,7 +104,7 @@ def _is_about_the_call(word: str, data: Mapping[str, Any]) -> bool:
 
 def meaning_of(word: str) -> RenderStatus:
     """The status that a word means, however it is written."""
-    tail = word.strip().strip("<>'\"").split(":")[0].rsplit(".", 1)[-1]
+    tail = word.strip().strip("<>'\".!").split(":")[0].rsplit(".", 1)[-1]
     tokens = [token.lower() for token in _TOKEN.findall(tail)]
     found = _MEANING.get("".join(tokens)) or _MEANING.get("".join(each for each in tokens if each not in _ABOUT))
     if found is not None:

@@ -280,7 +280,7 @@ def ask_home(cwd: Path, user: int = 0, **environment: str) -> subprocess.Complet
 
 
 @as_root
-@pytest.mark.parametrize("setting", [None, "~/videos", "~nobody-here/videos"])
+@pytest.mark.parametrize("setting", [None, "~/videos", "~nobody-here/videos", "$HOME/videos", "${HOME}/videos"])
 def test_a_user_whom_no_table_knows_is_told_to_set_nemo_home(setting: str | None, base: Path) -> None:
     """As `docker run --user 54321`, where HOME is unset: never a folder called `~` in the working directory."""
     os.chown(base, 54321, 54321)
@@ -366,3 +366,15 @@ async def test_a_journal_in_wal_gets_a_rollback_journal(tmp_path: Path, cloud: A
 
     assert await told("nemo", tmp_path, 3) is None
     assert (home() / "journal.sqlite3").read_bytes()[18:20] == b"\1\1", "no WAL"
+
+
+@pytest.mark.parametrize("setting", ["$HOME/videos", '"${HOME}/videos"'])
+def test_a_home_that_an_env_file_left_unexpanded_is_the_users(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder called `$HOME` would be another one from each working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("NEMO_HOME", setting)
+
+    assert home() == tmp_path / "me" / "videos"

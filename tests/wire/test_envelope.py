@@ -183,6 +183,8 @@ def test_403_on_a_render_is_the_plan(call: str) -> None:
         ({"error": {"code": 7, "message": "why"}}, "why"),
         ({"detail": [{"loc": 7, "msg": ["why"]}]}, "why"),
         ({"detail": [], "message": " "}, "HTTP 422"),
+        ({"message": "Validation error", "detail": [{"loc": ["body", "fps"], "msg": "odd"}]}, "error: fps: odd"),
+        ({"code": 422, "message": "odd", "errors": [{"msg": "odd"}]}, "refused the call: odd (code"),
     ],
 )
 def test_422_tells_its_reason(body: object, words: str) -> None:
