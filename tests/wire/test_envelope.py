@@ -184,7 +184,7 @@ def test_403_on_a_render_is_the_plan(call: str) -> None:
         ({"detail": [{"loc": 7, "msg": ["why"]}]}, "why"),
         ({"detail": [], "message": " "}, "HTTP 422"),
         ({"message": "Validation error", "detail": [{"loc": ["body", "fps"], "msg": "odd"}]}, "error: fps: odd"),
-        ({"code": 422, "message": "odd", "errors": [{"msg": "odd"}]}, "refused the call: odd (code"),
+        ({"code": 422, "message": "odd", "errors": [{"msg": "odd"}]}, ": odd (code 422). N"),
     ],
 )
 def test_422_tells_its_reason(body: object, words: str) -> None:
