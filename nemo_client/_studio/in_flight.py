@@ -116,6 +116,8 @@ class InFlightRequests:
             return cast(_T, await asyncio.shield(request.task))
         except asyncio.CancelledError:
             if request.task.cancelled() and not caller.gave_up:
+                if request.committed:  # closed while the message is with the backend
+                    raise Cancelled("cancelled-detached", charged="maybe") from None
                 raise Cancelled("cancelled") from None
             raise
         finally:

@@ -37,7 +37,7 @@ from .._journal.job_rows import make_job_id
 from .._journal.leases import read_monotonic_mark
 from .._journal.money import Money
 from .._journal.records import Attempt, Facts, StoredFacts
-from .._journal.steps import Event, State
+from .._journal.steps import Event, IllegalMove, State
 from .._safety.redaction import sanitize_for_display
 from .._text.messages import Phrase
 from .._wire import draft as drafts
@@ -131,6 +131,7 @@ class PaidSend:
     baseline: Baseline = field(init=False)
     turn: Turn = field(init=False)
     stream_slot: contextlib.ExitStack = field(init=False)
+    posted: bool = False  # the message may be with the backend; never sent again in this call
 
     async def carry_out(self) -> Attempt:
         """The finished attempt: found in the journal, reconciled, waited for, or sent now."""
@@ -138,7 +139,11 @@ class PaidSend:
         for _ in range(RACE_TRIES):
             try:
                 return await self._find_or_send()
-            except LostRace:  # another process moved the attempt in between: look again
+            except (LostRace, IllegalMove) as error:  # another process moved the attempt in between: look again
+                if self.posted and await self._is_record_gone():
+                    raise ResultUnknown("record-gone", charged="maybe" if self.attempt.paid else "no") from error
+                if isinstance(error, IllegalMove):
+                    raise
                 self.request.committed = False
             except SessionGone as error:
                 if left_session or not await self._leave_session(error):
@@ -147,6 +152,11 @@ class PaidSend:
                 self.request.committed = False
         await self.context.journal.give_back(self.message.key)
         raise SessionBusy("session-busy")
+
+    async def _is_record_gone(self) -> bool:
+        """Whether the journal forgot that this was sent, as a database does that was restored from an older copy."""
+        newest = await self._find_newest()
+        return newest is None or newest.number < self.attempt.number or newest.state is State.PLANNED
 
     async def _find_or_send(self) -> Attempt:
         known = await self._find_newest()
@@ -312,6 +322,9 @@ class PaidSend:
                 minutes = f"{AWAY_SECONDS / 60:g}"
                 charged: Charged = "maybe" if self.attempt.paid else "no"
                 raise DiskError("journal-unwritten", charged=charged, minutes=minutes) from error
+            except DiskError as error:  # full, locked or broken, on this machine
+                charged = "maybe" if self.attempt.paid and self.posted else "no"
+                raise DiskError("journal-unwritable", charged=charged, path=error.facts.get("path", "?")) from error
             except asyncio.CancelledError:
                 window.end()
                 raise
@@ -320,13 +333,16 @@ class PaidSend:
         stream = MessageStream(self.context, self.attempt, self.message, self.baseline, self.request)
         self.turn = stream.turn
         try:
+            self.posted = True
             with self.stream_slot:  # only the stream counts, not what follows it
                 state = await self._read_stream(stream)
         except TooLate:
+            self.posted = False
             await self._record_as_held_back()
             raise LostRace from None
         except NemoError as error:
-            if is_refusal(error):
+            if is_refusal(error) and not isinstance(error, DiskError):  # this machine's disk is no answer
+                self.posted = False
                 raise await self._record_refusal(error) from error
             return await self._end_cut_stream(error.id)
         except asyncio.TimeoutError:

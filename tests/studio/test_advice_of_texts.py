@@ -89,6 +89,8 @@ FOLLOWED: dict[str, str] = {
     "journal-damaged": "journal/test_database.py::test_a_damaged_journal_is_set_aside_and_told",
     "journal-away": f"{AWAY}::test_an_open_stream_is_read_to_its_end_and_recorded_when_the_database_is_back",
     "journal-unwritten": f"{AWAY}::test_a_database_that_stays_away_is_told_and_the_result_is_found_later",
+    "journal-unwritable": "studio/test_paid_message.py::test_a_journal_that_cannot_be_written_calls_no_message_free",
+    "record-gone": "studio/test_paid_message.py::test_a_message_whose_record_vanished_is_not_sent_again",
     "job-ambiguous": "studio/test_jobs.py::test_two_jobs_whose_short_ids_are_one_are_told_apart_by_more_of_it",
     "home-moved": "config/test_home.py::test_an_empty_journal_is_never_begun_beside_one_of_the_old_reading",
     "jobs-yes": "cli/test_jobs.py::test_without_a_terminal_it_takes_a_word",

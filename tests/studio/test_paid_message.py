@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from nemo_client import (
     Budget,
     Caller,
+    Cancelled,
+    DiskError,
     Journal,
     LimitError,
     NemoError,
@@ -695,3 +699,79 @@ async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -
     assert kept == sent
     assert taken_back is not None
     assert taken_back.state is State.REFUSED
+
+
+# --- The journal fails after the message ----------------------------------------------------------------------------
+
+
+async def test_a_journal_that_cannot_be_written_calls_no_message_free(
+    cloud: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds SQLite's lock while the answer comes: perhaps charged, and collected by the next run."""
+    monkeypatch.setattr("nemo_client._journal.database.BUSY_SECONDS", 0.1)
+    backend = cloud(generation_seconds=0.3)
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+        await until(lambda: backend.sent("message"))
+        with contextlib.closing(sqlite3.connect(home() / "journal.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DiskError) as caught:
+                await task
+            other.execute("ROLLBACK")
+        again = await studio.generate(session, Wish("slow push-in", duration=2))
+
+    assert (caught.value.id, caught.value.charged) == ("journal-unwritable", "maybe")
+    assert again.timeline
+    assert (backend.sent("message"), backend.ledger.credits_taken) == (1, 100)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM attempts WHERE {}", "UPDATE attempts SET state='planned', epoch=epoch-1, sent=NULL WHERE {}"],
+    ids=["no row", "an older row"],
+)
+async def test_a_message_whose_record_vanished_is_not_sent_again(change: str, cloud: Clouds) -> None:
+    """As after a failover to a replica that lacks the last commits."""
+    backend = cloud(generation_seconds=0.3)
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+        await until(lambda: backend.sent("message"))
+        with contextlib.closing(sqlite3.connect(home() / "journal.sqlite3")) as other:
+            other.execute(change.format("key LIKE 'generate%'"))
+            other.commit()
+        with pytest.raises(ResultUnknown) as caught:
+            await task
+
+    assert (caught.value.id, caught.value.charged) == ("record-gone", "maybe")
+    assert backend.sent("message") == 1
+
+
+async def test_closing_calls_no_sent_message_free(cloud: Clouds) -> None:
+    """A Python caller who leaves `async with` while a message is with the backend."""
+    backend = cloud(generation_seconds=0.5)
+    async with backend.studio() as studio:
+        session = await studio.upload([picture()])
+        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+        await until(lambda: backend.sent("message"))
+    with pytest.raises(Cancelled) as caught:
+        await task
+
+    assert caught.value.charged == "maybe"
+
+
+async def test_a_message_whose_project_is_gone_ends_as_lost(cloud: Clouds) -> None:
+    """No later read can show it: it is not waited for any longer, and reserves no credits for ever."""
+    backend = cloud()
+    backend.fault("refuse", "message")
+    async with backend.studio() as studio:
+        with pytest.raises(ResultUnknown):
+            await generated(studio)
+        backend.fault("lost_session", "state", count=None)
+        backend.clock.now += 2 * HORIZON_SECONDS
+        with pytest.raises(NemoError):
+            await generated(studio)
+        attempt = await only_attempt(studio)
+
+    assert attempt.state in (State.LOST, State.FAILED)
