@@ -11,7 +11,7 @@ import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
 const LAZY =
-  "account_view accounts badge dom errors fields graph host job_actions job_card jobs_view node_words panel polling profiles_view recover settings token".split(" ");
+  "account_view accounts badge dom errors fields graph host job_actions job_card jobs_view node_words panel polling previews profiles_view recover settings token".split(" ");
 const rootGraph = () => app.rootGraph ?? app.graph;
 let panel = null;
 let lazyChecked = null;

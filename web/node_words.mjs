@@ -6,10 +6,12 @@ import { make } from "./dom.mjs";
 import {
   addElementWidget, areVueNodes, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
 } from "./host.mjs";
+import { beginHover, drawGrid, noteShown } from "./previews.mjs";
 import { t } from "./words.js";
 
 export const NAME = "nemo_result";
 const HIGHEST = 180; // pixels; what is longer scrolls
+const HIGHEST_GRID = 420;
 const MOST = 500;
 
 const kept = new Map(); // by workflow and node: {statement, cached}
@@ -52,6 +54,10 @@ export function showAll() {
 }
 
 function showIn(node, entry) {
+  if (entry?.statement.state === "running" && node.nemoRun !== entry.statement.prompt) {
+    node.nemoRun = entry.statement.prompt;
+    node.nemoPromptHeight = promptOf(node)?.computedHeight; // before the progress takes of its room
+  }
   const shown = entry && entry.statement.state !== "running" ? entry : null;
   const mark = shown ? JSON.stringify(shown) : "";
   if ((node.nemoShown ?? "") === mark) return;
@@ -67,6 +73,7 @@ function showIn(node, entry) {
   }
   node.nemoElement.replaceChildren(...(shown ? parts(shown) : []));
   node.nemoElement.dataset.state = shown?.statement.state ?? "";
+  if (shown?.statement.videos?.length) keepPrompt(node);
   fit(node);
 }
 
@@ -81,14 +88,18 @@ function parts({ statement, cached }) {
   if (skipped.length) {
     found.push(make("ul", { class: "nemo-skipped" }, ...skipped.map((each) => make("li", {}, each.text))));
   }
-  if (videos.length) found.push(...videos.map((video) => fileLine(video, videos.length > 1)));
+  const captioned = (video) => fileLine(video, videos.length > 1);
+  const grid = drawGrid(videos, captioned);
+  found.push(...(grid ? [grid] : videos.map(captioned)));
+  noteShown(videos);
   return found;
 }
 
 function fileLine(video, several) {
   const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, video.filename);
   const about = several ? `${video.about} · ${video.bytes}` : "";
-  return make("div", { class: "nemo-quiet nemo-file" }, link, about && ` · ${about}`, video.note && ` · ${video.note}`);
+  const told = [about, video.preview && t("result.preview"), video.note].filter(Boolean);
+  return make("div", { class: "nemo-quiet nemo-file" }, link, ...told.map((each) => ` · ${each}`));
 }
 
 // The node grows and shrinks by what the text takes, so that prompts keep their height.
@@ -96,7 +107,7 @@ function fit(node) {
   const element = node.nemoElement;
   const before = node.nemoHeight ?? 0;
   const width = Math.max((node.size?.[0] ?? 240) - 20, 120);
-  node.nemoHeight = element.childNodes.length ? Math.min(measure(element, width), HIGHEST) : 0;
+  node.nemoHeight = element.childNodes.length ? Math.min(measure(element, width), element.querySelector(".nemo-grid") ? HIGHEST_GRID : HIGHEST) : 0;
   element.hidden = !node.nemoHeight;
   if (areVueNodes()) {
     element.style.minHeight = `${node.nemoHeight}px`;
@@ -110,12 +121,35 @@ function fit(node) {
   node.setDirtyCanvas?.(true, true);
 }
 
+const promptOf = (node) => node.widgets?.find((each) => each.type === "customtext");
+
+// The page adds its own player some time after the run, in the room of the prompt: the node grows by what that took.
+function keepPrompt(node) {
+  const prompt = promptOf(node);
+  const height = node.nemoPromptHeight;
+  if (!prompt || !height || areVueNodes()) return;
+  let looks = 0;
+  let seen = 0; // where the node was grown already and is not drawn yet, it does not grow again
+  const look = () => {
+    const now = prompt.computedHeight ?? height;
+    if (height - now > 4 && now !== seen && node.size) {
+      seen = now;
+      node.setSize?.([node.size[0], node.size[1] + height - now]);
+      node.setDirtyCanvas?.(true, true);
+    }
+    looks += 1;
+    if (looks < 24) setTimeout(look, 250);
+  };
+  setTimeout(look, 100);
+}
+
 const taken = (height) => (height ? height + 16 : 0); // with the margins, and the space between two widgets
 
 /** How high a copy of the element is at that width, in pixels. */
 function measure(element, width) {
   const copy = element.cloneNode(true);
   copy.hidden = false;
+  for (const film of copy.querySelectorAll("video, img")) film.removeAttribute("src"); // nothing is loaded twice
   Object.assign(copy.style, { position: "absolute", visibility: "hidden", width: `${width}px`, height: "auto" });
   document.body.append(copy);
   const height = copy.scrollHeight;
@@ -126,6 +160,7 @@ function measure(element, width) {
 export function beginNodeWords() {
   onStatements(take);
   onCached(keepCached);
+  beginHover();
   const style = new URL("./node.css", import.meta.url).href;
   document.head.append(make("link", { rel: "stylesheet", href: style }));
 }

@@ -152,7 +152,8 @@ class Editor:
     def panel(self) -> Any:
         """The sidebar tab, opened."""
         if not self.page.locator("nemo-video-panel, .nemo-video-panel").count():
-            self.page.locator(".nemovideo-tab-button").click()
+            # A class on front ends before 1.58, a test id since.
+            self.page.locator(".nemovideo-tab-button, [data-testid=nemovideo-tab-button]").first.click()
         self.page.wait_for_selector(".nv-job, .nv-trouble:visible, .nv-empty:visible", timeout=20_000)
         return self.page.locator("nemo-video-panel, .nemo-video-panel").first
 
@@ -413,6 +414,80 @@ def test_paid_nodes_say_what_a_run_costs(editor: Editor) -> None:
 
     assert prices["local preview"][-1] == "free"
     assert re.fullmatch(r"≈ \d+ credits", prices["nemo"][-1])
+
+
+ITEMS_AND_HEIGHT = """() => {
+  const node = window.app.graph._nodes.find(each => each.type === "NemoImageToVideo");
+  const prompt = node.widgets.find(each => each.name === "prompt");
+  const shown = prompt.element ?? prompt.inputEl;
+  const badges = (node.badges ?? []).map(each => (typeof each === "function" ? each() : each).text);
+  return { badge: badges.at(-1), height: shown.offsetHeight, prompt: prompt.computedHeight };
+}"""
+
+
+def test_three_items_cost_three_times_as_much(editor: Editor) -> None:
+    """One video per image: as many as the graph shows."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    shown = []
+    for mode in ("all images in one video", "one video per image"):
+        editor.set(profile="nemo", images=3, batch_mode=mode)
+        editor.page.wait_for_timeout(300)
+        shown.append(editor.page.evaluate(ITEMS_AND_HEIGHT)["badge"])
+
+    prices = [int(re.fullmatch(r"≈ (\d+) credits", badge)[1]) for badge in shown]  # type: ignore[index]
+    assert prices[1] == 3 * prices[0]
+
+
+def test_several_videos_stand_as_a_grid_and_play_on_hover(editor: Editor) -> None:
+    """Each with its name and size, an avi as its small copy, muted and looping; the prompt keeps its height."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    prompt = "a slow pan of 1 second, for the grid"
+    editor.set(
+        quality="low", resolution="480p", format="avi", images=3, batch_mode="one video per image", prompt=prompt
+    )
+    before = editor.page.evaluate(ITEMS_AND_HEIGHT)
+    entry = editor.run()
+    (ui,) = [each for each in entry["outputs"].values() if each.get("animated")]
+    editor.page.wait_for_timeout(6500)
+    after = editor.page.evaluate(ITEMS_AND_HEIGHT)
+    films = editor.page.locator(".nemo-video-result .nemo-grid video")
+    captions = editor.page.locator(".nemo-video-result .nemo-grid .nemo-file").all_inner_texts()
+    state = "film => ({ paused: film.paused, muted: film.muted, loop: film.loop, wide: film.videoWidth })"
+    films.nth(1).wait_for()
+    still = films.nth(1).evaluate(state)
+    films.nth(1).dispatch_event("pointerover")
+    editor.page.wait_for_timeout(500)
+    over = films.nth(1).evaluate(state)
+    films.nth(1).dispatch_event("pointerleave")
+
+    assert [each["type"] for each in ui["images"]] == ["temp"] * 3
+    assert len(captions) == 3
+    assert all(
+        re.search(r"\.avi · [\d.]+ s · 480p · [\d.]+ [kM]B · shown as a small copy", each) for each in captions
+    ), captions
+    assert (still["paused"], over["paused"], over["muted"], over["loop"]) == (True, False, True, True)
+    assert over["wide"] > 0
+    assert films.nth(1).evaluate(state)["paused"]
+    assert after["height"] == pytest.approx(before["height"], abs=8), (before, after)
+
+
+def test_save_video_takes_a_gif_of_ours(editor: Editor) -> None:
+    """ComfyUI's own node with its defaults, behind ours."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    editor.set(quality="low", resolution="480p", format="gif", prompt="a slow pan of 1 second, as a gif")
+    editor.page.evaluate(
+        """() => {
+          const from = window.app.graph._nodes.find(each => each.type === "NemoImageToVideo");
+          const to = window.LiteGraph.createNode("SaveVideo");
+          window.app.graph.add(to);
+          from.connect(0, to, 0);
+        }"""
+    )
+    entry = editor.run()
+
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    names = [file["filename"] for ui in entry["outputs"].values() for file in ui.get("images", ())]
+    assert {Path(name).suffix for name in names} == {".gif", ".mp4"}
 
 
 def test_nothing_stands_on_the_console(editor: Editor) -> None:
