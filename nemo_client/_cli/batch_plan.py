@@ -48,7 +48,7 @@ class Problem:
         return BatchResult(self.item, folder, line, self.error)
 
 
-def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, str] | None = None) -> list[Problem]:
+def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, list[str]] | None = None) -> list[Problem]:
     """What is wrong with items, as far as can be seen without sending anything. Blocks.
 
     `own` is the profile of those that name none. The step keys of the sound ones are added to `keys`, by item's name.
@@ -67,9 +67,10 @@ def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, str] | N
                 raise unknown
             text = prompts.compose_prompt(item.prompt, duration=item.wish.duration, aspect_ratio=item.ratio)
             encode_message("session", text)
-            fingerprints = item.check_files()
+            fingerprints = item.check_files_with_older()
             if keys is not None:
-                keys[item.name] = item.compute_key(find_profile(item.profile or own).id, fingerprints)
+                profile_id = find_profile(item.profile or own).id
+                keys[item.name] = [item.compute_key(profile_id, each) for each in fingerprints]
         except NemoError as error:
             return Problem(item, error)
         return None
@@ -93,7 +94,7 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
     import asyncio
 
     lang = run.screen.lang
-    keys: dict[str, str] = {}
+    keys: dict[str, list[str]] = {}
     found = await asyncio.to_thread(find_problems, plan.due, run.profile, keys)
     fresh = await _count_new(plan.due, run.profile, keys)
     counts = Counter(item.profile or run.profile for item in plan.due)
@@ -132,19 +133,18 @@ def _is_known(name: str) -> bool:
     return True
 
 
-async def _count_new(due: Sequence[BatchItem], own: str, keys: Mapping[str, str]) -> Counter[str]:
+async def _count_new(due: Sequence[BatchItem], own: str, keys: Mapping[str, list[str]]) -> Counter[str]:
     """How many items of each profile would be paid: neither known to the journal, nor asked for twice."""
     known: set[str] = set()
     if keys and Journal.exists(find_home()):
         async with Journal.open(find_home()) as journal:
-            known = await journal.paid_among(sorted(set(keys.values())))
+            known = await journal.paid_among(sorted({key for each in keys.values() for key in each}))
     fresh: Counter[str] = Counter()
     for item in due:
-        key = keys.get(item.name)
-        if key is None or key not in known:
+        own_keys = keys.get(item.name, [])
+        if known.isdisjoint(own_keys):
             fresh[item.profile or own] += 1
-        if key is not None:
-            known.add(key)
+        known.update(own_keys[:1])
     return fresh
 
 

@@ -219,13 +219,20 @@ def check_file(path: Path) -> str:
 
     Stills are decoded, films and sound read to their end.
     """
+    return check_file_with_older(path)[0]
+
+
+def check_file_with_older(path: Path) -> tuple[str, str]:
+    """What `check_file` gives, and the fingerprint that earlier versions gave; empty where that was no other one."""
     with _opened_file(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
-            pixels = _look_at_still(file, path).pixels
-            return f"file:{_digest(file, path)}" if pixels is None else pixels_fingerprint(pixels)
-        _check_other(file, path, suffix)
-        return f"file:{_digest(file, path)}"
+            still = _look_at_still(file, path)
+            if still.pixels is not None:
+                return pixels_fingerprint(still.pixels), still.older
+        else:
+            _check_other(file, path, suffix)
+        return f"file:{_digest(file, path)}", ""
 
 
 def _from_opened(file: BinaryIO, path: Path) -> Media:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from nemo_client import local
+from nemo_client import Studio, Wish, from_file, local
 from nemo_client._batch.runner import Batch
 from nemo_client._cli.batch_money import sum_all_runs
 from nemo_client._cli.batch_progress import Board, format_duration
 from nemo_client._cli.output import Screen
 from nemo_client._studio.progress import Caller
 from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behind, sent, shell, start
+from tests.files.test_pictures import P3, card, seen_through
 from tests.support.backend import draw
 from tests.support.waiting import wait_until
 
@@ -250,6 +253,27 @@ def test_a_dry_run_prices_what_is_new(shell: Shell, photos: Path, cloud: Opened)
     (price,) = dry.data["prices"]
     assert (price["items"], price["known"], dry.data["credits"]) == (5, 3, 2 * price["each"])
     assert "3 of them were made or requested before" in said.out
+
+
+def test_a_batch_finds_what_an_earlier_version_made_of_a_picture_in_other_colours(
+    shell: Shell, photos: Path, cloud: Opened
+) -> None:
+    """In Display P3: the dry run prices it as the run pays it, by the key of earlier versions too."""
+    backend = cloud()
+    seen_through(card(), P3).save(photos / "phone.png", icc_profile=P3)
+    media = from_file(photos / "phone.png")
+    earlier = replace(media, fingerprint=media.older, older="")
+
+    async def make() -> None:
+        async with await Studio.open("nemo") as studio:
+            await studio.generate(await studio.upload([earlier]), Wish("x"))
+
+    asyncio.run(make())
+    dry = shell("batch", photos, "--prompt", "x", "-o", "out", "--dry-run", "--json")
+    ran = shell("batch", photos, "--prompt", "x", "-o", "out", "--json")
+
+    (price,) = dry.data["prices"]
+    assert (ran.code, price.get("known"), dry.data["credits"], sent(backend, "message")) == (0, 1, 0, 1), ran.err
 
 
 def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path, cloud: Opened) -> None:
