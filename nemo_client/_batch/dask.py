@@ -312,7 +312,7 @@ class DaskExecutor:
         error.charged = charged
         if charged != "no" and answer["key"]:
             item_task.register_key(answer["key"])
-        item_task.taken = answer["taken"]
+        item_task.taken = answer.get("taken")
         self._settle_budget(name, pick_worst_charge(item_task.charged, charged), Money())
         return error
 

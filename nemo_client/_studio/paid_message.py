@@ -285,6 +285,7 @@ class PaidSend:
             segments, media = drafts.digest_segments(state.draft or {}), drafts.list_media_ids(state.raw)
             self.baseline = Baseline(segments, media, state.draft, credits, files)
             if not request.callers:  # all callers have left: nothing is spent without one
+                request.given_up = True  # a caller who comes now waits for its end, and begins again
                 raise Cancelled("cancelled")
             request.committed = attempt.paid  # before the record says so: no cancel may come in between
             request.recorded = read_monotonic_mark()
