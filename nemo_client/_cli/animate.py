@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._files.images import Media, from_file, from_url
 from .._files.save import Destination, open_temporary_file
 from .._journal.money import FREE, Money
-from .._safety.file_names import clean_file_name
+from .._safety.file_names import MAX_NAME_BYTES, clean_file_name
 from .._safety.pasted_paths import find_path, is_address
 from .._studio.choices import FORMATS
 from .._studio.handles import SessionHandle
@@ -53,7 +53,7 @@ class Delivery:
         if suffix:
             check_choice("--output", suffix, FORMATS)
         output = Output(asked or suffix or self.usual, self.quality.lower(), self.resolution.lower())
-        folder, stem = (path, derive_stem(images)) if into_folder else (path.parent, clean_file_name(path.stem))
+        folder, stem = (path, derive_stem(images)) if into_folder else (path.parent, _clean_typed_name(path.stem))
         return output, Destination(folder.absolute(), stem, numbering="on collision")
 
 
@@ -68,6 +68,11 @@ class Animation:
     ratio: str = "auto"
     seed: int = 0
     language: str = "auto"
+
+
+def _clean_typed_name(stem: str) -> str:
+    """As `clean_file_name`; a name that is too long stays, and is refused before anything is sent."""
+    return stem if len(os.fsencode(stem)) > MAX_NAME_BYTES else clean_file_name(stem)
 
 
 async def animate(run: Run, asked: Animation) -> Outcome:
