@@ -56,11 +56,13 @@ function images(node, depth = 0) {
 export function itemsOf(node, id) {
   let at = node;
   for (let step = 0; at && step < STEPS; step += 1) {
-    if (value(at, "batch_mode") === ONE_EACH) {
+    const mode = value(at, "batch_mode");
+    if (mode === ONE_EACH) {
       const seen = images(before(at, "image"));
       if (seen) return seen;
       break;
     }
+    if (mode !== undefined) return 1; // all images in one video
     at = before(at, "session");
   }
   return counts.get(`${graphId()} ${id}`) ?? 1;
