@@ -161,6 +161,7 @@ def test_a_worker_killed_in_the_middle_costs_no_second_charge(site: Site) -> Non
     assert ran.data["credits"]["spent"] == 1200
 
 
+@pytest.mark.nightly
 def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     """Here and on the workers; the same command goes on, and pays for what was never sent."""
     site.fill(16)
@@ -192,6 +193,7 @@ def test_max_credits_holds_for_all_workers_together(site: Site) -> None:
     site.paid_once(4)
 
 
+@pytest.mark.nightly
 def test_nothing_is_begun_where_workers_differ(site: Site) -> None:
     """Each worker looks at itself before the first paid step, and the first that differs is named."""
     site.fill(2)
