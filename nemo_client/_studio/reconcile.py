@@ -301,8 +301,6 @@ class Reconciler:
         try:
             done = await self.confirm_result(attempt, baseline)
         except (SignInError, SessionGone) as error:
-            if isinstance(error, SessionGone) and self._context.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
-                return await self._expire(attempt, baseline)  # its project is gone: no later read will show it
             error.charged = "maybe"
             raise
         except LostRace:

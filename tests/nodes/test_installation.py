@@ -108,7 +108,7 @@ def test_a_node_then_says_what_to_install_and_that_nothing_was_charged(node: str
     assert done.returncode == 0, done.stderr
     marked, (kind, text) = json.loads(done.stdout)
     assert (marked, kind) == (True, "InputError")
-    assert "(missing: httpx)" in text
+    assert "not installed: httpx" in text
     assert "pip install" in text
     assert text.endswith("Nothing was charged.")
 

@@ -125,7 +125,7 @@ def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
     run.get_network().submit(drained(run)).result(60)
 
     assert texts[-1] == "Cancelled."
-    assert "paid work" in own[-1]
+    assert "already paid for" in own[-1]
 
 
 async def drained(run: Any) -> None:

@@ -759,19 +759,3 @@ async def test_closing_calls_no_sent_message_free(cloud: Clouds) -> None:
         await task
 
     assert caught.value.charged == "maybe"
-
-
-async def test_a_message_whose_project_is_gone_ends_as_lost(cloud: Clouds) -> None:
-    """No later read can show it: it is not waited for any longer, and reserves no credits for ever."""
-    backend = cloud()
-    backend.fault("refuse", "message")
-    async with backend.studio() as studio:
-        with pytest.raises(ResultUnknown):
-            await generated(studio)
-        backend.fault("lost_session", "state", count=None)
-        backend.clock.now += 2 * HORIZON_SECONDS
-        with pytest.raises(NemoError):
-            await generated(studio)
-        attempt = await only_attempt(studio)
-
-    assert attempt.state in (State.LOST, State.FAILED)

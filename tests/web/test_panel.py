@@ -546,8 +546,8 @@ def test_a_new_take_makes_the_node_of_the_job_ready(spent: int | None, added: st
     told = page.evaluate("toasts[0].detail")
 
     assert page.evaluate(SEEDS) == [True, False, True]
-    assert told.startswith("The node has another seed. Press Run to make the video")
-    assert told.endswith({None: "paid again.", 100: "about 100 credits.", 0: "free."}[spent])
+    assert told.startswith("The node has a new seed. Press Run to make the video")
+    assert told.endswith({None: "(costs credits).", 100: "(about 100 credits).", 0: "(free)."}[spent])
 
 
 def test_a_new_take_that_could_be_of_several_nodes_changes_none(load: Load, server: Server) -> None:
@@ -565,7 +565,7 @@ def test_a_new_take_that_could_be_of_several_nodes_changes_none(load: Load, serv
     take.click()
     page.wait_for_function("toasts.length === 3")
 
-    assert "no node that made this job" in page.evaluate("toasts[0].detail")
+    assert "No node in the open workflow made this job" in page.evaluate("toasts[0].detail")
     assert "Several nodes" in page.evaluate("toasts[1].detail")
     assert page.evaluate(SEEDS) == [True, False, True], "without a file the open graph is asked"
 
@@ -580,7 +580,7 @@ def test_searching_looks_in_the_prompts(load: Load, server: Server) -> None:
     search.fill("nothing like it")
 
     assert found == ["00000001"]
-    assert panel.get_by_text("No job has this").is_visible()
+    assert panel.get_by_text("No job matches").is_visible()
 
 
 def listing(jobs: list[dict[str, Any]], size: int = 50) -> Callable[[dict[str, str]], dict[str, Any]]:
@@ -638,7 +638,7 @@ def test_a_search_finds_what_no_page_shows_yet(load: Load, server: Server) -> No
     panel.locator("[data-job='000001f4']").wait_for()
     by_id = shown(panel)
     search.fill("nothing like it")
-    panel.get_by_text("No job has this").wait_for()
+    panel.get_by_text("No job matches").wait_for()
     search.fill("")
     panel.locator("[data-job='00000001']").wait_for()
 
@@ -809,7 +809,7 @@ def test_every_text_can_be_read(theme: str, load: Load, server: Server) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     colors = ";".join(f"--{name}:{color}" for name, color in zip(NAMES, THEMES[theme], strict=True))
     page.evaluate("(colors) => (document.body.style.cssText = `${colors};background:var(--comfy-menu-bg)`)", colors)
-    panel.get_by_role("link", name="Sign up").first.wait_for()
+    panel.get_by_role("link", name="Register to keep this account").first.wait_for()
     found = page.evaluate(CONTRASTS)
 
     assert len(found) > 15
