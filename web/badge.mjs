@@ -93,7 +93,7 @@ async function read() {
   refresh();
 }
 
-/** Writes the prices of the open workflow anew. */
+/** Writes the prices of the open workflow again. */
 export function refresh() {
   for (const [id, node] of nodesById()) {
     if (!isPaid(node)) continue;

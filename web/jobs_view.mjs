@@ -1,4 +1,4 @@
-// The list of jobs: what still owes a video on top, then the newest, older ones page by page, and a search over all.
+// The list of jobs: videos to collect on top, then the newest, older ones page by page, and a search over all.
 
 import { button, make, show, write } from "./dom.mjs";
 import { ask } from "./host.mjs";

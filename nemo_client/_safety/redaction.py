@@ -1,6 +1,6 @@
-"""Where things are and who we are: the home directory, profiles, the client id, and redaction.
+"""Taking secrets out of what people or logs may see: tokens that are known, and what looks like one. Pure.
 
-What counts: arguments, then the environment, then files, then defaults. Nothing here touches the network.
+`register_secret` makes a token known; `scrub` takes tokens out of a text, `redact` the secrets of addresses as well.
 """
 
 from __future__ import annotations
