@@ -26,6 +26,7 @@ __all__ = ["postgres"]
 pytestmark = [
     needs_dask,
     pytest.mark.long,
+    pytest.mark.nightly,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the backend is forked"),
     pytest.mark.timeout(240),
 ]
@@ -161,7 +162,6 @@ def test_a_worker_killed_in_the_middle_costs_no_second_charge(site: Site) -> Non
     assert ran.data["credits"]["spent"] == 1200
 
 
-@pytest.mark.nightly
 def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     """Here and on the workers; the same command goes on, and pays for what was never sent."""
     site.fill(16)
@@ -182,7 +182,6 @@ def test_ctrl_c_ends_what_is_paid_for_and_nothing_else(site: Site) -> None:
     site.paid_once(16)
 
 
-@pytest.mark.nightly
 def test_max_credits_holds_for_all_workers_together(site: Site) -> None:
     """What does not fit is left for the next run."""
     site.fill(6)
@@ -193,7 +192,6 @@ def test_max_credits_holds_for_all_workers_together(site: Site) -> None:
     site.paid_once(4)
 
 
-@pytest.mark.nightly
 def test_nothing_is_begun_where_workers_differ(site: Site) -> None:
     """Each worker looks at itself before the first paid step, and the first that differs is named."""
     site.fill(2)
@@ -214,7 +212,6 @@ def test_nothing_is_begun_where_workers_differ(site: Site) -> None:
     assert site.lines() == {}
 
 
-@pytest.mark.nightly
 def test_a_worker_that_comes_later_looks_at_itself_as_well(site: Site) -> None:
     """It sends nothing, and the batch stops; what the others had begun comes to its end."""
     site.fill(60)  # enough for as long as a worker takes to start; the batch ends when it has come
@@ -231,7 +228,6 @@ def test_a_worker_that_comes_later_looks_at_itself_as_well(site: Site) -> None:
     assert {line["error_id"] for line in site.lines().values()} == {None, "cluster-other-account"}
 
 
-@pytest.mark.nightly
 def test_no_token_passes_the_scheduler(site: Site) -> None:
     """Neither the machine that begins a batch nor its workers put one on the wire; prompts do pass."""
     token = site.service.token
@@ -251,7 +247,6 @@ def test_no_token_passes_the_scheduler(site: Site) -> None:
     assert token not in site.dask.said()
 
 
-@pytest.mark.nightly
 def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
     """A first Ctrl-C ends it soon, and what had been sent is told as perhaps paid; the next run finds it."""
     site.fill(3)
@@ -275,7 +270,6 @@ def test_nobody_waits_for_workers_that_are_gone(site: Site) -> None:
     site.paid_once(3)
 
 
-@pytest.mark.nightly
 def test_a_second_ctrl_c_does_not_call_free_what_is_out(site: Site) -> None:
     """It leaves at once; the workers read on."""
     site.fill(3)
@@ -316,7 +310,6 @@ def test_a_worker_that_is_asked_to_close_reads_paid_streams_first(site: Site) ->
     site.paid_once(2)
 
 
-@pytest.mark.nightly
 def test_workers_and_a_scheduler_that_go_away_are_told_and_the_next_run_goes_on(site: Site) -> None:
     """What had been begun is in the journal: found by another run, one charge each."""
     site.fill(6)

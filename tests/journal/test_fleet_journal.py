@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +18,7 @@ from tests.support.backend import cloud
 from tests.support.postgres import Server, needs_postgres, postgres, url
 
 __all__ = ["cloud", "postgres", "url"]
-pytestmark = [needs_postgres, pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [needs_postgres, pytest.mark.long, pytest.mark.nightly, pytest.mark.timeout(240)]
 
 free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_retention.small
 journal = test_jobs.journal
@@ -55,15 +54,6 @@ def _on_postgres(module: ModuleType, wanted: str) -> Iterator[tuple[str, Any]]:
             yield name, found
 
 
-def _copy_test(test: Any) -> Any:
-    """The same test as another function, so that a marker of this one is not the other's."""
-    copied = types.FunctionType(test.__code__, test.__globals__, test.__name__, test.__defaults__, test.__closure__)
-    copied.__kwdefaults__ = test.__kwdefaults__
-    copied.__dict__.update(test.__dict__)
-    copied.pytestmark = list(getattr(test, "pytestmark", ()))  # type: ignore[attr-defined]
-    return copied
-
-
 @pytest.fixture(autouse=True)
 def _in_postgres(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whoever opens a journal opens this one."""
@@ -86,10 +76,7 @@ def _in_postgres(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 for _module, _wanted in WANTED.items():
     for _name, _test in _on_postgres(_module, _wanted):
-        globals()[_name] = _copy_test(_test)
-for _index, _name in enumerate([name for name in globals() if name.startswith("test_")]):
-    if _index % 3:
-        pytest.mark.nightly(globals()[_name])
+        globals()[_name] = _test
 
 
 @pytest.fixture

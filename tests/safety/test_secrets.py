@@ -195,7 +195,7 @@ async def test_nothing_holds_the_token_when_all_goes_well(trial: Trial, logs: Lo
     trial.judge(logs, tmp_path)
 
 
-@pytest.mark.parametrize(("endpoint", "echo"), mark_all_but_every(3, SAID))
+@pytest.mark.parametrize(("endpoint", "echo"), mark_all_but_every(3, SAID, "nightly"))
 async def test_a_server_that_says_the_token_back_is_not_repeated(
     endpoint: str, echo: str, trial: Trial, logs: Logs, tmp_path: Path
 ) -> None:
@@ -211,7 +211,7 @@ async def test_a_server_that_says_the_token_back_is_not_repeated(
     trial.judge(logs, tmp_path)
 
 
-@pytest.mark.parametrize(("endpoint", "kind"), mark_all_but_every(3, BROKEN))
+@pytest.mark.parametrize(("endpoint", "kind"), mark_all_but_every(3, BROKEN, "nightly"))
 async def test_a_broken_connection_shows_no_token(
     endpoint: str, kind: str, trial: Trial, logs: Logs, tmp_path: Path
 ) -> None:

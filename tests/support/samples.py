@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 
-def mark_all_but_every(step: int, cases: Sequence[Any], marker: str = "long") -> list[Any]:
+def mark_all_but_every(step: int, cases: Sequence[Any], marker: str = "nightly") -> list[Any]:
     """The cases as pytest's params, each but every `step`-th one with that marker."""
     return [case if index % step == 0 else _mark(case, marker) for index, case in enumerate(cases)]
 

@@ -210,9 +210,7 @@ def cases() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "nth", "name", "count"), mark_all_but_every(4, mark_all_but_every(2, cases(), "nightly"))
-)
+@pytest.mark.parametrize(("endpoint", "nth", "name", "count"), mark_all_but_every(4, cases(), "nightly"))
 async def test_a_fault_anywhere_costs_no_second_charge(
     endpoint: str,
     nth: int,
