@@ -371,12 +371,17 @@ class Renderer:
         started = self._context.clock()
         schedule, scale, doubt = PollSchedule(usual), ProgressScale(), Doubt()
         misses, unknown_since = 0, None
-        slower = 0.0
+        slower, asked_why = 0.0, False
         while True:
             elapsed = self._context.clock() - started
             if job.status == "completed":
                 return job
             if job.status in ("failed", "cancelled"):
+                if not job.error and not asked_why:  # the answer to a submission need not say why
+                    asked_why = True
+                    with contextlib.suppress(NemoError):
+                        job = (await self._context.client.render(names[0])).model_copy(update={"id": names[0]})
+                    continue
                 raise RenderFailed("render-failed", reason=sanitize_for_display(job.error or job.said) or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
@@ -390,6 +395,7 @@ class Renderer:
             asked, slower = self._context.clock() - started, 0.0
             try:
                 job, misses = (await self._context.client.render(names[0])).model_copy(update={"id": names[0]}), 0
+                asked_why = True
                 unknown_since = None
             except TransportError:
                 misses += 1

@@ -496,7 +496,7 @@ async def test_a_video_that_no_way_brings_names_the_address(ready: Any, place: D
 
 async def test_progress_is_the_renderers_own(ready: Any, place: Destination) -> None:
     """Percentages and an estimate, then the download's, then the check."""
-    backend, studio, session, _ = await ready(render_seconds=0.6)
+    backend, studio, session, _ = await ready(render_seconds=3.0)
     backend.clock.real = 0.1
     seen = Seen()
     await studio.export(session, place, caller=Caller(seen))
