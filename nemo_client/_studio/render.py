@@ -365,6 +365,12 @@ class Renderer:
         finally:
             self._watched -= 1
 
+    async def _ask_why(self, render_id: str) -> str:
+        """Why a render failed whose submission was answered so without a reason; empty where it is not told."""
+        with contextlib.suppress(NemoError):
+            return (await self._context.client.render(render_id)).error
+        return ""
+
     async def _poll_render(
         self, names: list[str], job: RenderJob, request: InFlightRequest, usual: float | None
     ) -> RenderJob:
@@ -377,12 +383,8 @@ class Renderer:
             if job.status == "completed":
                 return job
             if job.status in ("failed", "cancelled"):
-                if not job.error and not asked_why:  # the answer to a submission need not say why
-                    asked_why = True
-                    with contextlib.suppress(NemoError):
-                        job = (await self._context.client.render(names[0])).model_copy(update={"id": names[0]})
-                    continue
-                raise RenderFailed("render-failed", reason=sanitize_for_display(job.error or job.said) or job.status)
+                why = job.error if job.error or asked_why else await self._ask_why(names[0])
+                raise RenderFailed("render-failed", reason=sanitize_for_display(why or job.said) or job.status)
             if elapsed > RENDER_MINUTES * 60:
                 raise ConnectionBroken("render-timeout", minutes=RENDER_MINUTES)
             percent = scale.clamp_percent(job.told_progress)

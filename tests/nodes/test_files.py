@@ -344,6 +344,7 @@ def test_a_link_in_the_output_folder_leads_where_the_server_allows(
 
 
 @links
+@pytest.mark.drawn
 @pytest.mark.parametrize("when", ["Preparing", "Rendering"])
 def test_a_folder_that_becomes_a_link_on_the_way_takes_no_video(when: str, nodes: Nodes, host: Host) -> None:
     """Whenever that happens, nothing appears behind the link; what was made is kept, and delivered where it may go."""

@@ -289,6 +289,7 @@ def test_cancel_does_not_wait_for_the_render(nodes: Nodes, host: Host) -> None:
     wait_until(lambda: list(Path(host.folder("output")).rglob(".nemo-*")) == [])
 
 
+@pytest.mark.drawn
 def test_a_failing_sibling_costs_nothing(nodes: Nodes, host: Host) -> None:
     """ComfyUI cancels running siblings of a failed node; the next run goes on where this one stood."""
 

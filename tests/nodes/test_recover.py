@@ -45,6 +45,7 @@ def test_the_newest_unfinished_job_is_collected(nodes: Nodes, host: Host, cloud:
     assert len(local.read_ledger(cloud.directory).messages) == 1
 
 
+@pytest.mark.drawn
 def test_a_cancelled_export_lands_where_it_was_wanted(nodes: Nodes, host: Host, cloud: Any) -> None:
     """The destination and the format of the interrupted export are remembered."""
     after = generated(nodes, host, "nemo")
