@@ -491,9 +491,17 @@ def test_profiles_from_disk_appear_in_the_combo(nodes: Nodes, host: Host, monkey
 
 def test_the_network_thread_is_one(nodes: Nodes, host: Host) -> None:
     """However many nodes run, one thread carries the network."""
-    host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
 
-    assert sum(thread.name == "nemo-network" for thread in threading.enumerate()) == 1
+    def find_threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "nemo-network"}
+
+    before = find_threads()  # another copy of the pack in this process has a thread of its own
+    host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
+    first = find_threads()
+    host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **{**ANIMATE, "seed": 5})
+
+    assert len(first - before) <= 1
+    assert find_threads() == first
 
 
 def test_a_home_directory_is_made_by_work_alone(

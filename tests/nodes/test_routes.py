@@ -630,6 +630,7 @@ async def test_what_a_cancel_would_stop_is_told(site: Site, cloud: Callable[...,
 
     await on_journal(site, write)
     out = await site.job("00000007")
+    made.fault("stall", "*", at="request", seconds=60, count=None)  # so that it still waits when it is cancelled
     waiting = (await site.post(f"/nemo/jobs/{out['id']}/resume"))["job"]
     after = await site.post(f"/nemo/jobs/{out['id']}/cancel")
 
