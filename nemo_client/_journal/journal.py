@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,6 +79,8 @@ class Journal(DatabaseThread):
         self._held = self._closed = False
         self._renewed = _NEVER
         self._renewals: asyncio.Task[None] | None = None
+        self._turns: dict[str, _Turn] = {}
+        self._turns_lock = threading.Lock()
         self._noted: int | None = None
         self._noted_on_disk = 0
 
@@ -193,7 +197,8 @@ class Journal(DatabaseThread):
 
         `admit` is given the account's other open paid attempts and the profile's paid ones of the last 24 hours, and
         raises where the message must not go out; then nothing is changed. Both come without their facts, but for what
-        they took (`money.spent`); a free attempt is given none. Those of the day are read if they are looked at.
+        they took (`money.spent`), and the baseline of a chat of which that is not known; a free attempt is given none.
+        Those of the day are read if they are looked at.
         """
         return await self._do(self._commit, attempt, admit, changes)
 
@@ -253,10 +258,18 @@ class Journal(DatabaseThread):
         """Attempts at paid steps of a profile that were sent, and not refused, after `moment`."""
         return await self._read_rows(lambda connection: queries.select_paid_since(connection, profile, moment))
 
+    async def other_runs_since(self, account: str, run: str, moment: float) -> bool:
+        """Whether a paid message of an account that does not belong to this run went out after `moment`."""
+        return await self._read_rows(lambda connection: queries.find_other_runs(connection, account, run, moment))
+
     async def made_in(self, profile: str, run: str) -> list[tuple[str, float | None, float | None]]:
         """What a run of the last week paid for and got, oldest first: key, credits if exact, else at most."""
         moment = self._read_wall() - RUN_SECONDS
         return await self._read_rows(lambda connection: queries.select_made_in(connection, profile, run, moment))
+
+    async def is_joined(self, attempt: Attempt) -> bool:
+        """Whether another paid message of the attempt's account went out since it did, by whichever profile."""
+        return await self._read_rows(lambda connection: queries.is_joined(connection, attempt))
 
     async def sent_after(self, attempt: Attempt) -> Attempt | None:
         """The first message that went out in the attempt's session after it, or None."""
@@ -333,6 +346,19 @@ class Journal(DatabaseThread):
         while not await self._do(reading):
             pass
         return found[0]
+
+    def take_turn(self, key: str) -> AbstractContextManager[None] | None:
+        """The turn to carry out a step, to be held meanwhile; None while another Studio with this journal has it.
+
+        One whose event loop has stopped has it no longer.
+        """
+        turn = _Turn(key, self._turns)
+        with self._turns_lock:
+            other = self._turns.get(key)
+            if other is not None and other.loop.is_running():
+                return None
+            self._turns[key] = turn
+        return turn
 
     async def renew_lists(self, numbers: Sequence[int]) -> None:
         """Make the rows of these attempts again: an older program went on with them."""
@@ -459,7 +485,7 @@ class Journal(DatabaseThread):
                 created=now, changed=now, owner=self._owner.id,
             )  # fmt: skip
             return self._insert(connection, replace(again, **changes))
-        sent = {"sent": now} if event is Event.SEND else {}
+        sent = {"sent": queries.find_time_to_send(connection, attempt, now)} if event is Event.SEND else {}
         moved = replace(
             attempt, state=state, epoch=attempt.epoch + 1, changed=now, facts=Facts({**attempt.facts, **added}),
             owner=UNOWNED if event is Event.RELEASE else self._owner.id, **{**sent, **changes},
@@ -654,6 +680,19 @@ class Journal(DatabaseThread):
             logger.info("the journal's database is away (%s)", error.facts.get("reason"))
         finally:
             self._database.close()
+
+
+class _Turn(AbstractContextManager[None]):
+    """Who carries out a step in this process, until it leaves."""
+
+    def __init__(self, key: str, turns: dict[str, _Turn]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._key = key
+        self._turns = turns
+
+    def __exit__(self, *_: object) -> None:
+        if self._turns.get(self._key) is self:
+            del self._turns[self._key]
 
 
 async def choose_writable_journal(journal: Journal, directory: Path, *, free: bool) -> Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
@@ -264,14 +265,25 @@ def lazy_last_day(connection: Connection, profile: str, now: float) -> LazyAttem
 
     def read() -> list[Attempt]:
         lock_account(connection, f"profile {profile}")  # its accounts may be several
-        return select_paid_since(connection, profile, now - DAY_SECONDS)
+        return _add_baselines_of_chats(connection, select_paid_since(connection, profile, now - DAY_SECONDS))
 
     return LazyAttempts(read)
 
 
 def select_open_paid(connection: Connection, account: str) -> list[Attempt]:
-    """An account's paid attempts in flight, without their facts."""
-    return [_attempt_from_light_row(row) for row in connection.execute(_OPEN_PAID, {"account": account})]
+    """An account's paid attempts in flight, without their facts but for the baselines of chats."""
+    rows = connection.execute(_OPEN_PAID, {"account": account}).all()
+    return _add_baselines_of_chats(connection, [_attempt_from_light_row(row) for row in rows])
+
+
+def _add_baselines_of_chats(connection: Connection, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The same; a chat whose charge is not known comes with its baseline, which tells what it is expected to take."""
+    asked = [each.id for each in attempts if each.kind == "chat" and not each.facts]
+    baselines: dict[int, Facts] = {}
+    for some in split_into_portions(asked):
+        rows = connection.execute(sa.select(ATTEMPTS.c.id, ATTEMPTS.c.facts).where(ATTEMPTS.c.id.in_(some)))
+        baselines.update((row.id, Facts(baseline=load_facts(row.facts).get("baseline"))) for row in rows)
+    return [replace(each, facts=baselines[each.id]) if each.id in baselines else each for each in attempts]
 
 
 def select_paid_since(connection: Connection, profile: str, moment: float) -> list[Attempt]:
@@ -292,13 +304,54 @@ def select_made_in(
     return [(key, exact, at_most) for key, exact, at_most in rows]
 
 
+def is_joined(connection: Connection, attempt: Attempt) -> bool:
+    """Whether another paid message of an attempt's account went out since it did.
+
+    Also one with an earlier time, by a clock that was set back: it was planned later.
+    """
+    moment = attempt.changed if attempt.sent is None else attempt.sent
+    account = ATTEMPTS.c.account + ""  # no index of it: what was written since is less
+    query = sa.select(ATTEMPTS.c.id).where(
+        account == attempt.account, ATTEMPTS.c.free.is_(False), where_kind_in(*PAID),
+        ATTEMPTS.c.key != attempt.key, ATTEMPTS.c.state.not_in(UNSENT_STATES),
+        sa.or_(sa.and_(ATTEMPTS.c.changed >= moment, ATTEMPTS.c.sent >= moment), ATTEMPTS.c.id > attempt.id),
+    )  # fmt: skip
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def find_other_runs(connection: Connection, account: str, run: str, moment: float) -> bool:
+    """Whether a paid message of an account that does not belong to this run went out after `moment`."""
+    query = sa.select(ATTEMPTS.c.id).where(
+        ATTEMPTS.c.account + "" == account, ATTEMPTS.c.run != run, ATTEMPTS.c.free.is_(False), where_kind_in(*PAID),
+        ATTEMPTS.c.state.not_in(UNSENT_STATES), ATTEMPTS.c.changed > moment, ATTEMPTS.c.sent > moment,
+    )  # fmt: skip
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def find_time_to_send(connection: Connection, attempt: Attempt, now: float) -> float:
+    """When a message goes out, for the record: now, but never before the session's last one.
+
+    A clock can be set back; what went out later in a session is told by these times.
+    """
+    if not attempt.paid:
+        return now
+    last = sa.select(sa.func.max(ATTEMPTS.c.sent)).where(
+        ATTEMPTS.c.session_id == attempt.session_id, where_kind_in(*PAID), ATTEMPTS.c.id != attempt.id
+    )
+    latest = connection.execute(last).scalar()
+    return now if latest is None or latest < now else float(latest) + _A_MOMENT
+
+
+_A_MOMENT: Final = 0.001
+
+
 def select_sent_after(connection: Connection, attempt: Attempt) -> Attempt | None:
     """The first message that went out in an attempt's session after it, with its facts, or None."""
     moment = attempt.changed if attempt.sent is None else attempt.sent
     query = (
         sa.select(ATTEMPTS)
-        .where(ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > moment)  # as an index has them
-        .where(ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.key != attempt.key, where_kind_in(*PAID))
+        .where(ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.sent > moment)  # by whichever profile
+        .where(ATTEMPTS.c.key != attempt.key, where_kind_in(*PAID))
         .where(ATTEMPTS.c.state.not_in(UNSENT_STATES))
         .order_by(ATTEMPTS.c.sent, ATTEMPTS.c.id)
         .limit(1)
@@ -468,9 +521,8 @@ def select_failed_after(connection: Connection, key: str) -> list[Attempt]:
 def count_messages_since(connection: Connection, attempt: Attempt) -> int:
     """How many other messages went out in an attempt's session after its own."""
     query = sa.select(sa.func.count()).where(
-        ATTEMPTS.c.profile == attempt.profile, ATTEMPTS.c.sent > attempt.sent, ATTEMPTS.c.id != attempt.id,
-        ATTEMPTS.c.session_id == attempt.session_id, where_kind_in(*PAID),
-        ATTEMPTS.c.state.not_in(UNSENT_STATES),
+        ATTEMPTS.c.session_id == attempt.session_id, ATTEMPTS.c.sent > attempt.sent, ATTEMPTS.c.id != attempt.id,
+        where_kind_in(*PAID), ATTEMPTS.c.state.not_in(UNSENT_STATES),
     )  # fmt: skip
     return int(connection.execute(query).scalar() or 0)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .._errors import LimitError, NemoError, NoCredits, SignInError
 from .._journal.money import ESTIMATES, count_for_limits, covers_estimate, estimate_price, known_balance
 from .._journal.records import Attempt, StoredFacts
+from .._journal.steps import State
 from .._text.messages import Phrase
 from .._wire.draft import is_ready
 from .._wire.schemas import Credits
@@ -50,20 +52,18 @@ class Admission:
         seen, usual = await journal.read_history(profile.name, kinds, attempt.kind)
         request.usual = self._context.choose_seconds(attempt.kind, usual)
         expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
-        if (
-            attempt.kind == "chat" and expected and not is_ready(baseline.draft)
-        ):  # it asks for the session's first video
-            expected["chat"] = max(expected["chat"], expected["generate"])
-        request.price = expected.get(attempt.kind, 0.0)
+        mine = _choose_estimate(expected, attempt.kind, baseline.draft) if attempt.paid else 0.0
+        request.price = mine
         facts = StoredFacts(baseline=baseline.to_json())
 
         def admit(opened: Sequence[Attempt], day: Sequence[Attempt]) -> None:
+            opened = [each for each in opened if self._may_still_charge(each)]
             facts["alone"] = not opened and not owing
             if attempt.free:
                 return
-            self._check_limits(expected, attempt, day)
-            others = [expected[other.kind] for other in opened]
-            credits, mine, known = baseline.credits, expected[attempt.kind], bool(seen[attempt.kind])
+            self._check_limits(expected, mine, attempt, day)
+            others = [_choose_estimate(expected, each.kind, _find_draft_before(each)) for each in opened]
+            credits, known = baseline.credits, bool(seen[attempt.kind])
             if credits is not None and not covers_estimate(credits, mine, others, seen=known):
                 raise NoCredits(code=2001)
             budget.take(attempt.key, mine)
@@ -80,11 +80,25 @@ class Admission:
             self._caller.budget.correct(key, spent)
         return more
 
-    def _check_limits(self, expected: Mapping[str, float], attempt: Attempt, day: Sequence[Attempt]) -> None:
+    def _may_still_charge(self, opened: Attempt) -> bool:
+        """Whether credits are to be kept for a message in flight: not for one that is unknown since the horizon.
+
+        Its work is over by then and charged, be it that the session or the token is gone which would tell of it.
+        """
+        return opened.state is State.SENT or self._context.seconds_since_sent(opened) <= HORIZON_SECONDS
+
+    def _check_limits(
+        self, expected: Mapping[str, float], estimate: float, attempt: Attempt, day: Sequence[Attempt]
+    ) -> None:
         """`LimitError` if this message would pass its own limit, or the profile's for a run or the last 24 hours."""
-        profile, caller, estimate = self._context.profile, self._caller, expected[attempt.kind]
+        profile, caller = self._context.profile, self._caller
         day = day if profile.run_limit or profile.day_limit else ()
-        costs = [(each, count_for_limits(each.kind, each.facts.money, expected)) for each in day]
+
+        def count(each: Attempt) -> float:
+            usual = {each.kind: _choose_estimate(expected, each.kind, _find_draft_before(each))}
+            return count_for_limits(each.kind, each.facts.money, usual)
+
+        costs = [(each, count(each)) for each in day]
         limits = (
             (caller.budget.limit, "max_credits", caller.budget.without(attempt.key)),
             (profile.run_limit, "run_limit", sum(spent for each, spent in costs if each.run == caller.run)),
@@ -99,6 +113,18 @@ class Admission:
                     limit_name=Phrase(f"limit-name.{name}"),
                     spent=f"{spent:g}",
                 )
+
+
+def _choose_estimate(expected: Mapping[str, float], kind: str, draft: Mapping[str, Any] | None) -> float:
+    """Credits that a message is expected to take: a chat before there is a `draft` asks for the first video."""
+    if kind == "chat" and not is_ready(draft):
+        return max(expected["chat"], expected["generate"])
+    return expected[kind]
+
+
+def _find_draft_before(attempt: Attempt) -> Mapping[str, Any] | None:
+    baseline = attempt.facts.baseline
+    return None if baseline is None else baseline.get("draft")
 
 
 async def record_late_charges(

@@ -15,6 +15,7 @@ from .._config.profiles import Profile
 from .._errors import NoCredits
 from .._files.images import UploadStore
 from .._journal.journal import Journal
+from .._journal.records import Attempt
 from .._wire.client import NemoClient
 from .._wire.http import Sleep
 from .._wire.schemas import Credits
@@ -41,6 +42,24 @@ class StudioContext:
     payers: WeakValueDictionary[tuple[str, str], Caller] = field(default_factory=WeakValueDictionary)
     """Which caller a paid step counts for, by run and key: one of them, however many ask for it within the run."""
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _sent: dict[int, float] = field(default_factory=dict)
+    _met: dict[int, float] = field(default_factory=dict)
+
+    def note_sent(self, attempt: Attempt) -> None:
+        """This Studio sends the attempt's message now: from here on `clock` tells how long that is ago."""
+        self._sent[attempt.id] = self.clock()
+
+    def seconds_since_sent(self, attempt: Attempt) -> float:
+        """How long ago an attempt's message went out, as far as is known.
+
+        The wall clock can be set meanwhile, so that counts only for what this Studio did not send itself; and that was
+        sent before it was first met here, at the latest.
+        """
+        now = self.clock()
+        if attempt.id in self._sent:
+            return now - self._sent[attempt.id]
+        met = self._met.setdefault(attempt.id, now)
+        return max(self.wall() - find_sent_time(attempt), now - met)
 
     async def token(self) -> Token:
         """The token in use; signs up where there is none yet."""
@@ -65,3 +84,8 @@ class StudioContext:
         if link:
             return NoCredits("no-credits-anonymous", code=2001, available=available, link=link)
         return NoCredits(code=2001, available=available)
+
+
+def find_sent_time(attempt: Attempt) -> float:
+    """When it went out by the wall clock, as far as is known; seconds since 1970."""
+    return attempt.changed if attempt.sent is None else attempt.sent

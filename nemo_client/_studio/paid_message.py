@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -138,7 +139,8 @@ class PaidSend:
         left_session = False
         for _ in range(RACE_TRIES):
             try:
-                return await self._find_or_send()
+                with await self._wait_for_neighbours():
+                    return await self._find_or_send()
             except (LostRace, IllegalMove) as error:  # another process moved the attempt in between: look again
                 if self.posted and await self._is_record_gone():
                     raise ResultUnknown("record-gone", charged="maybe" if self.attempt.paid else "no") from error
@@ -152,6 +154,16 @@ class PaidSend:
                 self.request.committed = False
         await self.context.journal.give_back(self.message.key)
         raise SessionBusy("session-busy")
+
+    async def _wait_for_neighbours(self) -> AbstractContextManager[None]:
+        """Once no other Studio of this process, with the same journal, is at this message: its turn, to be held.
+
+        They are one owner, so no record tells that the other's stream is still read.
+        """
+        while (turn := self.context.journal.take_turn(self.message.key)) is None:
+            self.request.report(Progress("wait"))
+            await self.context.sleep(WAIT_SECONDS)
+        return turn
 
     async def _is_record_gone(self) -> bool:
         """Whether the journal forgot that this was sent, as a database does that was restored from an older copy."""
@@ -290,6 +302,7 @@ class PaidSend:
             request.committed = attempt.paid  # before the record says so: no cancel may come in between
             request.recorded = read_monotonic_mark()
             self.attempt = await admission.record_as_sent(attempt, self.baseline, request)
+            self.context.note_sent(self.attempt)
         except (Exception, asyncio.CancelledError):
             self.caller.budget.release(attempt.key)
             try:

@@ -308,7 +308,7 @@ class Reconciler:
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
-        if done is None and self._context.wall() - find_sent_time(attempt) > HORIZON_SECONDS:
+        if done is None and self._context.seconds_since_sent(attempt) > HORIZON_SECONDS:
             return await self._expire(attempt, baseline)
         return done
 
@@ -449,17 +449,11 @@ class Reconciler:
             after = known_balance(await self._context.client.balance())
         except NemoError:
             after = None
-        since = await self._context.journal.paid_since(attempt.profile, find_sent_time(attempt) - 0.001)
-        alone = attempt.facts.alone and all(other.key == attempt.key for other in since)
-        late = made and self._context.wall() - find_sent_time(attempt) <= HORIZON_SECONDS
+        alone = attempt.facts.alone and not await self._context.journal.is_joined(attempt)
+        late = made and self._context.seconds_since_sent(attempt) <= HORIZON_SECONDS
         return measure_charge(baseline.credits, after, alone=alone, late=late)
 
 
 def build_paid_facts(money: Money, facts: StoredFacts | None = None) -> dict[str, Any]:
     """The changes by which an attempt ends: the money in a column of its own and among the facts."""
     return {"spent": money.sure, "facts": {"money": money.to_json(), **(facts or {})}}
-
-
-def find_sent_time(attempt: Attempt) -> float:
-    """When it went out, as far as is known; seconds since 1970."""
-    return attempt.changed if attempt.sent is None else attempt.sent

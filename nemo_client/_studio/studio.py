@@ -213,10 +213,10 @@ class Studio:
         if self._context.profile.free:
             return FREE
         balance = await self.credits()
-        sent = await self._context.journal.paid_since(self._context.profile.name, moment)
+        account = (await self._context.token()).account
+        joined = await self._context.journal.other_runs_since(account, run, moment)
         spent = None if start.before is None else start.before - balance.held
-        alone = all(each.run == run for each in sent)
-        return Money(start.before, balance.held, spent, "exact" if alone else "at most")
+        return Money(start.before, balance.held, spent, "at most" if joined else "exact")
 
     async def registration_link(self) -> str:
         """Where an anonymous account becomes a registered one; empty for any other."""
@@ -508,7 +508,7 @@ class Studio:
         attempt = await self._find_attempt(job)
         if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
             raise InputError("job-not-lost", state=Phrase(f"state.{attempt.state.value}"))
-        left = HORIZON_SECONDS - (self._context.wall() - (attempt.sent or attempt.changed))
+        left = HORIZON_SECONDS - self._context.seconds_since_sent(attempt)
         if attempt.paid and left > 0:
             raise InputError("job-open", minutes=math.ceil(left / 60))
         return attempt

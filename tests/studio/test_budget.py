@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nemo_client import Budget, Caller, LimitError, NemoError, Studio, Turned, Wish
+from nemo_client import Budget, Caller, LimitError, NemoError, NoCredits, ResultUnknown, Studio, Turned, Wish
 from tests.support.backend import Cloud, Seen, cloud, picture
 
 __all__ = ["cloud"]
@@ -118,3 +118,17 @@ async def test_a_chat_that_asks_for_the_first_video_is_priced_like_a_generation(
 
     assert told[0] == {100}
     assert len(backend.ledger.messages) == 2
+
+
+async def test_a_chat_in_flight_counts_like_the_generation_that_it_is(cloud: Clouds) -> None:
+    """What credits and limits keep for it is what it was admitted with, whatever is asked for beside it."""
+    backend = cloud(credits=180)
+    backend.fault("refuse", "message")
+    async with backend.studio() as studio:
+        with pytest.raises(ResultUnknown):
+            await studio.chat(await studio.upload([picture()]), "make a video of it")
+        other = await studio.upload([picture(40)])
+        with pytest.raises(NoCredits):
+            await studio.generate(other, WISH)
+
+    assert not backend.ledger.messages
