@@ -63,8 +63,9 @@ class NemoChat:
         }
         changed = {
             "default": WHEN_CHANGED[0],
-            "tooltip": "When another message was already sent from here. stop: an error. edit the newest state: go on "
-            "with the conversation (change the message, run again). generate again: start a new project, paid again.",
+            "tooltip": "When another message was already sent from here. stop: an error. edit the newest state: "
+            "continue the conversation (change the message, run again). generate again: start a new project, paid "
+            "again.",
         }
         return {
             "required": {"session": inputs.SESSION, "message": ("STRING", message), "seed": inputs.SEED},

@@ -16,7 +16,7 @@ class NemoRecover:
     """Collects the video of a job of the journal, and delivers it."""
 
     CATEGORY = "NemoVideo"
-    DESCRIPTION = "Collects the video of an interrupted job. You don't pay again."
+    DESCRIPTION = "Collects the video of an interrupted job. You don't pay twice."
     SEARCH_ALIASES = ("resume", "restore", "interrupted", "lost video", "continue", "collect", "找回")
     RETURN_TYPES = RETURN_TYPES
     RETURN_NAMES = RETURN_NAMES

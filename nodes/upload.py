@@ -83,7 +83,7 @@ class NemoUploadImage:
 
 
 def _failed(auth: Any, error: Exception) -> SessionHandle:
-    """What stands for an image that was not uploaded, so that the nodes behind decide: stop, or go on without it."""
+    """What stands for an image that was not uploaded, so that the nodes behind decide: stop, or continue."""
     from ..nemo_client import SessionHandle
 
     return SessionHandle(auth.profile, auth.language, "", "", "", error=str(error))

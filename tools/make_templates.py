@@ -83,8 +83,8 @@ class Template:
 
 
 COST = (
-    "Local preview is free. On NemoVideo cloud about 100 credits; running it again unchanged costs nothing.",
-    "本地预览免费。在 NemoVideo 云端约 100 积分；不作改动再次运行不收费。",
+    "Local preview is free. On NemoVideo cloud about 100 credits; running the same again is free.",
+    "本地预览免费。在 NemoVideo 云端约 100 积分；不作改动再次运行不会重复扣费。",
 )
 CLOUD = ("set *profile* to *NemoVideo cloud* for the real video", "把*配置*换成 *NemoVideo 云端*即可制作正式视频")
 
@@ -95,9 +95,9 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         (("1",), ("2",)),
         (
             (
-                "Turns a picture of yours into a video file.",
+                "Turns your picture into a video file.",
                 COST[0],
-                f"Choose your picture in *Load Image* and write what shall move in *prompt*; {CLOUD[0]}.",
+                f"Choose your picture in *Load Image* and write in *prompt* what moves; {CLOUD[0]}.",
             ),
             ("把你的图片变成视频文件。", COST[1], f"在*加载图像*中选择图片，在*提示词*中写明怎么动；{CLOUD[1]}。"),
         ),
@@ -107,8 +107,12 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         "your_picture_to_video",
         (("1",), ("2",)),
         (
-            ("The same as an app: a form with your picture, the prompt and the video.", COST[0], "Fill in the form."),
-            ("同样的流程，以应用的形式：填入图片和提示词，得到视频。", COST[1], "填写表单即可。"),
+            (
+                "The same as a form: fill in your picture and the prompt, and get the video.",
+                COST[0],
+                "Fill in the form, then press *Run*.",
+            ),
+            ("同样的流程，以表单的形式：填入图片和提示词，得到视频。", COST[1], "填写表单，然后点击*运行*。"),
         ),
         app=(("1", "image"), ("2", "prompt"), ("2", "aspect_ratio"), ("2", "duration"), ("2", "profile")),
         result="2",
@@ -136,7 +140,7 @@ TEMPLATES: Final[tuple[Template, ...]] = (
                 COST[0],
                 f"Connect your own batch or list to *image*; {CLOUD[0]}.",
             ),
-            ("把三张图片合成一个带淡入淡出的视频。", COST[1], f"把你自己的批次或列表接到*图像*；{CLOUD[1]}。"),
+            ("把三张图片合成一个视频，以交叉淡化过渡。", COST[1], f"把你自己的批次或列表接到*图像*；{CLOUD[1]}。"),
         ),
     ),
     Template(
@@ -173,7 +177,7 @@ TEMPLATES: Final[tuple[Template, ...]] = (
             (
                 "Adds a title and makes the video shorter, in words.",
                 "Local preview is free. On NemoVideo cloud the video and each change are paid for, once.",
-                "Write your own wishes in the two *Edit Video* nodes; connect more of them in a row.",
+                "Write your own changes in the two *Edit Video* nodes; connect more of them in a row.",
             ),
             (
                 "用文字添加标题并缩短视频。",
@@ -190,9 +194,9 @@ TEMPLATES: Final[tuple[Template, ...]] = (
             (
                 "Makes a video and saves its first four frames as pictures.",
                 COST[0],
-                "*batch_index* and *length* choose the frames.",
+                "Set *batch_index* and *length* to choose the frames.",
             ),
-            ("制作视频，并把前四帧存为图片。", COST[1], "用 *batch_index* 和 *length* 选择帧。"),
+            ("制作视频，并把前四帧存为图片。", COST[1], "用*批次索引*和*长度*选择帧。"),
         ),
     ),
     Template(
@@ -201,14 +205,14 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         (("1",), ("2",), ("3",), ("4",)),
         (
             (
-                "Hands the video file to VideoHelperSuite's Load Video by its path. Install that pack first.",
+                "Loads the video file into VideoHelperSuite by its path. Install that pack first.",
                 COST[0],
-                "*frame_load_cap* says how many frames are loaded.",
+                "Set *frame_load_cap* to the number of frames to load.",
             ),
             (
-                "把视频文件按路径交给 VideoHelperSuite 的加载节点。请先安装该节点包。",
+                "按路径把视频文件加载到 VideoHelperSuite。请先安装该节点包。",
                 COST[1],
-                "*frame_load_cap* 决定加载多少帧。",
+                "用 *frame_load_cap* 设置加载的帧数。",
             ),
         ),
     ),
@@ -218,11 +222,11 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         (("2", "1@500"), ("3",), ("4",), ("5", "7@500", "8@780"), ("6",)),
         (
             (
-                "Shows what is in the video as a picture, and what is left in the account.",
+                "Shows what is in the video as a picture, and the credits left.",
                 COST[0],
                 f"In *Auth*, {CLOUD[0]}.",
             ),
-            ("以图片展示视频里有什么，并显示账户余额。", COST[1], f"在*账户配置*中，{CLOUD[1]}。"),
+            ("以图片展示视频里有什么，并显示剩余积分。", COST[1], f"在*账户配置*中，{CLOUD[1]}。"),
         ),
     ),
     Template(
@@ -231,11 +235,11 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         (("1",), ("2",)),
         (
             (
-                "Collects the video of a job that was interrupted, and shows its last frame.",
-                "Nothing: what was paid for is not paid again.",
+                "Collects the video of an interrupted job, and shows its last frame.",
+                "Nothing: you don't pay twice.",
                 "Choose another job in *job*.",
             ),
-            ("取回被中断的任务的视频，并显示最后一帧。", "免费：已付费的不会再次付费。", "在*任务*中选择其他任务。"),
+            ("取回被中断的任务的视频，并显示最后一帧。", "免费：不会重复扣费。", "在*任务*中选择其他任务。"),
         ),
     ),
 )

@@ -26,7 +26,7 @@ const EN = {
   },
   on_item_error: {
     stop: "stop with an error",
-    skip: "skip it, go on"
+    skip: "skip it and continue"
   },
   when_changed: {
     stop: "stop with an error",
@@ -74,7 +74,7 @@ const ZH = {
   },
   on_item_error: {
     stop: "停止并报错",
-    skip: "跳过，继续其他项"
+    skip: "跳过它继续"
   },
   encoding: {
     auto: "自动"

@@ -26,7 +26,7 @@ ON_ITEM_ERROR: Final[tuple[list[str], dict[str, Any]]] = (
         "default": STOP,
         "advanced": True,
         "tooltip": "When one picture of several fails. stop: an error after the others have finished. "
-        "skip: go on without it; the next run tries it again.",
+        "skip: continue without it; the next run tries it again.",
     },
 )
 

@@ -372,9 +372,10 @@ def _status(error: NemoError) -> int:
 
 
 def _told(error: NemoError, lang: str) -> Mapping[str, Any]:
-    from ...nemo_client import redact, what_and_hint
+    from ...nemo_client import redact
 
-    what, hint = what_and_hint(error.id, lang, **error.facts)
+    error.on_page = True
+    what, hint, _ = error.parts(lang)
     return {"error": redact(what), "hint": redact(hint), "id": error.id, "charged": error.charged}
 
 

@@ -287,7 +287,7 @@ def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path
     fill(photos, 5, 1)
     second = shell("batch", photos, "--dry-run", "--duration", 1, "--max-credits", 250)
 
-    assert "about 100 credits (100 each is a guess" in first.out
+    assert "about 100 credits (a guess of 100 each" in first.out
     assert (first.code, nothing, calls) == (0, [], 0)
     assert "4 of 5 items to make" in second.out
     assert "about 400 credits (100 each, from earlier runs)" in second.out

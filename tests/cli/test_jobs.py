@@ -544,7 +544,7 @@ class TestLogin:
         assert (ran.code, ran.data["account"], ran.data["given_up"]) == (0, "anonymous", [job])
         assert (stored.kind, stored.value != "nmv_usr_old") == ("anonymous", True)
         assert stored.value.reveal() not in ran.out + ran.err
-        assert f"Given up with the earlier free account: jobs {job}." in ran.err
+        assert f"Lost with the earlier free account: jobs {job}." in ran.err
         assert shell("credits").out.startswith("100 credits available")
 
     def test_a_free_account_with_open_jobs_is_not_replaced_in_passing(
@@ -584,7 +584,7 @@ class TestLogin:
             self._typed(monkeypatch, TOKEN)
             ran = shell(*again, "--yes", "--json")
             assert (ran.code, ran.data["given_up"], ran.data["given_up_credits"]) == (0, [], 100)
-            assert "Given up with the earlier free account: 100 credits." in ran.err
+            assert "Lost with the earlier free account: 100 credits." in ran.err
 
     @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 130), ("no", 130)])
     def test_at_a_terminal_it_is_asked(

@@ -185,7 +185,7 @@ async def test_errors_are_told_in_the_language_of_the_page(lang: str, site: Site
     _, english = await site.ask("GET", "/nemo/jobs/0badc0de/picture?lang=fr")
 
     assert english == {
-        "error": "There is no job '0badc0de'.", "hint": "'nemo-video jobs list' lists them.",
+        "error": "There is no job '0badc0de'.", "hint": "Look for it in NemoVideo → Jobs.",
         "id": "job-unknown", "charged": "no",
     }  # fmt: skip
     assert not chinese["error"].isascii()

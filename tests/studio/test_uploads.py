@@ -260,7 +260,7 @@ async def test_a_file_that_is_never_taken_ends_before_any_message(
     backend = cloud()
     backend.fault("wrong_types", "upload", field=field, value=value, count=2)
     async with backend.studio() as studio:
-        with pytest.raises(ApiError, match=r"image-.*jpg did not arrive.*Nothing was charged") as caught:
+        with pytest.raises(ApiError, match=r"image-.*jpg is still missing.*Nothing was charged") as caught:
             await studio.animate([picture()], WISH, place)
         assert (caught.value.exit_code, backend.sent("message")) == (5, 0)
 
@@ -312,7 +312,7 @@ async def test_no_message_goes_out_where_the_state_stays_without_a_file(cloud: C
         shown = [{"filename": each["filename"], "hash": each["hash"]} for each in listed]
         backend.fault("wrong_types", "state", field="data.state", value=state_of(backend, shown), count=3)
         before = backend.sent("message")
-        with pytest.raises(ApiError, match=r"image-.* did not arrive.*Nothing was charged"):
+        with pytest.raises(ApiError, match=r"image-.* is still missing.*Nothing was charged"):
             await studio.edit(made.session, "make it 4 seconds")
         assert backend.sent("message") == before
 
