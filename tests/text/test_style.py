@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
+from nemo_client._cli.app import app
 from nemo_client._text import messages
 from tools.make_templates import TEMPLATES
 
@@ -86,10 +90,41 @@ def texts_of_the_page(lang: str) -> dict[str, str]:
     return texts
 
 
+DOCUMENTS = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY", "CONTRIBUTING")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_keep_to_plain_words(path: Path) -> None:
+    """README, the documents, the release notes: no private dialect outside of code."""
+    odd = re.compile(DIALECT, re.VERBOSE | re.IGNORECASE)
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+    assert [hit[0] for hit in odd.finditer(text)] == []
+
+
+def test_the_shell_s_help_keeps_to_plain_words() -> None:
+    """Every command and option says what to do, in the imperative."""
+    odd = re.compile(FORBIDDEN["en"], re.VERBOSE | re.IGNORECASE)
+    helps = dict(find_helps(typer.main.get_command(app), "nemo-video"))
+
+    assert len(helps) > 60
+    assert {place: hit[0] for place, text in helps.items() if (hit := odd.search(text))} == {}
+    assert [place for place, text in helps.items() if not re.fullmatch(r"[A-Za-z0-9'].*[.]", text)] == []
+
+
+def find_helps(command: Any, place: str) -> Iterator[tuple[str, str]]:
+    """What `--help` says of a command, its options and arguments, and of the commands below it."""
+    yield place, " ".join((command.help or "").split())
+    yield from ((f"{place} {each.name}", each.help) for each in command.params if getattr(each, "help", None))
+    for name, each in getattr(command, "commands", {}).items():
+        yield from find_helps(each, f"{place} {name}")
+
+
 @pytest.mark.parametrize("lang", messages.LANGUAGES)
 def test_the_page_keeps_to_plain_words(lang: str) -> None:
     """As the texts by id; inputs and values are called what they are called."""
-    odd = re.compile(FORBIDDEN[lang], re.VERBOSE if lang == "en" else 0)
+    odd = re.compile(FORBIDDEN[lang], re.VERBOSE | re.IGNORECASE if lang == "en" else 0)
     names = re.compile(r"`[^`]*`|generate again \(?pays\)?|\bdraft\b|\*\*草稿\*\*|草稿\"")
     found = {
         place: hit[0] for place, text in texts_of_the_page(lang).items() if (hit := odd.search(names.sub("", text)))
@@ -101,7 +136,7 @@ def test_the_page_keeps_to_plain_words(lang: str) -> None:
 @pytest.mark.parametrize("lang", messages.LANGUAGES)
 def test_texts_keep_to_plain_words(lang: str) -> None:
     """The user's nouns (video, project, account, credits), present tense, active."""
-    odd = re.compile(FORBIDDEN[lang], re.VERBOSE if lang == "en" else 0)
+    odd = re.compile(FORBIDDEN[lang], re.VERBOSE | re.IGNORECASE if lang == "en" else 0)
     found = {text_id: hit[0] for text_id, text in messages.load_texts(lang).items() if (hit := odd.search(text))}
 
     assert found == {}
