@@ -89,13 +89,13 @@ class _Orders:
         if self.explains:
             return
         message = _ASIDE_END.sub("", message.strip(_PUNCTUATION))[:_MAX_PROPOSAL].strip(_PUNCTUATION)
-        if message and normalize(message) not in map(normalize, self.proposals):
+        if re.search(r"\w", message) and normalize(message) not in map(normalize, self.proposals):
             self.proposals.append(message)
 
 
 _PUNCTUATION = " \t\n.,;:!?。，；：！？*_`"
 _ASIDE_END = re.compile(
-    r"\s(?:if|when|whenever|once|to) (?:you|needed|necessary)\b.*|(?:即可|就可以了?|就行了?|吧)$", re.DOTALL
+    r"\s(?:if|when|whenever|once|to) (?:you|needed|necessary)\b.*|(?:即可.{0,6}|就可以了?|就行了?|吧)$", re.DOTALL
 )
 _JOINTS = " \t,;:，、；：—–-"
 _AFTER_URL = ".,;!?*_"
@@ -181,8 +181,11 @@ _STEP_LABEL = re.compile(
 def _keep_sentences(line: str, orders: _Orders) -> Iterator[str]:
     """The sentences that stay, each with the number before it ("1. Click Export. 2. …")."""
     line = _without_deeds(line, orders)
-    number, gone = "", False
+    number, asked, gone = "", "", False
     for sentence in _cut_after(line, _SENTENCE_END):
+        if ph.HOW_ASKED.match(sentence):  # stays unless steps follow
+            number, asked = "", asked + number + sentence
+            continue
         if _NUMBER.match(sentence):
             number += sentence
             continue
@@ -196,9 +199,9 @@ def _keep_sentences(line: str, orders: _Orders) -> Iterator[str]:
         if (number or label) and gone and kept == sentence and _is_step(step.strip()):
             kept = ""
         gone = gone or kept != sentence
-        yield (number if kept.strip() else "") + kept
-        number = ""
-    yield number
+        yield ("" if asked and not kept.strip() else asked) + (number if kept.strip() else "") + kept
+        number = asked = ""
+    yield asked + number
 
 
 def _without_deeds(line: str, orders: _Orders) -> str:
@@ -215,7 +218,8 @@ def _without_deeds(line: str, orders: _Orders) -> str:
         chinese = ph.CJK.search(found.group()) is not None
         what = re.sub(r"^.*(?:dots|icon|menu|button)\b.*?\b(?=(?:the|your|this|that) )", "", found["what"].strip())
         words = ph.DEEDS.get(deed, (deed.capitalize(), deed))
-        if not ph.EXPLAINS.search(lead + found.group()):
+        told = before[max(map(before.rfind, ".!?\n。！？")) + 1 :]
+        if not ph.EXPLAINS.search(told + found.group()):
             orders.propose(f"{words[1]}{what}" if chinese else f"{words[0]} {what}")
         return _DONE
 
@@ -233,7 +237,10 @@ def _without_deeds(line: str, orders: _Orders) -> str:
 
 _DONE = "\ue000"
 _AROUND_DONE = re.compile(
-    rf"(?:(?<=[.!?。！？:：])|^)[^.!?。！？:：]{{0,80}}{_DONE}[^.!?。！？;；,，\n]{{0,80}}[.!?。！？;；,，]?"
+    rf"(?:(?<=[.!?。！？])|^)(?:\s*(?:how to|to|如何|怎样|怎么|要|想要)[^.!?。！？:：,，]{{1,40}}[:：])?"
+    rf"[^.!?。！？:：]{{0,80}}{_DONE}[^.!?。！？;；,，\n]{{0,80}}[.!?。！？;；,，]?"
+    rf"|(?<=[:：])[^.!?。！？:：]{{0,80}}{_DONE}[^.!?。！？;；,，\n]{{0,80}}[.!?。！？;；,，]?",
+    re.IGNORECASE,
 )
 
 
@@ -317,6 +324,8 @@ def _keep_aside(aside: str, orders: _Orders) -> str:
 
 def _find_lead(clauses: list[str]) -> str:
     """The statements before an instruction; "if you like it," and "to save it," lead to it and go with it."""
+    if clauses and ph.HOW_LABEL.search(clauses[-1]):
+        clauses = clauses[:-1]
     if clauses and _is_subordinate(clauses[0]):
         clauses = list(dropwhile(lambda clause: not ph.STATEMENT.match(clause.lstrip()), clauses))
     return "".join(takewhile(lambda clause: not _is_subordinate(clause), clauses))
@@ -476,8 +485,11 @@ def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
 
 
 _ZH_PLACE = re.compile(
-    "[在到从].{1,14}?[中里上内处侧方栏角](?:的.{1,8}?[中里上内处侧方栏角])?|[在到从](?:时间[线轴]|画布|面板|编辑器|素材库|媒体库|工作区)"
+    "[在到从](?:个人|用户|账户)中心|[在到从].{1,14}?[中里上内处侧方栏角](?:的.{1,8}?[中里上内处侧方栏角])?"
+    f"(?=$|[把将]|{'|'.join(ph.ZH_LEADS)})"
+    "|[在到从](?:时间[线轴]|画布|面板|编辑器|素材库|媒体库|工作区)|(?:输入框|对话框|聊天框)[中里内]"
     f"|(?:通过|用|使用|利用)[^，。]{{0,6}}?(?:{ph.ZH_CONTROLS.pattern})"
+    "|(?:通过|利用)[^，。]{0,8}?(?:界面|页面|网页|面板|按钮|菜单)(?:[左右上下][侧方边角]{1,2}的?)?(?:导出|下载)?(?:按钮|功能)?"
 )
 _ZH_CONDITION = re.compile("[^把将他她它人孩男女我]{1,8}?(?:的话|以后|之后|后|时候|时)")
 
@@ -494,7 +506,7 @@ def _check_lead_zh(before: str) -> tuple[bool, str]:
         elif found := _ZH_CONDITION.match(text):
             text = text[found.end() :]
         elif text[0] in "把将":
-            return len(text) <= 20, text
+            return len(text) <= 20, place + text
         else:
             return False, ""
     return True, place
@@ -508,8 +520,12 @@ _MENU_ZH = re.compile(r"[^。]{1,30}?(?:>|→|›|»|->)\s*[“\"]?(?:导出|下
 
 def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
     near = rest[:20]
+    thing = re.search("[把将].*", place)
     if rest.startswith(("了", "过")):  # it is done
         return False
+    if verb in ph.ZH_MOUSES and ph.ZH_CLIPS.match(rest):
+        orders.do("")
+        return True
     if verb in ph.ZH_PRESSES and (ph.ZH_SHORTCUT if verb in ("用", "使用") else ph.ZH_KEYS).match(rest):
         orders.do(next((what for pattern, what in ph.ZH_KEY_PURPOSES if pattern.search(rest)), ""))
         if made := _KEY_DELETES.match(rest):
@@ -534,7 +550,10 @@ def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
             orders.do("")
             return True
         target = "到" if verb[-1] in "入到至" else ""
-        orders.propose(f"{place if place[:1] in ('把', '将') else ''}移动{target}{rest}")
+        orders.propose(f"{thing.group() if thing else ''}移动{target}{rest}")
+        return True
+    if verb in ph.ZH_EDITS and ph.ZH_PAGES.search(place):
+        orders.propose(f"{thing.group()}{verb}{rest}" if thing and verb in ph.ZH_SETS else "")
         return True
     if verb in ph.ZH_OPENS and _MENU_ZH.match(rest):
         orders.do("export")
@@ -546,8 +565,11 @@ def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
     if verb in ph.ZH_LOOKS and ph.ZH_VIEWERS.search(place + near):
         orders.do("timeline")
         return True
-    if verb in ph.ZH_CHECKS and ph.ZH_ACCOUNT.search(rest[:12]):
+    if verb in ph.ZH_CHECKS and (ph.ZH_ACCOUNT.search(rest[:12]) or ph.ZH_ACCOUNT.search(place)):
         orders.do("credits")
+        return True
+    if verb in ph.ZH_LOOKS and ph.ZH_PAGES.search(place):
+        orders.do("state")
         return True
     if verb in ph.ZH_SAVES and ph.ZH_SAVE_REST.match(rest.lstrip()):
         orders.do("export")
@@ -557,7 +579,8 @@ def _order_zh(verb: str, place: str, rest: str, orders: _Orders) -> bool:
 
 def _click_zh(place: str, rest: str, orders: _Orders) -> bool:
     named = [word for word in map(str.lower, _WORD.findall(rest)) if word in ph.BUTTONS]
-    if not ph.ZH_PAGE_PARTS.search(rest[:30]) and not named and not ph.ZH_SHELVES.search(place):
+    is_part = ph.ZH_PAGE_PARTS.search(rest[:30]) or ph.ZH_COMMANDS.match(rest)
+    if not is_part and not named and not ph.ZH_SHELVES.search(place):
         return False
     found = [(m.start(), what) for pattern, what in ph.ZH_BUTTON_ACTIONS if (m := pattern.search(rest))]
     meanings = [what for _, what in sorted(found)] + [ph.BUTTON_ACTIONS.get(word, "") for word in named]

@@ -160,6 +160,17 @@ EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 """Words that explain how something is done: nothing that should be done now."""
+HOW_LABEL = re.compile(
+    r"(?:\bsteps?|\bhere['’]s how|\bhow to [^:]{1,40}|(?:步骤|方法|方式|操作|教程)(?:如下|是)?|如下)\**\s*[:：]\s*$",
+    re.IGNORECASE,
+)
+"""A label that leads to steps, in their own sentence."""
+HOW_ASKED = re.compile(
+    r"\s*(?:(?:how (?:do|can|to)|(?:do you )?want to|need to)\b|怎么|怎样|如何|想|要|需要)"
+    r"(?![^?？]*(?:什么|哪|我|which|what))[^.!?。！？]{1,60}[?？]\s*$",
+    re.IGNORECASE,
+)
+"""A question that the next sentence answers with steps."""
 
 _PICKED = r"(?P<what>(?:the|your|a|an|any|each|both|all|that|this)\s[\w' -]{1,60}?)"
 _DEED = (
@@ -220,11 +231,12 @@ ZH_LEADS = sorted(
     _split_words(
         "需要我 要我 是否 要不要 您 你 请 可以 可 只需 只要 需要 需 就 直接 然后 接着 随后 之后 最后 首先 其次"
         " 先 再 并且 并 和 也 还 或者 或 以及 现在 即可 便可 如果 若 如 要 想 通过 用 使用 去 来 记得 不妨 试试 尝试"
-        " 欢迎 随时 都 能 能够 希望 接下来 下一步 另外 此时 完成后"
+        " 欢迎 随时 都 能 能够 希望 接下来 下一步 另外 此时 完成后 鼠标"
     ),
     key=lambda word: (-len(word), word),
 )
 ZH_CLICKS = _split_words("点击 单击 双击 点选 点一下 点按 轻点 轻触 按下 选择 选中 右击 右键点击 右键单击 点开 勾选")
+ZH_MOUSES = _split_words("点击 单击 双击 点一下 点按 轻点 右击 右键点击 右键单击 长按 悬停在")
 ZH_PRESSES = _split_words("按 按下 按住 使用 用 长按")
 ZH_KEYS = re.compile(
     r"[\s“\"「『【‘]*(?:键盘上?的?)?[\s“\"「『【‘]*(?:(?:ctrl|cmd|command|control|shift|alt|option|[⌘⇧⌥⌃])|空格|回车|delete"
@@ -234,7 +246,14 @@ ZH_KEYS = re.compile(
 ZH_SHORTCUT = re.compile(r"\s*(?:键盘)?快捷键|\s*(?:ctrl|cmd|command|shift|alt|⌘)", re.IGNORECASE)
 ZH_CONTROLS = re.compile("滑块|滑杆|滑动条|拉杆|旋钮|下拉框|下拉菜单|复选框|工具栏|开关按钮")
 ZH_HANDLES = _split_words("拖 移动 调节 调整 滑动 拖动 拉动 使用 用 设置")
-ZH_OPENS = _split_words("打开 进入 前往 切换到 转到 跳转到")
+ZH_OPENS = _split_words(
+    "打开 进入 前往 切换到 切换至 转到 跳转到 跳转至 展开 滚动到 滚动至 返回 返回到 回到 关闭 刷新 登录"
+)
+ZH_EDITS = _split_words(
+    "调整 调节 修改 更改 编辑 重命名 框选 更换 微调 填写 输入 设置 改为 改成 设为 设置为 调整为 调到 调成"
+)
+"""What a person does in a panel, a window or a form; of a page only where the clause names one."""
+ZH_SETS = _split_words("改为 改成 设为 设置为 调整为 调到 调成")
 ZH_DRAGS = _split_words("拖拽 拖动 拖放 拖曳 拖入 拖到 拖至 拖进 拖放到 拖拽到")
 ZH_CHECKS = _split_words("查看 检查 查询")
 ZH_LOOKS = ZH_CHECKS | _split_words("预览 观看 播放")
@@ -242,14 +261,23 @@ ZH_SAVES = _split_words("导出 下载 保存")
 ZH_INSTRUCTION_VERB = re.compile(
     "|".join(
         sorted(
-            ZH_CLICKS | ZH_OPENS | ZH_DRAGS | ZH_LOOKS | ZH_SAVES | ZH_PRESSES | ZH_HANDLES | {"上传"},
+            ZH_CLICKS
+            | ZH_OPENS
+            | ZH_DRAGS
+            | ZH_LOOKS
+            | ZH_SAVES
+            | ZH_PRESSES
+            | ZH_HANDLES
+            | ZH_EDITS
+            | ZH_MOUSES
+            | {"上传"},
             key=lambda word: (-len(word), word),
         )
     )
 )
 ZH_UPLOADS = re.compile("上传|聊天|对话框|输入框|这里|此处|文件区|拖放区")
 ZH_STEP = re.compile(
-    r"\s*(?:请|先|再|然后|接着|最后)*(?:选|点|按|拖|打开|进入|设置|调整|调节|输入|等待|等|确认|找到|勾选|单击|双击|导出|下载|保存|查看|预览|松开|移动|使用|用)"
+    r"\s*(?:请|先|再|然后|接着|最后)*(?:在[^，。：]{1,12}?[中里上内处侧方栏角])?(?:选|点|按|拖|打开|进入|设置|调整|调节|输入|等待|等|确认|找到|勾选|单击|双击|导出|下载|保存|查看|预览|松开|移动|使用|用)"
 )
 ZH_PAGE_PARTS = re.compile(
     "按钮|图标|菜单|面板|选项|标签|链接|这里|此处|右上角|左上角|右下角|左下角|左侧|右侧|上方|下方|顶部|底部|时间线|时间轴|编辑器"
@@ -259,13 +287,24 @@ ZH_PLACES = re.compile(
     "面板|菜单|选项卡|标签|页面|编辑器|工作区|工作台|时间线|时间轴|素材库|媒体库|画布|设置|项目|草稿|预览|侧边栏|浏览器|网页"
     "|官网|账户|账号|账单|链接|网站"
 )
-ZH_SHELVES = re.compile("素材库|媒体库|音乐库|面板|菜单|工具栏|侧边栏|工作区")
+ZH_SHELVES = re.compile("素材库|媒体库|音乐库|面板|菜单|工具栏|侧边栏|工作区|弹出的?窗口|弹窗|对话框|设置")
+ZH_COMMANDS = re.compile(
+    '\\s*[“"「『【]?(?:替换|更换|删除|裁剪|拆分|分割|复制|旋转|静音|添加|应用|确定|确认|完成)[”"」』】]?\\s*(?:[，。；,.;！!]|$)'
+)
+"""A command of a menu, where nothing follows: 点击替换。"""
+ZH_PAGES = re.compile(
+    "面板|菜单|工具栏|侧边栏|素材库|媒体库|弹出的?窗口|弹窗|对话框|输入框|选项卡|标签页|网页|页面|界面|编辑器|工作区|画布"
+    "|个人中心|用户中心|项目名称|导出设置"
+)
+"""Where a person works on the page; not a place in a picture (画面右侧)."""
+ZH_CLIPS = re.compile("[^，。：]{0,4}?(?:片段|字幕|标题|文字|文本|轨道|素材|音频|缩略图)")
+"""What is clicked in an editor and cannot be clicked in a film."""
 ZH_KEY_PURPOSES = (
     (re.compile("导出|下载"), "export"),
     (re.compile("播放|预览"), "timeline"),
 )
 ZH_VIEWERS = re.compile("时间线|时间轴|面板|画布|预览窗|播放器|编辑器|工作区|工作台")
-ZH_ACCOUNT = re.compile("账户|账号|账单|余额|订阅|充值")
+ZH_ACCOUNT = re.compile("账户|账号|账单|余额|订阅|充值|个人中心|用户中心|剩余积分")
 ZH_SAVE_REST = re.compile(
     r"(?:出来|下来|一下)?(?:(?:您|你|这个?|该|最终|完整|成品|的)*(?:视频|影片|成片|文件|作品|片子|它)|按钮|即可"
     r"|就|[了吧啦]|[为成到至]|mp4|后即可|功能|[”\"」』】]|$)"
