@@ -85,8 +85,11 @@ class NemoError(Exception):
     def text(self, lang: str | None = None) -> str:
         """What failed, whether it was charged, and what to do next, in one line."""
         chosen = messages.choose_language(lang or self.lang)
-        what = messages.say(self._text_id(), chosen, **self.facts)
-        return scrub(f"{what} {self._money(chosen)}")
+        return scrub(f"{self.describe(chosen)} {self._money(chosen)}")
+
+    def describe(self, lang: str | None = None) -> str:
+        """What failed and what to do next, without the money, in one line."""
+        return scrub(messages.say(self._text_id(), messages.choose_language(lang or self.lang), **self.facts))
 
     def parts(self, lang: str | None = None) -> tuple[str, str, str]:
         """The same in three: what happened, what to do about it (may be empty), and the money."""

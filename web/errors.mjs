@@ -20,6 +20,7 @@ function actions(open) {
     profiles: () => open("profiles"),
     panel: () => open("jobs"),
     retry: () => queue(),
+    "retry-free": () => queue(),
     take: (_, node) => (node && newTake(node) ? queue() : node && showNode(node)),
     show: (_, node) => node && showNode(node),
     reload: () => window.location.reload(),

@@ -335,6 +335,11 @@ class AccountTokens:
         except RateLimited as error:
             link = build_registration_link(self._profile, "")
             raise RateLimited("sign-up-limit", code=429, status=error.status, link=link) from error
+        except ClientIdRefused:
+            raise
+        except ApiError as error:  # whatever its code means elsewhere, there is no token here that it could be about
+            error.reword("sign-up-refused", link=build_registration_link(self._profile, ""))
+            raise
         today = self._now() or self._today() or datetime.now(timezone.utc)
         expires = answer.expires_at or today + timedelta(days=ANONYMOUS_DAYS)
         return Token(answer.token, "anonymous", answer.user_id, expires)

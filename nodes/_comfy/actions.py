@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-Action = Literal["top-up", "register", "upgrade", "token", "profiles", "retry", "panel", "take", "show", "reload"]
+Action = Literal[
+    "top-up", "register", "upgrade", "token", "profiles", "retry", "retry-free", "panel", "take", "show", "reload"
+]
 
 _IDS: Final[dict[Action, str]] = {
     "top-up": "no-credits",
     "register": "no-credits-anonymous sign-up-limit token-refused-env-free",
     "upgrade": "plan plan-free plan-other plan-other-free",
-    "token": "token-missing token-refused token-refused-free token-odd login-refused",
+    "token": "token-missing token-refused token-refused-free token-odd login-refused sign-up-refused",
     "profiles": "limit profile-unknown profile-broken client-id-refused client-id-refused-there answer-moved"
     " token-untried token-changing token-gives-up login-own login-variable login-free profile-free profile-built-in"
     " profile-pinned",
     "retry": "connect-dns connect-proxy connect-tls connect-refused connect-timeout answer-timeout answer-broken"
     " answer-html answer-not-json answer-too-large api-error api-server rate-limit session-gone upload-refused"
-    " render-failed render-timeout render-word video-broken download-refused download-page download-foreign"
     " owner-stuck journal-away session-busy disk-full disk-unwritable resume-unsent",
+    "retry-free": "render-failed render-timeout render-word video-broken download-refused download-page"
+    " download-foreign",
     "panel": "token-refused-anonymous result-unknown answered-nothing result-late stream-capped stream-failure"
     " session-unsettled journal-unwritten cancelled-detached job-unknown job-ambiguous job-open job-not-lost"
     " picture-none page-none folder-none folder-remote folder-no-program",
@@ -47,7 +50,7 @@ BY_CLASS: Final[Mapping[str, Action]] = {
     "NothingMade": "take",
     "QuestionAsked": "show",
     "ResultUnknown": "panel",
-    "RenderFailed": "retry",
+    "RenderFailed": "retry-free",
     "SessionBusy": "retry",
     "Cancelled": "retry",
     "LocalError": "show",
@@ -60,12 +63,17 @@ BY_CLASS: Final[Mapping[str, Action]] = {
 """By the nearest class in an error's ancestry; `show` leads to the node whose input is to be changed."""
 
 
+FORBIDDEN: Final = 403
+
+
 def choose_action(error: Exception) -> Action:
     """What to offer after an error: of a list whose items failed, what helps the first of them."""
     first = getattr(error, "first", None)
     if isinstance(first, Exception):
         return choose_action(first)
     known = BY_ID.get(getattr(error, "id", ""))
+    if known == "retry" and getattr(error, "code", 0) == FORBIDDEN:
+        return "token"  # running again changes nothing: this account may not
     named: Iterator[Action] = (BY_CLASS[each.__name__] for each in type(error).__mro__ if each.__name__ in BY_CLASS)
     return known if known is not None else next(named, "show")
 

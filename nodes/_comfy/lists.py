@@ -97,7 +97,7 @@ def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> nemo_
     """One error for all; what it says of money is for the whole list, the items that were made included."""
     first = errors[0]
     lang = getattr(first, "lang", None)
-    what = nemo_client.say(first.id, lang, **first.facts) if isinstance(first, nemo_client.NemoError) else str(first)
+    what = first.describe(lang) if isinstance(first, nemo_client.NemoError) else str(first)
     known = {getattr(error, "charged", "no") for error in errors} | {"yes" if outcomes.paid else "no"}
     error = nemo_client.JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"

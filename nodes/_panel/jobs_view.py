@@ -311,7 +311,9 @@ class Board:
             if job.state == "failed":
                 place = (journal, job.key, job.changed)
                 if place not in self._answered:
-                    self._answered[place] = await outcome_of(journal, job)
+                    answer = self._answered[place] = await outcome_of(journal, job)
+                    if answer is not None:
+                        answer.on_page = True
                     if len(self._answered) > PLACES:
                         self._answered.pop(next(iter(self._answered)))
                 error = self._answered.get(place)
@@ -361,6 +363,7 @@ def describe_error(error: BaseException) -> NemoError:
 
     error = packages.describe(error) or error
     if isinstance(error, NemoError):
+        error.on_page = True
         return error
     logger.error("unexpected %s\n%s", type(error).__name__, traceback_of(error))
     return NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])

@@ -290,6 +290,21 @@ async def test_no_more_free_tokens_is_told_with_the_ways_out() -> None:
         await Backend(RateLimited(code=429, status=429)).account().token()
 
 
+@pytest.mark.parametrize("kind", [ApiError, SignInError, RateLimited], ids=lambda kind: kind.__name__)
+async def test_a_refused_sign_up_names_the_ways_out_and_no_token(kind: type[ApiError]) -> None:
+    """Whatever its code: there is no token yet that could be wrong, and running again changes nothing."""
+    error = kind(code=403, status=403, reason="use its own token", call="sign-up")
+    with pytest.raises(kind) as caught:
+        await Backend(error).account().token()
+
+    for lang in ("en", "zh"):
+        assert "use its own token" not in caught.value.text(lang)
+        assert "https://web.test/register" in caught.value.text(lang)
+        assert "local preview" in caught.value.text(lang)
+    caught.value.on_page = True
+    assert "NemoVideo → Profiles" in caught.value.text("en")
+
+
 async def test_other_errors_at_sign_up_are_themselves() -> None:
     """No network is no network."""
     with pytest.raises(ConnectionBroken):

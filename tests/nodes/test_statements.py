@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import nemo_client
-from nemo_client import InputError, NemoError, NoCredits, local
+from nemo_client import ApiError, InputError, NemoError, NoCredits, local
 from nemo_client._text import messages
 from tests.nodes._host import PACK, Host, Interrupted
 
@@ -150,6 +150,35 @@ def test_a_missing_plan_says_that_the_video_is_kept() -> None:
     """And where to upgrade."""
     assert "made and kept" in nemo_client.PlanError().text("en")
     assert "已生成并保留" in nemo_client.PlanError().text("zh")
+
+
+def test_what_is_free_to_repeat_is_offered_as_free(pack: Any) -> None:
+    """The button says what its text says; what may not be done at all is not offered again."""
+    actions = load(pack, "actions")
+
+    for text_id, action in actions.BY_ID.items():
+        text = messages.say(text_id, "en")
+        assert (action == "retry-free") == ("Run again" in text and "free." in text.lower()), text_id
+    assert actions.choose_action(ApiError(code=403, status=403)) == "token"
+    assert actions.choose_action(ApiError(code=404, status=404)) == "retry"
+
+
+def test_a_remedy_that_the_page_has_is_named_by_its_place_there() -> None:
+    """No error of a node or the panel sends to the shell for a token, a job or a list."""
+    told = {each: NemoError(each) for each in load_ids()}
+    for error in told.values():
+        error.on_page = True
+
+    assert [each for each, error in told.items() if "nemo-video " in error.describe("en")] == []
+    assert [each for each, error in told.items() if "NEMO_TOKEN" in error.describe("en")] == []
+
+
+def load_ids() -> list[str]:
+    """The ids of what a node or the panel can tell."""
+    elsewhere = (*ELSEWHERE, "usage", "extra-cli", "serve-failed")
+    groups = json.loads((PACK / "nemo_client" / "_text" / "en.json").read_text(encoding="utf-8"))
+    shown = [each for name, texts in groups.items() if not name.startswith(("Words", "Batches")) for each in texts]
+    return [each for each in shown if "." not in each and not each.startswith(elsewhere)]
 
 
 def test_an_address_of_the_action_is_of_the_web_only(pack: Any) -> None:

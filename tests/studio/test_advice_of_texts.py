@@ -123,7 +123,7 @@ REASONS: dict[str, str] = {
     "it is mended at the network, then as answer-broken": """connect-dns connect-proxy connect-tls connect-refused
         connect-timeout answer-timeout""",
     "it names an account, a token or a plan, which are made on a web page": """token-refused token-refused-anonymous
-        token-refused-env-free
+        token-refused-env-free sign-up-refused
         token-refused-free token-missing sign-up-limit plan-other-free plan-free no-credits-anonymous""",
     "it names another version or a package to install": """answer-wrong-shape journal-too-new heic-extra extra-cli
         decoder-missing
