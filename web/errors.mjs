@@ -1,11 +1,12 @@
 // A message of our own for each of our nodes that fails: what happened, what to do, the money, and one action.
 
 import { make } from "./dom.mjs";
-import { nodesById, onExecutionError, onStatements, queue, showNode } from "./host.mjs";
+import { findFreeTop, nodesById, onExecutionError, onStatements, queue, showNode } from "./host.mjs";
 import { newTake } from "./takes.js";
 import { t } from "./words.js";
 
 const MOST = 3;
+const PLACED = [0, 400, 1500]; // the page's own message of a failed node comes a little later
 const told = new Set(); // by prompt and node
 let box = null;
 
@@ -55,7 +56,15 @@ export function showError(error, node, title, open) {
   );
   box.append(element);
   while (box.childElementCount > MOST) box.firstElementChild.remove();
+  for (const later of PLACED) setTimeout(place, later);
   return element;
+}
+
+/** Moves the messages to where they cover neither the Run button nor a message of the page's own. */
+function place() {
+  if (!box?.childElementCount) return;
+  const top = findFreeTop(box);
+  box.style.insetBlockStart = top === null ? "" : `${top}px`;
 }
 
 /** Of ComfyUI's own report, where the server's statement did not come: its message without the class's name. */

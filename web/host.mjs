@@ -208,3 +208,23 @@ export function addBadge(node, text) {
   node.badges.push(() => new Badge({ text: text(), fgColor: "#e8e8e8", bgColor: "#40404a" }));
   return true;
 }
+
+const COLUMN = 12; // pixels between two looks
+
+/** How far from the top, in pixels, an element of the right side covers nothing but the graph; null where it nowhere does. */
+export function findFreeTop(element) {
+  const surface = app.canvas?.canvas;
+  const { left, right, height } = element.getBoundingClientRect();
+  if (!surface || !height) return null;
+  const isGraph = (hit) => hit === surface || hit?.contains(surface) || hit?.closest("[data-node-id], .lg-node, .dom-widget");
+  const isFree = (y) =>
+    [left + 4, (left + right) / 2, right - 4].every((x) =>
+      isGraph(document.elementsFromPoint(x, y).find((hit) => !element.contains(hit))),
+    );
+  const last = window.innerHeight - COLUMN;
+  for (let top = COLUMN, free = 0; top < last; top += COLUMN) {
+    free = isFree(top) ? free + COLUMN : 0;
+    if (free > height + COLUMN) return top - free + 2 * COLUMN;
+  }
+  return null;
+}

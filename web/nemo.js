@@ -11,7 +11,7 @@ import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
 const LAZY =
-  "account_view accounts badge dom errors fields graph host job_actions job_card jobs_view node_words panel polling previews profiles_view recover settings token".split(" ");
+  "account_view accounts badge colours dom errors fields graph host job_actions job_card jobs_view node_words panel polling previews profiles_view recover settings token".split(" ");
 const rootGraph = () => app.rootGraph ?? app.graph;
 let panel = null;
 let lazyChecked = null;
@@ -64,6 +64,7 @@ async function beginGraph() {
   errors.beginErrors(openAt);
   graph = { words, badge };
   words.showAll();
+  words.restore();
   await badge.beginPrices();
 }
 
@@ -208,6 +209,7 @@ app.registerExtension({
   },
   afterConfigureGraph() {
     drawGraph();
+    graph?.words.restore();
   },
   nodeCreated(node) {
     expandOnSend(node, rootGraph);

@@ -2,9 +2,10 @@
 // neither kept in workflows nor sent. The statements come from the server; here they are kept by workflow and node, so
 // that a workflow that is opened again shows them.
 
+import { followPalette } from "./colours.mjs";
 import { make } from "./dom.mjs";
 import {
-  addElementWidget, areVueNodes, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
+  addElementWidget, areVueNodes, ask, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
 } from "./host.mjs";
 import { beginHover, drawGrid, noteShown } from "./previews.mjs";
 import { t } from "./words.js";
@@ -17,6 +18,7 @@ const MOST = 500;
 const kept = new Map(); // by workflow and node: {statement, cached}
 const cachedIn = new Map(); // by prompt: ids of the nodes that ComfyUI did not run again
 const begun = new Map(); // by workflow: the prompt whose statements stand there
+const restored = new Set(); // the workflows whose earlier statements were asked for
 
 const key = (graph, node) => `${graph} ${node}`;
 
@@ -40,6 +42,24 @@ export function take(statement, cached) {
 function keepCached(prompt, nodes) {
   cachedIn.set(prompt, nodes);
   if (cachedIn.size > 20) cachedIn.delete(cachedIn.keys().next().value);
+}
+
+/** Takes what the nodes of the open workflow said before this page was loaded, once for each workflow. */
+export async function restore() {
+  const graph = graphId();
+  if (!graph || restored.has(graph)) return;
+  restored.add(graph);
+  try {
+    const { statements } = await ask(`statements?graph=${encodeURIComponent(graph)}`);
+    for (const statement of statements) {
+      if (kept.has(key(graph, statement.node))) continue;
+      kept.set(key(graph, statement.node), { statement, cached: false });
+      begun.set(graph, statement.prompt); // of the newest: the next run clears them all
+    }
+    showAll();
+  } catch {
+    // an older server, or none: the nodes begin empty
+  }
 }
 
 /** Writes what is known into the nodes of the open workflow. */
@@ -158,6 +178,7 @@ function measure(element, width) {
 }
 
 export function beginNodeWords() {
+  followPalette();
   onStatements(take);
   onCached(keepCached);
   beginHover();

@@ -2,6 +2,7 @@
 
 import { askAgain, follow, load } from "./accounts.mjs";
 import { accountView } from "./account_view.mjs";
+import { followPalette } from "./colours.mjs";
 import { button, make, show, styles, write } from "./dom.mjs";
 import { hasIcons, onConnection, onJobs, onLanguage, Refusal, words } from "./host.mjs";
 import { jobsView } from "./jobs_view.mjs";
@@ -24,6 +25,7 @@ class Panel extends HTMLElement {
   }
 
   begin() {
+    followPalette();
     this.leaving = new AbortController();
     this.troubles = { profiles: "", jobs: "" };
     this.awaySince = null;

@@ -1,6 +1,7 @@
 // NemoVideo's entries on ComfyUI's settings page. ComfyUI's own settings file holds none of these values.
 
 import { follow, load, theDefault } from "./accounts.mjs";
+import { followPalette } from "./colours.mjs";
 import { make, styles, write } from "./dom.mjs";
 import { defaultChoice, limitField } from "./fields.mjs";
 import { Refusal, words } from "./host.mjs";
@@ -26,6 +27,7 @@ function loadOnce() {
 
 class Setting extends HTMLElement {
   connectedCallback() {
+    followPalette();
     const field = FIELDS[this.kind]();
     const trouble = make("p", { class: "nv-trouble", role: "alert" });
     const box = make("div", { class: "nemo-video nv-setting" }, styles(), field.element, trouble);

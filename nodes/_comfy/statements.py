@@ -8,6 +8,8 @@ client of the prompt alone. Each node's run has one that says it began and one e
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 EVENT: Final = "nemo.node"
 HEIGHTS: Final = (480, 540, 720, 1080, 1440, 2160)
 MEGABYTE: Final = 1_000_000
+MOST: Final = 500
+"""So many ends of nodes are kept for pages that are loaded again."""
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -64,8 +68,10 @@ class Statement:
         }
 
     def send(self) -> None:
-        """Send it as an event, to the prompt's client; to nobody where the prompt has none."""
-        host.send_to_client(EVENT, self.to_json())
+        """Send it as an event, to the prompt's client; to no one where the prompt has none."""
+        told = self.to_json()
+        keep(told)
+        host.send_to_client(EVENT, told)
 
     def finish(self) -> None:
         """The run went well: word what is known of it."""
@@ -124,6 +130,28 @@ class Statement:
         return say(text_id, self.language, **facts)
 
 
+_kept: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+_keeping = threading.Lock()
+
+
+def keep(told: dict[str, Any]) -> None:
+    """Keep a statement, in memory, in the place of what its node said before; of prompts from a page only."""
+    place = (told["graph"], told["node"])
+    if not told["graph"] or host.find_client() is None:
+        return
+    with _keeping:
+        _kept.pop(place, None)
+        _kept[place] = told
+        while len(_kept) > MOST:
+            _kept.popitem(last=False)
+
+
+def find_kept(graph: str) -> list[dict[str, Any]]:
+    """What the nodes of a workflow said last, the oldest first: a page that is loaded again shows it again."""
+    with _keeping:
+        return [told for (place, _), told in _kept.items() if place == graph]
+
+
 _current: ContextVar[Statement | None] = ContextVar("nemo_statement", default=None)
 
 
@@ -163,7 +191,9 @@ def attach(result: Any, statement: Statement) -> Any:
     """A node's result with its statement: in `ui` where there is one, else sent as an event."""
     statement.finish()
     if isinstance(result, dict) and isinstance(result.get("ui"), dict):
-        return {**result, "ui": {**result["ui"], "nemo": [statement.to_json()]}}
+        told = statement.to_json()
+        keep(told)
+        return {**result, "ui": {**result["ui"], "nemo": [told]}}
     statement.send()
     return result
 

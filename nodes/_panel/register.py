@@ -21,6 +21,7 @@ PATHS: Final = (
     ("POST", "/nemo/profiles/token"),
     ("POST", "/nemo/credits"),
     ("GET", "/nemo/prices"),
+    ("GET", "/nemo/statements"),
     ("GET", "/nemo/jobs"),
     ("GET", "/nemo/jobs/{id}/picture"),
     ("POST", "/nemo/jobs/{id}/resume"),

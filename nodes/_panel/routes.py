@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .._comfy import duplicates, host, packages, run
+from .._comfy import duplicates, host, packages, run, statements
 from . import folders, jobs_view, request_guard
 
 if TYPE_CHECKING:
@@ -219,6 +219,10 @@ async def _project_page(call: Call) -> Mapping[str, Any]:
     return {"url": await _on_network(lambda: board.project_page(call.job))}
 
 
+async def _statements(call: Call) -> Mapping[str, Any]:
+    return {"statements": statements.find_kept(call.request.query.get("graph", ""))}
+
+
 ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/nemo/profiles", _profiles),
     ("POST", "/nemo/profiles/save", _save),
@@ -227,6 +231,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/nemo/profiles/token", _token),
     ("POST", "/nemo/credits", _credits),
     ("GET", "/nemo/prices", _prices),
+    ("GET", "/nemo/statements", _statements),
     ("GET", "/nemo/jobs", _jobs),
     ("GET", "/nemo/jobs/{id}/picture", _picture),
     ("POST", "/nemo/jobs/{id}/resume", _resume),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,26 @@ def test_a_prompt_without_a_client_writes_into_nobody_s_page(nodes: Nodes, host:
     generate(nodes, host, prepare(nodes, host, "local preview"))
 
     assert host.texts == host.bars == statements(host) == []
+
+
+def test_what_a_node_said_last_is_there_for_a_page_that_is_loaded_again(
+    pack: Any, nodes: Nodes, host: Host, cloud: Any
+) -> None:
+    """By its workflow, one statement a node; headless prompts, and those of no workflow, leave nothing."""
+    statements_of = load(pack, "statements").find_kept
+    host.graph, host.drawn = {"4": {"class_type": "NemoGenerateVideo"}}, {"workflow": {"id": "w-1"}}
+    session = prepare(nodes, host, "local preview")
+    for words in (" ", "a slow pan, 1 second"):
+        with contextlib.suppress(NemoError):
+            generate(nodes, host, session, prompt=words)
+    kept = [(each["class"], each["state"]) for each in statements_of("w-1")]
+    host.graph = None
+    generate(nodes, host, session, prompt="a slow pan, 2 seconds")
+
+    assert kept.count(("NemoGenerateVideo", "done")) == 1
+    assert ("NemoGenerateVideo", "failed") not in kept
+    assert statements_of("") == []
+    json.dumps(statements_of("w-1"))
 
 
 def test_every_public_error_has_an_action(pack: Any) -> None:

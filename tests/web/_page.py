@@ -111,6 +111,7 @@ class Server:
 
     profiles: list[dict[str, Any]] = field(default_factory=lambda: [profile()])
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    statements: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     lister: Callable[[dict[str, str]], dict[str, Any]] | None = None
     """What answers for jobs instead, by what was asked of it."""
@@ -140,6 +141,8 @@ class Server:
         if path == "/nemo/prices":
             prices = {"generate": 100, "edit": 50, "chat": 50}
             return 200, {"default": "nemo", "profiles": {each["name"]: {**each, **prices} for each in self.profiles}}
+        if path == "/nemo/statements":
+            return 200, {"statements": self.statements}
         if path == "/nemo/credits":
             return 200, {"available": 88, "frozen": 0, "total": 88, "register": ""}
         return 404, {"error": "There is nothing here.", "hint": "", "id": "none", "charged": "no"}

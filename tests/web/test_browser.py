@@ -33,7 +33,13 @@ WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
 TWINS = {template.title: template.twin for template in TEMPLATES}
 NAMES = sorted(TWINS)
 NEWEST = "comfyui-frontend-package"
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": False}
+ROOTS = [each for each in os.environ.get("COMFYUI_FRONT_END_ROOTS", "").split(os.pathsep) if each]
+"""Front ends to try instead: the `static` folders of other releases of the package."""
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.VueNodes.Enabled": bool(os.environ.get("COMFYUI_VUE_NODES")),
+}
 # ComfyUI's own page says these of itself.
 OWN_WORDS = (
     "deprecated",
@@ -63,7 +69,7 @@ def newest_front_end(folder: Path) -> tuple[str, ...]:
     return ("--front-end-root", str(static))
 
 
-@pytest.fixture(scope="module", params=["installed", "newest"])
+@pytest.fixture(scope="module", params=ROOTS or ["installed", "newest"])
 def comfyui(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cloud: local.LocalBackend
 ) -> Iterator[ComfyUI]:
@@ -71,7 +77,9 @@ def comfyui(
 
     The newest one tells us first what the host changes next.
     """
-    options = newest_front_end(tmp_path_factory.mktemp("newest")) if request.param == "newest" else ()
+    options = ("--front-end-root", request.param) if ROOTS else ()
+    if request.param == "newest":
+        options = newest_front_end(tmp_path_factory.mktemp("newest"))
     base = tmp_path_factory.mktemp("comfyui")
     keep = {name: value for name, value in os.environ.items() if not name.startswith("NEMO_")}
     environment = {**keep, "NEMO_HOME": str(base / "home"), "NEMO_API_URL": cloud.url}
