@@ -235,11 +235,13 @@ class NothingMade(JobError):
     """The backend answered, and made nothing (it asked back, or declined). `facts["reply"]` is its answer.
 
     `session` is where an answer goes on: `Studio.chat` with it stays in the session that answered. `job` is the id of
-    the message in the list of jobs.
+    the message in the list of jobs. `holds` says whether the project holds a video all the same: one that was made
+    `before` this message, or by it (`now`).
     """
 
     session: SessionHandle | None = None
     job: str = ""
+    holds: Literal["", "before", "now"] = ""
 
 
 class QuestionAsked(NothingMade):

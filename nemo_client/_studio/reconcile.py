@@ -174,6 +174,16 @@ def make_end_error(attempt: Attempt) -> NemoError:
         "nothing-made", charged=taken, reply=reply or "…"
     )
     error.session, error.job = make_handle(attempt, "auto"), job
+    if drafts.is_ready((attempt.facts.baseline or {}).get("draft")):
+        error.holds = "before"
+    return error
+
+
+def make_kept_question(attempt: Attempt) -> NothingMade | None:
+    """What a message asked that made a video as well, as an error to show; None where it asked nothing."""
+    error = _make_question_error(attempt, sanitize_for_display(_remove_page_orders(attempt.facts.reply), 500), "yes")
+    if error is not None:
+        error.session, error.job, error.holds = make_handle(attempt, "auto"), make_job_id(attempt.key), "now"
     return error
 
 
@@ -216,7 +226,7 @@ def compose_reply(attempt: Attempt, language: str) -> tuple[str, str]:
 
 
 async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
-    """What a job that made nothing ended with, as an error; None for any other job.
+    """What a job that made nothing ended with, as an error, or what one that waits to be collected asks; else None.
 
     Facts are long: they are read only where they tell more than the job does.
     """
@@ -225,7 +235,11 @@ async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
     if job.state == State.FAILED.value and job.error == "result-none":
         return _make_nothing_error(job.key)
     attempt = await journal.latest(job.key)
-    return make_end_error(attempt) if attempt is not None and attempt.state in (State.FAILED, State.LOST) else None
+    if attempt is None:
+        return None
+    if attempt.state is State.DONE:
+        return make_kept_question(attempt)
+    return make_end_error(attempt) if attempt.state in (State.FAILED, State.LOST) else None
 
 
 def chat_command(profile: str, session_id: str, message: str = "") -> str:

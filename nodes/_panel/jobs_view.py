@@ -39,6 +39,8 @@ THUMBNAILS: Final = 200
 PLACES: Final = 2000
 _ID: Final = re.compile(r"[0-9a-f]{8}")
 _ERRORS: Final = {"unknown": "board.unknown", "lost": "board.lost", "failed": "board.failed"}
+_REFUSED: Final = ("no-credits", "token-refused", "rate-limit", "session-gone", "plan-other")
+"""Refusals that the journal names, whose cards say what to do."""
 _BARE: Final = ("result-none", "result-lost")
 """Ends without a word of the backend's: the list says how to go on from the list."""
 
@@ -303,12 +305,12 @@ class Board:
         return views
 
     async def _answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
-        """What the backend asked or said instead of making something, of jobs that failed; each is read once."""
+        """What the backend asked or said, of jobs that failed or wait to be collected; each is read once."""
         from ...nemo_client import outcome_of
 
         found: dict[str, NemoError] = {}
         for job in jobs:
-            if job.state == "failed":
+            if job.state == "failed" or (job.state == "done" and job.unfinished):
                 place = (journal, job.key, job.changed)
                 if place not in self._answered:
                     answer = self._answered[place] = await outcome_of(journal, job)
@@ -400,7 +402,7 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
         "certainty": job.certainty,
         "free": profile is not None and profile.free,
         "error": "" if running or path else _error(job, error, lang),
-        "asks": error is not None and error.id.startswith("question-asked") and not running,
+        "asks": job.state == "failed" and error is not None and error.id.startswith("question-asked") and not running,
         "delivered": job.delivered,
         "unfinished": job.unfinished,
         "video": video,
@@ -484,9 +486,10 @@ def _error(job: Job, error: NemoError | None, lang: str) -> str:
     from ...nemo_client import say
 
     if error is not None and error.id not in _BARE:
-        return error.text(lang)
+        holds = getattr(error, "holds", "")
+        return " ".join(filter(None, [error.text(lang), say(f"board.kept-{holds}", lang) if holds else ""]))
     if job.state == "refused":
-        return say("board.refused", lang)
+        return say(f"board.refused.{job.error}" if job.error in _REFUSED else "board.refused", lang)
     return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""
 
 

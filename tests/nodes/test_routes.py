@@ -864,6 +864,37 @@ async def test_the_list_shows_what_the_backend_asks(site: Site, cloud: Callable[
     assert "NemoVideo Chat" in job["error"]
 
 
+async def test_a_question_beside_a_video_says_that_the_video_is_kept(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """A message that made a video and asked is ready to collect; one that only asked leaves the earlier one alone."""
+    made = cloud()
+    before = await generate(site)
+    made.fault("ask_question", "message")
+    with pytest.raises(NemoError):
+        await site.network(lambda studio: studio.edit(before.session, "add a title"))
+    asked = await site.job()
+    question = {"title": "", "questions": [{"id": "m", "prompt": "Which mood?", "options": []}]}
+    await on_journal(site, lambda journal: journal_jobs.made(journal, 0xEE, asks=question))
+    kept = next(each for each in (await site.get("/nemo/jobs?lang=zh"))["jobs"] if each["id"] == "000000ee")
+
+    assert (asked["kind"], asked["asks"]) == ("edit", True)
+    assert asked["error"].endswith("The video made before this is unchanged and kept on its own card.")
+    assert (kept["state"], kept["asks"], kept["resumable"]) == ("done", False, True)
+    assert "Which mood?" in kept["error"]
+    assert kept["error"].endswith("目前生成的视频已保留：点击“继续”即可免费保存。")
+
+
+async def test_a_refused_job_says_why(site: Site, cloud: Callable[..., Cloud]) -> None:
+    """Not only that it was refused."""
+    made = cloud()
+    made.fault("answer", "message", code=2001)
+    with pytest.raises(NemoError):
+        await generate(site)
+    job = await site.job()
+
+    assert job["state"] == "refused"
+    assert job["error"].startswith("Not enough credits. Top up your account")
+
+
 # --- All jobs ---------------------------------------------------------------------------------------------------------
 
 

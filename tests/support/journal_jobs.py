@@ -33,11 +33,14 @@ def planned(kind: str, number: int, before: str = "", text: str | None = "a lake
     return Attempt(key(kind, number), 1, State.PLANNED, "nemo", before=before, **given)
 
 
-async def made(journal: Journal, number: int, before: str = "", *, kind: str = "generate", **rest: Any) -> str:
-    """A finished message that made a video; its key."""
+async def made(
+    journal: Journal, number: int, before: str = "", *, kind: str = "generate", asks: Any = None, **rest: Any
+) -> str:
+    """A finished message that made a video, and asked something beside it; its key."""
     sent = await journal.move(await journal.begin(planned(kind, number, before, **rest)), Event.SEND)
     money = {"spent": 100.0, "certainty": "exact"}
-    await journal.move(sent, Event.FINISH, facts={"draft": LONG, "money": money}, spent=100.0)
+    facts = {"draft": LONG, "money": money, **({"question": asks} if asks else {})}
+    await journal.move(sent, Event.FINISH, facts=facts, spent=100.0)
     return sent.key
 
 
