@@ -116,10 +116,16 @@ function parts({ statement, cached }) {
 }
 
 function fileLine(video, several) {
-  const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, video.filename);
+  const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, ...breakable(video.filename));
+  link.title = video.filename;
   const about = several ? `${video.about} · ${video.bytes}` : "";
   const told = [about, video.preview && t("result.preview"), video.note].filter(Boolean);
   return make("div", { class: "nemo-quiet nemo-file" }, link, ...told.map((each) => ` · ${each}`));
+}
+
+/** A file's name that may break after its hyphens, underscores and dots, and only there where there are any. */
+function breakable(name) {
+  return name.split(/(?<=[-_.])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
 }
 
 // The node grows and shrinks by what the text takes, so that prompts keep their height.
