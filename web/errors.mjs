@@ -6,7 +6,7 @@ import { newTake } from "./takes.js";
 import { t } from "./words.js";
 
 const MOST = 3;
-const PLACED = [0, 400, 1500]; // the page's own message of a failed node comes a little later
+const PLACED = [0, 400, 1500, 3000]; // the page's own message of a failed node comes a little later
 const told = new Set(); // by prompt and node
 let box = null;
 

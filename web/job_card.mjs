@@ -31,6 +31,7 @@ export function nameOf(job) {
  */
 export function jobCard({ changed, gone }) {
   let job = null;
+  let called = "";
   const image = make("img", { alt: "", loading: "lazy" });
   const thumb = make("button", { type: "button", class: "nv-thumb", "aria-expanded": "false" }, image);
   const prompt = make("p", { class: "nv-prompt" });
@@ -44,7 +45,7 @@ export function jobCard({ changed, gone }) {
   const element = make("li", { class: "nv-job" }, ...parts);
   const play = () => {
     if (!job.video) return;
-    player(stage, job.video);
+    player(stage, job.video, called);
     thumb.setAttribute("aria-expanded", String(stage.childNodes.length > 0));
   };
   thumb.addEventListener("click", play);
@@ -53,6 +54,7 @@ export function jobCard({ changed, gone }) {
   const update = (next, name = nameOf(next)) => {
     const other = JSON.stringify(job?.video) !== JSON.stringify(next.video);
     job = next;
+    called = name;
     element.dataset.job = job.id;
     element.dataset.state = job.asks ? "asks" : stateOf(job);
     write(prompt, job.prompt || t("jobs.no-prompt"));
@@ -62,7 +64,7 @@ export function jobCard({ changed, gone }) {
     write(facts, factsOf(job));
     facts.title = facts.textContent;
     show(facts, !job.running); // its progress tells time and price
-    error.update(job.error, job.asks);
+    error.update(job.error, job.asks, name);
     label(thumb, t("jobs.play"), name);
     thumb.disabled = !job.video;
     progress.update(job.running, name);
@@ -132,13 +134,17 @@ function playOnHover(thumb, video) {
 function errorText() {
   const text = make("p", { class: "nv-trouble" });
   const more = button("", () => unfold(!text.classList.contains("nv-whole")), { class: "nv-why", hidden: true });
+  let called = "";
   const unfold = (whole) => {
+    const action = t(whole ? "jobs.less" : "jobs.why");
     text.classList.toggle("nv-whole", whole);
     more.setAttribute("aria-expanded", String(whole));
-    write(more, t(whole ? "jobs.less" : "jobs.why"));
+    write(more, action);
+    label(more, action, called);
   };
   let shown = null;
-  const update = (error, asks) => {
+  const update = (error, asks, name) => {
+    if (called !== name) label(more, more.textContent, (called = name));
     if (shown === error) return;
     shown = error;
     write(text, error);
@@ -169,8 +175,8 @@ function progressBar() {
   return { element, update };
 }
 
-/** Shows the video under the card, or takes it away again. */
-function player(stage, video) {
+/** Shows the video under the card of a job that is called `name`, or takes it away again. */
+function player(stage, video, name) {
   if (stage.childNodes.length) return stage.replaceChildren();
   const address = viewAddress(video);
   const aside = { target: "_blank", rel: "noopener noreferrer" };
@@ -180,5 +186,7 @@ function player(stage, video) {
     : make("video", { src: address, controls: true, autoplay: true, loop: true, playsinline: true });
   film.addEventListener("error", () => film.replaceWith(make("p", { class: "nv-quiet" }, t("jobs.no-player"))));
   const close = button(t("jobs.close"), () => stage.replaceChildren());
+  label(link, t("jobs.open-file"), name);
+  label(close, t("jobs.close"), name);
   return stage.replaceChildren(film, make("div", { class: "nv-row" }, link, close));
 }

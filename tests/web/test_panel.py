@@ -308,6 +308,23 @@ def test_a_cancel_is_offered_as_what_it_does(stops: str, word: str, load: Load, 
     assert [each for each in words if each and each != "Copy prompt"] == ([word] if word else [])
 
 
+def test_each_button_has_a_name_of_its_own_also_in_an_opened_card(load: Load, server: Server) -> None:
+    """What unfolds a reason, and what stands under a player, name their jobs as well."""
+    server.film = film()
+    server.jobs = [job(number, prompt=f"lake {number}", error="It failed. " * 30, video=SHOWN) for number in (1, 2)]
+    panel = open_panel(load())
+    for card in panel.locator(".nv-job").all():
+        card.locator(".nv-thumb").click()
+    buttons = panel.locator(".nv-job :is(button, a):visible")
+    names = buttons.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
+    titles = buttons.evaluate_all("all => all.map((each) => each.title)")
+
+    assert len(set(names)) == len(names) >= 12
+    assert [name for name in names if "lake" not in name] == []
+    assert [title for title in titles if not title] == []
+    assert {"Show more", "Close", "Open file"} <= set(titles)
+
+
 def test_each_button_has_a_name_of_its_own(load: Load, server: Server) -> None:
     """Those who hear the page can tell which job a button is for, also where two were asked for alike."""
     rest = {"video": SHOWN, "folder": True, "page": True, "resumable": True}
