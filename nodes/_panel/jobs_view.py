@@ -487,7 +487,7 @@ def _error(job: Job, error: NemoError | None, lang: str) -> str:
 
     if error is not None and error.id not in _BARE:
         holds = getattr(error, "holds", "")
-        return " ".join(filter(None, [error.text(lang), say(f"board.kept-{holds}", lang) if holds else ""]))
+        return " ".join(filter(None, [error.text(lang), say(f"board.kept.{holds}", lang) if holds else ""]))
     if job.state == "refused":
         return say(f"board.refused.{job.error}" if job.error in _REFUSED else "board.refused", lang)
     return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""
