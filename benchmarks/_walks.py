@@ -17,9 +17,10 @@ from nemo_client import Journal, list_jobs
 from nemo_client._files.temp_files import remove_abandoned_parts
 from nemo_client._journal.database import Database
 from nemo_client._journal.leases import Owner
+from nemo_client._journal.records import DAY_SECONDS as DAY
 from nemo_client._journal.retention import (
-    DAY,
     KEEP_DAYS,
+    UpkeepBounds,
     _forget_exports,
     _forget_owners,
     list_needed_names,
@@ -51,7 +52,7 @@ def _forgotten(folder: Path, jobs: int) -> list[Figure]:
     database, later = Database(None, folder), time.time() + DAY
     try:
         begin = time.perf_counter()
-        _forget_exports(database, later, float("inf"))
+        _forget_exports(database, later, UpkeepBounds(seconds=float("inf")))
         taken = (time.perf_counter() - begin) / jobs * 1000
         begin = time.perf_counter()
         assert sum(map(len, select_exports_due(database, later))) == 0  # noqa: S101 - all are done
@@ -84,7 +85,7 @@ def upkeep_of(url: str, folder: Path, rows: int) -> list[Figure]:
         found = sum(map(len, select_exports_due(database, horizon)))
         heard()
         looked = asked[-1] - asked[0]
-        _forget_exports(database, horizon, float("inf"))
+        _forget_exports(database, horizon, UpkeepBounds(seconds=float("inf")))
         heard()
         forgotten = max(asked[-1] - asked[0] - 2 * looked, 0.0)  # it looks, too
         _forget_owners(database, Owner(folder))

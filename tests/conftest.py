@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+
+from nemo_client.local.shared.settings import use_renderer
+from tests.support.timings import Shorten, make_shorten
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -49,14 +55,22 @@ def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+@pytest.fixture
+def shorten() -> Iterator[Shorten]:
+    """Hands in shorter waits to what the test opens from then on: `shorten(studio={"quiet": 0.0})`."""
+    with contextlib.ExitStack() as stack:
+        yield make_shorten(stack)
+
+
 @pytest.fixture(autouse=True)
-def _blank_films(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _blank_films(request: pytest.FixtureRequest) -> Iterator[None]:
     """Where a test does not look at what the local preview draws, nothing is drawn."""
-    if request.node.get_closest_marker("drawn") is None:
-        monkeypatch.setattr("nemo_client.local.render.queue._renderer", _get_blank_renderer)
+    drawn = request.node.get_closest_marker("drawn") is not None
+    with contextlib.nullcontext() if drawn else use_renderer(_render_blank):
+        yield
 
 
-def _get_blank_renderer() -> object:
-    from tests.support.blank_film import render_blank
+def _render_blank(*given: Any, **options: Any) -> None:
+    from tests.support.blank_film import render_blank  # loads PyAV: only where something is rendered
 
-    return render_blank
+    render_blank(*given, **options)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .._config.profiles import Profile
+from .._config.timings import timings_in_use
 from .._errors import Cancelled, ClusterError, LimitError, NemoError, ResultUnknown
 from .._journal.journal import Journal
 from .._journal.money import FREE, Money
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nemo_client")
 
-CONNECT_SECONDS: Final = 15.0
 WORKER_SECONDS: Final = 60.0
 """How long to wait for the first worker."""
 INSPECT_SECONDS: Final = 60.0
@@ -348,15 +348,15 @@ async def _connect(address: str) -> Client:
         for name in ("asyncio", *logging.root.manager.loggerDict):
             if name.split(".")[0] in ("asyncio", "distributed", "tornado"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are reported here, in one line
-    client = None
+    client, seconds = None, timings_in_use().batch.connect
     try:
         with warnings.catch_warnings():  # Dask warns of other versions of packages; ours is compared on its own
             warnings.simplefilter("ignore")
             client = distributed.Client(
-                address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False,
+                address, asynchronous=True, timeout=seconds, set_as_default=False,
                 name=f"nemo-{uuid.uuid4().hex}",
             )  # fmt: skip
-            return await asyncio.wait_for(client, CONNECT_SECONDS + 1)
+            return await asyncio.wait_for(client, seconds + 1)
     except BaseException as error:
         if client is not None:
             with suppress(Exception):

@@ -23,6 +23,7 @@ from .._config.client_id import VERSION
 from .._config.credentials import find_account_id
 from .._config.paths import ensure_home, find_home
 from .._config.profiles import find_profile
+from .._config.timings import BatchTimings, timings_in_use
 from .._errors import Cancelled, ClusterError, DiskError, NemoError
 from .._journal import queries
 from .._journal.journal import Journal
@@ -37,8 +38,6 @@ from .item_task import ItemTask
 
 logger = logging.getLogger("nemo_client")
 
-IDLE_SECONDS: Final = 300.0
-"""A worker that got no item for so long closes its connections; the next item opens them again."""
 CLOSING_SECONDS: Final = 25.0
 """How long a worker that is asked to close reads paid streams on; Kubernetes gives it 30."""
 OTHER_ITEMS: Final = "others"
@@ -139,6 +138,8 @@ class _RunningItem:
 class Worker:
     """Carries out items in this process: a Studio for each profile, all with one journal. For one event loop."""
 
+    timings: BatchTimings = field(default_factory=lambda: timings_in_use().batch)
+    open_journal: Callable[[], Journal] = field(default_factory=lambda: open_own_journal)
     _studios: dict[str, asyncio.Task[Studio]] = field(default_factory=dict)
     _journal: Journal | None = None
     _validated_runs: set[str] = field(default_factory=set)
@@ -196,7 +197,7 @@ class Worker:
     def _finish_item(self, work: _RunningItem) -> None:
         self._running.remove(work)
         if not self._running:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close_when_idle)
+            self._idle = asyncio.get_running_loop().call_later(self.timings.idle, self._close_when_idle)
 
     def _close_when_idle(self) -> None:
         """Close what is open if no item has come meanwhile."""
@@ -220,7 +221,7 @@ class Worker:
 
     def _open_journal(self) -> Journal:
         if self._journal is None:
-            self._journal = open_own_journal()
+            self._journal = self.open_journal()
         return self._journal
 
     async def _open_studio(self, name: str) -> Studio:

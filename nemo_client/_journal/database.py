@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from .._config.paths import JOURNAL_FILE, ensure_home
+from .._config.timings import JournalTimings, timings_in_use
 from .._errors import DiskError, JournalAway
 from .._safety.json_limits import BadJson
 from .._safety.private_files import FILE_MODE, restrict_file
@@ -28,8 +29,6 @@ from .._text.messages import Phrase
 from . import postgres
 from .schema import MIGRATIONS, migrate, read_schema_version
 
-BUSY_SECONDS: Final = 30.0
-REST_SECONDS: Final = 1.0
 """After a connection that did not come about, the next one is tried no sooner: many steps may wait for it."""
 _OPENINGS: Final = 10
 _BROKEN: Final = ("malformed", "not a database", "file is encrypted")
@@ -38,11 +37,12 @@ _BROKEN: Final = ("malformed", "not a database", "file is encrypted")
 class Database:
     """Transactions on the journal's database. Blocking; used from the journal's own thread."""
 
-    def __init__(self, url: str | None, directory: Path) -> None:
+    def __init__(self, url: str | None, directory: Path, timings: JournalTimings | None = None) -> None:
         """`url` is SQLAlchemy's; None means `journal.sqlite3` in `directory`.
 
         `skew` is how many seconds the database's clock is ahead of this machine's, where it has one of its own.
         """
+        self._timings = timings or timings_in_use().journal
         self.path = None if url else directory / JOURNAL_FILE
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
@@ -72,7 +72,7 @@ class Database:
         """
         if self.path is not None:
             if self._counter is None:
-                self._counter = _ChangeCounter(self.path)
+                self._counter = _ChangeCounter(self.path, self._timings.busy)
             return self._counter.read()
         asked = "SELECT txid_current_snapshot()::text" if self.shared else "SELECT total_changes()"
         with self.reading() as connection:
@@ -140,11 +140,13 @@ class Database:
             try:
                 connection = engine.connect()
             except DBAPIError as error:
-                self._rest_until = time.monotonic() + REST_SECONDS
+                self._rest_until = time.monotonic() + self._timings.rest
                 self._why = str(self._explain_failure(error).facts.get("reason", "?"))
                 raise
             try:
-                return connection, postgres.begin_transaction(connection, write=write, prepared=prepared)
+                return connection, postgres.begin_transaction(
+                    connection, write=write, prepared=prepared, timings=self._timings
+                )
             except driver.Error as error:
                 connection.invalidate()
                 connection.close()
@@ -193,7 +195,9 @@ class Database:
 
     def _create_engine(self) -> Engine:
         try:
-            return postgres.create_postgres_engine(self._url) if self.shared else _create_sqlite_engine(self._url)
+            if self.shared:
+                return postgres.create_postgres_engine(self._url, self._timings)
+            return _create_sqlite_engine(self._url, self._timings.busy)
         except sa.exc.NoSuchModuleError:
             reason: str = Phrase("why.database-unsupported")
         except (ImportError, SQLAlchemyError, ValueError) as error:
@@ -263,8 +267,9 @@ class Database:
 class _ChangeCounter:
     """A connection of its own that only asks SQLite's change counter: it counts what other connections commit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float) -> None:
         self._path = path
+        self._busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._opened = 0
@@ -287,7 +292,7 @@ class _ChangeCounter:
         self.close()
         address = f"{self._path.absolute().as_uri()}?mode=ro"
         self._connection = sqlite3.connect(
-            address, timeout=BUSY_SECONDS, isolation_level=None, uri=True, check_same_thread=False
+            address, timeout=self._busy_seconds, isolation_level=None, uri=True, check_same_thread=False
         )
         self._file, self._opened = (info.st_dev, info.st_ino), self._opened + 1
 
@@ -312,7 +317,7 @@ def read_database_clock(connection: Connection) -> sa.ColumnElement[float]:
     return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Float)
 
 
-def _create_sqlite_engine(url: str) -> Engine:
+def _create_sqlite_engine(url: str, busy_seconds: float) -> Engine:
     parts = sa.make_url(url)
     if parts.get_backend_name() != "sqlite":
         raise sa.exc.NoSuchModuleError(parts.get_backend_name())
@@ -325,7 +330,7 @@ def _create_sqlite_engine(url: str) -> Engine:
     def set_up_connection(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy's transactions, not the driver's guesses
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+        cursor.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA wal_autocheckpoint=0")
         with contextlib.suppress(

@@ -1,8 +1,8 @@
 """The journal's own thread, and how long work on it is tried again while the database is away.
 
-Inside of `retry_window()` work is tried again for AWAY_SECONDS in all, and what it has to write stays in memory: its
-message is in flight already. Outside of it the first failure is raised: nothing that costs credits begins without a
-record.
+Inside of `retry_window()` work is tried again for `timings.away` seconds in all, and what it has to write stays in
+memory: its message is in flight already. Outside of it the first failure is raised: nothing that costs credits begins
+without a record.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from .._config.timings import JournalTimings, timings_in_use
 from .._errors import JournalAway
 from .database import Conflict
 from .records import Attempt
@@ -26,8 +27,6 @@ logger = logging.getLogger("nemo_client")
 
 _T = TypeVar("_T")
 
-AWAY_SECONDS: Final = 10 * 60.0
-PAUSE_SECONDS: Final = 2.0
 _CONFLICT_TRIES: Final = 8
 _CONFLICT_PAUSE_SECONDS: Final = 0.02
 
@@ -35,8 +34,9 @@ _CONFLICT_PAUSE_SECONDS: Final = 0.02
 class RetryWindow:
     """How long to go on trying, counted from the first of consecutive failures."""
 
-    def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_wait: Callable[[], None] | None = None, timings: JournalTimings | None = None) -> None:
         self._on_wait = on_wait
+        self._timings = timings or timings_in_use().journal
         self._since: float | None = None
         self._over = False
 
@@ -50,12 +50,13 @@ class RetryWindow:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if self._over or now - self._since > AWAY_SECONDS:
+        if self._over or now - self._since > self._timings.away:
             self._over = True
             return None
         if self._on_wait is not None:
             self._on_wait()
-        return PAUSE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come back at one moment
+        spread = random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come back at one moment
+        return self._timings.away_pause * spread
 
     def record_success(self) -> None:
         """The database is there again."""
@@ -75,9 +76,11 @@ def current_retry_window() -> RetryWindow | None:
 
 
 @contextlib.contextmanager
-def retry_window(on_wait: Callable[[], None] | None = None) -> Iterator[RetryWindow]:
+def retry_window(
+    on_wait: Callable[[], None] | None = None, timings: JournalTimings | None = None
+) -> Iterator[RetryWindow]:
     """Within this block, the journal's work waits for its database. `on_wait` is called at each failure."""
-    window = RetryWindow(on_wait)
+    window = RetryWindow(on_wait, timings)
     before = _CURRENT.set(window)
     try:
         yield window

@@ -25,11 +25,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from .._config.paths import JOURNAL_FILE
+from .._config.timings import JournalTimings, timings_in_use
 from .._errors import DiskError, JournalAway, LostRace
 from . import job_rows, queries
 from .database import Database, read_database_clock
 from .db_thread import DatabaseThread
-from .leases import LEASE_SECONDS, RENEW_SECONDS, UNOWNED, Mark, Owner, is_locked, read_monotonic_mark, seconds_since
+from .leases import UNOWNED, Mark, Owner, is_locked, read_monotonic_mark, seconds_since
 from .records import DAY_SECONDS, Attempt, Delivery, Facts, attempt_from_row, row_from_attempt
 from .schema import ATTEMPTS, OWNERS
 from .steps import GIVES_BACK, NEW_ATTEMPT, PAID, Event, State, advance
@@ -70,9 +71,11 @@ class Journal(DatabaseThread):
         *,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        timings: JournalTimings | None = None,
     ) -> None:
         """`url` is another database (SQLAlchemy's form); by default a SQLite file in `directory`."""
-        self._database = Database(url, directory)
+        self.timings = timings or timings_in_use().journal
+        self._database = Database(url, directory, self.timings)
         self._owner = Owner(directory)
         super().__init__("nemo-journal", sleep)
         self._given_wall = wall
@@ -85,12 +88,14 @@ class Journal(DatabaseThread):
         self._noted_on_disk = 0
 
     @classmethod
-    def open(cls, directory: Path, *, wall: Callable[[], float] = time.time) -> Journal:
+    def open(
+        cls, directory: Path, *, wall: Callable[[], float] = time.time, timings: JournalTimings | None = None
+    ) -> Journal:
         """The journal of a home directory: the database that NEMO_JOURNAL_URL names, else a file in `directory`.
 
         Nothing is read or made before it is used. Close it, or use it as an async context manager.
         """
-        return cls(directory, find_journal_url(), wall=wall)
+        return cls(directory, find_journal_url(), wall=wall, timings=timings)
 
     @staticmethod
     def exists(directory: Path) -> bool:
@@ -125,7 +130,7 @@ class Journal(DatabaseThread):
 
     def keeps(self, since: Mark) -> bool:
         """Whether what was recorded at `since` holds: no other process can have taken this one for dead by now."""
-        return seconds_since(since) < LEASE_SECONDS * 2 / 3
+        return seconds_since(since) < self.timings.lease * 2 / 3
 
     def _read_wall(self) -> float:
         return self._given_wall() + self._database.skew
@@ -402,7 +407,7 @@ class Journal(DatabaseThread):
 
     async def _keep_renewing(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self.timings.renew)
             try:
                 await self.renew()
             except DiskError as error:  # the steps themselves will say so
@@ -623,7 +628,7 @@ class Journal(DatabaseThread):
         self._held = True
 
     async def renew(self) -> None:
-        """Renew the lease. Done every RENEW_SECONDS by itself, from the first step on."""
+        """Renew the lease. Done every `timings.renew` seconds by itself, from the first step on."""
 
         def renewed() -> None:
             if self._held:
@@ -633,7 +638,7 @@ class Journal(DatabaseThread):
         await self._do(renewed)
 
     def _renew_if_due(self, connection: Connection) -> None:
-        if seconds_since(self._renewed) >= RENEW_SECONDS:
+        if seconds_since(self._renewed) >= self.timings.renew:
             self._write_lease(connection)
 
     def _write_lease(self, connection: Connection) -> None:
@@ -643,7 +648,7 @@ class Journal(DatabaseThread):
             "host": self._owner.host,
             "pid": self._owner.pid,
             "lock": str(self._owner.lock_path),
-            "lease_until": read_database_clock(connection) + sa.literal(LEASE_SECONDS, sa.Float),
+            "lease_until": read_database_clock(connection) + sa.literal(self.timings.lease, sa.Float),
         }
         if connection.execute(OWNERS.update().where(OWNERS.c.id == self._owner.id).values(**mine)).rowcount == 0:
             connection.execute(OWNERS.insert().values(id=self._owner.id, **mine))

@@ -21,9 +21,6 @@ from filelock import FileLock, Timeout
 from .._errors import DiskError
 from .._safety.private_files import make_private_folder
 
-LEASE_SECONDS: Final = 60.0
-RENEW_SECONDS: Final = 15.0
-
 UNOWNED: Final = ""
 """Owns what was let go: any process may take it over at once, also while the one that planned it lives."""
 

@@ -18,17 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from .._config.timings import JournalTimings
 from .._text.messages import Phrase
 
 _T = TypeVar("_T")
 
 SCHEMES: Final = ("postgresql+psycopg", "postgresql", "postgres")
-CONNECT_SECONDS: Final = 5
-SILENT_SECONDS: Final = 30.0
-"""How long the database may say nothing within a transaction before its connection is given up."""
 LOCK_SECONDS: Final = 20
-IDLE_SECONDS: Final = 20
-"""After that the server ends a transaction whose client stopped in the middle: others wait for its locks."""
 
 _BEGIN: Final = """BEGIN ISOLATION LEVEL {isolation}; SELECT
 set_config('synchronous_commit',
@@ -73,11 +69,11 @@ def list_url_secrets(url: str) -> list[str]:
     return sorted({form for word in flat for form in (word, quote(word, safe=""), quote_plus(word))}, key=len)[::-1]
 
 
-def create_postgres_engine(url: str) -> Engine:
+def create_postgres_engine(url: str, timings: JournalTimings) -> Engine:
     """The engine of a PostgreSQL URL; connects only later. `ImportError` where there is no driver."""
     parts = sa.make_url(url).set(drivername="postgresql+psycopg")
     # The last one in milliseconds. TCP finds a connection that a firewall forgot before it is used.
-    limits = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+    limits = {"connect_timeout": timings.connect, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
     asked = {name: value for name, value in limits.items() if name not in parts.query}
     engine = sa.create_engine(
         parts,
@@ -90,7 +86,9 @@ def create_postgres_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
-        return _load_connection_class().connect(*arguments, **settings)
+        connection = _load_connection_class().connect(*arguments, **settings)
+        connection.silent_seconds = timings.silent
+        return connection
 
     return engine
 
@@ -106,7 +104,7 @@ def _load_connection_class() -> type[Any]:
     import psycopg
 
     class BoundedConnection(psycopg.Connection[Any]):
-        silent_seconds: float | None = SILENT_SECONDS
+        silent_seconds: float | None = JournalTimings.silent
 
         def wait(self, gen: Generator[int, Any, _T], *_: Any, **__: Any) -> _T:
             """Run what the driver does with its socket; `OperationalError` after `silent_seconds` without a byte."""
@@ -132,15 +130,15 @@ def _wait_for_socket(handle: int, wanted: int, seconds: float | None) -> int:
         return sum(events for _, events in selector.select(seconds))
 
 
-def begin_transaction(connection: Connection, *, write: bool, prepared: bool) -> Begun:
+def begin_transaction(connection: Connection, *, write: bool, prepared: bool, timings: JournalTimings) -> Begun:
     """Begin a transaction, and read what the server says of itself. Raises the driver's own errors.
 
     `prepared` says that the journal's tables are there.
     """
     isolation, newest = _WRITING if write else _READING, _NEWEST if prepared else "0"
     driver: Any = connection.connection.driver_connection
-    driver.silent_seconds = SILENT_SECONDS
-    cursor = driver.execute(_BEGIN.format(isolation=isolation, newest=newest, lock=LOCK_SECONDS, idle=IDLE_SECONDS))
+    driver.silent_seconds = timings.silent
+    cursor = driver.execute(_BEGIN.format(isolation=isolation, newest=newest, lock=LOCK_SECONDS, idle=timings.idle))
     while cursor.nextset():
         pass
     if not prepared:

@@ -90,7 +90,7 @@ def select_begun_since(database: Database, before: Opened) -> set[str]:
         return list_names_behind(connection, [*later, *(row.key for row in open_steps(connection))])
 
 
-def list_needed_names(database: Database, horizon: float) -> Iterator[set[str]]:
+def list_needed_names(database: Database, horizon: float, portion: int = PORTION) -> Iterator[set[str]]:
     """The names of uploads behind all that is not delivered, or was after the horizon; a portion at a time."""
 
     def names(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
@@ -99,17 +99,18 @@ def list_needed_names(database: Database, horizon: float) -> Iterator[set[str]]:
     def names_of_unshown(connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
         return list_names_behind(connection, _select_unshown(connection, {row.key for row in rows}))
 
-    yield from _read_in_portions(database, OWED.c.attempt, sa.select(OWED.c.key), names)
+    yield from _read_in_portions(database, portion, OWED.c.attempt, sa.select(OWED.c.key), names)
     for kind in sorted(PAID):  # of the built-in backend, which owes nothing: its rows alone have no other record
         free = sa.select(ATTEMPTS.c.key).where(ATTEMPTS.c.free, ATTEMPTS.c.state == State.DONE.value)
         yield from _read_in_portions(
-            database, ATTEMPTS.c.id, free, names_of_unshown, ATTEMPTS.c.profile == LOCAL, where_kind_in(kind)
+            database, portion, ATTEMPTS.c.id, free, names_of_unshown, ATTEMPTS.c.profile == LOCAL, where_kind_in(kind)
         )
     late = sa.select(ATTEMPTS.c.before).join(DELIVERIES, DELIVERIES.c.attempt == ATTEMPTS.c.id)
-    yield from _read_in_portions(database, DELIVERIES.c.id, late.where(DELIVERIES.c.delivered >= horizon), names)
+    delivered = late.where(DELIVERIES.c.delivered >= horizon)
+    yield from _read_in_portions(database, portion, DELIVERIES.c.id, delivered, names)
 
 
-def select_exports_due(database: Database, horizon: float) -> Iterator[list[tuple[str, str]]]:
+def select_exports_due(database: Database, horizon: float, portion: int = PORTION) -> Iterator[list[tuple[str, str]]]:
     """Exports last delivered before the horizon that are not tidied, with the step they show, unless it is needed.
 
     A portion at a time, in the order of their deliveries.
@@ -125,7 +126,7 @@ def select_exports_due(database: Database, horizon: float) -> Iterator[list[tupl
         kept = collect_needed(connection, {row.before for row in rows}, horizon)
         return [key for key in dict.fromkeys((row.key, row.before) for row in rows) if key[1] not in kept]
 
-    return _read_in_portions(database, DELIVERIES.c.id, due.order_by(DELIVERIES.c.id), read)
+    return _read_in_portions(database, portion, DELIVERIES.c.id, due.order_by(DELIVERIES.c.id), read)
 
 
 def collect_needed(connection: Connection, keys: Iterable[str], horizon: float) -> set[str]:
@@ -199,15 +200,16 @@ def _select_before_any(connection: Connection, keys: Iterable[str], wanted: sa.C
 
 def _read_in_portions(
     database: Database,
+    portion: int,
     number: sa.Column[Any],
     query: sa.Select[Any],
     read: Callable[[Connection, Sequence[Row[Any]]], _T],
     *among: sa.ColumnElement[bool],
 ) -> Iterator[_T]:
-    """What `read` makes of the rows that `query` finds; PORTION of the table's rows (or of those `among`) at a time."""
+    """What `read` makes of the rows that `query` finds: `portion` of the table's rows (or of those `among`) at once."""
     last = 0
     while True:
-        numbers = sa.select(number).where(number > last, *among).order_by(number).limit(PORTION).subquery()
+        numbers = sa.select(number).where(number > last, *among).order_by(number).limit(portion).subquery()
         with database.reading() as connection:
             end = connection.execute(sa.select(sa.func.max(numbers.c[0]))).scalar()
             if end is None:
@@ -217,9 +219,20 @@ def _read_in_portions(
         last = int(end)
 
 
-async def run_upkeep(
-    journal: Journal, directory: Path, now: float, *, limit: int = UPLOADS_BYTES, seconds: float = WRITING_SECONDS
-) -> None:
+@dataclass(frozen=True)
+class UpkeepBounds:
+    """How much one day's upkeep keeps and does: bytes of uploads, seconds of writing, rows and exports at a time."""
+
+    limit: int = UPLOADS_BYTES
+    seconds: float = WRITING_SECONDS
+    portion: int = PORTION
+    exports_at_once: int = EXPORTS_AT_ONCE
+
+
+USUAL_BOUNDS: Final = UpkeepBounds()
+
+
+async def run_upkeep(journal: Journal, directory: Path, now: float, *, bounds: UpkeepBounds = USUAL_BOUNDS) -> None:
     """Forget what may be forgotten, unless that was done less than a day ago. Never fails."""
     stamp = directory / "upkeep"
     try:
@@ -227,7 +240,7 @@ async def run_upkeep(
             return
         write_private_file(stamp, f"{now:.0f}\n")
         uploads = directory / "uploads"
-        await journal.work(lambda database, owner: _forget_all(database, owner, uploads, now, limit, seconds))
+        await journal.work(lambda database, owner: _forget_all(database, owner, uploads, now, bounds))
     except (DiskError, OSError) as error:
         logger.info("no upkeep today (%s)", error.id if isinstance(error, DiskError) else error.strerror)
 
@@ -239,32 +252,32 @@ def _read_stamp(stamp: Path) -> float:
         return float("-inf")
 
 
-def _forget_all(database: Database, owner: Owner, uploads: Path, now: float, limit: int, seconds: float) -> None:
+def _forget_all(database: Database, owner: Owner, uploads: Path, now: float, bounds: UpkeepBounds) -> None:
     if database.too_new:
         return
-    _forget_exports(database, now - KEEP_DAYS * DAY_SECONDS, seconds)
+    _forget_exports(database, now - KEEP_DAYS * DAY_SECONDS, bounds)
     _forget_owners(database, owner)
-    _forget_uploads(database, uploads, now, limit)
+    _forget_uploads(database, uploads, now, bounds)
 
 
-def _forget_exports(database: Database, horizon: float, seconds: float) -> None:
-    """Forget what lies behind the exports that are due, until so many seconds were spent with writing.
+def _forget_exports(database: Database, horizon: float, bounds: UpkeepBounds = USUAL_BOUNDS) -> None:
+    """Forget what lies behind the exports that are due, until `bounds.seconds` were spent with writing.
 
     Those that are needed are sorted out in reading transactions, which count for nothing of that time.
     """
-    left = seconds
-    for due in select_exports_due(database, horizon):
-        for some in split_into_portions(due, EXPORTS_AT_ONCE):
+    left = bounds.seconds
+    for due in select_exports_due(database, horizon, bounds.portion):
+        for some in split_into_portions(due, bounds.exports_at_once):
             begin = time.monotonic()
             with database.writing() as connection:
-                _forget_behind(connection, some, horizon)
+                _forget_behind(connection, some, horizon, bounds.exports_at_once)
             left -= time.monotonic() - begin
             if left <= 0:
-                logger.info("upkeep goes on tomorrow: there is more to forget than fits into %.0f s", seconds)
+                logger.info("upkeep goes on tomorrow: there is more to forget than fits into %.0f s", bounds.seconds)
                 return
 
 
-def _forget_behind(connection: Connection, exports: Sequence[tuple[str, str]], horizon: float) -> None:
+def _forget_behind(connection: Connection, exports: Sequence[tuple[str, str]], horizon: float, at_once: int) -> None:
     """Take evidence, replies and drafts that no delivered export shows from the steps behind these exports."""
     before = select_before_each(connection, (step for _, step in exports))
     paid = (step for step in before if parse_kind(step) in PAID)
@@ -273,12 +286,12 @@ def _forget_behind(connection: Connection, exports: Sequence[tuple[str, str]], h
     )  # one may have been begun just now
     ready = {key: step for key, step in exports if step not in kept}
     behind = select_steps_behind(ready.values(), before)
-    _forget_facts(connection, [key for key in behind if parse_kind(key) in PAID and key not in kept])
+    _forget_facts(connection, [key for key in behind if parse_kind(key) in PAID and key not in kept], at_once)
     if ready:
         connection.execute(_TIDY, [{"key": key} for key in sorted(ready)])
 
 
-def _forget_facts(connection: Connection, keys: Sequence[str]) -> None:
+def _forget_facts(connection: Connection, keys: Sequence[str], at_once: int) -> None:
     """In the order of their numbers: of two machines that are at it, one waits for the other, never both."""
     shown: set[str] = set()
     numbers: list[int] = []
@@ -288,7 +301,7 @@ def _forget_facts(connection: Connection, keys: Sequence[str]) -> None:
             connection.execute(delivered.where(ATTEMPTS.c.before.in_(some), where_kind_in("export"))).scalars()
         )
         numbers += connection.execute(sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.key.in_(some))).scalars()
-    for few in split_into_portions(sorted(numbers), EXPORTS_AT_ONCE):
+    for few in split_into_portions(sorted(numbers), at_once):
         query = sa.select(ATTEMPTS.c.id, ATTEMPTS.c.key, ATTEMPTS.c.epoch, ATTEMPTS.c.facts)
         changed = []
         for row in connection.execute(query.where(ATTEMPTS.c.id.in_(few)).order_by(ATTEMPTS.c.id)):
@@ -328,7 +341,7 @@ class _KeptFile:
     since: float
 
 
-def _forget_uploads(database: Database, folder: Path, now: float, limit: int) -> None:
+def _forget_uploads(database: Database, folder: Path, now: float, bounds: UpkeepBounds) -> None:
     """Remove the oldest of too many kept uploads, and those that are delivered and old; never those of open jobs.
 
     What is owed and what was delivered lately is looked through only where old ones are left.
@@ -336,18 +349,18 @@ def _forget_uploads(database: Database, folder: Path, now: float, limit: int) ->
     files = sorted(_list_kept_files(folder, now), key=lambda each: each.since)
     horizon = now - KEEP_DAYS * DAY_SECONDS
     total = sum(each.size for each in files)
-    if not files or (files[0].since >= horizon and total <= limit):
+    if not files or (files[0].since >= horizon and total <= bounds.limit):
         return
     before = select_opened(database)
     old: dict[str, _KeptFile] = {}
     for each in files:
         if each.path.name in before.names:
             continue
-        if total > limit and each.since < now - FRESH_SECONDS:
+        if total > bounds.limit and each.since < now - FRESH_SECONDS:
             total -= each.size if _remove_upload(each) else 0
         elif each.since < horizon:
             old[each.path.name] = each
-    for names in list_needed_names(database, horizon) if old else ():
+    for names in list_needed_names(database, horizon, bounds.portion) if old else ():
         for name in names & old.keys():
             del old[name]
         if not old:

@@ -9,7 +9,8 @@ import base64
 import hmac
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import AnyStr, Final, NoReturn
 
@@ -97,6 +98,18 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written down")
+
+
+@contextmanager
+def isolate_secrets() -> Iterator[None]:
+    """Within this block, only the tokens that become known in it are known."""
+    before = dict(_known)
+    _known.clear()
+    try:
+        yield
+    finally:
+        _known.clear()
+        _known.update(before)
 
 
 def register_secret(secret: Secret) -> None:

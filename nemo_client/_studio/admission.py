@@ -16,7 +16,7 @@ from .._wire.schemas import Credits
 from .context import StudioContext
 from .in_flight import InFlightRequest
 from .progress import Caller
-from .reconcile import HORIZON_SECONDS, Baseline
+from .reconcile import Baseline
 
 logger = logging.getLogger("nemo_client")
 
@@ -85,7 +85,7 @@ class Admission:
 
         Its work is over by then and charged, be it that the session or the token is gone which would tell of it.
         """
-        return opened.state is State.SENT or self._context.seconds_since_sent(opened) <= HORIZON_SECONDS
+        return opened.state is State.SENT or self._context.seconds_since_sent(opened) <= self._context.timings.horizon
 
     def _check_limits(
         self, expected: Mapping[str, float], estimate: float, attempt: Attempt, day: Sequence[Attempt]
@@ -136,4 +136,4 @@ async def record_late_charges(
     """
     if credits is None:
         return {}, False
-    return await context.journal.tell_charges(account, credits.held, context.wall() - HORIZON_SECONDS)
+    return await context.journal.tell_charges(account, credits.held, context.wall() - context.timings.horizon)

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from .._config.credentials import Token
 from .._config.profiles import Profile
+from .._config.timings import StudioTimings, timings_in_use
 from .._errors import NoCredits
 from .._files.images import UploadStore
 from .._journal.journal import Journal
@@ -41,7 +42,7 @@ class StudioContext:
     in_flight: InFlightRequests = field(default_factory=InFlightRequests)
     payers: WeakValueDictionary[tuple[str, str], Caller] = field(default_factory=WeakValueDictionary)
     """Which caller a paid step counts for, by run and key: one of them, however many ask for it within the run."""
-    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    timings: StudioTimings = field(default_factory=lambda: timings_in_use().studio)
     _sent: dict[int, float] = field(default_factory=dict)
     _met: dict[int, float] = field(default_factory=dict)
 

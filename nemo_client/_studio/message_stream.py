@@ -25,19 +25,7 @@ from .reconcile import Baseline, Message
 
 logger = logging.getLogger("nemo_client")
 
-SILENCE_SECONDS: Final = 120.0
-"""After so long without an event, the state is read beside the stream, now and then."""
-SILENT_READ_SECONDS: Final = 60.0
-OVER_SECONDS: Final = 10.0
-"""As long after the agent's last word the state is read, where all seems said."""
-OVER_READ_SECONDS: Final = 20.0
-ALIKE_SECONDS: Final = 60.0
-"""A result is taken before the stream's end only where the state shows it alike for so long."""
-UNSPOKEN_SECONDS: Final = 300.0
-"""After so long without an event, a turn without a last word, and a chat's without a word that it was the last, count
-as over."""
 FIRST_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 2.0
 
 
 class MessageStream:
@@ -48,6 +36,7 @@ class MessageStream:
     ) -> None:
         self.turn = Turn()
         self._context = context
+        self._timings = context.timings
         self._attempt = attempt
         self._message = message
         self._baseline = baseline
@@ -74,25 +63,25 @@ class MessageStream:
         await asyncio.sleep(FIRST_SECONDS)
         shown, since, next_read, told = "", 0.0, 0.0, 0.0
         while True:
-            await self._context.sleep(LOOK_SECONDS)
+            await self._context.sleep(self._timings.look)
             now, over = self._context.clock(), self.turn.over
             silences = (now - self._heard) // STILL_WORKING_SECONDS
             if silences > told:  # each time it lasts so long again
                 self._report()
             told = silences
-            if now - self._heard < (OVER_SECONDS if over else SILENCE_SECONDS):
+            if now - self._heard < (self._timings.over if over else self._timings.silence):
                 shown, next_read = "", 0.0
                 continue
             if now < next_read:
                 continue
-            next_read = now + (OVER_READ_SECONDS if over else SILENT_READ_SECONDS)
+            next_read = now + (self._timings.over_read if over else self._timings.silent_read)
             state = await self._read_state()
             if state is None:
                 continue
             digest = drafts.digest_segments(state.draft or {})
             if digest != shown:
                 shown, since = digest, now
-            if now - since >= ALIKE_SECONDS and self._is_result(state, now - self._heard):
+            if now - since >= self._timings.alike and self._is_result(state, now - self._heard):
                 return state
 
     def _is_result(self, state: SessionState, quiet: float) -> bool:
@@ -105,11 +94,12 @@ class MessageStream:
         turn = self.turn
         if turn.open_calls or turn.question is not None:
             return not turn.open_calls
-        if self._message.kind == "chat" and turn.reply and (turn.ended or (turn.over and quiet >= UNSPOKEN_SECONDS)):
+        unspoken = quiet >= self._timings.unspoken
+        if self._message.kind == "chat" and turn.reply and (turn.ended or (turn.over and unspoken)):
             return True
         if turn.ended and turn.reply and not turn.tells_of_success:
             return True
-        return self._baseline.shows_work(state) and (turn.over or quiet >= UNSPOKEN_SECONDS)
+        return self._baseline.shows_work(state) and (turn.over or unspoken)
 
     async def _read_state(self) -> SessionState | None:
         try:

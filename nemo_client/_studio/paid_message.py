@@ -33,7 +33,7 @@ from .._errors import (
     SessionGone,
     TooLate,
 )
-from .._journal.db_thread import AWAY_SECONDS, retry_window
+from .._journal.db_thread import retry_window
 from .._journal.job_rows import make_job_id
 from .._journal.leases import read_monotonic_mark
 from .._journal.money import Money
@@ -51,7 +51,6 @@ from .in_flight import InFlightRequest
 from .message_stream import MessageStream, find_stage
 from .progress import Caller, Progress
 from .reconcile import (
-    FREE_CONFIRM_SECONDS,
     Baseline,
     Message,
     Reconciler,
@@ -65,11 +64,7 @@ from .sessions import GONE, Sessions, is_session_gone
 
 logger = logging.getLogger("nemo_client")
 
-STREAM_SECONDS: Final = 16 * 60.0
-FIRST_READ_SECONDS: Final = 30.0
-NOTHING_PAUSES: Final = (10.0, 30.0)
 """When the state is read after a clean end without a word, in seconds each: it is reported within a minute."""
-LATE_PAUSES: Final = (3.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 """When the state is read where a tool reported a result that the state does not show yet."""
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
@@ -329,11 +324,11 @@ class PaidSend:
 
     async def _send_and_record(self) -> Attempt:
         """Send it, and record its result, however long the journal's database may be away meanwhile."""
-        with retry_window(lambda: self.request.report(Progress("record"))) as window:
+        with retry_window(lambda: self.request.report(Progress("record")), self.context.journal.timings) as window:
             try:
                 return await self._send()
             except JournalAway as error:
-                minutes = f"{AWAY_SECONDS / 60:g}"
+                minutes = f"{self.context.journal.timings.away / 60:g}"
                 charged: Charged = "maybe" if self.attempt.paid else "no"
                 raise DiskError("journal-unwritten", charged=charged, minutes=minutes) from error
             except DiskError as error:  # full, locked or broken, on this machine
@@ -377,12 +372,13 @@ class PaidSend:
         Nothing but the cap ends it; `asyncio.TimeoutError` says that it was passed.
         """
         clock = asyncio.get_running_loop().time
-        end = clock() + STREAM_SECONDS
+        cap = self.context.timings.stream
+        end = clock() + cap
         may_go = partial(self.context.journal.keeps, self.request.recorded)
         reading = asyncio.ensure_future(stream.send_and_read(may_go))
         watching = asyncio.ensure_future(stream.wait_for_result())
         try:
-            await asyncio.wait({reading, watching}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, watching}, timeout=cap, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done() and watching.done():
                 if (error := watching.exception()) is None:
                     self.context.in_flight.read_on(reading, end - clock())
@@ -398,7 +394,8 @@ class PaidSend:
 
     async def _record_as_abandoned(self) -> None:
         """This Studio is being closed: the result is not known, and closing waits for no database."""
-        with retry_window() as window, contextlib.suppress(JournalAway):  # others see that its owner has gone
+        timings = self.context.journal.timings
+        with retry_window(timings=timings) as window, contextlib.suppress(JournalAway):  # others see its owner gone
             window.end()
             await self.context.journal.move(self.attempt, Event.BREAK)
 
@@ -430,12 +427,12 @@ class PaidSend:
         logger.info("the message ended with %s", why)
         await self._record_as_unknown(why)
         if not self.attempt.paid:
-            await self.context.sleep(FREE_CONFIRM_SECONDS)
+            await self.context.sleep(self.context.timings.free_confirm)
             found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
                 return found
             raise ConnectionBroken("answer-broken", host=self.context.client.http.host, call=Phrase("call.message"))
-        first = 0.0 if at_once else FIRST_READ_SECONDS
+        first = 0.0 if at_once else self.context.timings.first_read
         return await self.reconciler.reconcile(self.attempt, self.baseline, self.request, first=first)
 
     async def _record_as_unknown(self, why: str) -> None:
@@ -477,14 +474,14 @@ class PaidSend:
         made = changed and drafts.is_ready(state.draft or {})
         if self.message.kind == "chat" and answered:
             if not made and attempt.paid and (turn.made_something or baseline.has_new_media(state)):
-                return await self._wait_for_result("result-late", LATE_PAUSES)
+                return await self._wait_for_result("result-late", self.context.timings.late_pauses)
             return await self._finish(state)
         if made and (not turn.open_calls or baseline.shows_work(state)):
             return await self._finish(state)
         if turn.open_calls or (turn.question is None and await self.reconciler.is_still_working(attempt, baseline)):
             return await self._reconcile("no-answer")
         if not answered:  # a gateway that ends an idle stream looks the same
-            return await self._wait_for_result("answered-nothing", NOTHING_PAUSES)
+            return await self._wait_for_result("answered-nothing", self.context.timings.nothing_pauses)
         return await self._end_without_draft(state)
 
     async def _finish(self, state: SessionState) -> Attempt:
@@ -499,7 +496,7 @@ class PaidSend:
         A tool may have reported success that the state does not show yet: that is no failure, but a matter of time.
         """
         await self._record_as_unknown(why)
-        for pause in pauses if self.attempt.paid else (FREE_CONFIRM_SECONDS,):
+        for pause in pauses if self.attempt.paid else (self.context.timings.free_confirm,):
             await self.context.sleep(pause)
             found = await self.reconciler.find_result(self.attempt, self.baseline)
             if found is not None:
@@ -512,7 +509,7 @@ class PaidSend:
         money, turn = await self.reconciler.measure_money(self.attempt, self.baseline), self.turn
         fell = bool(money.sure) and turn.question is None
         if self.attempt.paid and (fell or turn.tells_of_success or self.baseline.has_new_media(state)):
-            return await self._wait_for_result("result-late", LATE_PAUSES)
+            return await self._wait_for_result("result-late", self.context.timings.late_pauses)
         raise await self._record_as_declined(money)
 
     async def _record_as_declined(self, money: Money) -> NemoError:
@@ -543,7 +540,7 @@ async def release_attempt(context: StudioContext, attempt: Attempt) -> None:
 
 
 async def _release_in_retry_window(context: StudioContext, attempt: Attempt) -> None:
-    with retry_window():
+    with retry_window(timings=context.journal.timings):
         await release_attempt(context, attempt)
 
 

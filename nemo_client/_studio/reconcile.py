@@ -274,12 +274,7 @@ def make_handle(attempt: Attempt, language: str) -> SessionHandle:
 
 logger = logging.getLogger("nemo_client")
 
-HORIZON_SECONDS: Final = 20 * 60.0
-READ_SECONDS: Final = 60.0
 UNCHANGED_READS: Final = 5
-CONFIRM_SECONDS: Final = 10.0
-FREE_CONFIRM_SECONDS: Final = 1.0
-QUIET_SECONDS: Final = 2.0
 QUIET_READS: Final = 5
 LATE_READS: Final = 60
 REPORT_SECONDS: Final = 0.1
@@ -298,7 +293,7 @@ class Reconciler:
         """Read the state until it shows the result; after five unchanged reads hand back `unknown`."""
         request.report(Progress("settle"))
         for read in range(UNCHANGED_READS):
-            await self._context.sleep(first if read == 0 else READ_SECONDS)
+            await self._context.sleep(first if read == 0 else self._context.timings.next_read)
             ended = await self.read_once(attempt, baseline)
             if ended is not None and ended.state is not State.DONE:
                 raise make_end_error(ended)
@@ -322,7 +317,7 @@ class Reconciler:
         except NemoError as error:
             logger.info("the state could not be read (%s)", error.id)
             return None
-        if done is None and self._context.seconds_since_sent(attempt) > HORIZON_SECONDS:
+        if done is None and self._context.seconds_since_sent(attempt) > self._context.timings.horizon:
             return await self._expire(attempt, baseline)
         return done
 
@@ -334,7 +329,7 @@ class Reconciler:
     async def _read_on(self, attempt: Attempt, baseline: Baseline) -> None:
         await asyncio.sleep(REPORT_SECONDS)
         for _ in range(LATE_READS):
-            await self._context.sleep(READ_SECONDS)
+            await self._context.sleep(self._context.timings.next_read)
             newest = await self._context.journal.latest(attempt.key)
             if newest is None or (newest.number, newest.epoch) != (attempt.number, attempt.epoch):
                 return  # it was reconciled elsewhere
@@ -382,11 +377,15 @@ class Reconciler:
         state = await self._context.client.state(attempt.session_id)
         if not baseline.shows_work(state):
             return None
-        await self._context.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+        await self._pause_to_confirm(attempt)
         again = await self._context.client.state(attempt.session_id)
         if drafts.digest_segments(again.draft or {}) != drafts.digest_segments(state.draft or {}):
             return None
         return await self.finish(attempt, Event.EVIDENCE, baseline, again, attempt.facts.reply)
+
+    async def _pause_to_confirm(self, attempt: Attempt) -> None:
+        timings = self._context.timings
+        await self._context.sleep(timings.confirm if attempt.paid else timings.free_confirm)
 
     async def _confirm_by_baseline(self, later: Attempt, attempt: Attempt, baseline: Baseline) -> Attempt | None:
         """The attempt as done, if the baseline of a later message shows its work."""
@@ -409,7 +408,7 @@ class Reconciler:
         """Whether two reads show no work and no charge; what cannot be read shows nothing."""
         for read in range(2):
             if read:
-                await self._context.sleep(CONFIRM_SECONDS if attempt.paid else FREE_CONFIRM_SECONDS)
+                await self._pause_to_confirm(attempt)
             try:
                 state = await self._context.client.state(attempt.session_id)
                 balance = await self._context.client.balance() if attempt.paid else None
@@ -426,7 +425,7 @@ class Reconciler:
         """The state once two reads agree on the draft; the second stage of a generation can come late."""
         state = await self._context.client.state(attempt.session_id)
         for _ in range(0 if attempt.free else QUIET_READS):
-            await self._context.sleep(QUIET_SECONDS)
+            await self._context.sleep(self._context.timings.quiet)
             again = await self._context.client.state(attempt.session_id)
             if drafts.digest_draft(again.draft or {}) == drafts.digest_draft(state.draft or {}):
                 return again
@@ -464,7 +463,7 @@ class Reconciler:
         except NemoError:
             after = None
         alone = attempt.facts.alone and not await self._context.journal.is_joined(attempt)
-        late = made and self._context.seconds_since_sent(attempt) <= HORIZON_SECONDS
+        late = made and self._context.seconds_since_sent(attempt) <= self._context.timings.horizon
         return measure_charge(baseline.credits, after, alone=alone, late=late)
 
 

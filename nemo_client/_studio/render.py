@@ -49,7 +49,7 @@ from .._journal.steps import Event, State
 from .._safety.redaction import sanitize_for_display
 from .._wire.http import is_segment
 from .._wire.render_status import ProgressScale
-from .._wire.retry import PATIENT_SECONDS, is_away, pause_of
+from .._wire.retry import is_away, pause_of
 from .._wire.schemas import RenderJob
 from .context import RACE_TRIES, StudioContext
 from .in_flight import InFlightRequest
@@ -74,9 +74,6 @@ RATE_LIMITED_TRIES: Final = 4
 LOST_LOOKS: Final = 8
 LOOKS_A_SECOND: Final = 20.0
 """How many looks all renders of a Studio take together in a second, about."""
-POLL_SCALE: Final = 1.0
-FREE_POLL_SCALE: Final = 0.2
-"""A backend on this machine answers a look at no cost, and its renders take seconds."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +189,7 @@ class Renderer:
     ) -> Delivered:
         try:
             attempt, job = await self._start_render(attempt, render)
-            with retry_window() as patience:
+            with retry_window(timings=self._context.journal.timings) as patience:
                 try:
                     return await self._fetch_and_save(attempt, job, render.output.format, destination, request)
                 except asyncio.CancelledError:
@@ -304,7 +301,7 @@ class Renderer:
 
         A server that is away comes back within half a minute or so; a line that broke is tried once more at least.
         """
-        started, tries = self._context.clock(), 0
+        started, tries, timings = self._context.clock(), 0, self._context.client.http.timings
         while True:
             render_id, tries = f"render_{uuid.uuid4().hex}", tries + 1
             attempt = await self._context.journal.move(attempt, Event.SEND, facts=StoredFacts(render_id=render_id))
@@ -318,10 +315,10 @@ class Renderer:
                 found = await self._read_render(render_id) if ambiguous else None
                 if found is not None:
                     return attempt, found.model_copy(update={"id": render_id})
-                over = tries > 1 and self._context.clock() - started >= PATIENT_SECONDS
+                over = tries > 1 and self._context.clock() - started >= timings.patient
                 if over or not is_away(error):
                     raise
-                pause = pause_of(error, tries)
+                pause = pause_of(error, tries, timings)
             await self._context.sleep(pause)
             attempt = await self._begin_retry(attempt)
 
@@ -404,7 +401,7 @@ class Renderer:
                 if misses >= LOST_LOOKS:
                     raise
             except RateLimited as error:
-                slower = pause_of(error, RATE_LIMITED_TRIES)
+                slower = pause_of(error, RATE_LIMITED_TRIES, self._context.client.http.timings)
             except (SignInError, PlanError):
                 raise
             except ApiError as error:
@@ -414,7 +411,8 @@ class Renderer:
 
     def _poll_scale(self) -> float:
         """What pauses are multiplied by now; many renders share LOOKS_A_SECOND."""
-        scale = FREE_POLL_SCALE if self._context.profile.free else POLL_SCALE
+        timings = self._context.timings
+        scale = timings.free_poll_scale if self._context.profile.free else timings.poll_scale
         return scale * max(self._watched / LOOKS_A_SECOND / (LONGEST_TOLD * scale), 1.0)
 
     async def stop(self, attempt: Attempt) -> bool:

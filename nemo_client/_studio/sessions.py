@@ -39,7 +39,7 @@ from .handles import SessionHandle
 from .in_flight import InFlightRequest
 from .listed_uploads import find_listed, lists_uploads, select_file_lists
 from .progress import Progress
-from .reconcile import HORIZON_SECONDS, Baseline, Message, Reconciler, is_answered, make_handle
+from .reconcile import Baseline, Message, Reconciler, is_answered, make_handle
 
 logger = logging.getLogger("nemo_client")
 
@@ -368,7 +368,7 @@ class Sessions:
         """What to tell about a session whose newest message is not over."""
         if head.state is not State.UNKNOWN:
             return SessionBusy("session-busy")
-        left = HORIZON_SECONDS - self._context.seconds_since_sent(head)
+        left = self._context.timings.horizon - self._context.seconds_since_sent(head)
         return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
 
     async def _answered_just_now(self, message: Message, behind: Attempt) -> bool:

@@ -20,6 +20,7 @@ from .._config.credentials import AccountTokens, FixedToken, Token, TokenSource
 from .._config.free_accounts import FreeUsers
 from .._config.paths import ensure_home, find_home
 from .._config.profiles import LOCAL, Profile, find_profile
+from .._config.timings import Timings, timings_in_use
 from .._errors import DiskError, InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from .._files.images import Media, UploadStore
 from .._files.save import Destination
@@ -48,7 +49,7 @@ from .handles import SessionHandle
 from .jobs import Job
 from .paid_message import MessageSender
 from .progress import Caller, Progress
-from .reconcile import HORIZON_SECONDS, Message, compose_reply, is_answered, make_handle
+from .reconcile import Message, compose_reply, is_answered, make_handle
 from .render import Render, Renderer
 from .sessions import Sessions, Upload
 from .timeline import TimelineView, build_timeline_view, describe_timeline
@@ -86,16 +87,18 @@ class Studio:
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        timings: Timings | None = None,
     ) -> Studio:
         """A Studio for the profile `name`, with its files in `directory` (default: the home directory).
 
         Starts the local preview backend if that is what the profile means. Raises `InputError` for an unknown
         profile and `DiskError` for a home directory that cannot be used.
         """
+        timings = timings or timings_in_use()
         place = ensure_home(find_home(directory))  # first: where it cannot be read, that is what is wrong
         chosen = find_profile(name, directory)
         own_id = await asyncio.to_thread(read_client_id, place)
-        own = None if journal is not None else Journal.open(place, wall=wall)
+        own = None if journal is not None else Journal.open(place, wall=wall, timings=timings.journal)
         asked = journal or own
         assert asked is not None  # noqa: S101 - one of the two
         journal = await choose_writable_journal(asked, place, free=chosen.free)
@@ -107,7 +110,7 @@ class Studio:
         backend = None
         tokens: TokenSource
         if chosen.free:
-            backend = await asyncio.to_thread(_open_local, place)
+            backend = await asyncio.to_thread(_open_local, place, timings.preview)
             chosen = Profile(chosen.name, backend.url, backend.url, free=True, machine=journal.machine)
             tokens = FixedToken(Token(Secret(backend.token), "local", "local"))
         else:
@@ -120,12 +123,21 @@ class Studio:
                 lambda: None,
                 lambda: client.http.server_now(),
             )
-        http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=FreeUsers(place))
+        free_users = FreeUsers(place)
+        http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=free_users, timings=timings.wire)
         client = NemoClient(http)
         record = journal
         context = StudioContext(
-            chosen, place, client, journal, UploadStore(place), sleep, clock, lambda: wall() + record.skew
-        )  # fmt: skip
+            chosen,
+            place,
+            client,
+            journal,
+            UploadStore(place),
+            sleep,
+            clock,
+            lambda: wall() + record.skew,
+            timings=timings.studio,
+        )
         return cls(context, backend, own)
 
     async def open_beside(self, profile: str) -> Studio:
@@ -508,7 +520,7 @@ class Studio:
         attempt = await self._find_attempt(job)
         if attempt.state in (State.PLANNED, State.REFUSED, State.DONE):
             raise InputError("job-not-lost", state=Phrase(f"state.{attempt.state.value}"))
-        left = HORIZON_SECONDS - self._context.seconds_since_sent(attempt)
+        left = self._context.timings.horizon - self._context.seconds_since_sent(attempt)
         if attempt.paid and left > 0:
             raise InputError("job-open", minutes=math.ceil(left / 60))
         return attempt
@@ -623,10 +635,10 @@ class Studio:
         return sum_money(parts)
 
 
-def _open_local(directory: Path) -> LocalBackend:
+def _open_local(directory: Path, options: Mapping[str, Any]) -> LocalBackend:
     from .. import local
 
-    return local.open(directory / "local")
+    return local.open(directory / "local", **options)
 
 
 def _join_reply(reply: str, changes: str) -> str:

@@ -15,6 +15,7 @@ from .._config.credentials import CredentialStore, FixedToken, Token, TokenSourc
 from .._config.paths import describe_lock_failure, ensure_home, find_home
 from .._config.profile_store import check_token
 from .._config.profiles import Profile
+from .._config.timings import timings_in_use
 from .._errors import ApiError, ConnectionBroken, InputError, NemoError, SignInError, TransportError
 from .._journal.journal import Journal
 from .._safety.redaction import Secret
@@ -23,9 +24,6 @@ from .._wire.client import NemoClient
 from .._wire.decompression import run_within
 from .._wire.http import Http
 from .account_guard import find_owed
-
-TRY_SECONDS: Final = 20.0
-"""A person waits for it, so it has less patience than work that is under way."""
 
 _TRIES: Final = 5
 """How often the stored token may change while its successor is looked at, before that is given up."""
@@ -152,7 +150,7 @@ async def _read_credits(which: Profile, place: Path, token: Token) -> float:
     """The balance of a token's account: the one call that shows whether a token is good, and costs nothing."""
     client = await open_client(which, place, FixedToken(token))
     try:
-        available = (await run_within(TRY_SECONDS, client.balance())).available
+        available = (await run_within(timings_in_use().studio.token_check, client.balance())).available
         return int(available) if available == int(available) else available
     except asyncio.TimeoutError:
         raise ConnectionBroken("answer-timeout", host=client.http.host, call=Phrase("call.balance")) from None

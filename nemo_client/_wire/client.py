@@ -183,7 +183,9 @@ class NemoClient:
     async def download(self, url: str, target: Path, on_bytes: OnBytes | None = None) -> int:
         """Fetch a finished file from its output address (without the token) into `target`; bytes."""
         near = self.http.profile.api_url
-        return await Download(url, target, near=near, on_bytes=on_bytes, sleep=self.http.sleep).run()
+        return await Download(
+            url, target, near=near, on_bytes=on_bytes, sleep=self.http.sleep, timings=self.http.timings
+        ).run()
 
     async def download_render(self, render_id: str, target: Path, on_bytes: OnBytes | None = None) -> int:
         """Fetch a finished file from the API's own endpoint, for when its output address fails; bytes."""
@@ -194,7 +196,15 @@ class NemoClient:
             found["Accept-Encoding"] = "identity"
             return found
 
-        return await Download(url, target, near=url, headers=headers, on_bytes=on_bytes, sleep=self.http.sleep).run()
+        return await Download(
+            url,
+            target,
+            near=url,
+            headers=headers,
+            on_bytes=on_bytes,
+            sleep=self.http.sleep,
+            timings=self.http.timings,
+        ).run()
 
     def _upload_path(self, session_id: str) -> str:
         return f"/api/upload-video/{AGENT}/me/{quote_segment(session_id)}"

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
+from .._config.timings import WireTimings, timings_in_use
 from .._errors import BadAnswer, ConnectError, ConnectionBroken, DiskError, NemoError, RenderFailed, TransportError
 from .._safety.addresses import LIVABLE, Kind, classify_address, is_host, is_loopback, parse_literal_address
 from .._safety.redaction import sanitize_for_display
@@ -21,7 +22,6 @@ from .._text.messages import Phrase
 from .decompression import Decoder, Undecodable, run_within
 from .envelope import Answer, open_envelope
 from .http import (
-    ANSWER_SECONDS,
     Sleep,
     create_http_client,
     read_body,
@@ -41,9 +41,6 @@ DOWNLOAD_PAUSES: Final = (0.5, 4.5, 8.0, 10.0, 10.0)
 DOWNLOAD_TRIES: Final = len(DOWNLOAD_PAUSES) + 1
 LONGEST_WISH: Final = 60.0
 DOWNLOAD_IDLE_SECONDS: Final = 60.0
-DOWNLOAD_SECONDS: Final = 15 * 60.0
-SLOWEST_DOWNLOAD: Final = 16 * 1024
-"""Bytes a second: a download that is slower than this for DOWNLOAD_SECONDS in all is given up."""
 REDIRECTS: Final = 5
 ADDRESS_CHARACTERS: Final = 160
 BATCH: Final = 2 * 1024 * 1024
@@ -70,6 +67,7 @@ class Download:
         clock: Callable[[], float] = time.monotonic,
         idle_seconds: float = DOWNLOAD_IDLE_SECONDS,
         limit: int = MAX_DOWNLOAD_BYTES,
+        timings: WireTimings | None = None,
     ) -> None:
         """`near` is the profile's own address; `headers` are added at `url` itself only, which is then the API's.
 
@@ -78,6 +76,7 @@ class Download:
         self._url = check_url(resolve_address(url, near), near)
         self._idle_seconds = idle_seconds
         self._limit = limit
+        self._timings = timings or timings_in_use().wire
         self._target = target
         self._near = near
         self._headers = headers
@@ -93,7 +92,9 @@ class Download:
     async def run(self) -> int:
         """Fetch the file; its size in bytes. Tries again after breaks as long as bytes keep coming."""
         idle_tries = 0
-        async with create_http_client(self._near, judged=True, read_seconds=self._idle_seconds) as client:
+        async with create_http_client(
+            self._near, judged=True, read_seconds=self._idle_seconds, timings=self._timings
+        ) as client:
             while True:
                 before = self._state.have
                 try:
@@ -129,8 +130,8 @@ class Download:
 
     def _check_pace(self, broken: Exception | None = None) -> None:
         """Raise what is told of a download that trickles and never ends, whatever it is cut into."""
-        state = self._state
-        if self._clock() - self._started > DOWNLOAD_SECONDS + state.moved / SLOWEST_DOWNLOAD:
+        timings, moved = self._timings, self._state.moved
+        if self._clock() - self._started > timings.download + moved / timings.slowest_download:
             raise TransportError("answer-timeout", host=self._address, call=Phrase("call.download")) from broken
 
     async def _once(self, client: httpx.AsyncClient) -> None:
@@ -266,7 +267,7 @@ class Download:
 
     async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
-            return await run_within(ANSWER_SECONDS, send_request(client, request))
+            return await run_within(self._timings.answer, send_request(client, request))
         except asyncio.TimeoutError as error:
             raise ConnectionBroken("answer-timeout", host=self._address, call=Phrase("call.download")) from error
 

@@ -28,6 +28,7 @@ from .._config.client_id import SKILL, VERSION, detect_platform
 from .._config.credentials import Token, TokenSource, build_registration_link, token_from_environment
 from .._config.free_accounts import FreeUsers
 from .._config.profiles import Profile
+from .._config.timings import WireTimings, timings_in_use
 from .._errors import (
     BadAnswer,
     ConnectError,
@@ -52,10 +53,7 @@ from .retry import retry_pause
 logger = logging.getLogger("nemo_client")
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-CONNECT_SECONDS: Final = 15.0
 READ_SECONDS: Final = 60.0
-ANSWER_SECONDS: Final = 180.0
-"""How long one call may take, besides its own body."""
 SLOWEST_UPLOAD: Final = 16 * 1024
 """Bytes a second; a body that is sent more slowly is given up."""
 REFUSED_ONCE_PAUSE: Final = 1.0
@@ -93,7 +91,12 @@ def silence_httpx() -> Iterator[None]:
 
 
 def create_http_client(
-    address: str, *, pooled: bool = True, judged: bool = False, read_seconds: float | None = READ_SECONDS
+    address: str,
+    *,
+    pooled: bool = True,
+    judged: bool = False,
+    read_seconds: float | None = READ_SECONDS,
+    timings: WireTimings | None = None,
 ) -> httpx.AsyncClient:
     """An httpx client for the profile at `address`; `judged` where a backend says what to ask, as for downloads.
 
@@ -101,11 +104,12 @@ def create_http_client(
 
     Proxies and certificates of the system count, through `net.transport` alone: httpx itself reads no environment.
     """
+    connect = (timings or timings_in_use().wire).connect
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_quiet)
     road = ConnectionBackend(urlsplit(address).hostname or "", judged=judged, hold=pooled)
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(READ_SECONDS, read=read_seconds, connect=CONNECT_SECONDS, pool=None),
+        timeout=httpx.Timeout(READ_SECONDS, read=read_seconds, connect=connect, pool=None),
         transport=Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),
         trust_env=False,
         follow_redirects=False,
@@ -124,13 +128,17 @@ class Http:
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         free_users: FreeUsers | None = None,
+        timings: WireTimings | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.profile = profile
         self.client_id = client_id
         self.tokens = tokens
         self.host = urlsplit(profile.api_url).hostname or ""
         self.sleep = sleep
-        self.lane = RateLimiter(profile.streams, sleep=sleep, clock=clock)
+        self.timings = timings or timings_in_use().wire
+        self.lane = RateLimiter(profile.streams, sleep=sleep, clock=clock, grow_seconds=self.timings.grow)
+        self._max_answer_bytes = max_answer_bytes
         self._platform = detect_platform()
         self._clock = clock
         self._pooled: httpx.AsyncClient | None = None
@@ -208,7 +216,15 @@ class Http:
                 if signed_in:
                     self.lane.note(error)
                 elapsed, reached = self._clock() - started, self.server_date is not None
-                pause = retry_pause(error, tries, elapsed, repeatable=repeatable, limited=limited, reached=reached)
+                pause = retry_pause(
+                    error,
+                    tries,
+                    elapsed,
+                    repeatable=repeatable,
+                    limited=limited,
+                    reached=reached,
+                    timings=self.timings,
+                )
                 if pause is None:
                     self.explain_for_account(error, token)
                     raise
@@ -285,7 +301,7 @@ class Http:
 
     def _client(self) -> httpx.AsyncClient:
         if self._pooled is None:
-            self._pooled = create_http_client(self.profile.api_url)
+            self._pooled = create_http_client(self.profile.api_url, timings=self.timings)
         return self._pooled
 
     async def _in_turn(self, line: asyncio.Semaphore, name: str, request: httpx.Request) -> Answer:
@@ -293,8 +309,8 @@ class Http:
             return await self._send_and_read(name, request)
 
     async def _send_and_read(self, name: str, request: httpx.Request) -> Answer:
-        """Send, and read the whole answer: MAX_ANSWER_BYTES of it at the most, and for a bounded time."""
-        seconds = ANSWER_SECONDS + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
+        """Send, and read the whole answer: `max_answer_bytes` of it at the most, and for a bounded time."""
+        seconds = self.timings.answer + int(request.headers.get("content-length", 0)) / SLOWEST_UPLOAD
         with silence_httpx():
             try:
                 return await run_within(seconds, self._await_answer(name, request))
@@ -316,11 +332,12 @@ class Http:
         What a sign-up brings stays as it is: it may be a token that is known here.
         """
         self._note_date(response.headers.get("date"))
-        body = await read_body(response, MAX_ANSWER_BYTES)
+        limit = self._max_answer_bytes
+        body = await read_body(response, limit)
         if isinstance(body, Undecodable):
             raise undecodable_answer(body, name, self.host)
         if body is None:
-            raise ConnectionBroken("answer-too-large", host=self.host, call=name_call(name), limit=MAX_ANSWER_BYTES)
+            raise ConnectionBroken("answer-too-large", host=self.host, call=name_call(name), limit=limit)
         kind = response.headers.get("content-type", "").lower()
         pause = retry_after(response.headers)
         scrubbed = scrub_data if "authorization" in response.request.headers else bytes
@@ -339,7 +356,9 @@ class Http:
         """
         token = await self.tokens.token()
         if self._streams is None:
-            self._streams = create_http_client(self.profile.api_url, pooled=False, read_seconds=None)
+            self._streams = create_http_client(
+                self.profile.api_url, pooled=False, read_seconds=None, timings=self.timings
+            )
         body, length = _Watched(payload, may_go), {"Content-Length": str(len(payload))}
         request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
         request.headers.update(self.headers(token))

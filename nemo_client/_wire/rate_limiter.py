@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
+from .._config.timings import WireTimings
 from .._errors import BadAnswer, NemoError, RateLimited
 from .retry import LONGEST_PAUSE, RATE_LIMIT_PAUSE
 
@@ -22,8 +23,7 @@ logger = logging.getLogger("nemo_client")
 
 _T = TypeVar("_T")
 
-GROW_SECONDS: Final = 5.0
-"""A lane that was narrowed is one wider after each of these."""
+_USUAL: Final = WireTimings()
 PATIENCE: Final = 5
 """How often one piece of work is begun again after a rate limit."""
 
@@ -37,11 +37,13 @@ class RateLimiter:
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        grow_seconds: float = _USUAL.grow,
     ) -> None:
         self.most = most
         self.running = 0
         self._sleep = sleep
         self._clock = clock
+        self._grow_seconds = grow_seconds
         self._door = asyncio.Lock()
         self._left = asyncio.Event()
         self._width: float = most
@@ -53,7 +55,7 @@ class RateLimiter:
         return max(1, int(min(self._width + self._count_growth(), self.most)))
 
     def _count_growth(self) -> float:
-        return max(self._clock() - self._opens, 0.0) // GROW_SECONDS if self._opens > -math.inf else 0.0
+        return max(self._clock() - self._opens, 0.0) // self._grow_seconds if self._opens > -math.inf else 0.0
 
     def widen(self, most: int) -> None:
         """Let at least so many through, where the user asked for it."""
@@ -116,7 +118,7 @@ class RateLimiter:
             return 0.0
         if self.width >= self.most:
             return math.inf
-        return GROW_SECONDS - (now - self._opens) % GROW_SECONDS
+        return self._grow_seconds - (now - self._opens) % self._grow_seconds
 
     async def _wait(self, seconds: float) -> None:
         """Until somebody leaves, or so many seconds have passed."""

@@ -41,6 +41,7 @@ from nemo_client._batch.worker import (
     open_own_journal,
     require_same_terms,
 )
+from nemo_client._config.timings import BatchTimings
 from nemo_client._errors import JournalAway
 from nemo_client._journal.steps import State
 from nemo_client._text.messages import Phrase
@@ -48,6 +49,7 @@ from nemo_client._wire.rate_limiter import RateLimiter
 from tests.cli.test_animate_and_chat import Shell, shell, start
 from tests.support.backend import Cloud, cloud, until
 from tests.support.dask_cluster import needs_dask
+from tests.support.timings import Shorten
 
 __all__ = ["cloud", "shell", "start"]
 Clouds = Callable[..., Cloud]
@@ -285,16 +287,16 @@ def order(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-async def found(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def found(cloud: Clouds, shorten: Shorten) -> dict[str, Any]:
     """What this machine finds of itself."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     cloud()
     return await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
 
 
 @contextlib.asynccontextmanager
-async def open_worker() -> Any:
-    worker_here = Worker()
+async def open_worker(**options: Any) -> Any:
+    worker_here = Worker(**options)
     try:
         yield worker_here
     finally:
@@ -370,10 +372,10 @@ async def test_a_batch_that_was_given_up_begins_nothing_more(order: Any, found: 
 
 @pytest.mark.parametrize(("endpoint", "ends"), [("upload", "cancelled"), ("message", "done")])
 async def test_giving_up_ends_what_is_not_paid_for_alone(
-    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch, endpoint: str, ends: str
+    cloud: Clouds, order: Any, shorten: Shorten, endpoint: str, ends: str
 ) -> None:
     """A message in flight comes to its end, and so does its item; before that nothing is sent any more."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     backend = cloud()
     backend.fault("stall", endpoint, seconds=0.7, at="request" if endpoint == "upload" else "headers")
     mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
@@ -388,10 +390,10 @@ async def test_giving_up_ends_what_is_not_paid_for_alone(
 
 
 async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
-    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch
+    cloud: Clouds, order: Any, shorten: Shorten
 ) -> None:
     """Dask cancels its items then. Another worker finds the result at once."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     backend = cloud()
     backend.fault("stall", "message", seconds=0.7, at="headers")
     mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
@@ -411,10 +413,10 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
 
 
 async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
-    cloud: Clouds, order: Any, monkeypatch: pytest.MonkeyPatch
+    cloud: Clouds, order: Any, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on record, and nobody can call it back: told as perhaps paid, and read on when the batch ends."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     backend = cloud()
     recorded, go_on, commit = asyncio.Event(), asyncio.Event(), Journal.commit
 
@@ -441,9 +443,7 @@ async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
     assert (states, len(backend.ledger.charges)) == ([State.DONE], 1)
 
 
-async def test_items_that_begin_at_once_share_one_journal(
-    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_items_that_begin_at_once_share_one_journal(order: Any, found: Any) -> None:
     """One connection to the database, which lets a hundred in, or fewer."""
     opened: list[Journal] = []
 
@@ -451,8 +451,7 @@ async def test_items_that_begin_at_once_share_one_journal(
         opened.append(open_own_journal())
         return opened[-1]
 
-    monkeypatch.setattr(worker, "open_own_journal", counted)
-    async with open_worker() as worker_here:
+    async with open_worker(open_journal=counted) as worker_here:
         await asyncio.gather(*(worker_here.carry_out(order(number, **found), "w", nothing) for number in range(6)))
 
     assert len(opened) == 1
@@ -493,18 +492,14 @@ async def test_a_copied_home_directory_is_another_journal(
     assert raised.value.id == "cluster-journal"
 
 
-async def test_a_worker_without_work_gives_its_connections_back(
-    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_without_work_gives_its_connections_back(order: Any, found: Any) -> None:
     """By itself after a while, at once when its batch has ended, and it opens them again for the next item."""
-    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.05)
-    async with open_worker() as worker_here:
+    async with open_worker(timings=BatchTimings(idle=0.05)) as worker_here:
         await worker_here.carry_out(order(**found), "w", nothing)
         assert worker_here._studios
-        await asyncio.sleep(0.3)
-        assert (worker_here._studios, worker_here._journal) == ({}, None)
+        await until(lambda: (worker_here._studios, worker_here._journal) == ({}, None))
 
-        monkeypatch.setattr(worker, "IDLE_SECONDS", 60.0)
+        worker_here.timings = BatchTimings(idle=60.0)
         await worker_here.carry_out(order(1, **found), "w", nothing)
         await worker_here.release("run")
         assert (worker_here._studios, worker_here._journal) == ({}, None)
@@ -539,11 +534,9 @@ def test_without_dask_the_command_says_what_to_install(
 
 
 @needs_dask
-def test_a_server_that_says_nothing_is_no_scheduler(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_says_nothing_is_no_scheduler(shell: Shell, tmp_path: Path, shorten: Shorten) -> None:
     """The connection stands, and no answer comes: that has an end, too."""
-    monkeypatch.setattr("nemo_client._batch.dask.CONNECT_SECONDS", 0.5)
+    shorten(batch={"connect": 0.5})
     Image.new("RGB", (32, 24)).save(tmp_path / "shot.png")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -556,10 +549,10 @@ def test_a_server_that_says_nothing_is_no_scheduler(
 @needs_dask
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense://here", "tls://127.0.0.1:1"])
 def test_a_scheduler_that_does_not_answer_is_named(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+    shell: Shell, tmp_path: Path, shorten: Shorten, address: str
 ) -> None:
     """In one line, and nothing is begun or left."""
-    monkeypatch.setattr("nemo_client._batch.dask.CONNECT_SECONDS", 0.5)
+    shorten(batch={"connect": 0.5})
     Image.new("RGB", (32, 24)).save(tmp_path / "shot.png")
     ran = shell("batch", tmp_path / "shot.png", "--local", "--output", tmp_path / "out", "--scheduler", address)
 

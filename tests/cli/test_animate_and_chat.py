@@ -23,6 +23,7 @@ import nemo_client
 from nemo_client import local
 from nemo_client._cli.main import main
 from tests.support.films import animation, film
+from tests.support.timings import Shorten
 from tests.support.waiting import PATIENT_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,11 +58,11 @@ Shell = Callable[..., Ran]
 
 
 @pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
+) -> Shell:
     """`nemo-video` in this process, in an empty current folder; the built-in backend hurries."""
-    monkeypatch.setattr(
-        "nemo_client.local.agent.work.USUAL_SECONDS", {"generation": 0.09, "edit": 0.05, "answer": 0.015}
-    )
+    shorten(preview={"pace": 0.1})
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -82,9 +83,9 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
+def cloud(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A backend that charges, as profile `nemo`; with 300 credits and without artificial delays."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     with local.open(tmp_path / "cloud", token=TOKEN, credits=300, pace=0) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", TOKEN)
@@ -260,13 +261,13 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 
 
 class TestTheBackendSaysNo:
-    def test_no_network(self, shell: Shell, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_network(self, shell: Shell, picture: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> None:
         """A refused connection is exit code 5, and nothing was charged."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         monkeypatch.setenv("NEMO_API_URL", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("NEMO_TOKEN", TOKEN)
-        monkeypatch.setattr("nemo_client._wire.retry._FIRST_PAUSE", 0.0)
+        shorten(wire={"first_pause": 0.0})
 
         ran = shell("animate", picture, "--json")
 
@@ -375,12 +376,10 @@ class TestTheBackendSaysNo:
         assert sent(cloud, "message") == 1
 
     def test_a_truncated_stream_is_settled_by_the_state(
-        self, shell: Shell, picture: Path, cloud: local.LocalBackend, monkeypatch: pytest.MonkeyPatch
+        self, shell: Shell, picture: Path, cloud: local.LocalBackend, shorten: Shorten
     ) -> None:
         """Where the stream ends early, the state shows the work: the video comes, and nothing is sent twice."""
-        for pause in ("FIRST_READ_SECONDS", "READ_SECONDS", "CONFIRM_SECONDS"):
-            module = "paid_message" if pause == "FIRST_READ_SECONDS" else "reconcile"
-            monkeypatch.setattr(f"nemo_client._studio.{module}.{pause}", 0.05)
+        shorten(studio={"first_read": 0.05, "next_read": 0.05, "confirm": 0.05})
         cloud.faults.add(local.Fault("close_at", "message", at=300))
 
         ran = shell("animate", picture, "--duration", 1, "--json")
@@ -641,10 +640,10 @@ class Child:
             "import resource, signal, sys\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"if {limit}: resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-            "from nemo_client._studio import reconcile\n"
-            "reconcile.QUIET_SECONDS = 0.0\n"
+            "from nemo_client._config.timings import use_timings\n"
+            "from tests.support.timings import make_timings\n"
             "from nemo_client._cli.main import main\n"
-            "sys.exit(main())\n"
+            "with use_timings(make_timings(studio={'quiet': 0.0})): sys.exit(main())\n"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
         self.process = subprocess.Popen(
@@ -783,7 +782,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(start: Start, picture: P
 @pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 class TestServe:
     def test_it_serves_any_client_until_ctrl_c(
-        self, start: Start, shell: Shell, picture: Path, monkeypatch: pytest.MonkeyPatch
+        self, start: Start, shell: Shell, picture: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The two lines that it prints are all a client needs; Ctrl-C ends it as it should end."""
         server = start("serve", "--credits", 150)
@@ -792,7 +791,7 @@ class TestServe:
         for _ in range(2):
             name, value = server.process.stdout.readline().strip().split("=", 1)
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+        shorten(studio={"quiet": 0.0})
 
         ran = shell("animate", picture, "--duration", 1, "--json")
         server.press()

@@ -26,6 +26,7 @@ from nemo_client._studio.progress import Caller
 from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behind, sent, shell, start
 from tests.files.test_pictures import P3, card, seen_through
 from tests.support.backend import draw
+from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
 
 __all__ = ["shell", "start"]
@@ -50,10 +51,9 @@ def fill(folder: Path, count: int, begin: int = 0) -> None:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+def cloud(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Opens a backend that charges, as profile `nemo`, with a renderer that takes no time."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
-    monkeypatch.setattr("nemo_client._wire.rate_limiter.GROW_SECONDS", 0.05)
+    shorten(studio={"quiet": 0.0}, wire={"grow": 0.05})
     opened = []
 
     def begin(**options: Any) -> local.LocalBackend:

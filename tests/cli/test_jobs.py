@@ -24,6 +24,7 @@ from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
 from tests.cli.test_animate_and_chat import Child
 from tests.support.backend import draw
+from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
 
 TOKEN = "nmv_usr_jobs"
@@ -49,13 +50,14 @@ Opened = Callable[..., local.LocalBackend]
 
 
 @pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
+) -> Shell:
     """`nemo-video` in this process, in an empty current folder, with pauses that are short."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for pause in ("QUIET_SECONDS", "READ_SECONDS", "CONFIRM_SECONDS"):
-        monkeypatch.setattr(f"nemo_client._studio.reconcile.{pause}", 0.1)
+    shorten(studio={"quiet": 0.1, "next_read": 0.1, "confirm": 0.1})
 
     def run(*argv: object) -> Ran:
         code = main([str(each) for each in argv])
@@ -319,10 +321,10 @@ class TestKilled:
         cloud: Opened,
         child: Callable[..., Child],
         how: str,
-        monkeypatch: pytest.MonkeyPatch,
+        shorten: Shorten,
     ) -> None:
         """After SIGKILL the same command, or `jobs resume`, gives the video: one message, one charge."""
-        monkeypatch.setattr("nemo_client._studio.reconcile.READ_SECONDS", 1.5)
+        shorten(studio={"next_read": 1.5})
         backend = cloud(generation_seconds=1.0)
         killed = child("--duration", "1")
         wait_until(lambda: accepted(backend) == 1)
@@ -425,12 +427,11 @@ class _Keyboard(io.StringIO):
 
 class TestResend:
     @pytest.fixture
-    def lost(self, shell: Shell, picture: Path, cloud: Opened, monkeypatch: pytest.MonkeyPatch) -> local.LocalBackend:
+    def lost(self, shell: Shell, picture: Path, cloud: Opened, shorten: Shorten) -> local.LocalBackend:
         """A backend with one message that made nothing, long ago."""
         backend = cloud()
         backend.faults.add(local.Fault("error_in_stream", "message"))
-        monkeypatch.setattr("nemo_client._studio.reconcile.HORIZON_SECONDS", 0.0)
-        monkeypatch.setattr("nemo_client._studio.studio.HORIZON_SECONDS", 0.0)
+        shorten(studio={"horizon": 0.0})
         assert shell("animate", picture).code == 5
         return backend
 

@@ -12,6 +12,7 @@ import pytest
 
 from nemo_client import local
 from tests.cli.test_jobs import Opened, Ran, Shell, accepted, cloud, picture, shell
+from tests.support.timings import Shorten
 
 __all__ = ["cloud", "picture", "shell"]
 
@@ -74,14 +75,14 @@ def test_a_question_in_a_chat_is_its_answer(shell: Shell, cloud: Opened, picture
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_after_an_unsettled_message_the_next_one_is_told_so(
-    lang: str, shell: Shell, cloud: Opened, picture: Path, monkeypatch: pytest.MonkeyPatch
+    lang: str, shell: Shell, cloud: Opened, picture: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not another session, and not "at work": when to try again, and the command that looks now, which works."""
     monkeypatch.setenv("NEMO_LANG", lang)
     faults = local.Faults(local.Fault("close_at", "message", at=200, count=1))
     backend = cloud(faults=faults, generation_seconds=3.0)
     faults.add(local.Fault("stop_on_hangup", "message"))
-    monkeypatch.setattr("nemo_client._studio.paid_message.FIRST_READ_SECONDS", 0.1)
+    shorten(studio={"first_read": 0.1})
     broken = shell("animate", picture, "--prompt", "slow push-in", "--json")
     assert broken.code == 5, broken.err
     session = next(iter(local.read_ledger(backend.directory).sessions))

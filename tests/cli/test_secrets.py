@@ -45,13 +45,12 @@ def shown(self, info):
 logging.Formatter.formatException = shown
 logging.getLogger().setLevel(1)
 for name in ("httpx", "httpcore", "asyncio", "sqlalchemy", "filelock"): logging.getLogger(name).setLevel(1)
-from nemo_client._studio import paid_message, reconcile
-from nemo_client._wire import retry
-reconcile.QUIET_SECONDS = reconcile.READ_SECONDS = reconcile.CONFIRM_SECONDS = paid_message.FIRST_READ_SECONDS = 0.02
-reconcile.HORIZON_SECONDS = 0.0
-retry._FIRST_PAUSE, retry.PATIENT_SECONDS = 0.01, 0.05
+from nemo_client._config.timings import use_timings
+from tests.support.timings import make_timings
+pauses = dict.fromkeys(("quiet", "next_read", "confirm", "first_read"), 0.02)
+short = make_timings(studio={{**pauses, "horizon": 0.0}}, wire={{"first_pause": 0.01, "patient": 0.05}})
 from nemo_client._cli.main import main
-sys.exit(main())
+with use_timings(short): sys.exit(main())
 """
 
 

@@ -22,9 +22,9 @@ from nemo_client._config.paths import ensure_home
 from nemo_client._config.profiles import find_profile
 from nemo_client._journal.database import Database
 from nemo_client._safety.private_files import belongs_to_another_user
-from nemo_client._studio import reconcile, render
 from tests.support import backend
 from tests.support.disks import read_only, small_disk
+from tests.support.timings import Shorten
 
 PROGRAM = Path(__file__).parent.parent.joinpath("support", "home_run.py")
 NOBODY = "65534"
@@ -43,7 +43,7 @@ def base() -> Iterator[Path]:
 
 def run(base: Path, mask: str = "022", user: str = "", **environment: str) -> dict[str, Any]:
     """What the program says."""
-    given = {**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent), **environment}
+    given = {**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent.parent), **environment}
     if "NEMO_HOME" not in environment:
         given.pop("NEMO_HOME", None)
     command = [sys.executable, str(PROGRAM), str(base), mask, *([user] if user else [])]
@@ -174,10 +174,9 @@ cloud = backend.cloud
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(shorten: Shorten) -> None:
     """The backend here is quiet at once."""
-    monkeypatch.setattr(reconcile, "QUIET_SECONDS", 0.02)
-    monkeypatch.setattr(render, "POLL_SCALE", 0.2)
+    shorten(studio={"quiet": 0.02, "poll_scale": 0.2})
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used before"])
@@ -274,7 +273,7 @@ except NemoError as error:
 
 def ask_home(cwd: Path, user: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `home()` says in a process whose environment has nothing but this."""
-    given = {"PYTHONPATH": str(PROGRAM.parent.parent), "PATH": os.environ["PATH"], **environment}
+    given = {"PYTHONPATH": str(PROGRAM.parent.parent.parent), "PATH": os.environ["PATH"], **environment}
     command = [sys.executable, "-c", ASK, str(user)]
     return subprocess.run(command, env=given, cwd=cwd, capture_output=True, text=True, check=False)
 

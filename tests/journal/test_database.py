@@ -21,6 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from nemo_client import DiskError, Journal, Studio
+from nemo_client._config.timings import JournalTimings
 from nemo_client._journal import database as database_module
 from nemo_client._journal import schema
 from nemo_client._journal.database import Database
@@ -430,10 +431,10 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_writer_takes_the_journal_before_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_takes_the_journal_before_it_reads(tmp_path: Path) -> None:
     """BEGIN IMMEDIATE: a second writer waits, readers do not, and who waits too long is told."""
-    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.1)
-    first, second = Database(None, tmp_path), Database(None, tmp_path)
+    timings = JournalTimings(busy=0.1)
+    first, second = Database(None, tmp_path, timings), Database(None, tmp_path, timings)
     with second.reading():
         pass
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from nemo_client._config.timings import StudioTimings
 from nemo_client._files.save import check_video
-from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.studio.test_killed import STEPS
 from tests.support.postgres import Server, needs_postgres, postgres
 from tests.support.processes import Child, Request, Service, service
@@ -143,7 +143,7 @@ def test_a_machine_killed_at_any_step_is_followed_by_another(
             if moment == (SENT, "after"):
                 assert (result["error"], result["charged"]) == (UNKNOWN, "maybe")
                 assert len(request.ledger.messages) == 0
-                request.later += HORIZON_SECONDS
+                request.later += StudioTimings.horizon
                 assert request.run(host="three")["error"] == "result-none"
                 result = request.run(host="two", resend=True)
             paid_once(request, result)
@@ -208,7 +208,7 @@ def test_a_machine_that_stood_still_for_long_does_not_send_beside_the_users_word
     """Given up after the horizon, sent again on the user's word: the first one wakes up and only collects."""
     first = stopped(fleet, "after", host="one")
     assert fleet.run(host="two")["error"] == UNKNOWN
-    fleet.later += HORIZON_SECONDS
+    fleet.later += StudioTimings.horizon
     assert fleet.run(host="two")["error"] == "result-none"
     resent = fleet.run(host="two", resend=True)
     late = continued(first)

@@ -26,15 +26,14 @@ from nemo_client import (
     Turned,
     Wish,
     list_jobs,
-    local,
     pick_job,
 )
+from nemo_client._config.timings import timings_in_use
 from nemo_client._errors import JournalAway
-from nemo_client._journal import database as database_module
-from nemo_client._journal import db_thread as patience_module
 from nemo_client._journal.steps import Event, State
 from tests.support.backend import Cloud, Seen, cloud, draw, picture, until
 from tests.support.postgres import Network, Server, needs_postgres, network, postgres, url
+from tests.support.timings import Shorten
 
 __all__ = ["cloud", "network", "postgres", "url"]
 pytestmark = [needs_postgres, pytest.mark.long]
@@ -43,10 +42,9 @@ Clouds = Callable[..., Cloud]
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _soon(shorten: Shorten) -> None:
     """The database is asked again quickly."""
-    monkeypatch.setattr(patience_module, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(database_module, "REST_SECONDS", 0.02)
+    shorten(journal={"away_pause": 0.05, "rest": 0.02})
 
 
 @pytest.fixture
@@ -93,12 +91,11 @@ def killed(network: Network, postgres: Server) -> None:
 
 @pytest.mark.parametrize("away", [cut, swallow, killed])
 async def test_an_open_stream_is_read_to_its_end_and_recorded_when_the_database_is_back(
-    cloud: Clouds, through: str, network: Network, postgres: Server, monkeypatch: pytest.MonkeyPatch,
+    cloud: Clouds, through: str, network: Network, postgres: Server, shorten: Shorten, monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path, away: Callable[..., None],
 ) -> None:  # fmt: skip
     """Whether the server is killed, the network cut, or nothing comes through: the price and the result are kept."""
-    monkeypatch.setattr("nemo_client._journal.postgres.SILENT_SECONDS", 0.5)
-    monkeypatch.setattr("nemo_client._journal.postgres.CONNECT_SECONDS", 2)
+    shorten(journal={"silent": 0.5, "connect": 2})
     backend, seen = cloud(generation_seconds=0.6), Seen()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         session = await studio.upload([picture()])
@@ -125,10 +122,10 @@ async def test_an_open_stream_is_read_to_its_end_and_recorded_when_the_database_
 
 
 async def test_a_database_that_stays_away_is_told_and_the_result_is_found_later(
-    cloud: Clouds, through: str, network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cloud: Clouds, through: str, network: Network, shorten: Shorten, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Bounded: then an error says what to do. Asked again, also on another machine, nothing is sent twice."""
-    monkeypatch.setattr(patience_module, "AWAY_SECONDS", 0.3)
+    shorten(journal={"away": 0.3})
     backend = cloud(generation_seconds=0.4)
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         work = asyncio.ensure_future(generated(studio))
@@ -137,7 +134,7 @@ async def test_a_database_that_stays_away_is_told_and_the_result_is_found_later(
         with pytest.raises(DiskError) as caught:
             await work
         network.open()
-        await asyncio.sleep(2 * database_module.REST_SECONDS)
+        await asyncio.sleep(2 * timings_in_use().journal.rest)
         assert (caught.value.id, caught.value.charged) == ("journal-unwritten", "maybe")
         assert "you won't pay twice" in str(caught.value).lower()
         again = await generated(studio)
@@ -283,10 +280,11 @@ async def test_a_fork_on_another_machine_uses_the_pictures_that_are_given_there(
     assert len(backend.ledger.messages) == 2
 
 
-async def test_previews_are_made_on_each_machine(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_previews_are_made_on_each_machine(
+    url: str, shorten: Shorten, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """They are free, and their sessions lie in a home directory: another machine's would be no use here."""
-    real = local.open
-    monkeypatch.setattr(local, "open", lambda directory: real(directory, pace=0, renderer=draw), raising=False)
+    shorten(preview={"pace": 0, "renderer": draw})
     monkeypatch.setenv("NEMO_JOURNAL_URL", url)
     videos = []
     for name in ("one", "two", "two"):

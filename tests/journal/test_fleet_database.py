@@ -21,10 +21,11 @@ import pytest
 import sqlalchemy as sa
 
 from nemo_client import DiskError, Journal, SessionBusy
+from nemo_client._config.timings import JournalTimings
 from nemo_client._errors import JournalAway
 from nemo_client._journal import database as database_module
-from nemo_client._journal import db_thread, schema
 from nemo_client._journal import postgres as postgres_module
+from nemo_client._journal import schema
 from nemo_client._journal.database import Database
 from nemo_client._journal.db_thread import retry_window
 from nemo_client._journal.records import Attempt
@@ -182,7 +183,7 @@ def test_twenty_processes_may_open_a_journal_at_once(tmp_path: Path, postgres: S
     """New or of an older program: each migration is applied once, and all twenty go on."""
     name = postgres.database()
     database = Database(postgres.url(name), tmp_path)
-    engine = postgres_module.create_postgres_engine(postgres.url(name))
+    engine = postgres_module.create_postgres_engine(postgres.url(name), JournalTimings())
     for _ in range(older):
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
@@ -352,12 +353,10 @@ async def test_transactions_that_met_are_done_again(tmp_path: Path, url: str) ->
     await journal.close()
 
 
-async def test_a_client_that_stops_in_a_transaction_holds_nobody_up(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_stops_in_a_transaction_holds_nobody_up(tmp_path: Path, url: str) -> None:
     """The server ends it, and so the lock on the account is free. The stopped one wakes up and writes nothing."""
-    monkeypatch.setattr(postgres_module, "IDLE_SECONDS", 1)
-    first, second = Journal(tmp_path, url), Journal(tmp_path, url)
+    timings = JournalTimings(idle=1)
+    first, second = Journal(tmp_path, url, timings=timings), Journal(tmp_path, url, timings=timings)
     held, other = await first.begin(planned()), await second.begin(planned("generate-2"))
     inside, go_on = threading.Event(), threading.Event()
 
@@ -378,19 +377,18 @@ async def test_a_client_that_stops_in_a_transaction_holds_nobody_up(
 
 
 async def test_a_database_that_falls_silent_is_given_up(
-    tmp_path: Path, url: str, postgres: Server, network: Network, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, url: str, postgres: Server, network: Network
 ) -> None:
     """A network that swallows everything breaks no connection: else the journal's thread would wait for ever."""
-    monkeypatch.setattr(postgres_module, "SILENT_SECONDS", 0.4)
-    monkeypatch.setattr(postgres_module, "CONNECT_SECONDS", 2)
-    journal = Journal(tmp_path, postgres.url(name_of(url), network.port))
+    timings = JournalTimings(silent=0.4, connect=2)
+    journal = Journal(tmp_path, postgres.url(name_of(url), network.port), timings=timings)
     begun = await journal.begin(planned())
     network.swallow()
 
     with pytest.raises(JournalAway):
         await journal.commit(begun, admit)
     network.open()
-    await asyncio.sleep(database_module.REST_SECONDS)
+    await asyncio.sleep(timings.rest)
     assert (await journal.commit(begun, admit)).state is State.SENT
     await journal.close()
 
@@ -430,10 +428,8 @@ async def test_patience_ends(tmp_path: Path, url: str, postgres: Server, network
     sent = await journal.commit(await journal.begin(planned()), admit)
     network.cut()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(db_thread, "AWAY_SECONDS", 0.2)
-        with retry_window(), pytest.raises(JournalAway):
-            await journal.move(sent, Event.FINISH)
+    with retry_window(timings=JournalTimings(away=0.2)), pytest.raises(JournalAway):
+        await journal.move(sent, Event.FINISH)
     with retry_window() as patience:
         patience.end()
         with pytest.raises(JournalAway):

@@ -11,7 +11,6 @@ import pytest
 from nemo_client import Journal, Wish
 from nemo_client._errors import TooLate
 from nemo_client._journal import leases as owners_module
-from nemo_client._journal.journal import LEASE_SECONDS, RENEW_SECONDS
 from nemo_client._journal.leases import read_monotonic_mark, seconds_since
 from nemo_client._journal.steps import State
 from tests.support.backend import Cloud, always, answer, client_of, cloud, picture, serving
@@ -55,13 +54,13 @@ async def test_what_was_held_back_is_asked_for_anew_and_paid_once(
 
 
 def test_a_record_counts_for_less_than_what_is_left_of_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lease of who records a message is at most RENEW_SECONDS old then."""
+    """The lease of who records a message is at most `renew` seconds old then."""
     journal, now = Journal(tmp_path), [1000.0, 2_000_000_000.0]
     monkeypatch.setattr(owners_module, "read_monotonic_mark", lambda: (now[0], now[1]))
     since = owners_module.read_monotonic_mark()
-    limit = LEASE_SECONDS * 2 / 3
+    limit = journal.timings.lease * 2 / 3
 
-    assert limit < LEASE_SECONDS - RENEW_SECONDS
+    assert limit < journal.timings.lease - journal.timings.renew
     now[0] += limit - 1
     assert journal.keeps(since)
     now[0] += 2

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +24,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from nemo_client import Journal, LimitError, NoCredits, SessionBusy, list_jobs
-from nemo_client._journal import journal as journal_module
+from nemo_client._config.timings import JournalTimings
 from nemo_client._journal.money import covers_estimate
 from nemo_client._journal.records import DAY_SECONDS as DAY
 from nemo_client._journal.records import Attempt
-from nemo_client._journal.retention import run_upkeep
+from nemo_client._journal.retention import UpkeepBounds, run_upkeep
 from nemo_client._journal.schema import ATTEMPTS, OWNERS, TIDIED
 from nemo_client._journal.steps import Event, IllegalMove, State
 from nemo_client._wire.schemas import Credits
@@ -454,10 +455,9 @@ async def test_between_hosts_the_lease_decides_by_the_clock_of_the_database(
         await journal.close()
 
 
-async def test_a_lease_is_renewed_while_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lease_is_renewed_while_nothing_is_written(tmp_path: Path) -> None:
     """A stream is read for minutes. Where others took the process for dead and cleared its row, it comes back."""
-    monkeypatch.setattr(journal_module, "RENEW_SECONDS", 0.01)
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, timings=JournalTimings(renew=0.01))
     seen = await journal.begin(planned())
     other = Journal(tmp_path)
     with other._database.writing() as connection:
@@ -484,6 +484,7 @@ class Kept:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.now = NOW
+        self.bounds = UpkeepBounds()
         self.journal = Journal(directory, wall=lambda: self.now)
         (directory / "uploads").mkdir(parents=True)
 
@@ -525,7 +526,8 @@ class Kept:
         return set(found.facts)
 
     async def upkeep(self, days_later: float = 0.0, **rest: Any) -> None:
-        await run_upkeep(self.journal, self.directory, NOW + days_later * DAY, **rest)
+        bounds = replace(self.bounds, **rest)
+        await run_upkeep(self.journal, self.directory, NOW + days_later * DAY, bounds=bounds)
 
 
 @pytest.fixture
@@ -611,7 +613,7 @@ async def test_upkeep_is_done_once_a_day(kept: Kept) -> None:
     assert kept.files == []
 
 
-async def test_dead_owners_are_cleared_away(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dead_owners_are_cleared_away(kept: Kept) -> None:
     """But for those that a planned or sent attempt still names; another host's only a day after its lease."""
     await kept.step("upload-1", "", Event.SEND, Event.FINISH)
     mine = rows(kept.journal, sa.select(OWNERS.c.id))[0].id

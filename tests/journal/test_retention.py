@@ -18,7 +18,7 @@ from nemo_client._journal import retention
 from nemo_client._journal import retention as upkeep_module
 from nemo_client._journal.records import DAY_SECONDS as DAY
 from nemo_client._journal.records import Attempt
-from nemo_client._journal.retention import KEEP_DAYS
+from nemo_client._journal.retention import KEEP_DAYS, UpkeepBounds
 from nemo_client._journal.schema import ATTEMPTS, TIDIED
 from nemo_client._journal.steps import Event, State
 from tests.journal.test_journal import ALL, NOW, Kept, kept, planned, rows
@@ -28,10 +28,9 @@ HORIZON = NOW - KEEP_DAYS * DAY
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(kept: Kept) -> None:
     """Portions of one row, and transactions of two exports."""
-    monkeypatch.setattr(retention, "PORTION", 1)
-    monkeypatch.setattr(upkeep_module, "EXPORTS_AT_ONCE", 2)
+    kept.bounds = UpkeepBounds(portion=1, exports_at_once=2)
 
 
 async def uploaded(kept: Kept, name: str, days_ago: float = 100) -> str:
@@ -90,7 +89,7 @@ async def test_a_job_that_is_delivered_while_upkeep_reads_is_seen(kept: Kept) ->
     before = retention.select_opened(kept.journal._database)
 
     names: set[str] = set()
-    for number, each in enumerate(retention.list_needed_names(kept.journal._database, HORIZON)):
+    for number, each in enumerate(retention.list_needed_names(kept.journal._database, HORIZON, portion=1)):
         names |= each
         if number == 0:
             assert names == {"a.jpg"}
@@ -264,15 +263,14 @@ async def test_all_that_is_due_is_forgotten_in_a_day(kept: Kept) -> None:
 
 
 @pytest.mark.usefixtures("small")
-async def test_what_does_not_fit_into_a_day_follows_the_next(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_does_not_fit_into_a_day_follows_the_next(kept: Kept) -> None:
     """After the time for writing upkeep stops, with what it has done; one transaction always fits."""
-    monkeypatch.setattr(retention, "PORTION", 10)
     for number in range(5):
         await shown(kept, str(number), days_ago=91)
 
     counts = []
     for day in range(4):
-        await kept.upkeep(days_later=day * 1.1, seconds=0)
+        await kept.upkeep(days_later=day * 1.1, seconds=0, portion=10)
         counts.append(len(tidied(kept)))
 
     assert counts == [2, 4, 5, 5]

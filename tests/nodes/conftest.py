@@ -14,6 +14,7 @@ import pytest
 from nemo_client import NemoError, local
 from tests.nodes._arrays import HAS_TORCH, torch_module
 from tests.nodes._host import Host, load_pack
+from tests.support.timings import Shorten
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +56,10 @@ def _tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quick_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_backend(shorten: Shorten) -> None:
     """The built-in backend takes a tenth of its usual time to think, a paid draft is soon called quiet, and a first
     paid render is looked at as soon as a free one."""
-    usual = {"generation": 0.09, "edit": 0.05, "answer": 0.015}
-    monkeypatch.setattr("nemo_client.local.agent.work.USUAL_SECONDS", usual)
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.1)
-    monkeypatch.setattr("nemo_client._studio.render.POLL_SCALE", 0.2)
+    shorten(preview={"pace": 0.1}, studio={"quiet": 0.1, "poll_scale": 0.2})
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from tests.nodes._host import Host
 from tests.nodes.test_nodes import ANIMATE, picture
 from tests.support.agents import AgentServer, agent_server
 from tests.support.script import draft, generation
+from tests.support.timings import Shorten
 
 __all__ = ["agent_server"]
 Nodes = dict[str, type[Any]]
@@ -31,11 +32,10 @@ def test_a_picture_becomes_a_video_on_the_real_agent_server(
 
 
 def test_a_node_tells_that_nothing_was_answered_and_its_next_run_collects(
-    nodes: Nodes, host: Host, agent_server: AgentServer, monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes, host: Host, agent_server: AgentServer, shorten: Shorten
 ) -> None:
     """Its error never speaks of a broken connection."""
-    monkeypatch.setattr("nemo_client._studio.paid_message.NOTHING_PAUSES", (0.1,))
-    monkeypatch.setattr("nemo_client._studio.reconcile.CONFIRM_SECONDS", 0.1)
+    shorten(studio={"nothing_pauses": (0.1,), "confirm": 0.1})
     agent_server.script([])
     image = picture(160, 120)
 
@@ -51,16 +51,10 @@ def test_a_node_tells_that_nothing_was_answered_and_its_next_run_collects(
 
 
 def test_a_node_ends_where_the_server_keeps_the_connection_open(
-    nodes: Nodes, host: Host, agent_server: AgentServer, monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes, host: Host, agent_server: AgentServer, shorten: Shorten
 ) -> None:
     """With the waits shortened; the stream is read on by the pack's network thread."""
-    for name, seconds in (
-        ("OVER_SECONDS", 0.1),
-        ("OVER_READ_SECONDS", 0.1),
-        ("ALIKE_SECONDS", 0.3),
-        ("LOOK_SECONDS", 0.1),
-    ):
-        monkeypatch.setattr(f"nemo_client._studio.message_stream.{name}", seconds)
+    shorten(studio={"over": 0.1, "over_read": 0.1, "alike": 0.3, "look": 0.1})
     agent_server.script([*generation(), {"linger": 30}])
 
     answer = host.run(nodes["NemoImageToVideo"], image=picture(160, 120), **PAID)

@@ -23,10 +23,10 @@ from PIL import Image
 
 from nemo_client import Caller, Destination, LimitError, NemoError, Output, Wish, home, list_jobs
 from nemo_client._journal.steps import Event
-from nemo_client._studio import reconcile, token_change
 from tests.nodes._host import Host
 from tests.support import backend, journal_jobs
 from tests.support.backend import Cloud
+from tests.support.timings import Shorten
 from tests.support.waiting import PATIENT_SECONDS
 
 SECRET = "nmv_usr_routes12"
@@ -89,9 +89,9 @@ class Site:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(shorten: Shorten) -> None:
     """The backend here is quiet at once."""
-    monkeypatch.setattr(reconcile, "QUIET_SECONDS", 0.02)
+    shorten(studio={"quiet": 0.02})
 
 
 @pytest.fixture
@@ -362,10 +362,10 @@ async def test_a_token_that_does_not_work_replaces_nothing(
     ids=["a server in trouble", "a broken connection", "a network's log-in page", "Too many requests"],
 )
 async def test_a_token_that_cannot_be_tried_out_replaces_nothing(
-    trouble: dict[str, Any], site: Site, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+    trouble: dict[str, Any], site: Site, cloud: Callable[..., Cloud], shorten: Shorten
 ) -> None:
     """The stored one stays until the new one has worked; the reason is told."""
-    monkeypatch.setattr(token_change, "TRY_SECONDS", 0.5)  # a person's patience
+    shorten(studio={"token_check": 0.5})  # a person's patience
     made = cloud(anonymous=True)
     await site.post("/nemo/credits", profile="nemo")
     before = stored()

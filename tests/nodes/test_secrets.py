@@ -17,10 +17,12 @@ import pytest
 from aiohttp import web
 
 from nemo_client import Wish, home, local, set_token, tokenless_environment
+from nemo_client._safety.redaction import isolate_secrets
 from tests.nodes import _arrays
 from tests.nodes._host import Host
 from tests.support.backend import bytes_of, draw, picture, until, write_video
 from tests.support.marked_token import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
+from tests.support.timings import Shorten
 
 Nodes = dict[str, type[Any]]
 
@@ -39,16 +41,16 @@ TROUBLE: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pauses are short, and what is temporary is written where the search looks."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr("nemo_client._safety.redaction._known", {})
-    monkeypatch.setattr("nemo_client._wire.retry._FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("nemo_client._wire.retry.PATIENT_SECONDS", 0.05)
-    monkeypatch.setattr("nemo_client._studio.paid_message.FIRST_READ_SECONDS", 0.05)
-    for pause in ("READ_SECONDS", "CONFIRM_SECONDS", "QUIET_SECONDS"):
-        monkeypatch.setattr(f"nemo_client._studio.reconcile.{pause}", 0.02)
+    shorten(
+        wire={"first_pause": 0.01, "patient": 0.05},
+        studio={"first_read": 0.05, "next_read": 0.02, "confirm": 0.02, "quiet": 0.02},
+    )
+    with isolate_secrets():
+        yield
 
 
 @pytest.fixture

@@ -14,15 +14,16 @@ from nemo_client._wire.rate_limiter import RateLimiter
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host
 from tests.nodes.test_items import ANIMATE, Nodes
+from tests.support.timings import Shorten
 
 STREAMS = 2
 COUNT = 5
 
 
 @pytest.fixture
-def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
+def backend(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A backend that charges, as a profile that takes two messages at once."""
-    monkeypatch.setattr("nemo_client._studio.reconcile.QUIET_SECONDS", 0.0)
+    shorten(studio={"quiet": 0.0})
     home().mkdir(parents=True, exist_ok=True)
     (home() / "profiles.json").write_text(json.dumps({"profiles": {"nemo": {"streams": STREAMS}}}))
     with local.open(tmp_path / "backend", credits=1000, pace=0) as opened:

@@ -80,9 +80,10 @@ BROKEN = [("session", kind) for kind in FAULTS] + [
 
 
 @pytest.fixture(autouse=True)
-def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_known() -> Iterator[None]:
     """As in a process that begins."""
-    monkeypatch.setattr(redaction, "_known", {})
+    with redaction.isolate_secrets():
+        yield
 
 
 @pytest.fixture(autouse=True)

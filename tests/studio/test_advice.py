@@ -19,8 +19,8 @@ from nemo_client import (
     Wish,
     list_jobs,
 )
+from nemo_client._config.timings import StudioTimings
 from nemo_client._journal.steps import State
-from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.support.backend import Cloud, cloud, picture
 
 __all__ = ["cloud"]
@@ -41,7 +41,7 @@ async def edit_that_vanishes(backend: Cloud, studio: Studio, at: SessionHandle, 
         backend.fault("other_spender", "credits", nth=2, amount=10)
     with pytest.raises(ResultUnknown):
         await studio.edit(at, EDIT)
-    backend.clock.now += HORIZON_SECONDS
+    backend.clock.now += StudioTimings.horizon
     with pytest.raises(ResultUnknown if lost else NothingMade) as caught:
         await studio.edit(at, EDIT)
     return caught.value
@@ -129,7 +129,7 @@ async def test_while_an_edit_is_unsettled_the_next_one_is_told_how_long(how: str
         assert told is not None, str(caught.value)
         job = next(job for job in await list_jobs(studio._context.journal) if job.kind == "edit")
         assert told[2] == job.id
-        assert int(told[1]) <= math.ceil(HORIZON_SECONDS / 60)
+        assert int(told[1]) <= math.ceil(StudioTimings.horizon / 60)
         with pytest.raises(ResultUnknown):
             await studio.collect(job, None)  # type: ignore[arg-type] - it does not come that far
         await studio._context.in_flight.stop()

@@ -21,9 +21,9 @@ from nemo_client import (
     Wish,
     home,
 )
+from nemo_client._config.timings import StudioTimings
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
-from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.support.backend import Clock, Cloud, cloud, memory_journal, picture, until
 
 __all__ = ["cloud"]
@@ -67,7 +67,7 @@ async def test_a_clock_that_is_set_neither_ends_the_wait_nor_makes_it_longer(hou
         with pytest.raises(ResultUnknown) as early:
             await generated(studio)
         waiting = await newest(studio, "generate")
-        backend.clock.now += HORIZON_SECONDS
+        backend.clock.now += StudioTimings.horizon
         with pytest.raises(NothingMade):
             await generated(studio)
 
@@ -87,7 +87,7 @@ async def test_a_clock_set_back_between_runs_makes_nobody_wait_for_it(cloud: Clo
     async with await open_with(backend, wall) as studio:
         with pytest.raises(ResultUnknown):
             await generated(studio)
-        backend.clock.now += HORIZON_SECONDS
+        backend.clock.now += StudioTimings.horizon
         with pytest.raises(NothingMade):
             await generated(studio)
 
@@ -126,7 +126,7 @@ async def test_a_message_that_stays_unknown_keeps_no_credits_after_the_horizon(c
         other = await studio.upload([picture(40)])
         with pytest.raises(NoCredits):
             await studio.generate(other, WISH)
-        backend.clock.now += HORIZON_SECONDS
+        backend.clock.now += StudioTimings.horizon
         turned = await studio.generate(other, WISH)
         unknown = [each for each in await studio.journal.recent() if each.state is State.UNKNOWN]
 

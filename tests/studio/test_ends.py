@@ -11,11 +11,11 @@ import pytest
 
 from nemo_client import Caller, NothingMade, ResultUnknown, Wish
 from nemo_client._journal.steps import State
-from nemo_client._studio import paid_message
 from nemo_client._wire.sse import Finish, StreamFailure, Text, parse_event
 from nemo_client._wire.turn import Turn, says_it_is_done
 from tests.studio.test_paid_message import generated, only_attempt
 from tests.support.backend import Cloud, Seen, cloud, picture
+from tests.support.timings import Shorten
 
 __all__ = ["cloud"]
 Clouds = Callable[..., Cloud]
@@ -112,11 +112,9 @@ async def test_silence_and_mere_heartbeats_are_still_work(ping: float, cloud: Cl
     assert any("Still working" in report.text() for report in seen.reports)
 
 
-async def test_the_cap_ends_a_stream_without_a_word_about_a_broken_connection(
-    cloud: Clouds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_cap_ends_a_stream_without_a_word_about_a_broken_connection(cloud: Clouds, shorten: Shorten) -> None:
     """We closed it: the words say so, in both languages."""
-    monkeypatch.setattr(paid_message, "STREAM_SECONDS", 0.5)
+    shorten(studio={"stream": 0.5})
     backend = cloud()
     backend.fault("stall", "message", seconds=30, at=0)
     backend.fault("stop_on_hangup", "message")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from nemo_client._config.timings import StudioTimings
 from nemo_client._files.save import check_video
-from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.support.fuzz import usually
 from tests.support.processes import Request, Service, service
 
@@ -87,7 +87,7 @@ def run_to_the_end(request: Request) -> list[dict[str, Any]]:
     while not (told and "video" in told[-1]) and len(told) < RUNS:
         lost = bool(told) and told[-1]["error"] in ("result-none", "result-lost")
         if told and told[-1]["error"] == "result-unknown":
-            request.later += HORIZON_SECONDS
+            request.later += StudioTimings.horizon
         told.append(request.run(resend=lost))
         if "error" in told[-1]:
             taken = request.quiet_ledger().credits_taken
@@ -147,7 +147,7 @@ def test_killed_between_the_commit_and_the_message_nothing_is_sent_by_itself(wor
         assert (first["error"], first["charged"]) == ("result-unknown", "maybe")
         assert request.states == ["unknown"]
         assert len(request.ledger.messages) == 0
-        request.later += HORIZON_SECONDS
+        request.later += StudioTimings.horizon
         told = run_to_the_end(request)
 
         assert [each.get("error") for each in told] == ["result-none", None]
@@ -210,7 +210,7 @@ def test_killed_at_any_await_of_a_paid_step_every_other_request_on_its_session_w
         elif told.get("error") == "session-unsettled":
             assert request.newest(killed) == "unknown"
             assert told["charged"] == "no"
-            request.later += HORIZON_SECONDS
+            request.later += StudioTimings.horizon
             told = request.step(step=other, after=after)
         assert told.get("error", "fork-refused") in TAKEN, (state, told)
 

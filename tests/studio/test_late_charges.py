@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from nemo_client import Budget, Caller, Destination, LimitError, Money, NemoError, Studio, Tally, Wish
+from nemo_client._config.timings import StudioTimings
 from nemo_client._errors import LostRace
 from nemo_client._journal.money import count_for_limits
 from nemo_client._journal.steps import Event, State
-from nemo_client._studio.reconcile import HORIZON_SECONDS, Baseline
+from nemo_client._studio.reconcile import Baseline
 from nemo_client._wire.schemas import Credits
 from tests.support.backend import Cloud, cloud, picture
 
@@ -100,7 +101,7 @@ async def test_a_zero_after_the_horizon_is_exact_and_no_usual_price(cloud: Cloud
     async with backend.studio() as studio:
         late = Late(backend, studio, 1e9)
         first = await studio.generate(await studio.upload([picture()]), WISH)
-        backend.clock.now += HORIZON_SECONDS + 1
+        backend.clock.now += StudioTimings.horizon + 1
         await studio.generate(await studio.upload([picture(2)]), WISH)
         told = await studio._context.journal.latest(first.session.key)
         assert told is not None

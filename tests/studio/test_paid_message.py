@@ -29,12 +29,14 @@ from nemo_client import (
     home,
     local,
 )
+from nemo_client._config.timings import StudioTimings
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
-from nemo_client._studio.paid_message import STREAM_SECONDS, release_attempt
-from nemo_client._studio.reconcile import HORIZON_SECONDS, UNCHANGED_READS, Baseline
+from nemo_client._studio.paid_message import release_attempt
+from nemo_client._studio.reconcile import UNCHANGED_READS, Baseline
 from nemo_client._wire.schemas import Credits
 from tests.support.backend import Clock, Cloud, Seen, cloud, draw, picture, until
+from tests.support.timings import Shorten
 
 __all__ = ["cloud"]
 WISH = Wish("slow push-in", duration=2)
@@ -260,7 +262,7 @@ async def test_an_unknown_message_is_settled_at_the_horizon(cloud: Clouds) -> No
         session = await studio.upload([picture()])
         with pytest.raises(ResultUnknown):
             await studio.generate(session, WISH)
-        backend.clock.now += HORIZON_SECONDS
+        backend.clock.now += StudioTimings.horizon
         for _ in range(2):
             with pytest.raises(NothingMade, match=r"No video was produced. Use another seed.*Nothing was charged"):
                 await studio.generate(session, WISH)
@@ -279,7 +281,7 @@ async def test_a_message_that_is_lost_may_still_show_up(cloud: Clouds) -> None:
         session = await studio.upload([picture()])
         with pytest.raises(ResultUnknown):
             await studio.generate(session, WISH)
-        backend.clock.now += HORIZON_SECONDS
+        backend.clock.now += StudioTimings.horizon
         with pytest.raises(ResultUnknown, match=r"no video came.*may have been charged"):
             await studio.generate(session, WISH)
         assert (await only_attempt(studio)).state is State.LOST
@@ -385,7 +387,7 @@ async def test_another_code_proves_nothing(answer: dict[str, Any], cloud: Clouds
     assert backend.sent("message") == 1
 
 
-async def test_no_connection_for_the_message_is_a_refusal(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_connection_for_the_message_is_a_refusal(cloud: Clouds) -> None:
     """Not one byte was written."""
     backend = cloud()
     async with backend.studio() as studio:
@@ -639,13 +641,10 @@ async def test_a_caller_whose_progress_fails_does_not_lose_the_message(cloud: Cl
 # --- Free -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_free_backend_is_simply_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_free_backend_is_simply_asked_again(shorten: Shorten) -> None:
     """A break there costs nothing and says so; the same request is sent again."""
     faults = local.Faults(local.Fault("error_in_stream", "message"), local.Fault("refuse", "message", nth=2))
-    real = local.open
-    monkeypatch.setattr(
-        local, "open", lambda directory: real(directory, pace=0, renderer=draw, faults=faults), raising=False
-    )
+    shorten(preview={"pace": 0, "renderer": draw, "faults": faults})
     clock = Clock(real=0.02)
     async with await Studio.open(sleep=clock.sleep) as studio:
         for words in ("reported a failure", "connection .* broke"):
@@ -658,11 +657,10 @@ async def test_a_free_backend_is_simply_asked_again(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["made already", "busy with another request"])
-async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, shorten: Shorten) -> None:
     """Asked again, the backend would only say that the video is like that already."""
     faults = local.Faults(local.Fault("close_at", "message", at=200))
-    real, options = local.open, {"pace": 0, "generation_seconds": seconds, "faults": faults}
-    monkeypatch.setattr(local, "open", lambda directory: real(directory, renderer=draw, **options), raising=False)
+    shorten(preview={"pace": 0, "generation_seconds": seconds, "faults": faults, "renderer": draw})
     clock = Clock(real=0.1)
     async with await Studio.open(sleep=clock.sleep) as studio:
         if seconds:
@@ -677,7 +675,7 @@ async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, mon
 
 def test_the_reads_are_the_contracts() -> None:
     """5 reads, a stream of at most 16 minutes, a horizon of 20."""
-    assert (UNCHANGED_READS, STREAM_SECONDS, HORIZON_SECONDS) == (5, 960, 1200)
+    assert (UNCHANGED_READS, StudioTimings.stream, StudioTimings.horizon) == (5, 960, 1200)
     assert Event.BREAK.value == "break"
 
 
@@ -704,11 +702,9 @@ async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -
 # --- The journal fails after the message ----------------------------------------------------------------------------
 
 
-async def test_a_journal_that_cannot_be_written_calls_no_message_free(
-    cloud: Clouds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_journal_that_cannot_be_written_calls_no_message_free(cloud: Clouds, shorten: Shorten) -> None:
     """Another program holds SQLite's lock while the answer comes: perhaps charged, and collected by the next run."""
-    monkeypatch.setattr("nemo_client._journal.database.BUSY_SECONDS", 0.1)
+    shorten(journal={"busy": 0.1})
     backend = cloud(generation_seconds=0.3)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])

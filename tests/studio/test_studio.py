@@ -33,6 +33,7 @@ from nemo_client import (
 from nemo_client._config.credentials import Token
 from nemo_client._studio.sessions import FILES_A_REQUEST
 from tests.support.backend import Cloud, Seen, cloud, draw, picture
+from tests.support.timings import Shorten
 
 __all__ = ["cloud"]
 WISH = Wish("slow push-in", duration=2)
@@ -44,10 +45,9 @@ def place(tmp_path: Path) -> Destination:
 
 
 @pytest.fixture
-async def free(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Studio]:
+async def free(shorten: Shorten) -> AsyncIterator[Studio]:
     """A Studio on the built-in backend, as anybody gets it, but with a quick renderer and no artificial delays."""
-    real = local.open
-    monkeypatch.setattr(local, "open", lambda directory: real(directory, pace=0, renderer=draw), raising=False)
+    shorten(preview={"pace": 0, "renderer": draw})
     async with await Studio.open() as studio:
         yield studio
 
@@ -403,16 +403,14 @@ async def test_an_unknown_profile_is_told(name: str) -> None:
 
 async def test_a_bad_client_id_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No backend is left running behind the error."""
-    opened: list[object] = []
-    monkeypatch.setattr(local, "open", opened.append, raising=False)
     monkeypatch.setenv("NEMO_CLIENT_ID", "two words")
 
     with pytest.raises(InputError, match="NEMO_CLIENT_ID"):
         await Studio.open()
-    assert opened == []
+    assert not (home() / "local").exists()
 
 
-async def test_no_network_is_told_by_what_it_was(monkeypatch: pytest.MonkeyPatch, cloud: Callable[..., Cloud]) -> None:
+async def test_no_network_is_told_by_what_it_was(cloud: Callable[..., Cloud]) -> None:
     """No connection: nothing was charged, exit code 5; nothing is left behind."""
     backend = cloud()
     backend.backend.close()
@@ -544,10 +542,9 @@ async def test_the_journal_outlives_the_program(cloud: Callable[..., Cloud], pla
     assert backend.ledger.credits_taken == 100
 
 
-async def test_closing_leaves_nothing_running(place: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_leaves_nothing_running(place: Destination, shorten: Shorten) -> None:
     """No task and no connection survives a Studio, whatever it was at."""
-    real = local.open
-    monkeypatch.setattr(local, "open", lambda directory: real(directory, pace=1, renderer=draw), raising=False)
+    shorten(preview={"renderer": draw})
     before = asyncio.all_tasks()
     studio = await Studio.open()
     waiting = [asyncio.ensure_future(studio.animate([picture(shade)], WISH, place)) for shade in range(3)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nemo_client._config.timings import StudioTimings
 from nemo_client._studio.in_flight import InFlightRequest
 from nemo_client._studio.poll_schedule import LONGEST_TOLD
 from nemo_client._studio.render import LOOKS_A_SECOND, Renderer
@@ -49,7 +50,11 @@ async def test_a_hundred_short_renders_in_a_row_are_noticed_no_later_than_the_fi
     clock = Clock()
     renders = Renders(clock, 0.3)
     desk: Any = SimpleNamespace(
-        clock=clock.time, sleep=clock.sleep, client=renders, profile=SimpleNamespace(free=False)
+        clock=clock.time,
+        sleep=clock.sleep,
+        client=renders,
+        profile=SimpleNamespace(free=False),
+        timings=StudioTimings(),
     )
     renderer, late = Renderer(desk), list[float]()
     for _ in range(100):

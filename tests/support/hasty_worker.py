@@ -1,7 +1,7 @@
 """Loaded by the workers of a test's cluster: the result of a message is looked for without long pauses."""
 
-from nemo_client._studio import reconcile
+from nemo_client._config.timings import use_timings
+from tests.support.timings import make_timings
 
-reconcile.QUIET_SECONDS = 0.0  # type: ignore[misc]
-reconcile.CONFIRM_SECONDS = 0.2  # type: ignore[misc]
-reconcile.READ_SECONDS = 1.0  # type: ignore[misc]
+SHORT = use_timings(make_timings(studio={"quiet": 0.0, "confirm": 0.2, "next_read": 1.0}))
+SHORT.__enter__()  # for as long as the worker lives

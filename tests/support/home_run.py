@@ -21,7 +21,8 @@ import numpy as np
 from nemo_client import Destination, NemoError, Output, Studio, Wish, from_pixels, home, local, save_profile, set_token
 from nemo_client._config.client_id import read_client_id
 from nemo_client._config.paths import ensure_home
-from nemo_client._studio import reconcile, render
+from nemo_client._config.timings import use_timings
+from tests.support.timings import make_timings
 
 SHADES = iter(range(20, 250, 20))
 
@@ -51,7 +52,12 @@ def settings() -> None:
 
 
 def main(base: Path, mask: str = "022", user: str = "") -> None:
-    reconcile.QUIET_SECONDS, render.POLL_SCALE = 0.02, 0.2  # the backend here is quiet at once
+    with use_timings(make_timings(studio={"quiet": 0.02, "poll_scale": 0.2})):  # the backend here is quiet at once
+        run(base, mask, user)
+
+
+def run(base: Path, mask: str, user: str) -> None:
+    """As `main`, with the timings in use."""
     scratch = tempfile.mkdtemp(dir=base)
     with local.open(base / "cloud", pace=0, credits=10_000) as cloud:
         given = os.environ.get("NEMO_HOME", str(base / "above" / "home"))

@@ -37,10 +37,11 @@ from nemo_client import (
     home,
     list_jobs,
 )
+from nemo_client._config.timings import use_timings
 from nemo_client._files import metadata
-from nemo_client._journal import journal
 from nemo_client._journal.steps import State
 from tests.support import process_backend
+from tests.support.timings import make_timings
 
 SPEED = 100
 EPOCH = 1_800_000_000.0
@@ -240,15 +241,14 @@ def kill_after_copy(source: Path, target: Path, *_: Any) -> None:
 
 def client(order: dict[str, Any]) -> None:
     """Carry out the order in this process, and write its result into `report`, with the journal's writes."""
-    if "lease" in order:
-        journal.LEASE_SECONDS = order["lease"]  # type: ignore[misc]
-        journal.RENEW_SECONDS = order["lease"] / 4  # type: ignore[misc]
     if order.get("kill_tagging"):
         metadata._copy_with_tags = kill_after_copy
     if "kill_after" in order:
         kill_in(order["kill_after"])
     began = time.monotonic()
-    result = asyncio.run((step if order["do"] == "step" else animate)(order))
+    lease = {"lease": order["lease"], "renew": order["lease"] / 4} if "lease" in order else {}
+    with use_timings(make_timings(journal=lease)):
+        result = asyncio.run((step if order["do"] == "step" else animate)(order))
     Path(order["report"]).write_text(json.dumps({**result, "seconds": time.monotonic() - began}))
 
 

@@ -27,8 +27,8 @@ from nemo_client import (
     list_jobs,
     local,
 )
+from nemo_client._config.timings import StudioTimings
 from nemo_client._files.save import check_video
-from nemo_client._studio.reconcile import HORIZON_SECONDS
 from tests.support.backend import Clock, picture, write_video
 from tests.support.samples import mark_all_but_every
 
@@ -162,7 +162,7 @@ class Case:
                 self.errors.append(error)
                 self.table.faults.clear()
                 if isinstance(error, ResultUnknown):
-                    self.clock.now += HORIZON_SECONDS
+                    self.clock.now += StudioTimings.horizon
         return None
 
     async def _run(self) -> Video:

@@ -19,6 +19,7 @@ import pytest
 from nemo_client import ApiError, BadAnswer, ConnectError, ConnectionBroken, NemoClient, RateLimited, SignInError
 from nemo_client._config.credentials import FixedToken, Token
 from nemo_client._config.profiles import Profile
+from nemo_client._safety.redaction import isolate_secrets
 from nemo_client._wire.http import Http, create_http_client, translate_transport_error
 from tests.support.backend import TOKEN, Asked, Clock, Reply, always, answer, client_of, serving
 
@@ -245,7 +246,12 @@ async def test_the_remedy_is_that_of_the_account(
 ) -> None:
     """A free account's token in NEMO_TOKEN is still a free account's."""
     monkeypatch.setenv("NEMO_TOKEN", TOKEN)
-    monkeypatch.setattr("nemo_client._safety.redaction._known", {})  # tokens of other tests can be pieces of a link
+    # Tokens of other tests can be pieces of a link.
+    with isolate_secrets():
+        await _check_remedy(said_first, refusal, call, words)
+
+
+async def _check_remedy(said_first: bytes, refusal: bytes, call: str, words: str) -> None:
     async with said(said_first, refusal) as (client, _, __):
         if said_first == FREE_SESSION:
             await client.create_session("en")
@@ -290,12 +296,13 @@ async def test_a_broken_answer_is_asked_for_again_and_then_told(cut: bytes) -> N
     assert len(server.asked) > 4
 
 
-async def test_an_answer_without_end_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_without_end_is_not_kept_in_memory() -> None:
     """Bounded, and told."""
-    monkeypatch.setattr("nemo_client._wire.http.MAX_ANSWER_BYTES", 100_000)
-    async with said(answer(b"x" * 200_000)) as (client, _, __):
+    async with serving(always(answer(b"x" * 200_000))) as server:
+        http = Http(Profile("nemo", server.url), "c", Tokens("t"), max_answer_bytes=100_000)
         with pytest.raises(ConnectionBroken, match="more than 100000 bytes"):
-            await client.balance()
+            await NemoClient(http).balance()
+        await http.aclose()
 
 
 async def test_no_connection_is_told_by_its_cause() -> None:

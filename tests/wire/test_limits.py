@@ -35,6 +35,7 @@ from nemo_client._wire.schemas import AnonymousToken, State
 from nemo_client._wire.sse import MAX_EVENT_BYTES, Heartbeat, Text, ToolCall, ToolResult, Unknown, parse_event
 from nemo_client._wire.turn import MAX_CALLS, MAX_REPLY_CHARACTERS, Turn
 from tests.support.backend import Asked, Cloud, Seen, always, answer, client_of, cloud, picture, serving
+from tests.support.timings import Shorten
 from tests.support.waiting import measure_growth
 
 __all__ = ["cloud"]
@@ -97,9 +98,9 @@ async def test_a_line_without_an_end_is_not_kept() -> None:
     assert caught.value.id == "answer-too-large"
 
 
-async def test_an_endless_stream_ends(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats alone keep no message alive for longer than STREAM_SECONDS; it is then looked for in the state."""
-    monkeypatch.setattr("nemo_client._studio.paid_message.STREAM_SECONDS", 0.5)
+async def test_an_endless_stream_ends(cloud: Clouds, shorten: Shorten) -> None:
+    """Heartbeats alone keep no message alive beyond the cap of a stream; it is then looked for in the state."""
+    shorten(studio={"stream": 0.5})
     backend = cloud(generation_seconds=3600, pace=0.001)
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
@@ -271,12 +272,9 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize(("head", "chunk"), TRICKLES.values(), ids=TRICKLES)
-async def test_an_answer_that_never_ends_is_given_up(
-    head: bytes, chunk: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_that_never_ends_is_given_up(head: bytes, chunk: bytes, shorten: Shorten) -> None:
     """A byte now and then keeps no call alive: each has its time in all."""
-    monkeypatch.setattr("nemo_client._wire.http.ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr("nemo_client._wire.retry.ATTEMPTS", 1)
+    shorten(wire={"answer": 0.3, "attempts": 1})
     async with sending(head, chunk, times=10_000, pause=0.02) as client:
         with pytest.raises(ConnectionBroken) as caught:
             await client.balance()
@@ -284,9 +282,9 @@ async def test_an_answer_that_never_ends_is_given_up(
     assert caught.value.id == "answer-timeout"
 
 
-async def test_an_upload_has_time_for_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_upload_has_time_for_its_bytes(shorten: Shorten) -> None:
     """A slow line is no answer that never ends: a body is allowed a second for each SLOWEST_UPLOAD bytes."""
-    monkeypatch.setattr("nemo_client._wire.http.ANSWER_SECONDS", 0.1)
+    shorten(wire={"answer": 0.1})
 
     async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.4)
@@ -296,9 +294,9 @@ async def test_an_upload_has_time_for_its_bytes(monkeypatch: pytest.MonkeyPatch)
         assert await client.upload_files("s", [picture(height=400, width=400).part]) == []
 
 
-async def test_a_download_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_download_that_trickles_is_given_up(tmp_path: Path, shorten: Shorten) -> None:
     """However many pieces it is cut into; one that moves has all the time it needs."""
-    monkeypatch.setattr("nemo_client._wire.download.DOWNLOAD_SECONDS", 0.4)
+    shorten(wire={"download": 0.4})
 
     async def reply(_: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 1000000\r\n\r\n')
@@ -315,7 +313,7 @@ async def test_a_download_that_trickles_is_given_up(tmp_path: Path, monkeypatch:
 
     late = iter([0.0, *[100.0 * step for step in range(1, 1000)]])
     async with serving(always(answer(bytes(8 * MEGABYTE), etag='"1"'))) as server:
-        monkeypatch.setattr("nemo_client._wire.download.SLOWEST_DOWNLOAD", 1)
+        shorten(wire={"slowest_download": 1})
         moving = Download(server.url, tmp_path / "film", near=server.url, clock=lambda: next(late))
         assert await moving.run() == 8 * MEGABYTE
 

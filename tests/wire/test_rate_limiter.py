@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from nemo_client import BadAnswer, InputError, RateLimited
-from nemo_client._wire.rate_limiter import GROW_SECONDS, PATIENCE, RateLimiter
+from nemo_client._config.timings import WireTimings
+from nemo_client._wire.rate_limiter import PATIENCE, RateLimiter
 from tests.support.backend import Clock, until
 
 
@@ -62,7 +63,7 @@ def test_it_grows_by_one_every_few_seconds_up_to_what_it_was() -> None:
     wide.running = 8
     wide.note(RateLimited(retry_after=10))
     seen = []
-    for step in (0, 10, GROW_SECONDS, GROW_SECONDS, 100):
+    for step in (0, 10, WireTimings.grow, WireTimings.grow, 100):
         clock.now += step
         seen.append(wide.width)
 
@@ -153,7 +154,7 @@ async def test_a_lane_that_was_narrowed_lets_more_in_as_time_passes() -> None:
     may_end.set()
     await asyncio.gather(*tasks)
 
-    assert sum(clock.slept) == pytest.approx(1 + GROW_SECONDS)
+    assert sum(clock.slept) == pytest.approx(1 + WireTimings.grow)
 
 
 def test_the_user_s_own_number_may_be_larger_than_the_profile_s() -> None:

@@ -16,7 +16,8 @@ from nemo_client import (
     RateLimited,
     SessionGone,
 )
-from nemo_client._wire.retry import ATTEMPTS, LONGEST_PAUSE, PATIENT_SECONDS, retry_pause
+from nemo_client._config.timings import WireTimings
+from nemo_client._wire.retry import LONGEST_PAUSE, retry_pause
 
 REFUSED = ConnectError("connect-refused")
 BROKEN = ConnectionBroken("answer-broken")
@@ -37,12 +38,12 @@ def test_a_rate_limit_is_waited_out_once() -> None:
 
 def test_pauses_grow_and_end() -> None:
     """Attempts and time are both bounded."""
-    pauses = [retry_pause(REFUSED, tries, 0, repeatable=True) for tries in range(1, ATTEMPTS + 1)]
+    pauses = [retry_pause(REFUSED, tries, 0, repeatable=True) for tries in range(1, WireTimings.attempts + 1)]
 
     assert pauses == [0.5, 1.0, 2.0, None]
-    assert retry_pause(REFUSED, ATTEMPTS, 3, repeatable=True, reached=True) == 4.0
-    assert retry_pause(REFUSED, 9, PATIENT_SECONDS, repeatable=True, reached=True) is None
-    assert retry_pause(BROKEN, 9, PATIENT_SECONDS, repeatable=True) is None
+    assert retry_pause(REFUSED, WireTimings.attempts, 3, repeatable=True, reached=True) == 4.0
+    assert retry_pause(REFUSED, 9, WireTimings.patient, repeatable=True, reached=True) is None
+    assert retry_pause(BROKEN, 9, WireTimings.patient, repeatable=True) is None
 
 
 def test_only_repeatable_calls_are_repeated_after_a_break() -> None:
@@ -97,4 +98,5 @@ def test_no_failure_is_retried_for_ever(error: NemoError, tries: int, elapsed: f
     """Whatever happens, a call ends."""
     pause = retry_pause(error, tries, elapsed, repeatable=repeatable)
 
-    assert pause is None or (0 < pause <= LONGEST_PAUSE and (tries < ATTEMPTS or elapsed < PATIENT_SECONDS))
+    in_time = tries < WireTimings.attempts or elapsed < WireTimings.patient
+    assert pause is None or (0 < pause <= LONGEST_PAUSE and in_time)

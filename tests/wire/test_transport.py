@@ -21,6 +21,7 @@ from nemo_client._wire.download import Download
 from nemo_client._wire.net.transport import ConnectionBackend
 from tests.support.backend import TOKEN, Asked, Clock, RawServer, always, answer, bytes_of, client_of, serving
 from tests.support.connections import Names, ProxyServer, has_ipv6, http_proxy, listening, served, socks_proxy, trusted
+from tests.support.timings import Shorten
 
 GOOD = answer({"code": 0, "data": {"available": 7}})
 FILM = answer(b"film")
@@ -531,10 +532,10 @@ async def test_a_socks_proxy_that_wants_another_user_name_is_told(
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 async def test_a_proxy_that_says_nothing_is_not_waited_for_for_ever(
-    kind: str, names: Names, tls: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, names: Names, tls: Any, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way to the host has the time of one connection."""
-    monkeypatch.setattr("nemo_client._wire.http.CONNECT_SECONDS", 0.2)
+    shorten(wire={"connect": 0.2})
     async with behind(kind, tls, monkeypatch) as (proxy, _):
         proxy.silent = True
         async with client_of("https://api.test") as client:

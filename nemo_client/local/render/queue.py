@@ -23,7 +23,7 @@ from ..sessions.ledger import Ledger
 from ..sessions.store import Store
 from ..shared.disk import DIRECTORY_MODE, Owner, private_directory, private_opener, read_json, replace_file, write_json
 from ..shared.replies import ApiError
-from ..shared.settings import Renderer, Settings
+from ..shared.settings import Renderer, Settings, renderer_in_use
 from .formats import FORMATS, QUALITIES
 
 FINAL = ("completed", "failed")
@@ -191,7 +191,7 @@ class Renders:
             target.unlink(missing_ok=True)  # cancelled in the moment in which it appeared
 
     def _draw(self, job: _Job, part: Path) -> None:
-        render = self._settings.renderer or _renderer()
+        render = self._settings.renderer or renderer_in_use() or _renderer()
 
         def progress(done: float) -> None:
             job.done = done

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +38,25 @@ class Renderer(Protocol):
         progress: Callable[[float], None],
         cancelled: Callable[[], bool],
     ) -> None: ...
+
+
+_renderer_in_use: Renderer | None = None
+
+
+def renderer_in_use() -> Renderer | None:
+    """What `use_renderer` handed in; None stands for the built-in one."""
+    return _renderer_in_use
+
+
+@contextmanager
+def use_renderer(renderer: Renderer) -> Iterator[None]:
+    """Within this block, backends of this process that were given no renderer of their own draw with this one."""
+    global _renderer_in_use
+    before, _renderer_in_use = _renderer_in_use, renderer
+    try:
+        yield
+    finally:
+        _renderer_in_use = before
 
 
 @dataclass(frozen=True, repr=False)
