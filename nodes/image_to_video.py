@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._comfy import host, inputs, lists, run
+from ._comfy import host, inputs, lists, run, statements
 from .export import OUTPUT_TOOLTIPS, RETURN_NAMES, RETURN_TYPES, WIDTH, is_changed, present_videos, read_output
 from .upload import read_pictures, require_all_readable
 
@@ -97,6 +97,7 @@ class NemoImageToVideo:
         one_each = settings.pop("batch_mode")[0] == inputs.ONE_EACH
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
+        statements.current().note_media({id(each): each for group in groups for each in group}.values())
         items = lists.spread_inputs(settings, len(groups))
         works = [
             _work(pictures, item, bool(end_image), tags, graph[0]) for pictures, item in zip(groups, items, strict=True)

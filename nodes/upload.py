@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
-from ._comfy import host, inputs, lists, run
+from ._comfy import host, inputs, lists, run, statements
 from ._comfy import images as tensors
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class NemoUploadImage:
         handle = auth[0]
         one_each = batch_mode[0] == inputs.ONE_EACH
         pictures = await asyncio.to_thread(read_pictures, image, mask, encoding[0])
+        statements.current().note_media(pictures)
         groups = [[picture] for picture in pictures] if one_each else [pictures]
         onto = _sessions_for(session, groups)
         works = [_work(group, handle.language, target) for group, target in zip(groups, onto, strict=True)]
@@ -105,7 +106,7 @@ def _picture(read: Callable[[], Any], encoding: Any) -> Picture:
     from ..nemo_client import NemoError, from_pixels
 
     try:
-        return from_pixels(read(), encoding)
+        return from_pixels(read(), encoding, shrink=True)
     except NemoError as error:
         return error.with_traceback(None)  # it would keep the pixels
 

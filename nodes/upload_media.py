@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._comfy import host, inputs, run
+from ._comfy import host, inputs, run, statements
 from ._comfy import images as tensors
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class NemoUploadMedia:
             raise InputError("one-source", given=", ".join(given) or "-")
         with _media(source, audio, video) as reading:
             media = await asyncio.to_thread(reading)
+            statements.current().note_media([media])
             return (await run.run_one(auth.profile, _work(media, auth.language, session), language=auth.language),)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .._errors import InputError
-from .._files.images import check_file_with_older, from_url, is_picture_file
+from .._files.images import Judged, from_url, is_picture_file, judge_file
 from .._files.save import Destination
 from .._journal.steps import make_step_key, make_upload_key
 from .._safety.file_names import clean_file_name
@@ -148,23 +148,20 @@ class BatchItem:
 
         Raises an `InputError` for files that cannot be used.
         """
-        return self.check_files_with_older()[0]
+        return [each.fingerprint for each in self.judge_files()]
 
-    def check_files_with_older(self) -> tuple[list[str], list[str]]:
-        """What `check_files` gives, and the same as earlier versions took it. Blocks."""
-        found, older = [], []
+    def judge_files(self) -> list[Judged]:
+        """As `check_files`, with what the files counted as in earlier versions, and what people are told. Blocks."""
+        found = []
         for each in self.image:
             if "://" in each:
-                found.append(from_url(each).fingerprint)
-                older.append(found[-1])
-            else:
-                path = Path(each).expanduser()
-                if not path.exists():
-                    raise make_missing_file_error(path, str(path))
-                now, before = check_file_with_older(path)
-                found.append(now)
-                older.append(before or now)
-        return found, older
+                found.append(Judged(from_url(each).fingerprint))
+                continue
+            path = Path(each).expanduser()
+            if not path.exists():
+                raise make_missing_file_error(path, str(path))
+            found.append(judge_file(path))
+        return found
 
 
 def make_missing_file_error(path: Path, name: str) -> InputError:

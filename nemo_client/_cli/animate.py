@@ -131,7 +131,11 @@ async def read_media(run: Run, images: Sequence[str]) -> list[Media]:
     if not images:
         return []
     run.screen.progress(Progress("encode"))
-    return list(await asyncio.gather(*(asyncio.to_thread(_read_medium, each) for each in images)))
+    media = list(await asyncio.gather(*(asyncio.to_thread(_read_medium, each) for each in images)))
+    for each in media:
+        if each.notice is not None:
+            run.screen.remark(say(each.notice.id, run.screen.lang, **each.notice.facts))
+    return media
 
 
 def _read_medium(text: str) -> Media:

@@ -25,7 +25,7 @@ from .._studio.progress import Caller
 from .._text.messages import say
 from .animate import check_writable
 from .batch_money import Accounts, sum_all_runs
-from .batch_plan import Plan, describe_left_out, find_problems, left_out_to_json, plan_batch
+from .batch_plan import Plan, Seen, describe_left_out, find_problems, left_out_to_json, plan_batch
 from .batch_progress import Board, format_duration
 from .output import INTERRUPTED, Outcome
 from .runtime import Run
@@ -190,10 +190,13 @@ class Work:
 
     async def _keep_usable(self, due: list[BatchItem]) -> list[BatchItem]:
         """The items that can be made, before anything is paid; an error where there are others, unless told so."""
-        found = await asyncio.to_thread(find_problems, due, self._run.profile)
+        seen = Seen()
+        found = await asyncio.to_thread(find_problems, due, self._run.profile, seen)
         if found and not self._wanted.skip_broken:
             total, first = len(self._items), found[0].text(self._run.screen.lang)
             raise InputError("batch-problems", count=len(found), total=total, first=first)
+        for told in seen.describe(due, self._run.screen.lang):
+            self._run.screen.remark(told)
         broken = {problem.item.name: problem for problem in found}
         for problem in found:
             await self._record_result(problem.result(self._folder.path))

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from .._journal.journal import Journal
 from .._journal.money import estimate_price
 from .._studio.progress import Caller
 from .._text import prompts
-from .._text.messages import say
+from .._text.messages import Phrase, say
 from .._wire.client import encode_message
 from .output import Outcome
 from .runtime import Run
@@ -48,10 +48,25 @@ class Problem:
         return BatchResult(self.item, folder, line, self.error)
 
 
-def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, list[str]] | None = None) -> list[Problem]:
+@dataclass
+class Seen:
+    """What a look at items found beside problems, by item's name: their step keys, and what people are told."""
+
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    notices: dict[str, list[Phrase]] = field(default_factory=dict)
+
+    def describe(self, items: Sequence[BatchItem], lang: str) -> list[str]:
+        """The notices in words, each once, in the order of the items."""
+        told = [each for item in items for each in self.notices.get(item.name, [])]
+        words = list(dict.fromkeys(say(each.id, lang, **each.facts) for each in told))
+        more = [say("batch.more-notices", lang, count=len(words) - SHOWN)] if len(words) > SHOWN else []
+        return words[:SHOWN] + more
+
+
+def find_problems(items: Sequence[BatchItem], own: str, seen: Seen | None = None) -> list[Problem]:
     """What is wrong with items, as far as can be seen without sending anything. Blocks.
 
-    `own` is the profile of those that name none. The step keys of the sound ones are added to `keys`, by item's name.
+    `own` is the profile of those that name none. What is found of the sound ones is added to `seen`.
     """
     known: dict[str, NemoError | None] = {}
     for name in {item.profile or own for item in items}:
@@ -67,10 +82,12 @@ def find_problems(items: Sequence[BatchItem], own: str, keys: dict[str, list[str
                 raise unknown
             text = prompts.compose_prompt(item.prompt, duration=item.wish.duration, aspect_ratio=item.ratio)
             encode_message("session", text)
-            fingerprints = item.check_files_with_older()
-            if keys is not None:
+            files = item.judge_files()
+            if seen is not None:
                 profile_id = find_profile(item.profile or own).id
-                keys[item.name] = [item.compute_key(profile_id, each) for each in fingerprints]
+                prints = [each.fingerprint for each in files], [each.older or each.fingerprint for each in files]
+                seen.keys[item.name] = [item.compute_key(profile_id, each) for each in prints]
+                seen.notices[item.name] = [each.notice for each in files if each.notice is not None]
         except NemoError as error:
             return Problem(item, error)
         return None
@@ -94,9 +111,9 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
     import asyncio
 
     lang = run.screen.lang
-    keys: dict[str, list[str]] = {}
-    found = await asyncio.to_thread(find_problems, plan.due, run.profile, keys)
-    fresh = await _count_new(plan.due, run.profile, keys)
+    seen = Seen()
+    found = await asyncio.to_thread(find_problems, plan.due, run.profile, seen)
+    fresh = await _count_new(plan.due, run.profile, seen.keys)
     counts = Counter(item.profile or run.profile for item in plan.due)
     prices = [await _estimate_price(name, count, fresh[name]) for name, count in counts.items() if _is_known(name)]
     lines = [say("batch.plan", lang, count=len(plan.due), total=len(plan.items))]
@@ -107,7 +124,7 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
         lines.append(say("batch.price-limit", lang, limit=max_credits, count=enough))
     text_id = "batch.problems" if found else "batch.no-problems"
     notes = [say(text_id, lang, count=len(found)), *(problem.text(lang) for problem in found[:SHOWN])]
-    notes += describe_left_out(plan.left_out, lang)
+    notes += [*seen.describe(plan.due, lang), *describe_left_out(plan.left_out, lang)]
     data = {
         "items": len(plan.items),
         "due": len(plan.due),

@@ -17,7 +17,6 @@ import struct
 import sys
 import tempfile
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import Image, ImageOps
 
 from .._errors import FileTooLarge, InputError, UnsupportedFile
 from .._safety.private_files import FILE_MODE, make_private_folder, sync_to_disk
@@ -36,6 +35,23 @@ from .._safety.safe_open import open_file
 from .._text.messages import UPLOAD_FORMATS, Phrase, describe_os_error
 from .._wire.upload import UploadPart, disk_error
 from .colors import in_srgb
+from .large_pictures import (
+    DECODING,
+    MAX_HEIC_PIXELS,
+    MAX_PIXELS,
+    check_memory,
+    check_pixels,
+    check_ratio,
+    is_large,
+    is_moving_webp,
+    open_unbounded,
+    read_orientation,
+    shrink_file,
+    shrink_image,
+    shrink_pixels,
+    silence_pillow,
+    skip_previews,
+)
 from .media_check import check_media
 from .picture_check import UNREADABLE, decode_frames, is_gif_whole, is_large_whole
 from .side_data import END_OF_JPEG, KINDS, Data, without_side_data
@@ -45,11 +61,6 @@ Encoding = Literal["auto", "png", "jpeg", "webp"]
 Pixels = npt.NDArray[np.uint8]
 
 MAX_UPLOAD_BYTES: Final = 200 * 1024 * 1024
-MAX_PIXELS: Final = 89_000_000  # where Pillow begins to warn
-MAX_SENT_PIXELS: Final = 400_000_000
-PIXELS_A_BYTE: Final = 200
-"""More of them in a byte are no photograph."""
-MAX_PREVIEWS: Final = 16
 MAX_JPEG_SIDE: Final = 65_500
 # Steps between the levels that JPEG keeps, by frequency (brightness, then colour). No content, noise neither, comes out
 # below 42 dB of its original; "quality 95" keeps smooth pictures as well, but noise only to 36 dB.
@@ -71,15 +82,12 @@ _MIME: Final = {
     "mkv": "video/x-matroska", "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif",
     "webp": "image/webp", "mp3": "audio/mpeg", "wav": "audio/wav", "m4a": "audio/mp4", "aac": "audio/aac",
 }  # fmt: skip
+AS_THEY_ARE: Final = ("jpeg", "png")
+"""Formats that go as they are, whatever their size in pixels, where they hold no bomb."""
 _STILLS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 _CONVERTED: Final = frozenset({"heic", "heif", "avif", "jxl", "bmp", "tif", "tiff"})
 _MOVING: Final = ("gif", "png", "webp")  # more pictures in one file are pages elsewhere
 _READ: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not what starts other programs, as EPS does
-_OPENERS: Final[dict[str, Callable[[BinaryIO], Image.Image]]] = {
-    "jpeg": JpegImagePlugin.JpegImageFile,
-    "png": PngImagePlugin.PngImageFile,
-}
-"""Without Pillow's limit on pixels, of which nothing is decoded. WebP's takes the memory of all of them at once."""
 _BEGINS: Final = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif", b"II*\0": "tiff",
     b"MM\0*": "tiff", b"BM": "bmp", b"ID3": "mp3", b"\xff\x0a": "jxl", b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
@@ -93,7 +101,6 @@ _PLUGINS: Final = {
     "jxl": ("JXL", "pillow_jxl", "pillow-jxl-plugin"),
 }
 """By suffix: Pillow's name of a format, and the module and package that read it where Pillow itself does not."""
-_SUBFILE_TYPE: Final = 254  # of a page of a TIFF: its first bit is set for a smaller copy
 _QUICKTIME: Final = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _FAMILIES: Final = {
     "jpg": ("jpg", "jpeg"), "tiff": ("tif", "tiff"), "heic": ("heic", "heif", "avif"), "mp4": ("mp4", "mov", "m4a"),
@@ -114,7 +121,7 @@ class Media:
     which the session's state is searched for it. `kept` is the name of the kept bytes, by their own hash. `sha256` is
     that of the file which was looked at: nothing else is uploaded in its place. `plain` names the format whose side
     data is left out when it goes, but for its `orientation`. `older` is the fingerprint that earlier versions gave it,
-    where that was another one.
+    where that was another one. `notice` tells people that less is sent than was given.
     """
 
     fingerprint: str = field(repr=False)
@@ -127,6 +134,7 @@ class Media:
     orientation: int = field(default=1, repr=False, compare=False)
     older: str = field(default="", repr=False, compare=False)
     kept: str = field(default="", repr=False, compare=False)
+    notice: Phrase | None = field(default=None, repr=False, compare=False)
 
     @property
     def kept_name(self) -> str:
@@ -174,14 +182,22 @@ def _is_blank(character: str) -> bool:
     return character.isspace() or unicodedata.category(character).startswith("Z")
 
 
-def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELESS) -> Media:
+def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELESS, *, shrink: bool = False) -> Media:
     """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4; `stem` is how it is named.
 
     `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding
-    counts in the key only where it was chosen. Several threads may encode at once, on a core each.
+    counts in the key only where it was chosen. Several threads may encode at once, on a core each. More than MAX_PIXELS
+    are refused, or, given `shrink`, sent smaller with a `notice`; they count as they were given.
     """
-    pixels = _plain(pixels)
-    fingerprint = pixels_fingerprint(pixels)
+    notice = None
+    if shrink and is_large(pixels.shape[1], pixels.shape[0]):
+        fingerprint = pixels_fingerprint(_plain(pixels, bounded=False))
+        own = pixels.shape[1], pixels.shape[0]
+        pixels = _plain(shrink_pixels(pixels))
+        notice = _tell_shrunk(stem, own, (pixels.shape[1], pixels.shape[0]))
+    else:
+        pixels = _plain(pixels)
+        fingerprint = pixels_fingerprint(pixels)
     suits_jpeg = pixels.shape[2] == 3 and max(pixels.shape) <= MAX_JPEG_SIDE
     kind = encoding if encoding != "auto" else ("jpeg" if suits_jpeg else "png")
     if kind == "jpeg" and pixels.shape[2] == 4:
@@ -192,7 +208,7 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELES
     check_size(name, len(content))
     chosen = "" if encoding == "auto" else f"{encoding}:"
     kept = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
-    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept)
+    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept, notice=notice)
 
 
 def from_file(path: Path, inside: Path | None = None) -> Media:
@@ -214,25 +230,34 @@ def is_picture_file(path: Path) -> bool:
     return found == "gif" or found in _STILLS or found in _CONVERTED
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a file counts as when it is sent: `fingerprint`, `older` and `notice` as those of `Media`."""
+
+    fingerprint: str
+    older: str = ""
+    notice: Phrase | None = None
+
+
 def check_file(path: Path) -> str:
     """The fingerprint that `from_file` would give, with nothing encoded; raises what that would, and more.
 
     Stills are decoded, films and sound read to their end.
     """
-    return check_file_with_older(path)[0]
+    return judge_file(path).fingerprint
 
 
-def check_file_with_older(path: Path) -> tuple[str, str]:
-    """What `check_file` gives, and the fingerprint that earlier versions gave; empty where that was no other one."""
+def judge_file(path: Path) -> Judged:
+    """As `check_file`, with all that is known of the file beforehand."""
     with _opened_file(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
             still = _look_at_still(file, path)
-            if still.pixels is not None:
-                return pixels_fingerprint(still.pixels), still.older
-        else:
-            _check_other(file, path, suffix)
-        return f"file:{_digest(file, path)}", ""
+            if still.pixels is not None and still.notice is None:
+                return Judged(pixels_fingerprint(still.pixels), still.older)
+            return Judged(f"file:{_digest(file, path)}", notice=still.notice)
+        _check_other(file, path, suffix)
+        return Judged(f"file:{_digest(file, path)}")
 
 
 def _from_opened(file: BinaryIO, path: Path) -> Media:
@@ -351,12 +376,13 @@ def pixels_fingerprint(pixels: Pixels) -> str:
     return f"pixels:{shape}:{hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()}"
 
 
-def _plain(pixels: Pixels) -> Pixels:
+def _plain(pixels: Pixels, *, bounded: bool = True) -> Pixels:
     """RGB, or RGBA where some pixel is not opaque: the one form in which pictures are compared."""
     height, width, channels = pixels.shape
     if height < 1 or width < 1:
         raise InputError("image-empty")
-    _check_pixels(width, height)
+    if bounded:
+        check_pixels(width, height)
     if channels == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if channels == 4 and bool((pixels[..., 3] == 255).all()):
@@ -406,6 +432,7 @@ class _Still:
     as_is: bool
     pixels: Pixels | None = None
     older: str = ""
+    notice: Phrase | None = None
 
 
 def _still(file: BinaryIO, path: Path) -> Media:
@@ -419,7 +446,12 @@ def _still(file: BinaryIO, path: Path) -> Media:
             return replace(_as_pixels_are(file, path, still.kind, fingerprint), older=still.older)
         except ValueError:  # built in an odd way: its pixels are encoded anew
             pass
-    return replace(from_pixels(still.pixels, stem=path.stem), older=still.older)
+    media = from_pixels(still.pixels, stem=path.stem)
+    if still.notice is None:
+        return replace(media, older=still.older)
+    fingerprint = f"file:{_digest(file, path)}"
+    name = wire_name(path.stem, fingerprint, Path(media.name).suffix.lstrip("."))
+    return replace(media, fingerprint=fingerprint, name=name, notice=still.notice)
 
 
 def _look_at_still(file: BinaryIO, path: Path) -> _Still:
@@ -444,25 +476,22 @@ def _read_still_or_mend(file: BinaryIO, path: Path) -> _Still:
             raise
         file.seek(0)
         kind = {"jpg": "jpeg"}.get(found := _sniffed(file), found)
-        if kind not in KINDS or (error.id == "image-too-large" and kind not in _OPENERS):
-            raise
         if error.id == "image-too-large":
-            return _look_at_large(file, path, kind, error)
+            return _look_at_large(file, path, kind, error) if kind in AS_THEY_ARE else _shrink_large(file, path, kind)
+        if kind not in KINDS:
+            raise
         return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
 
 
 def _look_at_large(file: BinaryIO, path: Path, kind: str, error: InputError) -> _Still:
-    """A phone's picture of more pixels than are decoded here: sent as it is, it counts by its bytes.
+    """A phone's JPEG or PNG of more pixels than are decoded here: sent as it is, it counts by its bytes.
 
     Raises `error` for few bytes that would unpack to all the memory there is.
     """
     try:
-        with _OPENERS[kind](file) as image:
-            pixels = image.width * image.height
-            orientation = _orientation_of(image) if "exif" in image.info else 1  # else a PNG is decoded to its end
-        size = os.fstat(file.fileno()).st_size
-        if pixels > MAX_SENT_PIXELS or size * PIXELS_A_BYTE < pixels:
-            raise error
+        with open_unbounded(file, kind) as image:
+            orientation = read_orientation(image)
+            check_ratio(image.size, os.fstat(file.fileno()).st_size, as_is=True)
         file.seek(0)
         whole = is_large_whole(file.read(), kind)
     except UNREADABLE as cause:
@@ -470,6 +499,40 @@ def _look_at_large(file: BinaryIO, path: Path, kind: str, error: InputError) -> 
     if not whole:
         raise InputError("image-damaged", name=path.name)
     return _Still(kind, orientation, as_is=True)
+
+
+def _shrink_large(file: BinaryIO, path: Path, kind: str) -> _Still:
+    """A picture that is converted, and has more pixels than that is done with: shrunk, it counts by its bytes.
+
+    Raises `InputError` before anything is decoded where that would take too much memory.
+    """
+    size = os.fstat(file.fileno()).st_size
+    try:
+        if kind == "heic":
+            small, own = _shrink_heic(file, path, size)
+        elif kind == "webp" and is_moving_webp(file.read(32)):
+            return _Still(kind, 1, as_is=True)
+        else:
+            small, own = shrink_file(file, kind, size)
+    except UNREADABLE as error:
+        raise InputError("image-damaged", name=path.name) from error
+    return _Still(kind, 1, False, _shown(small, path)[0], notice=_tell_shrunk(path.name, own, small.size))
+
+
+def _tell_shrunk(name: str, own: tuple[int, int], small: tuple[int, int]) -> Phrase:
+    """What people are told; `own` as the file stands, `small` upright."""
+    if (own[0] < own[1]) != (small[0] < small[1]):
+        own = own[1], own[0]
+    return Phrase("image-shrunk", name=name, width=own[0], height=own[1], to_width=small[0], to_height=small[1])
+
+
+def _shrink_heic(file: BinaryIO, path: Path, size: int) -> tuple[Image.Image, tuple[int, int]]:
+    for each in _heic_sizes(file):
+        check_ratio(each, size, as_is=False)
+        check_memory(each, "heic")
+    file.seek(0)
+    with DECODING, _decode_heic(file, path, MAX_HEIC_PIXELS) as image:
+        return shrink_image(image, read_orientation(image)), image.size
 
 
 def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
@@ -501,22 +564,13 @@ def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> _Still:
             moving = kind in _MOVING and bool(getattr(image, "is_animated", False))
             if kind == "gif" or moving:
                 decode_frames(image)
-                return _Still(kind, _orientation_of(image), as_is=True)
+                return _Still(kind, read_orientation(image), as_is=True)
         except UNREADABLE as error:
             raise InputError("not-an-image", name=path.name) from error
-        orientation = _orientation_of(image)
+        orientation = read_orientation(image)
         plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
         pixels, older = _shown(image, path)
     return _Still(kind, orientation, kind in KINDS and orientation == 1 and plain_mode, pixels, older)
-
-
-def _orientation_of(image: Image.Image) -> int:
-    """EXIF's 1..8; 1 where that cannot be read."""
-    try:
-        value = image.getexif().get(0x0112, 1)
-    except UNREADABLE:
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -568,7 +622,11 @@ def _open_image(file: BinaryIO, path: Path) -> Image.Image:
     place = file.tell()
     formats = [*_READ, *_find_decoder(_sniffed(file), path)]
     file.seek(place)
-    return _opened(path, lambda: Image.open(file, formats=[each for each in formats if each in _known_formats()]))
+    known = [each for each in formats if each in _known_formats()]
+    image = _opened(path, lambda: Image.open(file, formats=known))
+    skip_previews(image)
+    check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
+    return image
 
 
 def _known_formats() -> frozenset[str]:
@@ -598,31 +656,17 @@ def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
         if isinstance(error, OSError) and error.errno is not None:  # not Pillow's own complaint about the content
             raise InputError("file-unreadable", name=path.name, reason=describe_os_error(error)) from error
         raise InputError("not-an-image", name=path.name) from error
-    if image.format == "TIFF":
-        _skip_previews(image)
-    _check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
     return image
 
 
-def _skip_previews(image: Image.Image) -> None:
-    """Go on to the first page of a TIFF that is no smaller copy of another one (NewSubfileType), if there is one."""
-    with contextlib.suppress(*UNREADABLE):
-        pages = range(min(getattr(image, "n_frames", 1), MAX_PREVIEWS))
-        tags: Any = image
-        if len(pages) > 1 and tags.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
-            for number in pages:
-                image.seek(number)
-                if not tags.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
-                    return
-            image.seek(0)
-
-
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise InputError("image-too-large", width=width, height=height, limit=MAX_PIXELS // 1_000_000)
-
-
 def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
+    for size in _heic_sizes(file):  # what is cropped in the end is decoded as well
+        check_pixels(*size)
+    return _decode_heic(file, path, MAX_PIXELS)
+
+
+def _decode_heic(file: BinaryIO, path: Path, most: int) -> Image.Image:
+    """The picture of a HEIC, decoded, of `most` pixels."""
     try:
         import pillow_heif
     except ImportError as error:
@@ -630,10 +674,9 @@ def _open_heic(file: BinaryIO, path: Path) -> Image.Image:
 
     def opener() -> Image.Image:
         try:
-            for size in _heic_sizes(file):  # before the crop that the next line knows of, too
-                _check_pixels(*size)
             picture: Any = pillow_heif.open_heif(file)
-            _check_pixels(*picture.size)  # it decodes at once
+            if picture.size[0] * picture.size[1] > most:
+                check_pixels(*picture.size)
             image: Image.Image = picture.to_pillow()
         except (RuntimeError, LookupError) as error:  # how it tells some kinds of damage
             raise ValueError(str(error)) from error
@@ -661,12 +704,8 @@ def _is_heic(file: BinaryIO) -> bool:
 
 @contextmanager
 def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
-    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read.
-
-    What Pillow has to say of side data and sizes concerns nobody: both are judged here.
-    """
-    for category in (UserWarning, Image.DecompressionBombWarning):
-        warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
+    """The file, opened once for all that is looked at; an `InputError` where there is none that can be read."""
+    silence_pillow()
     try:
         if not path.is_file():
             raise InputError("file-missing", name=path.name)

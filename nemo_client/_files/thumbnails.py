@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from .._errors import InputError
-from .images import MAX_PIXELS
+from .large_pictures import MAX_PIXELS
 from .save import LOCAL_ONLY
 
 if TYPE_CHECKING:

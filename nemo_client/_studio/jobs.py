@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 from .._config.paths import find_home
 from .._errors import InputError
 from .._files.colors import in_srgb
-from .._files.images import MAX_PIXELS, UploadStore
+from .._files.images import UploadStore
+from .._files.large_pictures import open_sent
 from .._journal import job_rows
 from .._journal.database import Database
 from .._journal.journal import Journal
@@ -303,7 +304,6 @@ def _take_only_one(found: Sequence[Job], text: str) -> Job:
     return found[0]
 
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _JPEG_QUALITY = 80
 
 
@@ -321,10 +321,7 @@ async def find_pictures(journal: Journal, jobs: Sequence[Job], directory: Path |
 def make_picture_thumbnail(path: Path, side: int) -> bytes:
     """A kept picture as a small upright JPEG, `side` pixels at the most. Blocks."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError("image-too-large", width=image.width, height=image.height, limit=MAX_PIXELS // 10**6)
-            image.draft("RGB", (side, side))
+        with path.open("rb") as file, open_sent(file, (side, side)) as image:
             image.thumbnail((side, side))
             profile = image.info.get("icc_profile")
             turned = ImageOps.exif_transpose(image)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from . import actions, host
 
 if TYPE_CHECKING:
-    from ...nemo_client import Money, Video
+    from ...nemo_client import Money, Phrase, Video
 
 EVENT: Final = "nemo.node"
 HEIGHTS: Final = (480, 540, 720, 1080, 1440, 2160)
@@ -35,7 +35,7 @@ class Statement:
     """One node's run: what is known of it so far. `language` is the texts' (None where nobody chose one).
 
     `facts` go out as they are: JSON only, and nothing secret. `skipped` are (number from 1, error) of items left out.
-    `previews` are what the page shows of each of the videos, in their order.
+    `previews` are what the page shows of each of the videos, in their order. `notices` stand behind the line.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Statement:
     line: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[tuple[int, Exception]] = field(default_factory=list)
+    notices: list[Phrase] = field(default_factory=list)
     count: int = 1
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +101,13 @@ class Statement:
             self.line = " · ".join(filter(None, [some, self.line]))
         if not self.line and not self.text and self.seconds is not None:
             self.line = self._say("result.done", seconds=f"{self.seconds:.0f}")
+        if self.notices:
+            self.facts["notices"] = [self._say(each.id, **each.facts) for each in self.notices]
+            self.line = " · ".join([self.line, *self.facts["notices"]] if self.line else self.facts["notices"])
+
+    def note_media(self, media: Iterable[object]) -> None:
+        """Note what people are told of media that were read; errors among them are passed over."""
+        self.notices += [notice for each in media if (notice := getattr(each, "notice", None)) is not None]
 
     def _word_money(self) -> str:
         """What the run took, and what is left; nothing where no step of it can cost anything."""

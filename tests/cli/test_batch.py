@@ -442,3 +442,21 @@ def test_what_a_killed_run_took_is_bounded_by_the_next_one() -> None:
     assert (sum_all_runs([next_one, ended]).spent, sum_all_runs([next_one, ended]).certainty) == (100, "exact")
     money = sum_all_runs([begun, next_one, other, ended])
     assert (money.spent, money.certainty) == (401, "at most")
+
+
+def test_a_picture_that_is_sent_smaller_is_told(shell: Shell, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the dry run, by the batch before it begins, and by `animate`, in the user's language."""
+    monkeypatch.setattr("nemo_client._files.large_pictures.MAX_PIXELS", 3000)
+    monkeypatch.setattr("nemo_client._files.large_pictures.SHRUNK_PIXELS", 1000)
+    card().save(photos / "scan.tif")
+    said = "scan.tif has 64 x 48 pixels and is uploaded smaller: 32 x 24."
+
+    dry = shell("batch", photos, "--prompt", "static", "--local", "--resolution", "480p", "--dry-run")
+    made = shell("batch", photos, "--prompt", "static", "--local", "--resolution", "480p")
+    monkeypatch.setenv("NEMO_LANG", "zh")
+    one = shell("animate", photos / "scan.tif", "--prompt", "static", "--local", "--resolution", "480p")
+
+    assert (dry.code, made.code, one.code) == (0, 0, 0)
+    assert said in dry.err
+    assert said in made.err
+    assert "64 x 48 像素" in one.err

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import nemo_client
 from nemo_client import ApiError, InputError, NemoError, NoCredits, local
 from nemo_client._text import messages
+from tests.nodes._arrays import picture
 from tests.nodes._host import PACK, Host, Interrupted
 
 Nodes = dict[str, type[Any]]
@@ -230,3 +232,19 @@ def test_an_export_says_its_length_size_and_bytes(nodes: Nodes, host: Host, clou
     assert done["line"].startswith("1 s · 480p · ")
     assert Path(host.folder("output"), video["filename"]).stat().st_size == video["size"]
     assert len(local.read_ledger(cloud.directory).messages) == 1
+
+
+def test_a_node_says_that_a_picture_is_sent_smaller(nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a graph or a file: in its line, and as a fact."""
+    monkeypatch.setattr("nemo_client._files.large_pictures.MAX_PIXELS", 3000)
+    monkeypatch.setattr("nemo_client._files.large_pictures.SHRUNK_PIXELS", 1000)
+    auth = host.run(nodes["NemoAuth"], profile="local preview", language="auto")[0]
+    Image.new("RGB", (64, 48)).save(Path(host.folder("input")) / "scan.tif")
+    host.events.clear()
+    host.run(nodes["NemoUploadMedia"], auth=auth, source="scan.tif")
+    image = picture(64, 48)
+    host.run(nodes["NemoUploadImage"], auth=auth, image=image, batch_mode="all images in one video")
+
+    lines = [each["line"] for each in statements(host) if each["state"] == "done"]
+    assert ["smaller: 32 x 24" in line for line in lines] == [True, True]
+    assert all(each["notices"] for each in statements(host) if each["state"] == "done")

@@ -20,12 +20,12 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import ExifTags, Image, ImageCms, ImageFilter, ImageOps
 
+from ..shared.large import DRAWN_PIXELS, TooManyPixels, decode_picture, open_picture
 from .errors import RenderError
 from .motion import Camera, Size, Window, pan_axis
 from .plan import Motion
 from .sampler import MARGIN, Bytes, Plane, Sampler, plane_view, scale_gray, single
 
-MAX_PIXELS = 64_000_000
 MAX_SIDE = 30_000
 # Not a simple fraction: the sampler finds exact positions for it at every place of a pan.
 HEADROOM = 1.1313
@@ -33,8 +33,6 @@ HEADROOM = 1.1313
 _CROPPABLE = 0.5
 # A panorama is panned over at most this many frames' worth of it, around its centre.
 _LONGEST_PAN = 6.0
-# Pillow opens more than pictures: some of its formats start other programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 # What Pillow raises for bytes that are no picture, or not all of one.
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
 _LIGHT, _DARK = (244, 244, 244), (24, 24, 24)
@@ -66,7 +64,7 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
     """The image in `path`, ready to be seen through a frame of `frame` pixels; raises RenderError."""
     moving = motion.kind != "static"
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with open_picture(path) as image:
             turned = _orientation(image)
             original = (image.height, image.width) if turned >= 5 else (image.width, image.height)
             whole = _shown_whole(original, frame, motion)
@@ -76,7 +74,7 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
             image = _decoded(image, scale)
             if turned != 1:
                 image = ImageOps.exif_transpose(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (TooManyPixels, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise RenderError("a picture has too many pixels to be rendered here") from None
     except _DAMAGE as error:
         raise RenderError("a picture cannot be decoded; it may be damaged") from error
@@ -125,12 +123,21 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _decoded(image: Image.Image, scale: float) -> Image.Image:
-    """The pixels in memory; a JPEG far larger than needed is decoded at a fraction of its size."""
-    image.draft("RGB", (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise RenderError(f"a picture of {image.width} x {image.height} pixels is too large to be rendered here")
-    image.load()
-    return image
+    """The pixels in memory; what is far larger than needed is decoded at a fraction of its size, or shrunk at once."""
+    own = image.width
+    wanted = math.ceil(image.width * scale), math.ceil(image.height * scale)
+    decode_picture(image, wanted)
+    factor = int(image.width / (own * scale))
+    if image.width * image.height <= DRAWN_PIXELS or factor < 2:
+        if max(image.size) > MAX_SIDE:
+            raise RenderError(f"a picture of {image.width} x {image.height} pixels is too large to be rendered here")
+        return image
+    if image.mode.startswith("I;16"):
+        grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).reduce(factor)
+        grey.info = image.info
+        return grey
+    mode = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA"}.get(image.mode, "")
+    return (image.convert(mode) if mode else image).reduce(factor)
 
 
 def _shown_whole(picture: Size, frame: Size, motion: Motion) -> bool:

@@ -14,10 +14,9 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from ..shared.large import TooManyPixels, decode_picture, open_picture
 from ..shared.replies import UNSUPPORTED_FILE, ApiError
 
-# A picture of more pixels would take hundreds of megabytes to open; Pillow itself warns from here on.
-MAX_PIXELS = 89_478_485
 SUPPORTED = "mp4 mov avi webm mkv · jpg png gif webp · mp3 wav m4a aac"
 
 _KINDS = {
@@ -113,13 +112,13 @@ def sniff(head: bytes) -> str:
 
 def _probe_image(path: Path, filename: str, family: str) -> Media:
     try:
-        with Image.open(path, formats=(family.upper(),)) as image:
+        with open_picture(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise unsupported(filename, f"{width} x {height} are more than {MAX_PIXELS} pixels")
             if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
                 width, height = height, width
-            image.load()
+            decode_picture(image)
+    except TooManyPixels as error:
+        raise unsupported(filename, f"{error} are more pixels than can be opened here") from None
     except _BROKEN_IMAGE:
         raise unsupported(filename, "this picture is damaged") from None
     return Media("image", _SUFFIXES[family], width, height)
