@@ -146,8 +146,10 @@ class Network:
         async def closed() -> None:
             try:
                 studio = await opened
-                await studio.drain(only_committed=False)
-                await studio.aclose()
+                try:
+                    await studio.drain(only_committed=False)
+                finally:
+                    await studio.aclose()
             except NemoError as error:
                 logger.debug("a Studio did not close: %s", error.id)
 

@@ -14,6 +14,7 @@ import pytest
 import nemo_client
 from nemo_client import _errors
 from nemo_client._text import messages
+from tests.support.sources import parse_source
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +42,7 @@ HEAVY = ("httpx", "pydantic", "sqlalchemy", "numpy", "filelock", "PIL", "av", "a
 
 def imports(path: Path, *, at_load: bool = False) -> Iterator[tuple[str, str]]:
     """What a file imports, as (package or module, name); `at_load` leaves out what functions import and types."""
-    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    todo: list[ast.AST] = [parse_source(path.read_text(encoding="utf-8"))]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Import):
@@ -81,7 +82,7 @@ def packages_of(path: Path, *, at_load: bool = False) -> set[str]:
 
 def _for_types(path: Path) -> set[str]:
     """The packages that only the types of a file name."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse_source(path.read_text(encoding="utf-8"))
     blocks = [node for node in ast.walk(tree) if _is_for_types(node)]
     names = {
         part
@@ -237,7 +238,7 @@ def test_requirements_and_versions_agree_with_pyproject() -> None:
 
 def texts_named(path: Path) -> Iterator[str]:
     """Every string of a file, and of f-strings the constant start followed by a star."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse_source(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.JoinedStr) and len(node.values) == 2 and isinstance(node.values[0], ast.Constant):
@@ -247,7 +248,7 @@ def texts_named(path: Path) -> Iterator[str]:
 def texts_asked_for(path: Path) -> Iterator[str]:
     """The ids that a file says or raises: first arguments of `say`, `Phrase` and of our exceptions."""
     raised = {name for name in nemo_client.__all__ if isinstance(getattr(nemo_client, name), type)}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse_source(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args:
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             first = node.args[0]

@@ -16,6 +16,7 @@ import pytest
 from benchmarks import growth
 from benchmarks.__main__ import names
 from benchmarks._figures import Curve, Figure, median_of, table, to_json
+from tests.support.sources import parse_source
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -81,7 +82,7 @@ def test_nothing_of_the_product_imports_the_benchmarks(package: str) -> None:
     """They are not shipped with the client, and ComfyUI never loads them."""
     place = ROOT / package
     for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parse_source(path.read_text(encoding="utf-8"))):
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(each.split(".")[0] == "benchmarks" for each in found), path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sources import parse_source
 from tools.audit import Verdict, verdict
 from tools.lowest import EXTRAS, NoBound, for_tests, for_users, lowest, project
 
@@ -47,7 +48,7 @@ OF_WORK = packages(*(each for extra in ("dev", "benchmarks", "browser", "agent-s
 
 def imported(path: Path) -> Iterator[tuple[str, bool]]:
     """The packages of others that a file imports, and whether it does so as soon as it is loaded."""
-    todo: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text(encoding="utf-8")), True)]
+    todo: list[tuple[ast.AST, bool]] = [(parse_source(path.read_text(encoding="utf-8")), True)]
     while todo:
         node, at_load = todo.pop()
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

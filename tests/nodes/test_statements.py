@@ -16,6 +16,7 @@ from nemo_client import ApiError, InputError, NemoError, NoCredits, local
 from nemo_client._text import messages
 from tests.nodes._arrays import picture
 from tests.nodes._host import PACK, Host, Interrupted
+from tests.support.sources import parse_source
 
 Nodes = dict[str, type[Any]]
 ELSEWHERE = ("batch-", "cluster-", "login-", "home-", "worker-", "jobs-")
@@ -158,7 +159,7 @@ def test_every_error_of_the_backend_the_connection_and_a_job_has_an_action_of_it
 
 def test_the_page_knows_each_action() -> None:
     """Names in the table of the server, functions and words in the page's."""
-    tree = ast.parse((PACK / "nodes" / "_comfy" / "actions.py").read_text(encoding="utf-8"))
+    tree = parse_source((PACK / "nodes" / "_comfy" / "actions.py").read_text(encoding="utf-8"))
     (named,) = [node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "Action"]  # type: ignore[attr-defined]
     names = {each.value for each in ast.walk(named) if isinstance(each, ast.Constant)}
     page = (PACK / "web" / "errors.mjs").read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ from nemo_client import (
     Wish,
 )
 from tests.support.backend import Cloud, cloud, picture
+from tests.support.sources import parse_source
 
 __all__ = ["cloud"]
 
@@ -176,7 +177,7 @@ def test_what_says_run_again_is_followed() -> None:
 
 @functools.cache
 def list_tests(file: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    nodes = ast.walk(parse_source(file.read_text(encoding="utf-8")))
     return {each.name for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 

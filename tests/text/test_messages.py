@@ -18,6 +18,7 @@ from nemo_client import InputError, NemoError, NoCredits
 from nemo_client._studio.progress import Progress
 from nemo_client._text import messages
 from nemo_client._text.messages import Phrase
+from tests.support.sources import parse_source
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -176,7 +177,7 @@ def test_facts_of_ours_are_phrases() -> None:
 
 def words_given(path: Path) -> Iterator[str]:
     """English words that a module hands over as facts; `{}` stands for what is filled in."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse_source(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             found = [each.value for each in node.keywords if each.arg in ("call", "reason", "expected", "what")]
         elif isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == ["reason"]:

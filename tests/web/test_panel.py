@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.backend import write_video
+from tests.support.waiting import PATIENT_SECONDS
 from tests.web._page import BARE_APP, Server, job, profile, running, serve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -50,7 +51,7 @@ def load(browser: Any, server: Server) -> Iterator[Load]:
 
     def opened(lang: str = "en") -> Page:
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(PATIENT_SECONDS * 1000)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(f"{address}?lang={lang}")

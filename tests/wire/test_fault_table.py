@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from nemo_client._config.timings import StudioTimings
 from nemo_client._files.save import check_video
 from tests.support.backend import Clock, picture, write_video
 from tests.support.samples import mark_all_but_every
+from tests.support.waiting import PATIENT_SECONDS
 
 RUNS = 6
 CASES_A_JOURNAL = 32  # every step looks through what the journal holds: one for all cases takes a fifth longer
@@ -100,8 +102,10 @@ class Table:
         made = write_video(directory / "made.mp4")
 
         def draw(draft: Any, assets: Any, target: Path, **_: Any) -> None:
+            self.waited.wait(PATIENT_SECONDS)  # what is ready when it is submitted is not asked for
             target.write_bytes(made.read_bytes())
 
+        self.waited = threading.Event()
         self.directory = directory / "backend"
         self.faults = local.Faults()
         given = {"pace": 0, "credits": 1_000_000, "renderer": draw, "missing_glyphs": lambda text: ""}
@@ -117,6 +121,7 @@ class Table:
 
     def begin(self) -> None:
         self.faults.clear()
+        self.waited.clear()
         if self.cases % CASES_A_JOURNAL == CASES_A_JOURNAL - 1:
             asyncio.run(self.journal.close())
             self.journal = Journal(self.home, "sqlite://")
@@ -165,10 +170,14 @@ class Case:
                     self.clock.now += StudioTimings.horizon
         return None
 
+    async def _wait(self, seconds: float) -> None:
+        self.table.waited.set()
+        await self.clock.sleep(seconds)
+
     async def _run(self) -> Video:
         time = self.clock
         async with await Studio.open(
-            "nemo", journal=self.table.journal, sleep=time.sleep, clock=time.time, wall=time.time
+            "nemo", journal=self.table.journal, sleep=self._wait, clock=time.time, wall=time.time
         ) as studio:
             if self.errors and (isinstance(self.errors[-1], NothingMade) or self.errors[-1].id == "result-lost"):
                 job = (await list_jobs(self.table.journal, limit=1))[0]
