@@ -124,7 +124,7 @@ class NemoChat:
             statements.current().videos.append(answer.video)
             deliveries.record_delivery(prefix, [answer.video.path])
             ui |= await asyncio.to_thread(previews.build_ui, [answer.video])
-            statements.current().previews += ui["images"]
+            statements.current().previews += await asyncio.to_thread(previews.list_shown, [answer.video], ui["images"])
         return {"ui": ui, "result": (session, reply, path)}
 
 

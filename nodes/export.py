@@ -115,7 +115,7 @@ async def present_videos(outcomes: run.Outcomes[Any], on_item_error: str, prefix
     filled = iter(shown)
     full = [row if isinstance(row, tuple) else next(filled) for row in rows]
     ui = await asyncio.to_thread(previews.build_ui, videos)
-    statements.current().previews += ui["images"]
+    statements.current().previews += await asyncio.to_thread(previews.list_shown, videos, ui["images"])
     return {"ui": ui, "result": lists.rows_to_columns(full, WIDTH)}
 
 

@@ -1,6 +1,7 @@
 """Draw each node for its help page, from a running ComfyUI: `python -m tools.draw_nodes http://127.0.0.1:8188`
 
 Each picture carries a small graph with the node in it, as ComfyUI's own pictures do: dragged into the graph, it opens.
+A node stands there as after a run, with an example of what it says then.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image, PngImagePlugin
+
+from nemo_client import say
+from nemo_client._studio.timeline import describe_timeline
 
 DOCS: Final = Path(__file__).parent.parent / "web" / "docs"
 SETTINGS: Final = {
@@ -54,6 +58,36 @@ GRAPHS: Final[dict[str, list[str]]] = {
 }
 """The cables of each page's graph: node, output, node, and the input where its name is another."""
 
+DRAFT: Final = {
+    "t": [
+        {"tt": 0, "sg": [{"st": 0, "d": 5000}], "m": {"title": "lake"}},
+        {"tt": 1, "sg": [{"st": 0, "d": 5000}], "m": {"title": "Lo-fi"}},
+    ]
+}
+
+
+def describe_result(kind: str, language: str) -> dict[str, str]:
+    """What a node of this class says after a run, as the extension is told; empty where it says nothing."""
+    paid = say("progress.spent-left", language, credits="100", left="900")
+    film = f"5 s · 1080p · 3.1 MB · {paid}"
+    lines = {"NemoImageToVideo": film, "NemoExportRender": film, "NemoRecover": film, "NemoGenerateVideo": paid}
+    lines["NemoEditVideo"] = say("progress.spent-left", language, credits="50", left="850")
+    texts = {
+        "NemoCredits": say("credits", language, available=900, frozen=0, total=900),
+        "NemoTimeline": describe_timeline(DRAFT, language),
+        "NemoChat": say("chat.export-free", language),
+    }
+    return {"line": lines.get(kind, ""), "text": texts.get(kind, "")}
+
+
+SHOW: Final = """async ([focus, said]) => {
+  const { api } = await import("/scripts/api.js");
+  const node = window.app.graph._nodes[0];
+  const detail = { node: String(node.id), prompt: focus, graph: "", class: focus, state: "done", ...said };
+  api.dispatchEvent(new CustomEvent("nemo.node", { detail }));
+  await new Promise((done) => setTimeout(done, 300));
+  return [node.size[0], node.size[1]];
+}"""
 BUILD: Final = """([focus, cables]) => {
   const { app, LiteGraph } = window;
   app.graph.clear();
@@ -92,6 +126,10 @@ def draw_nodes(page: Any, language: str) -> None:
     for kind, cables in GRAPHS.items():
         graph, width, height = page.evaluate(BUILD, [kind, cables])
         page.wait_for_timeout(700)
+        said = describe_result(kind, language)
+        if any(said.values()):
+            width, height = page.evaluate(SHOW, [kind, said])
+            page.wait_for_timeout(700)
         taken = page.screenshot(clip={"x": 292, "y": 162, "width": width + 16, "height": height + 46})
         with Image.open(io.BytesIO(taken)) as picture:
             small = picture.convert("RGB").quantize(128)

@@ -7,7 +7,7 @@ import { make } from "./dom.mjs";
 import {
   addElementWidget, areVueNodes, ask, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
 } from "./host.mjs";
-import { beginHover, drawGrid, noteShown } from "./previews.mjs";
+import { beginHover, drawGrid, isCopy, noteShown } from "./previews.mjs";
 import { t } from "./words.js";
 
 export const NAME = "nemo_result";
@@ -119,7 +119,7 @@ function fileLine(video, several) {
   const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, ...breakable(video.filename));
   link.title = video.filename;
   const about = several ? `${video.about} · ${video.bytes}` : "";
-  const told = [about, video.preview && t("result.preview"), video.note].filter(Boolean);
+  const told = [about, isCopy(video) && t("result.preview"), video.note].filter(Boolean);
   return make("div", { class: "nemo-quiet nemo-file" }, link, ...told.map((each) => ` · ${each}`));
 }
 

@@ -12,8 +12,13 @@ const queryOf = (address) => {
   return ["type", "subfolder", "filename"].map((name) => given.get(name) ?? "").join("/");
 };
 
+const playsMatroska = () => document.createElement("video").canPlayType("video/x-matroska") !== "";
+
+/** Whether this browser shows the small copy of a video in the place of the file. */
+export const isCopy = (video) => Boolean(video.preview ?? (video.stand_in && !playsMatroska()));
+
 /** What the page shows of a video: {filename, subfolder, type} of the file, or of the small copy that browsers can play. */
-export const shownOf = (video) => video.preview ?? video;
+export const shownOf = (video) => (isCopy(video) ? (video.preview ?? video.stand_in) : video);
 
 /** Notes that a node shows these, so that the page's own players of them play on hover. */
 export function noteShown(videos) {
@@ -21,9 +26,11 @@ export function noteShown(videos) {
   while (ours.size > MOST) ours.delete(ours.values().next().value);
 }
 
-/** A grid of several videos with a caption each; null where there is one, or where the page has pages for them. */
+/** A grid of several videos with a caption each; null where there is one, or where the page has pages for them. What the
+ * page's own player cannot play is drawn here, too. */
 export function drawGrid(videos, caption) {
-  if (videos.length < 2 || areVueNodes()) return null;
+  const own = videos.some((video) => !video.preview && isCopy(video));
+  if (!own && (videos.length < 2 || areVueNodes())) return null;
   return make("div", { class: "nemo-grid" }, ...videos.map((video) => make("figure", {}, draw(video), caption(video))));
 }
 

@@ -73,7 +73,8 @@ def what_and_hint(text_id: str, lang: str | None = None, /, **facts: object) -> 
     return _fill_template(what, facts, spoken), _fill_template(hint, facts, spoken)
 
 
-_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=。)(?=.)")
+# What the backend asks or answers ends by itself, wherever its own sentences do.
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=。)(?=.)|(?<=\{question\}) |(?<=\{reply\}) ")
 
 
 def _find_template(text_id: str, spoken: str) -> str:

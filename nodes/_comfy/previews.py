@@ -22,6 +22,8 @@ logger = logging.getLogger("nemo_client")
 
 UNPLAYABLE: Final = ("avi",)
 """Formats that no browser plays."""
+SOME_PLAY: Final = ("mkv",)
+"""Formats that some browsers play and others do not: the page chooses."""
 STILL: Final = "gif"
 """The format that pages show as a picture, which cannot stand among videos."""
 HEIGHT: Final = 360
@@ -38,11 +40,24 @@ def build_ui(videos: Sequence[Video]) -> dict[str, Any]:
 
 
 def find_preview(video: Video, still: bool = False) -> dict[str, str]:
-    """How the page names what it shows of a video: the file, or its preview. `still`: shown as a picture. Blocks."""
+    """How the page names what it shows of a video: the file, or its preview. `still`: shown as a picture. Blocks.
+
+    Without a page (a prompt that names no client) it is the file: scripts fetch what is named here.
+    """
     own = host.make_view(video.path)
-    if still or video.format not in (*UNPLAYABLE, STILL):
+    if still or video.format not in (*UNPLAYABLE, STILL) or host.find_client() is None:
         return own
     return make_preview(video.path) or own
+
+
+def list_shown(videos: Sequence[Video], images: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """What a node's statement tells of each preview; `stand_in` is a small mp4 for browsers that need one. Blocks."""
+    return [
+        {**image, "stand_in": make_preview(video.path)}
+        if video.format in SOME_PLAY and host.find_client() is not None
+        else {**image}
+        for video, image in zip(videos, images, strict=True)
+    ]
 
 
 def make_preview(path: Path) -> dict[str, str] | None:

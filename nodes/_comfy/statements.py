@@ -47,7 +47,7 @@ class Statement:
     seconds: float | None = None
     money: list[Money] = field(default_factory=list)
     videos: list[Video] = field(default_factory=list)
-    previews: list[dict[str, str]] = field(default_factory=list)
+    previews: list[dict[str, Any]] = field(default_factory=list)
     text: str = ""
     line: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -231,11 +231,13 @@ def format_bytes(size: int) -> str:
     return f"{size / MEGABYTE:.1f} MB" if size >= MEGABYTE else f"{max(round(size / 1000), 1)} kB"
 
 
-def _describe_file(video: Video, preview: dict[str, str]) -> dict[str, Any]:
+def _describe_file(video: Video, shown: dict[str, Any]) -> dict[str, Any]:
     """A file for the page: where it is, its size, and its preview where that is another file."""
     own = host.make_view(video.path)
+    preview = {name: value for name, value in shown.items() if name != "stand_in"}
     return {
         **own,
+        **({"stand_in": shown["stand_in"]} if shown.get("stand_in") else {}),
         **({"preview": preview} if preview and preview != own else {}),
         "format": video.format,
         "size": video.size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,29 @@ def test_an_avi_is_shown_as_a_small_mp4_and_delivered_as_it_is(nodes: Nodes, hos
     assert (file["filename"], file["type"], file["preview"]) == (Path(path).name, "output", shown)
     assert file["bytes"].endswith("B")
     assert list(Path(host.folder("output")).rglob("*.mp4")) == []
+
+
+def test_an_mkv_is_shown_itself_with_a_small_mp4_for_browsers_that_cannot_play_it(nodes: Nodes, host: Host) -> None:
+    """Chromium plays Matroska, others do not: the page decides."""
+    answer = animate(nodes, host, "mkv")
+
+    (shown,), (statement,) = answer["ui"]["images"], answer["ui"]["nemo"]
+    (file,) = statement["videos"]
+    assert shown["type"] == "output"
+    assert "preview" not in file
+    assert (file["stand_in"]["type"], Path(file["stand_in"]["filename"]).suffix) == ("temp", ".mp4")
+    assert (Path(host.folder("temp")) / file["stand_in"]["filename"]).is_file()
+
+
+@pytest.mark.parametrize("format", ["avi", "mkv"])
+def test_a_prompt_without_a_page_names_its_files(format: str, nodes: Nodes, host: Host, monkeypatch: Any) -> None:
+    """Scripts fetch what `images` names; nothing is made for a page that is not there."""
+    monkeypatch.setattr(sys.modules["server"].PromptServer.instance, "client_id", None)
+    answer = animate(nodes, host, format)
+
+    (shown,) = answer["ui"]["images"]
+    assert (shown["type"], Path(shown["filename"]).suffix) == ("output", f".{format}")
+    assert not list(Path(host.folder("temp")).iterdir())
 
 
 def test_a_preview_is_made_once(nodes: Nodes, host: Host) -> None:

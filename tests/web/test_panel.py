@@ -968,6 +968,24 @@ def test_a_page_that_is_loaded_again_shows_what_its_nodes_said(load: Load, serve
     assert server.asked.count("/nemo/statements") == 1
 
 
+def test_what_this_browser_cannot_play_is_shown_as_its_small_copy(quiet: Page) -> None:
+    """A Matroska film by what the browser says of it; several stand as a grid either way."""
+    shown = quiet.evaluate(
+        """async () => {
+          const { drawGrid, isCopy } = await import("/extensions/nemo-video/previews.mjs");
+          const film = { filename: "a.mkv", stand_in: { filename: "a.mp4", subfolder: "", type: "temp" } };
+          const draw = () => [isCopy(film), drawGrid([film], () => "")?.querySelector("video").src ?? ""];
+          const found = [draw()];
+          HTMLMediaElement.prototype.canPlayType = () => "";
+          return [...found, draw()];
+        }"""
+    )
+
+    assert shown[0] == [False, ""]
+    assert shown[1][0]
+    assert "filename=a.mp4" in shown[1][1]
+
+
 NODE = """() => {
   const made = { comfyClass: "NemoGenerateVideo", widgets: [{ name: "seed", value: 7 }], inputs: [],
     addWidget(type, name, value, callback, options) {
