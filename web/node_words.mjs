@@ -15,7 +15,7 @@ const HIGHEST = 180; // pixels; what is longer scrolls
 const HIGHEST_GRID = 420;
 const MOST = 500;
 
-const kept = new Map(); // by workflow and node: {statement, cached}
+const kept = new Map(); // by workflow and node: {statement, cached, restored}
 const cachedIn = new Map(); // by prompt: ids of the nodes that ComfyUI did not run again
 const begun = new Map(); // by workflow: the prompt whose statements stand there
 const restored = new Set(); // the workflows whose earlier statements were asked for
@@ -53,7 +53,7 @@ export async function restore() {
     const { statements } = await ask(`statements?graph=${encodeURIComponent(graph)}`);
     for (const statement of statements) {
       if (kept.has(key(graph, statement.node))) continue;
-      kept.set(key(graph, statement.node), { statement, cached: false });
+      kept.set(key(graph, statement.node), { statement, cached: false, restored: true });
       begun.set(graph, statement.prompt); // of the newest: the next run clears them all
     }
     showAll();
@@ -97,7 +97,7 @@ function showIn(node, entry) {
   fit(node);
 }
 
-function parts({ statement, cached }) {
+function parts({ statement, cached, restored }) {
   const { state, line, text, skipped = [], videos = [], error } = statement;
   const found = [];
   const head = [line, cached && state === "done" ? t("result.cached") : ""].filter(Boolean).join(" · ");
@@ -109,7 +109,7 @@ function parts({ statement, cached }) {
     found.push(make("ul", { class: "nemo-skipped" }, ...skipped.map((each) => make("li", {}, each.text))));
   }
   const captioned = (video) => fileLine(video, videos.length > 1);
-  const grid = drawGrid(videos, captioned);
+  const grid = drawGrid(videos, captioned, restored); // after a reload the page has no player of its own
   found.push(...(grid ? [grid] : videos.map(captioned)));
   noteShown(videos);
   return found;
@@ -119,13 +119,14 @@ function fileLine(video, several) {
   const link = make("a", { href: viewAddress(video), target: "_blank", rel: "noopener" }, ...breakable(video.filename));
   link.title = video.filename;
   const about = several ? `${video.about} · ${video.bytes}` : "";
-  const told = [about, isCopy(video) && t("result.preview"), video.note].filter(Boolean);
+  const whole = about.replace(/(\d) (?=\S)/g, "$1\u00a0"); // a number stays with its unit
+  const told = [whole, isCopy(video) && t("result.preview"), video.note].filter(Boolean);
   return make("div", { class: "nemo-quiet nemo-file" }, link, ...told.map((each) => ` · ${each}`));
 }
 
-/** A file's name that may break after its hyphens, underscores and dots, and only there where there are any. */
+/** A file's name that breaks after its hyphens and underscores where it must, and keeps its suffix. */
 function breakable(name) {
-  return name.split(/(?<=[-_.])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
+  return name.split(/(?<=[-_])(?=[^-_.])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
 }
 
 // The node grows and shrinks by what the text takes, so that prompts keep their height.

@@ -27,9 +27,9 @@ export function noteShown(videos) {
 }
 
 /** A grid of several videos with a caption each; null where there is one, or where the page has pages for them. What the
- * page's own player cannot play is drawn here, too. */
-export function drawGrid(videos, caption) {
-  const own = videos.some((video) => !video.preview && isCopy(video));
+ * page's own player cannot play, or what it does not show (`alone`), is drawn here, too. */
+export function drawGrid(videos, caption, alone = false) {
+  const own = videos.length && (alone || videos.some((video) => !video.preview && isCopy(video)));
   if (!own && (videos.length < 2 || areVueNodes())) return null;
   return make("div", { class: "nemo-grid" }, ...videos.map((video) => make("figure", {}, draw(video), caption(video))));
 }

@@ -391,6 +391,25 @@ def test_results_stay_in_the_nodes_and_in_no_workflow(editor: Editor) -> None:
     assert height is not None
 
 
+def test_results_are_there_after_a_reload_with_their_video(editor: Editor) -> None:
+    """Of nodes with and without previews; the page itself shows none then."""
+    editor.open(workflow("image_to_video"))
+    editor.set(quality="low", resolution="480p", prompt="a slow pan of 1 second, for the reload")
+    editor.run()
+    editor.page.wait_for_timeout(1500)
+    before = lines(editor)
+    editor.page.reload()
+    editor.page.wait_for_function("window.app?.graph && window.app.canvas && window.LiteGraph", timeout=90_000)
+    editor.page.locator(".nemo-video-result video").first.wait_for(timeout=20_000)
+    editor.page.keyboard.press("Escape")
+    after = lines(editor)
+
+    assert after.keys() == before.keys()
+    assert {"NemoUploadImage", "NemoGenerateVideo", "NemoExportRender"} <= after.keys()
+    for name, line in before.items():
+        assert line.split("\n")[0] == after[name].split("\n")[0]
+
+
 def test_a_failed_node_shows_words_and_one_action(editor: Editor) -> None:
     """In a message of our own, which leads to the node."""
     editor.open(workflow("image_to_video_in_one_node"))
@@ -471,7 +490,7 @@ def test_several_videos_stand_as_a_grid_and_play_on_hover(editor: Editor) -> Non
     assert [each["type"] for each in ui["images"]] == ["temp"] * 3
     assert len(captions) == 3
     assert all(
-        re.search(r"\.avi · [\d.]+ s · 480p · [\d.]+ [kM]B · shown as a small copy", each) for each in captions
+        re.search(r"\.avi · [\d.]+\ss · 480p · [\d.]+\s[kM]B · shown as a small copy", each) for each in captions
     ), captions
     assert (still["paused"], over["paused"], over["muted"], over["loop"]) == (True, False, True, True)
     assert over["wide"] > 0
