@@ -33,8 +33,16 @@ function fold(node) {
   };
 }
 
+const LEAST_WIDTH = 225; // pixels; the longest title of a node without widgets
+
+/** Widens a node whose title would be cut; the canvas gives a node without widgets less. */
+function widen(node) {
+  if (node.size?.[0] < LEAST_WIDTH) node.setSize?.([LEAST_WIDTH, node.size[1]]);
+}
+
 /** To be called when a node of ours is made, before a workflow fills it in. */
 export function dress(node) {
   colour(node);
   fold(node);
+  widen(node);
 }

@@ -53,6 +53,15 @@ let graphBegun = null;
 // With the first node of ours: a page without any asks the server nothing. Should it fail, the nodes work as before.
 function beginGraphOnce() {
   graphBegun ??= beginGraph().catch(() => {});
+  return graphBegun;
+}
+
+const PATIENCE = 1500;
+
+/** Whether a workflow holds nodes of ours, in its subgraphs, too. */
+function hasOurs({ nodes, definitions } = {}) {
+  const all = [...(nodes ?? []), ...(definitions?.subgraphs ?? []).flatMap((each) => each.nodes ?? [])];
+  return all.some((node) => String(node?.type ?? "").startsWith("Nemo"));
 }
 
 async function beginGraph() {
@@ -207,6 +216,10 @@ app.registerExtension({
   getNodeMenuItems(node) {
     return isPaid(node) ? [menuItem(node)] : [];
   },
+  // Vue nodes take the badges that a node has when it is drawn first: the prices come before, where that is soon.
+  async beforeConfigureGraph(data) {
+    if (hasOurs(data)) await Promise.race([beginGraphOnce(), new Promise((done) => setTimeout(done, PATIENCE))]);
+  },
   afterConfigureGraph() {
     drawGraph();
     graph?.words.restore();
@@ -216,6 +229,7 @@ app.registerExtension({
     if (String(node.comfyClass ?? "").startsWith("Nemo")) beginGraphOnce();
     if (isPaid(node)) {
       addButton(node, take);
+      graph?.badge.addPrice(node);
       queueMicrotask(() => graph?.badge.refresh());
     }
     if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;
