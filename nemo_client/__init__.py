@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from ._journal.money import Money as Money
     from ._journal.money import Tally as Tally
     from ._journal.money import sum_money as sum_money
+    from ._safety.file_names import clean_file_name as clean_file_name
     from ._safety.pasted_paths import clean_pasted_path as clean_pasted_path
     from ._safety.redaction import Secret as Secret
     from ._safety.redaction import format_redacted_traceback as format_redacted_traceback
@@ -211,6 +212,7 @@ _EXPORTS = {
     "carry_out": "_batch.item_task:carry_out_item",
     "carry_out_item": "_batch.item_task",
     "check_given_up": "_studio.account_guard",
+    "clean_file_name": "_safety.file_names",
     "clean_pasted_path": "_safety.pasted_paths",
     "count_jobs": "_studio.jobs",
     "estimate_prices": "_studio.jobs",

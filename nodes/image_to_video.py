@@ -97,7 +97,7 @@ class NemoImageToVideo:
         one_each = settings.pop("batch_mode")[0] == inputs.ONE_EACH
         max_credits, on_item_error = settings.pop("max_credits")[0], settings.pop("on_item_error")[0]
         groups = await asyncio.to_thread(_groups, image, end_image, one_each)
-        statements.current().note_media({id(each): each for group in groups for each in group}.values())
+        statements.current().note_media(each for group in groups for each in group)
         items = lists.spread_inputs(settings, len(groups))
         works = [
             _work(pictures, item, bool(end_image), tags, graph[0]) for pictures, item in zip(groups, items, strict=True)

@@ -6,8 +6,11 @@ of a line that a crash cut off is removed before the next one is added. One proc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +22,9 @@ from filelock import Timeout as LockTimeout
 from .._errors import InputError
 from .._safety.private_files import sync_to_disk
 from .._wire.upload import disk_error
+
+if sys.platform != "win32":
+    import fcntl
 
 RESULTS: Final = "results.jsonl"
 RUNS: Final = "runs.jsonl"
@@ -106,6 +112,26 @@ def _encode_line(entry: Mapping[str, Any]) -> bytes:
         return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode()
 
 
+def _choose_lock_file(folder: Path) -> Path:
+    """The file whose lock holds a folder: one in it, or, where a share refuses locks, one of this machine alone."""
+    if _knows_locks(folder):
+        return folder / LOCK
+    mark = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"nemo-batch-{getattr(os, 'getuid', int)()}-{mark}.lock")
+
+
+def _knows_locks(folder: Path) -> bool:
+    """Whether a file in the folder can be locked, tried out on one of its own. Raises `OSError` where none can be."""
+    if sys.platform == "win32":
+        return True
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
 class BatchFolder:
     """The folder of a batch, held by this process while it is open."""
 
@@ -118,7 +144,7 @@ class BatchFolder:
     def __enter__(self) -> BatchFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / LOCK, thread_local=False)
+            lock = FileLock(_choose_lock_file(self.path), thread_local=False)
             lock.acquire(timeout=0)
         except LockTimeout as error:
             raise InputError("batch-busy", folder=self.path) from error

@@ -196,13 +196,14 @@ def _sync_content(temporary: Path) -> None:
 def _first_number(destination: Destination) -> int:
     """One more than the highest number in use, as ComfyUI counts: whatever stands after `stem_00001`, of any kind.
 
-    Collisions after that are caught by the link.
+    Names that differ in case alone are one, as they are on shares and disks of other systems. Collisions after that are
+    caught by the link.
     """
     if destination.numbering != "always":
         return 1
-    pattern = re.compile(re.escape(os.path.normcase(destination.stem)) + r"_(\d{1,9})(?:_.*)?", re.DOTALL)
+    pattern = re.compile(re.escape(destination.stem.casefold()) + r"_(\d{1,9})(?:_.*)?", re.DOTALL)
     try:
-        names = [os.path.normcase(name) for name in os.listdir(destination.folder)]
+        names = [name.casefold() for name in os.listdir(destination.folder)]
     except OSError as error:
         raise disk_error(error, destination.folder) from error
     return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0) + 1

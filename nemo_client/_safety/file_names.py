@@ -18,13 +18,13 @@ _DEVICE: Final = re.compile(
 )
 
 
-def clean_file_name(name: str) -> str:
+def clean_file_name(name: str, *, shorten: bool = True) -> str:
     """A name (without a folder, and without the format's suffix) as all systems hold it; empty where nothing is left.
 
     Letters of all scripts stay, in NFC; what no name may hold becomes `_`; a device's name gets a `_` in front.
     """
     plain = _FORBIDDEN.sub("_", _UNSEEN.sub("", unicodedata.normalize("NFC", name)))
-    clean = _shorten(plain).strip(" ").rstrip(". ")
+    clean = (_shorten(plain) if shorten else plain).strip(" ").rstrip(". ")
     return f"_{clean}" if _DEVICE.fullmatch(clean.split(".")[0].rstrip()) else clean
 
 

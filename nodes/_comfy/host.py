@@ -403,7 +403,7 @@ def _tag(value: object) -> str:
 
 
 def make_destination(prefix: str, tags: Mapping[str, str] | None = None, graph: Any = None) -> Destination:
-    """Where files of that prefix go: inside ComfyUI's output folder, its tokens filled in.
+    """Where files of that prefix go: inside ComfyUI's output folder, its tokens filled in, cleaned as names are.
 
     `graph` is the hidden input PROMPT, from which `%Node.widget%` is filled in. `%width%` and `%height%` are left for
     the time when the video is there.
@@ -414,7 +414,7 @@ def make_destination(prefix: str, tags: Mapping[str, str] | None = None, graph: 
 
     output = Path(os.path.abspath(folder_paths.get_output_directory()))
     given = fill_node_tokens(prefix.strip().strip("\"'").replace("\\", "/"), graph)
-    filled = fill_tokens(given, time.localtime())
+    filled = paths.clean_prefix(fill_tokens(given, time.localtime()))
     if paths.is_odd_prefix(filled):
         raise nemo_client.InputError("prefix-odd", prefix=prefix[:120])
     relative = os.path.normpath(filled)
@@ -487,7 +487,9 @@ def fill_node_tokens(text: str, graph: Any) -> str:
 
     A node goes by its class, else by its title, else by its id. What no file name may hold becomes `_`.
     """
-    nodes = [(str(key), node) for key, node in graph.items() if isinstance(node, dict)] if _is_graph(graph) else []
+    nodes = (
+        [(str(key), node) for key, node in graph.items() if isinstance(node, dict)] if isinstance(graph, dict) else []
+    )
 
     def value_of(match: re.Match[str]) -> str:
         for name_of in (_class_of, _title_of, lambda key, _: key):
@@ -498,10 +500,6 @@ def fill_node_tokens(text: str, graph: Any) -> str:
         return match[0]
 
     return _NODE_TOKEN.sub(value_of, text)
-
-
-def _is_graph(graph: Any) -> bool:
-    return isinstance(graph, dict)
 
 
 def _inputs_of(node: Mapping[str, Any]) -> Mapping[str, Any]:

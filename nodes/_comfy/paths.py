@@ -12,9 +12,9 @@ import unicodedata
 from pathlib import PurePath, PureWindowsPath
 from typing import Final
 
-from ...nemo_client import pasted
+from ...nemo_client import clean_file_name, pasted
 
-__all__ = ["display_file_name", "is_odd_prefix", "is_share", "means_no_file", "pasted"]
+__all__ = ["clean_prefix", "display_file_name", "is_odd_prefix", "is_share", "means_no_file", "pasted"]
 
 MAX_FOLDER_BYTES: Final = 255
 MAX_STEM_BYTES: Final = 230
@@ -24,6 +24,8 @@ MAX_SHOWN: Final = 120
 
 _NO_NAME: Final = '<>:"|?*'
 _NO_LINE: Final = ("Cc", "Cs", "Zl", "Zp")
+_ELSEWHERE: Final = re.compile(r"//[?.]/|[A-Za-z]:/|[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Devices and drives of Windows, and addresses: paths from a root, not names."""
 _TURNS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DEVICE: Final = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])", re.I)
 
@@ -46,8 +48,25 @@ def means_no_file(spelling: str) -> bool:
     return any(_is_odd_on_windows(part) for part in parts if part != "..")
 
 
+def clean_prefix(relative: str) -> str:
+    """A file name prefix, its tokens filled in and `/` between its folders, as every system can hold it.
+
+    As the shell and batches clean names. Left as they are, for `is_odd_prefix` to refuse: a path of another place, and
+    folders that some systems take for the one above (`.. `).
+    """
+    if _ELSEWHERE.match(relative):
+        return relative
+    return "/".join(_clean_part(part) for part in relative.split("/"))
+
+
+def _clean_part(part: str) -> str:
+    if part.strip(". ") == "":
+        return part
+    return clean_file_name(part, shorten=False) or "video"
+
+
 def is_odd_prefix(relative: str) -> bool:
-    """Whether a file name prefix, its tokens filled in and `/` between its folders, is no name for a file of ours."""
+    """Whether a prefix of `clean_prefix` is no name for a file of ours."""
     if any(char in _NO_NAME or not _is_plain(char) for char in relative):
         return True
     *folders, stem = relative.rstrip("/").split("/")

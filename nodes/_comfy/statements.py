@@ -107,7 +107,8 @@ class Statement:
 
     def note_media(self, media: Iterable[object]) -> None:
         """Note what people are told of media that were read; errors among them are passed over."""
-        self.notices += [notice for each in media if (notice := getattr(each, "notice", None)) is not None]
+        found = [notice for each in media if (notice := getattr(each, "notice", None)) is not None]
+        self.notices = list(dict.fromkeys([*self.notices, *found]))
 
     def _word_money(self) -> str:
         """What the run took, and what is left; nothing where no step of it can cost anything."""

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from PIL import Image
 from rich.console import Console
 
 from nemo_client import Studio, Wish, from_file, local
+from nemo_client._batch.results_file import BatchFolder
 from nemo_client._batch.runner import Batch
 from nemo_client._cli.batch_money import sum_all_runs
 from nemo_client._cli.batch_progress import Board, format_duration
@@ -26,6 +28,7 @@ from nemo_client._studio.progress import Caller
 from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behind, sent, shell, start
 from tests.files.test_pictures import P3, card, seen_through
 from tests.support.backend import draw
+from tests.support.disks import SHARES, refuse_on_share
 from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
 
@@ -460,3 +463,26 @@ def test_a_picture_that_is_sent_smaller_is_told(shell: Shell, photos: Path, monk
     assert said in dry.err
     assert said in made.err
     assert "64 x 48 像素" in one.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an open file's path is read as Linux tells it")
+@pytest.mark.parametrize("number", SHARES.values(), ids=SHARES)
+def test_videos_come_to_a_share_that_refuses_modes_links_and_locks(
+    number: int, shell: Shell, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the shell, a batch and its next run write there; still, two batches do not hold one folder."""
+    share = Path("share").absolute()
+    share.mkdir()
+    refused = refuse_on_share(monkeypatch, share, number)
+    fill(photos, 1)
+    options = ("--prompt", "static, 1 second", "--local", "--resolution", "480p")
+
+    one = shell("animate", photos / "shot0.png", *options, "--output", "share/one.mp4")
+    made = shell("batch", photos, *options, "-o", "share/all")
+    again = shell("batch", photos, *options, "-o", "share/all")
+    with BatchFolder(share / "all"):
+        busy = shell("batch", photos, *options, "-o", "share/all")
+
+    assert (one.code, made.code, again.code, busy.code) == (0, 0, 0, 2), one.err + made.err + again.err
+    assert {each.name for each in (share / "all").glob("*.*")} >= {"shot0.mp4", "index.html", "results.jsonl"}
+    assert {"chmod", "link", "fsync", "flock"} <= set(refused)
