@@ -968,6 +968,36 @@ def test_a_page_that_is_loaded_again_shows_what_its_nodes_said(load: Load, serve
     assert server.asked.count("/nemo/statements") == 1
 
 
+BARS = """async () => {
+  const add = (tag, style) => {
+    const made = Object.assign(document.createElement(tag), { className: "bar" });
+    made.style.cssText = `position: fixed; ${style}`;
+    document.body.append(made);
+    return made;
+  };
+  app.canvas.canvas = add("canvas", "inset: 0; width: 100%; height: 100%");
+  add("div", "inset: 0 0 auto auto; width: 500px; height: 90px");
+  const popup = add("div", "inset: 110px 10px auto auto; width: 450px; height: 120px");
+  const load = (name) => import(`/extensions/nemo-video/${name}.mjs`);
+  const [errors, words] = await Promise.all(["errors", "node_words"].map(load));
+  words.beginNodeWords();
+  await new Promise((done) => (document.head.lastElementChild.onload = done));
+  window.fail = () => errors.showError({ what: "It failed.", action: "retry" }, null, "Node", () => {});
+  window.popup = popup;
+  fail();
+}"""
+TOP = "document.querySelector('.nemo-video-errors').getBoundingClientRect().top"
+
+
+def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load: Load) -> None:
+    """It stands where only the graph is, below what is there; once that has gone, the next one stands higher."""
+    page = load()
+    page.evaluate(BARS)
+    page.wait_for_function(f"{TOP} >= 230")
+    page.evaluate("popup.remove(), fail()")
+    page.wait_for_function(f"{TOP} >= 90 && {TOP} < 130")
+
+
 def test_what_this_browser_cannot_play_is_shown_as_its_small_copy(quiet: Page) -> None:
     """A Matroska film by what the browser says of it; several stand as a grid either way."""
     shown = quiet.evaluate(
