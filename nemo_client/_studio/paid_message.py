@@ -64,8 +64,8 @@ from .sessions import GONE, Sessions, is_session_gone
 
 logger = logging.getLogger("nemo_client")
 
-"""When the state is read after a clean end without a word, in seconds each: it is reported within a minute."""
-"""When the state is read where a tool reported a result that the state does not show yet."""
+SPOKEN_LOOKS: Final = 3
+"""How often the state is read where a chat promises a video in words alone, or was charged before there is one."""
 WAIT_SECONDS: Final = 0.5
 STUCK_SECONDS: Final = 60.0
 
@@ -466,7 +466,7 @@ class PaidSend:
         """After a clean end: what was made, by the quiet state."""
         attempt, baseline, turn = self.attempt, self.baseline, self.turn
         try:
-            state = await self.reconciler.read_quiet_state(attempt)
+            state = await self.reconciler.read_quiet_state(attempt, longer=turn.made_much)
         except NemoError as error:
             return await self._reconcile(error.id)
         answered = not turn.silent and not turn.open_calls
@@ -475,7 +475,7 @@ class PaidSend:
         if self.message.kind == "chat" and answered:
             if not made and attempt.paid and (turn.made_something or baseline.has_new_media(state)):
                 return await self._wait_for_result("result-late", self.context.timings.late_pauses)
-            return await self._finish(state)
+            return await self._finish(state if made else await self._look_for_promised(state))
         if made and (not turn.open_calls or baseline.shows_work(state)):
             return await self._finish(state)
         if turn.open_calls or (turn.question is None and await self.reconciler.is_still_working(attempt, baseline)):
@@ -483,6 +483,25 @@ class PaidSend:
         if not answered:  # a gateway that ends an idle stream looks the same
             return await self._wait_for_result("answered-nothing", self.context.timings.nothing_pauses)
         return await self._end_without_draft(state)
+
+    async def _look_for_promised(self, state: SessionState) -> SessionState:
+        """The state with the work that a chat's answer tells of, where it comes within a few looks; else as it is."""
+        if not self.attempt.paid or not (self.turn.tells_of_success or await self._is_charged_for_no_video()):
+            return state
+        for pause in self.context.timings.late_pauses[:SPOKEN_LOOKS]:
+            await self.context.sleep(pause)
+            try:
+                if self.baseline.shows_work(await self.context.client.state(self.attempt.session_id)):
+                    return await self.reconciler.read_quiet_state(self.attempt)
+            except NemoError as error:
+                logger.info("the state could not be read (%s)", error.id)
+        return state
+
+    async def _is_charged_for_no_video(self) -> bool:
+        """Whether the balance fell in a session without a video: an answer that costs promises one, most often."""
+        if drafts.is_ready(self.baseline.draft):
+            return False
+        return bool((await self.reconciler.measure_money(self.attempt, self.baseline)).spent)
 
     async def _finish(self, state: SessionState) -> Attempt:
         facts = _build_turn_facts(self.turn)

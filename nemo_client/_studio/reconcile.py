@@ -275,6 +275,8 @@ def make_handle(attempt: Attempt, language: str) -> SessionHandle:
 logger = logging.getLogger("nemo_client")
 
 UNCHANGED_READS: Final = 5
+SECOND_STAGE: Final = 2.5
+"""How much longer a draft has to be quiet where several tools made something."""
 QUIET_READS: Final = 5
 LATE_READS: Final = 60
 REPORT_SECONDS: Final = 0.1
@@ -421,11 +423,14 @@ class Reconciler:
                 return False
         return True
 
-    async def read_quiet_state(self, attempt: Attempt) -> SessionState:
-        """The state once two reads agree on the draft; the second stage of a generation can come late."""
+    async def read_quiet_state(self, attempt: Attempt, *, longer: bool = False) -> SessionState:
+        """The state once two reads agree on the draft; the second stage of a generation can come late.
+
+        They lie `longer` apart where several tools made something: the last one's work may not be there yet.
+        """
         state = await self._context.client.state(attempt.session_id)
         for _ in range(0 if attempt.free else QUIET_READS):
-            await self._context.sleep(self._context.timings.quiet)
+            await self._context.sleep(self._context.timings.quiet * (SECOND_STAGE if longer else 1.0))
             again = await self._context.client.state(attempt.session_id)
             if drafts.digest_draft(again.draft or {}) == drafts.digest_draft(state.draft or {}):
                 return again

@@ -21,7 +21,7 @@ from .._config.free_accounts import FreeUsers
 from .._config.paths import ensure_home, find_home
 from .._config.profiles import LOCAL, Profile, find_profile
 from .._config.timings import Timings, timings_in_use
-from .._errors import DiskError, InputError, Kept, NothingMade, RenderFailed, ResultUnknown, SessionGone
+from .._errors import DiskError, InputError, Kept, NemoError, NothingMade, RenderFailed, ResultUnknown, SessionGone
 from .._files.images import Media, UploadStore
 from .._files.save import Destination
 from .._journal.job_rows import make_job_id
@@ -29,7 +29,7 @@ from .._journal.journal import Journal, choose_writable_journal
 from .._journal.money import FREE, Money, estimate_price, known_balance, sum_money
 from .._journal.records import Attempt, StoredFacts
 from .._journal.retention import run_upkeep
-from .._journal.steps import Event, Kind, State, make_step_key, make_upload_key, normalize_text
+from .._journal.steps import PAID, Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
 from .._text import messages, prompts
 from .._text.languages import LANGUAGES
@@ -392,9 +392,7 @@ class Studio:
         """
         output, caller = output or Output(), caller or Caller()
         source = await self._sessions.find_attempt(_check_usable(session))
-        draft = source.facts.draft
-        if not drafts.is_ready(draft):
-            raise RenderFailed("not-ready")
+        draft = await self._find_draft(source)
         inputs: dict[str, object] = {
             "format": output.format,
             "quality": output.quality,
@@ -420,6 +418,21 @@ class Studio:
             timeline=describe_timeline(draft, session.language),
             money=await self._sum_money_behind(source), reused=delivered.reused, note=note,
         )  # fmt: skip
+
+    async def _find_draft(self, source: Attempt) -> Mapping[str, Any]:
+        """The draft of a step; where it has none yet, the one its session has got since, as long as nothing followed.
+
+        A chat may end with words before the video that it promises is there.
+        """
+        draft: Mapping[str, Any] = source.facts.draft
+        if drafts.is_ready(draft):
+            return draft
+        if source.kind in PAID and await self._context.journal.sent_after(source) is None:
+            with contextlib.suppress(NemoError):  # what cannot be read shows nothing
+                draft = (await self._context.client.state(source.session_id)).draft or {}
+        if not drafts.is_ready(draft):
+            raise RenderFailed("not-ready")
+        return draft
 
     async def animate(
         self,

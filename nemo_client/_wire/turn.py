@@ -115,7 +115,12 @@ class Turn:
     @property
     def made_something(self) -> bool:
         """Whether a tool that makes something, by its name, told of success."""
-        return any(MAKING_TOOL.search(name) and not READING_TOOL.search(name) for name in self.succeeded)
+        return any(map(_makes_something, self.succeeded))
+
+    @property
+    def made_much(self) -> bool:
+        """Whether tools that make something told of success more than once, as in the two stages of a generation."""
+        return sum(_makes_something(name) for name in self.succeeded) > 1
 
     def add(self, event: AgentEvent) -> None:
         """Take the next event of the turn."""
@@ -218,6 +223,10 @@ class Turn:
         if match[0].long_running and isinstance(status, str) and status.lower() in _UNFINISHED:
             return
         self._open = [call for call in self._open if call is not match[0]]
+
+
+def _makes_something(tool: str) -> bool:
+    return MAKING_TOOL.search(tool) is not None and READING_TOOL.search(tool) is None
 
 
 def _is_success(response: object) -> bool:

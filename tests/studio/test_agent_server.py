@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from nemo_client import Caller, NothingMade, ResultUnknown, Studio, Turned, Wish
+from nemo_client import Caller, Destination, NothingMade, RenderFailed, ResultUnknown, Studio, Turned, Wish
 from nemo_client._cli.main import main
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import State
@@ -209,6 +210,18 @@ async def put(server: AgentServer, session: str, made: dict[str, Any], charge: f
     await asyncio.to_thread(server.put, session, made, charge)
 
 
+def put_at(server: AgentServer, pause: float, made: dict[str, Any]) -> Callable[[float], Awaitable[None]]:
+    """A sleep in virtual time, after whose first pause of so many seconds the newest session has got this draft."""
+    left = [made]
+
+    async def sleep(seconds: float) -> None:
+        await server.clock.sleep(seconds)
+        if seconds == pause and left:
+            await put(server, (await seen(server))["messages"][-1]["session"], left.pop())
+
+    return sleep
+
+
 # --- Late evidence --------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +240,49 @@ async def test_a_draft_that_shows_after_the_stream_is_waited_for(agent_server: A
         assert "late" in turned.timeline
         assert (await studio._sessions.find_attempt(turned.session)).facts["draft"] == draft(2, title="late")
     assert turned.money.spent == 100
+
+
+async def test_the_second_stage_may_come_seconds_after_the_stream(agent_server: AgentServer) -> None:
+    """Two tools made something: the raw clip of the first is not the end, though it looks like a result."""
+    stages = [
+        {"call": "generate_video", "charge": 100, "draft": draft(1), "media": ["m1"]},
+        {"call": "edit_multitrack"},
+        {"say": "Your video is ready!", "last": True},
+    ]
+    agent_server.script(stages)
+    async with agent_server.studio(sleep=put_at(agent_server, 5.0, draft(1, music=True))) as studio:
+        turned = await generated(studio)
+
+    assert "Lo-fi" in turned.timeline
+
+
+@pytest.mark.parametrize(
+    "words", ["Your video is ready! Click it.", "视频已经为你生成好了。", "I am on it."], ids=["en", "zh", "charged"]
+)
+async def test_a_chat_that_promises_a_video_is_looked_at_again(agent_server: AgentServer, words: str) -> None:
+    """No tool told of it, but a sentence or the balance: the state is read on for a few looks."""
+    agent_server.script([{"call": "get_status", "charge": 100}, {"say": words, "last": True}])
+    async with agent_server.studio(sleep=put_at(agent_server, 5.0, draft(2, title="late"))) as studio:
+        turned = await studio.chat(await studio.upload([picture()]), "make a video")
+
+    assert "late" in turned.timeline
+
+
+async def test_an_export_finds_the_video_that_a_chat_got_afterwards(agent_server: AgentServer, tmp_path: Path) -> None:
+    """It was paid for; only where another message went out in that session it is not this one's."""
+    agent_server.script([{"say": "It takes some minutes.", "last": True}])
+    place = Destination(tmp_path, "late")
+    async with agent_server.studio() as studio:
+        turned = await studio.chat(await studio.upload([picture()]), "make a video")
+        with pytest.raises(RenderFailed, match="nothing to export"):
+            await studio.export(turned.session, place)
+        await put(agent_server, turned.session.session_id, draft(2, title="late"), charge=100)
+        video = await studio.export(turned.session, place)
+        again = await studio.export(turned.session, place)
+
+    assert "late" in video.timeline
+    assert (again.path, again.reused) == (video.path, True)
+    assert len(agent_server.seen["messages"]) == 1
 
 
 @pytest.mark.parametrize(
