@@ -27,6 +27,9 @@ _ROUNDING_SECONDS: Final = 0.25
 _HEAD_BYTES: Final = 4096
 _QUICKTIME: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MUXERS: Final = {"mkv": "matroska"}
+_DEMUXERS: Final = {
+    "mov": "mp4", "matroska": "mkv", "avi": "avi", "gif": "gif", "mpegts": "ts", "flv": "flv", "ogg": "ogv",
+}  # fmt: skip
 _HOLDS: Final[Mapping[str, frozenset[str]]] = {
     "mp4": frozenset(["h264", "hevc", "av1", "vp9", "mpeg4", "aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"]),
     "mov": frozenset(["h264", "hevc", "mpeg4", "mjpeg", "prores", "aac", "mp3", "alac", "pcm_s16le", "pcm_s16be"]),
@@ -85,7 +88,18 @@ def container_of(path: Path) -> str:
         return "mov"
     if head[:1] == b"\x47" and head[188:189] == b"\x47":
         return "ts"
+    if head[4:5] == b"\x47" and head[196:197] == b"\x47":
+        return "m2ts"
     return {b"FLV": "flv", b"Ogg": "ogv"}.get(head[:3], "")
+
+
+def _ask_demuxer(path: Path) -> str:
+    """The suffix for a video whose first bytes tell none, by what reads it: a stream may begin in its middle."""
+    import av
+
+    with contextlib.suppress(av.FFmpegError, *_FAILURES), av.open(str(path), options=LOCAL_ONLY) as container:
+        return _DEMUXERS.get(container.format.name.split(",")[0], "")
+    return ""
 
 
 @contextmanager
@@ -101,7 +115,7 @@ def prepare_video(video: Path, checked: Checked, destination: Destination, suffi
 @contextmanager
 def as_asked(video: Path, checked: Checked, destination: Destination, suffix: str) -> Iterator[Ready]:
     """The video in the container `suffix`, as another temporary file where it came in another one."""
-    was = container_of(video)
+    was = container_of(video) or _ask_demuxer(video)
     with ExitStack() as stack:
         if was in (suffix, ""):
             yield Ready(video, checked, suffix)

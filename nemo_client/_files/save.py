@@ -249,6 +249,8 @@ def check_video(path: Path) -> Checked:
 
     size = path.stat().st_size
     try:
+        if _is_photograph(path):
+            raise ValueError("a picture")
         with av.open(str(path), options=LOCAL_ONLY) as container:
             stream = container.streams.video[0]
             _bound_decoder(stream)
@@ -265,6 +267,16 @@ def check_video(path: Path) -> Checked:
     if gap > 0 or not _whole_by_its_frame(path, kind, size):
         raise RenderFailed("video-broken", reason=Phrase("why.end-missing"))
     return Checked(hash_file(path), size, width, height, length, rate)
+
+
+_PHOTOGRAPHS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1"})
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether it is a HEIC or AVIF picture, which the demuxer of mp4 reads as a video of one frame."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in _PHOTOGRAPHS
 
 
 def _bound_decoder(stream: VideoStream) -> None:

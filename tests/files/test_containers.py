@@ -9,8 +9,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image, features
 
-from nemo_client import Destination, Output, Wish, last_frame
+from nemo_client import Destination, Output, RenderFailed, Wish, last_frame
 from nemo_client._files.containers import as_asked, container_of
 from nemo_client._files.save import check_video
 from tests.support.backend import Cloud, cloud, picture, write_video
@@ -86,6 +87,27 @@ def test_what_cannot_be_changed_is_named_as_what_it_is(films: dict[str, Path], t
     with as_asked(films["webm"], checked, Destination(tmp_path, "film"), "nut") as ready:
         assert (ready.path, ready.suffix, ready.was) == (films["webm"], "webm", "webm")
         assert ready.word == "container-named"
+
+
+@pytest.mark.parametrize("way", ["m2ts", "in its middle"])
+def test_a_stream_of_packets_is_told_however_it_begins(way: str, films: dict[str, Path], tmp_path: Path) -> None:
+    """Four bytes of time before each packet, or a start within one: what no first byte tells, its reader does."""
+    data = films["ts"].read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    film = tmp_path / "film"
+    film.write_bytes(b"".join(b"\0\0\0\0" + each for each in packets) if way == "m2ts" else b"\0" * 50 + data)
+    with as_asked(film, check_video(film), Destination(tmp_path, "film"), "mp4") as ready:
+        assert (ready.suffix, container_of(ready.path)) == ("mp4", "mp4")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_a_picture_in_the_place_of_the_video_is_no_video(tmp_path: Path) -> None:
+    """An AVIF begins like an mp4."""
+    film = tmp_path / "film.mp4"
+    Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(film, format="AVIF")
+
+    with pytest.raises(RenderFailed):
+        check_video(film)
 
 
 @pytest.mark.parametrize(("asked", "sent"), [("mp4", "mov"), ("mp4", "webm"), ("webm", "mp4"), ("gif", "mp4")])
