@@ -38,7 +38,7 @@ def _is_named(text: str, media: Media) -> bool:
     digest = _HASH.match(media.kept_name)
     if media.name in text or (digest is not None and digest[0] in text):
         return True
-    return re.search(rf"(?<![0-9a-zA-Z]){media.mark}(?![0-9a-zA-Z])", text) is not None
+    return re.search(rf"(?<![0-9a-z]){media.mark}(?![0-9a-z])", text, re.IGNORECASE) is not None
 
 
 def _iterate_texts(value: object) -> Iterator[str]:

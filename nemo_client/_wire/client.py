@@ -32,6 +32,7 @@ from .schemas import (
     Uploaded,
     Wire,
     is_false,
+    is_true,
     says_failed,
 )
 from .sse import MAX_EVENT_BYTES, AgentEvent, EventTooLarge, Heartbeat, SseDecoder, Unknown, parse_event
@@ -214,9 +215,11 @@ class NemoClient:
         said = data if isinstance(data, Mapping) else {"files": data}
         files = said.get("files")
         entries = files if isinstance(files, list) else []
-        told = [each for name in ("failed", "failed_files", "errors") for each in _list_entries(said.get(name))]
+        told = [each for name in _REFUSED_LISTS for each in _list_entries(said.get(name))]
         failed = [_name_of(each) for each in [*(each for each in entries if says_failed(each)), *told]]
-        applied = not any(is_false(_read_field(each, "session_state_applied")) for each in [said, *entries])
+        applied = not any(is_false(_read_field(each, name)) for each in [said, *entries] for name in _APPLIED)
+        if not failed and (is_true(said.get("failed")) or is_false(said.get("success"))):
+            applied = False  # some were not taken, and it is not told which
         return Uploaded(
             [self._parse_model(Asset, entry, "upload") for entry in entries], applied=applied, failed=failed
         )
@@ -278,8 +281,13 @@ class _EventReader:
             self.trouble = "answer-too-large"
 
 
+_REFUSED_LISTS: Final = ("failed", "failed_files", "failedFiles", "errors", "rejected", "rejected_files")
+_APPLIED: Final = ("session_state_applied", "sessionStateApplied")
+
+
 def _list_entries(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+    """What a list holds; of an object, whose names are those of files, its names."""
+    return value if isinstance(value, list) else list(value) if isinstance(value, Mapping) else []
 
 
 def _read_field(entry: object, name: str) -> object:

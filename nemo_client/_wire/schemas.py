@@ -15,6 +15,7 @@ from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret
 from .render_status import (
     ProgressScale,
     RenderStatus,
+    meaning_of,
     read_error,
     read_id,
     read_progress,
@@ -137,9 +138,16 @@ def says_failed(entry: object) -> bool:
     """Whether an entry of an upload's answer says, in any spelling, that its file was not taken."""
     if not isinstance(entry, Mapping):
         return False
-    words = (entry.get(name) for name in ("status", "state", "upload_status"))
-    told = any(isinstance(word, str) and word.strip().lower() in _REFUSED for word in words)
-    return told or is_true(entry.get("failed")) or is_false(entry.get("success")) or bool(read_error(entry))
+    told = any(_means_refused(entry.get(name)) for name in ("status", "state", "upload_status", "status_code", "code"))
+    flags = any(is_false(entry.get(name)) for name in ("success", "ok", "uploaded", "applied"))
+    return told or flags or is_true(entry.get("failed")) or bool(read_error(entry))
+
+
+def _means_refused(word: object) -> bool:
+    """Whether a word, or an HTTP status, says that something failed, however it is written."""
+    if isinstance(word, int):
+        return 400 <= word < 600
+    return isinstance(word, str) and (word.strip().lower() in _REFUSED or meaning_of(word) == "failed")
 
 
 def is_true(value: object) -> bool:
@@ -149,7 +157,11 @@ def is_true(value: object) -> bool:
 
 def is_false(value: object) -> bool:
     """Whether a value of the wire is a plain no."""
-    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
+    return (
+        value is False
+        or (isinstance(value, int) and value == 0)
+        or (isinstance(value, str) and value.strip().lower() == "false")
+    )
 
 
 class State(Wire):

@@ -29,7 +29,7 @@ from nemo_client import (
 from nemo_client._files.images import wire_name
 from nemo_client._studio.listed_uploads import find_listed, lists_uploads
 from nemo_client._text.prompts import certain_language, choose_spoken_language, page_language
-from tests.support.backend import Cloud, cloud, picture, write_video
+from tests.support.backend import Cloud, always, answer, client_of, cloud, picture, serving, write_video
 
 __all__ = ["cloud"]
 
@@ -158,13 +158,15 @@ async def test_an_upload_that_may_have_arrived_is_found_by_its_hash(
         {"video_infos": [{"filename": "upload_3_____-01234567.png"}]},
         {"assets": {"x": [{"cdn_url": "https://cdn.test/%E7%8C%AB-01234567.png?sign=1"}]}},
         {"video_infos": [{"hash": "ab" * 32}]},
+        {"video_infos": [{"filename": "IMG_0123ABCD.PNG"}]},
     ],
 )
 def test_a_file_is_found_however_the_state_names_it(listed: dict[str, Any]) -> None:
     """By its whole name, by the hash in a name that the server changed, or by the hash of its bytes."""
     media = Media("pixels:1:0123456789", "海边的猫-01234567.png", "image/png", kept="ab" * 32 + ".png")
+    other = Media("pixels:1:0123abcd89", "Hund-0123abcd.png", "image/png", kept="ad" * 32 + ".png")
 
-    assert find_listed(listed, [media]) == {"01234567"}
+    assert len(find_listed(listed, [media, other])) == 1
     assert find_listed({"video_infos": [{"filename": "cat-a01234567b.png", "hash": "ac" * 32}]}, [media]) == set()
 
 
@@ -236,6 +238,42 @@ FAILED = {
     "a list": ("data.failed", [{"filename": "?"}]),
     "not applied": ("data.session_state_applied", False),
 }
+FURTHER = {
+    "a sentence": {"files": [{"filename": "a.png", "status": "error: unsupported"}]},
+    "two words": {"files": [{"filename": "a.png", "status": "upload_failed"}]},
+    "an enum": {"files": [{"filename": "a.png", "status": "UploadStatus.FAILED"}]},
+    "in Chinese": {"files": [{"filename": "a.png", "status": "失败"}]},
+    "an HTTP status": {"files": [{"filename": "a.png", "status_code": 415}]},
+    "another flag": {"files": [{"filename": "a.png", "uploaded": False}]},
+    "names with reasons": {"files": [], "failed": {"a.png": "cannot be read"}},
+    "camel case": {"files": [], "failedFiles": ["a.png"]},
+    "rejected": {"files": [], "rejected": [{"name": "a.png"}]},
+}
+NOT_APPLIED = [
+    {"session_state_applied": 0},
+    {"sessionStateApplied": False},
+    {"files": [{"filename": "a.png", "session_state_applied": "false"}]},
+    {"files": [{"filename": "a.png"}], "success": False},
+    {"files": [{"filename": "a.png"}], "failed": True},
+]
+
+
+async def test_a_refused_file_is_told_in_many_ways() -> None:
+    """Words, numbers, flags and lists, under the names that servers give them; what says nothing refuses nothing."""
+
+    async def read(said: dict[str, Any]) -> Any:
+        async with (
+            serving(always(answer({"code": 0, "data": said}))) as server,
+            client_of(server.url) as client,
+        ):
+            return await client.upload_urls("s", ["https://web.test/a.png"])
+
+    for said in FURTHER.values():
+        assert (await read(said)).failed == ("a.png",), said
+    for said in NOT_APPLIED:
+        assert not (await read(said)).applied, said
+    for quiet in ({"failed": 0}, {"failed": []}, {"files": [{"filename": "a.png", "status": "processing"}]}):
+        assert ((await read(quiet)).failed, (await read(quiet)).applied) == ((), True), quiet
 
 
 @pytest.mark.parametrize(("field", "value"), FAILED.values(), ids=FAILED)
