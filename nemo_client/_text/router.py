@@ -220,10 +220,11 @@ def _prepare_words(text: str) -> tuple[list[str], list[str], Grammar]:
     plain = re.sub(r"(?<=\w)['’`](?=\w)", "", plain)
     plain = re.sub(r"(?<=\d)\s?[x×*]\s?(?=\d{3})", "x", plain)
     plain = re.sub(r"\b(\d{3,4}) (?=[pi]\b)", r"\1", plain)
-    grammar = _load_grammar(CJK.search(plain) is not None)
+    chinese = CJK.search(plain) is not None
+    grammar = _load_grammar(chinese)
     words: list[str] = []
     for word in split_words(plain):
-        words += en.SHORT.get(word, word).split()
+        words += [word] if chinese and len(word) == 1 else en.SHORT.get(word, word).split()
     return [_mend_word(word, grammar) for word in words], words, grammar
 
 

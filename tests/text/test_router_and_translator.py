@@ -299,11 +299,17 @@ def test_requests_as_people_write_them_are_answered_by_who_has_to(language: str)
     assert [(who, route(text), text) for who, text in asked if route(text) != who] == []
 
 
-@pytest.mark.parametrize("frame", ["{}", "{}!!", "{}。", "{} 🙏", "OK {}", "{}\n", "“{}”"])
+FRAMES = ["{}", "{}!!", "{}。", "{} 🙏", "OK {}", "{}\n", "“{}”"]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_what_stands_around_a_request_does_not_take_it_from_the_agent(language: str, frame: str) -> None:
-    """Punctuation, emoji and quotes make no export of a wish for the agent, nor the other way round."""
-    for who, text in requests_of(language):
+    """Punctuation, emoji and quotes make no export of a wish for the agent, nor the other way round.
+
+    Each of them around every third request, not around the same ones.
+    """
+    for who, text in [*requests_of(language)][FRAMES.index(frame) % 3 :: 3]:
         if "://" not in text and "\\" not in text and "." not in text:
             assert route(frame.format(text)) == who, text
 
