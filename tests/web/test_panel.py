@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -42,24 +43,45 @@ def server() -> Server:
     return Server()
 
 
+@pytest.fixture(scope="module")
+def tabs(browser: Any) -> list[Page]:
+    """Tabs of one browser profile that no test uses now: a new one costs more than most tests."""
+    context = browser.new_context()
+    return [context.new_page()]
+
+
 @pytest.fixture
-def load(browser: Any, server: Server) -> Iterator[Load]:
+def load(tabs: list[Page], server: Server) -> Iterator[Load]:
     """Opens the page; at the end, the console must have stayed silent (browsers themselves note refused requests)."""
     listening, address = serve(server)
-    context = browser.new_context()
+    context = tabs[0].context
     said: list[str] = []
+    used: list[Page] = []
+
+    def hear(message: Any) -> None:
+        said.append(message.text)
+
+    def hear_error(error: Any) -> None:
+        said.append(str(error))
 
     def opened(lang: str = "en") -> Page:
-        page = context.new_page()
+        page = tabs.pop() if tabs else context.new_page()
         page.set_default_timeout(PATIENT_SECONDS * 1000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", hear)
+        page.on("pageerror", hear_error)
+        used.append(page)
         page.goto(f"{address}?lang={lang}")
         page.wait_for_function("window.ready")
         return page
 
     yield opened
-    context.close()
+    for page in used:
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        page.goto("about:blank")
+        page.remove_listener("console", hear)
+        page.remove_listener("pageerror", hear_error)
+    context.clear_cookies()
+    tabs.extend(used)
     listening.shutdown()
     listening.server_close()
     refused = any(status >= 400 for status, _ in server.answers.values())
@@ -607,7 +629,7 @@ def listing(jobs: list[dict[str, Any]], size: int = 50) -> Callable[[dict[str, s
     def answer(query: dict[str, str]) -> dict[str, Any]:
         words = query.get("search", "")
         found = [each for each in jobs if words.lower() in each["prompt"].lower() + each["id"]]
-        mark = json.dumps([jobs, words])
+        mark = hashlib.sha256(json.dumps([jobs, words]).encode()).hexdigest()
         if query.get("seen") == mark:
             return {"unchanged": True, "running": {}, "mark": mark, "now": 0}
         start = next((at + 1 for at, each in enumerate(found) if each["id"] == query.get("after")), 0)
