@@ -62,6 +62,7 @@ class NemoError(Exception):
 
     `id` names the text in `_text.messages`, `facts` fills it, `exit_code` is the shell's, `lang` the language of
     `str()`. With `on_page` a remedy is named by its place in ComfyUI's page, where there is such a text (`on-page.ID`).
+    `text_id` names another text where one id has two causes that are worded differently.
     `first` is the first error of several that this one stands for.
     """
 
@@ -69,7 +70,7 @@ class NemoError(Exception):
 
     def __init__(self, text_id: str, /, *, charged: Charged = "no", **facts: Any) -> None:
         super().__init__(text_id)
-        self.id = text_id
+        self.id = self.text_id = text_id
         self.facts = facts
         self.charged: Charged = charged
         self.lang: str | None = None
@@ -79,7 +80,8 @@ class NemoError(Exception):
 
     def reword(self, text_id: str, **facts: Any) -> None:
         """Let another text say it, where more is known by now than when it was raised."""
-        self.id, self.args = text_id, (text_id,)
+        self.id = self.text_id = text_id
+        self.args = (text_id,)
         self.facts.update(facts)
 
     def text(self, lang: str | None = None) -> str:
@@ -98,7 +100,8 @@ class NemoError(Exception):
         return scrub(what), scrub(hint), self._money(chosen)
 
     def _text_id(self) -> str:
-        return f"on-page.{self.id}" if self.on_page and messages.is_text(f"on-page.{self.id}") else self.id
+        there = f"on-page.{self.text_id}"
+        return there if self.on_page and messages.is_text(there) else self.text_id
 
     def _money(self, lang: str) -> str:
         """What is known of money; what the same run paid before is named, with how to collect it."""

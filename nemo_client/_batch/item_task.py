@@ -214,7 +214,7 @@ class ItemTask:
     def make_failure_line(self, error: NemoError) -> dict[str, Any]:
         """The result line of an item that ended with an error."""
         lang = choose_language(error.lang)
-        what, hint = what_and_hint(error.id, lang, **error.facts)
+        what, hint = what_and_hint(error.text_id, lang, **error.facts)
         if isinstance(error, NothingMade) and (command := answer_command(error)):
             what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
             hint = say("batch.answer", lang, command=command)

@@ -197,7 +197,10 @@ def _locate_fault(path: Path, line: int, error: NemoError) -> InputError:
     from .._text.messages import choose_language as language
     from .._text.messages import say
 
-    what = say(error.id, language(), **error.facts)
+    facts = dict(error.facts)
+    if facts.get("name") == "aspect_ratio":  # what the column is called
+        facts["name"] = "ratio"
+    what = say(error.text_id, language(), **facts)
     return InputError("batch-line", file=path.name, line=line, what=what)
 
 

@@ -100,10 +100,9 @@ def show_delivered(run: Run, turned: MessageResult, video: Video) -> Outcome:
         *(show_proposal(run, each) for each in spoken.proposals),
         video.timeline,
         video.note,
-        describe_spending(video.money, run),
     ]
-    if video.reused or turned.reused:
-        remarks.append(say("shell.reused", run.screen.lang))
+    reused = video.reused or turned.reused
+    remarks.append(say("shell.reused", run.screen.lang) if reused else describe_spending(video.money, run))
     data = video_to_json(
         turned.session, video, reply=spoken.text, timeline=video.timeline, money=video.money, reused=turned.reused
     )

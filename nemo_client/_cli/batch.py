@@ -290,7 +290,7 @@ class Work:
         if self._run.presses:
             return self._describe_state("batch-stopped", "stopped", "unknown", left=left + unknown, total=total)
         if error is not None:
-            reason = say(error.id, lang, **error.facts)
+            reason = say(error.text_id, lang, **error.facts)
             return self._describe_state(
                 "batch-left", "stopped", "unknown", left=left + unknown, total=total, reason=reason
             )

@@ -40,7 +40,7 @@ class Problem:
     def text(self, lang: str) -> str:
         """For people: where it stands, what it is called, and what is wrong."""
         where = self.item.image[0] if not self.item.line else f"{self.item.name} ({self.item.line})"
-        return say("batch.item-failed", lang, item=where, reason=say(self.error.id, lang, **self.error.facts))
+        return say("batch.item-failed", lang, item=where, reason=say(self.error.text_id, lang, **self.error.facts))
 
     def result(self, folder: Path) -> BatchResult:
         """The result of an item that is left out for it."""

@@ -127,7 +127,7 @@ class Run:
         charged: Charged = "no" if free else error.charged
         if self._charged != "no":
             charged = "yes" if "yes" in (charged, self._charged) else "maybe"
-        text = say(error.id, lang, **error.facts)
+        text = say(error.text_id, lang, **_name_options(error))
         if isinstance(error, ResultUnknown) and self.session_id and not free:
             text = self._describe_unknown(error)
         if error.id == "session-unsettled":
@@ -274,6 +274,19 @@ def _get_opened(opening: asyncio.Task[Studio] | None) -> Studio | None:
     if opening is None or not opening.done() or opening.cancelled():
         return None
     return None if opening.exception() else opening.result()
+
+
+_OPTIONS: Final = ("duration", "seed", "format", "quality", "resolution", "language", "max_credits", "profile")
+OPTION_OF: Final = {"aspect_ratio": "--ratio", **{name: f"--{name.replace('_', '-')}" for name in _OPTIONS}}
+"""What a value or a limit is called on the command line."""
+
+
+def _name_options(error: NemoError) -> dict[str, Any]:
+    """The facts of an error, with the option in the place of the name that only nodes and Python have."""
+    facts = dict(error.facts)
+    for fact in {"value": ("name",), "limit": ("limit_name",)}.get(error.id, ()):
+        facts[fact] = OPTION_OF.get(str(facts.get(fact)), facts.get(fact))
+    return facts
 
 
 def _describe_reason(error: ResultUnknown, lang: str) -> str:

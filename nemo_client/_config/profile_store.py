@@ -103,7 +103,7 @@ def _describe_profile(which: Profile, place: Path, problem: NemoError | None, la
         run_limit=which.run_limit,
         day_limit=which.day_limit,
         token_env=which.token_env,
-        problem=say(problem.id, lang, **problem.facts) if problem else "",
+        problem=say(problem.text_id, lang, **problem.facts) if problem else "",
     )
 
 

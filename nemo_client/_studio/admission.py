@@ -112,6 +112,7 @@ class Admission:
                     limit=limit,
                     limit_name=Phrase(f"limit-name.{name}"),
                     spent=f"{spent:g}",
+                    left=f"{max(limit - spent, 0):g}",
                 )
 
 

@@ -295,7 +295,10 @@ def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
 
 def _take_only_one(found: Sequence[Job], text: str) -> Job:
     if not found:
-        raise InputError("job-unknown", job=text[:80])
+        error = InputError("job-unknown", job=text[:80])
+        if text.lower() in (LATEST, "latest"):
+            error.text_id = "job-none-waiting"
+        raise error
     if len(found) > 1:
         told = {job.id for job in found[:_NAMED]}
         length = job_rows.ID_CHARACTERS * (1 if len(told) == len(found[:_NAMED]) else 2)

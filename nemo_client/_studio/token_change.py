@@ -125,7 +125,7 @@ async def examine_change(
         except SignInError as error:
             raise SignInError("login-refused", code=error.code, status=error.status, profile=which.name) from error
         except (ApiError, TransportError) as error:
-            untried = what_and_hint(error.id, lang, **error.facts)[0]
+            untried = what_and_hint(error.text_id, lang, **error.facts)[0]
             if before is not None:
                 raise TransportError("token-untried", profile=which.name, reason=untried) from error
     kept = token is not None and _is_same(token, before)

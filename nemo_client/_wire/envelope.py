@@ -119,7 +119,10 @@ def _parse(answer: Answer, strict: bool) -> Any:
             return {}
         if answer.status >= 400 and not html and (not answer.body or "json" not in answer.content_type):
             return {}  # plain words, or none at all: the status says it
-        return _make_bad_answer("answer-html" if html else "answer-not-json", answer)
+        error = _make_bad_answer("answer-html" if html else "answer-not-json", answer)
+        if html and answer.status >= 500:  # a gateway's page about the server, not the network's to log in
+            error.text_id = "api-server"
+        return error
 
 
 def _is_page(answer: Answer) -> bool:

@@ -163,6 +163,11 @@ class TestAnimate:
         assert "100 credits spent, 200 left" in ran.err
         assert TOKEN not in ran.out + ran.err
 
+        again = shell("animate", picture, "--duration", 1)
+
+        assert "Already made: nothing was sent or charged." in again.err
+        assert "credits spent" not in again.err
+
     def test_several_pictures_go_into_one_video(self, shell: Shell, picture: Path, cloud: local.LocalBackend) -> None:
         """All images of a command are one session's, one video's."""
         other = picture.with_name("quay.jpg")

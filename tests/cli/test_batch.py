@@ -124,7 +124,7 @@ def test_the_same_command_again_sends_and_reads_nothing(shell: Shell, photos: Pa
     third = shell("batch", photos, "--duration", 1)
 
     assert (again.code, unchanged, sent(backend, "state")) == (0, before, asked)
-    assert "3 items were already made" in again.err
+    assert "Already made, unchanged: 3." in again.err
     assert third.code == 0
     assert Path("photos-videos/shot1.mp4").is_file()
     assert len(local.read_ledger(backend.directory).messages) == 3

@@ -55,7 +55,7 @@ def test_a_seed_of_64_bits_is_judged_by_the_node(name: str, nodes: Nodes) -> Non
     assert judge() is True
     assert judge(seed=None) is True
     for wrong in (-1, 2**64):
-        assert f"seed is '{wrong}'; expected a whole number from 0 to 2^64 - 1" in str(judge(seed=wrong))
+        assert f"seed can't be '{wrong}'. Use a whole number from 0 to 2^64 - 1" in str(judge(seed=wrong))
 
 
 def test_a_seed_counts_whole(nodes: Nodes, host: Host) -> None:
@@ -149,7 +149,7 @@ def test_numbers_of_other_libraries_are_numbers(nodes: Nodes, host: Host) -> Non
     (same,), _, _ = host.run(nodes["NemoGenerateVideo"], session=at, **{**GENERATE, "seed": 7})
 
     assert after == same
-    with pytest.raises(InputError, match="seed is 'seven'"):
+    with pytest.raises(InputError, match="seed can't be 'seven'"):
         host.run(nodes["NemoGenerateVideo"], session=at, **{**GENERATE, "seed": "seven"})
 
 

@@ -50,6 +50,7 @@ async def test_what_is_no_job_is_one_clear_error(wanted: str, journal: Journal) 
         await find_job(journal, wanted)
 
     assert caught.value.id == "job-unknown"
+    assert ("is waiting to be collected" in str(caught.value)) == (wanted in ("latest unfinished", ""))
 
 
 async def test_two_jobs_with_one_beginning_are_told(journal: Journal) -> None:

@@ -480,7 +480,7 @@ async def test_a_limit_of_ones_own_is_kept(limit: int, passes: bool, cloud: Clou
         if passes:
             await call
             return
-        with pytest.raises(LimitError, match=r"more than your limit of 99 \(max_credits\)") as caught:
+        with pytest.raises(LimitError, match=r"only 99 of your limit of 99 \(max_credits\)") as caught:
             await call
     assert caught.value.exit_code == 4
     assert backend.sent("message") == 0
@@ -508,7 +508,7 @@ async def test_the_limits_of_a_profile_are_sums(name: str, run: str, later: int,
         if passes:
             await second
             return
-        with pytest.raises(LimitError, match=rf"with 100 spent before.*150 \({name}\)"):
+        with pytest.raises(LimitError, match=rf"only 50 of your limit of 150 \({name}\)"):
             await second
     assert backend.sent("message") == 1
 

@@ -255,7 +255,14 @@ def test_a_server_in_trouble_is_no_refusal(status: int, way: str) -> None:
     assert (caught.value.id, caught.value.status) == ("api-server", status)
 
 
-@pytest.mark.parametrize("status", [200, 301, 403, 404, 502])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_gateway_s_page_says_that_the_server_is_unavailable(status: int) -> None:
+    """Nothing to log in to: try again in a minute."""
+    with pytest.raises(BadAnswer, match=rf"NemoVideo is unavailable \(.+, HTTP {status}\). Try again in a minute"):
+        open_envelope(said(HTML, status, "text/html"))
+
+
+@pytest.mark.parametrize("status", [200, 301, 403, 404])
 def test_a_web_page_is_no_answer(status: int) -> None:
     """A proxy, a log-in page of the network: said in words, with the host."""
     with pytest.raises(BadAnswer, match=r"api.test answered with a web page") as caught:

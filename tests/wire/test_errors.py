@@ -83,7 +83,7 @@ def test_the_sentence_about_money_follows_what_is_known(charged: nemo_client._er
 
 def test_a_missing_fact_does_not_hide_the_error() -> None:
     """A failure to word an error must not become another error."""
-    assert str(InputError("value")) == "? is '?'; expected ?. Nothing was charged."
+    assert str(InputError("value")) == "? can't be '?'. Use ?. Nothing was charged."
     assert say("no-such-text") == "no-such-text"
     assert str(LocalError("image-too-large", width=object(), limit="{x!q}")).startswith("The image has <object")
 
