@@ -117,7 +117,7 @@ class InFlightRequests:
         except asyncio.CancelledError:
             if request.task.cancelled() and not caller.gave_up:
                 if request.committed:  # closed while the message is with the backend
-                    raise Cancelled("cancelled-detached", charged="maybe") from None
+                    raise Cancelled("closed-detached", charged="maybe") from None
                 raise Cancelled("cancelled") from None
             raise
         finally:

@@ -111,6 +111,7 @@ FOLLOWED: dict[str, str] = {
     "not-ready": "THIS::test_an_export_follows_a_generation",
     "limit": "THIS::test_a_raised_limit_sends_it",
     "disk-full": "config/test_home.py::test_a_full_one_is_told_and_nothing_is_sent",
+    "closed-detached": "studio/test_paid_message.py::test_closing_calls_no_sent_message_free",
     "cancelled-detached": "studio/test_paid_message.py::test_a_cancel_after_the_message_went_out_detaches",
 }  # fmt: skip
 

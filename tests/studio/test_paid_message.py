@@ -753,5 +753,12 @@ async def test_closing_calls_no_sent_message_free(cloud: Clouds) -> None:
         await until(lambda: backend.sent("message"))
     with pytest.raises(Cancelled) as caught:
         await task
+    await until(lambda: backend.ledger.credits_taken)
+    backend.clock.real = 0.2
+    async with backend.studio() as studio:
+        turned = await generated(studio)
 
-    assert caught.value.charged == "maybe"
+    assert (caught.value.id, caught.value.charged) == ("closed-detached", "maybe")
+    assert "finished anyway" not in str(caught.value)
+    assert turned.timeline
+    assert (backend.sent("message"), backend.ledger.credits_taken) == (1, 100)
