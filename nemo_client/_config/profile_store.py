@@ -6,9 +6,9 @@ and are never given out again: what shows of one is its last four characters. Bl
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from .._errors import InputError, NemoError
-from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret, redact
+from .._safety.redaction import MAX_SECRET_CHARACTERS, Secret, redact, scrub
 from .._text.messages import Phrase, say
 from .credentials import CredentialStore, Token, token_from_environment
 from .paths import clean_setting, describe_lock_failure, ensure_home, file_lock_for, find_home, write_private_file
@@ -231,12 +231,25 @@ def _store_token(place: Path, name: str, which: Profile | None, token: Token | N
 
 
 def tokenless_environment(directory: Path | None = None) -> dict[str, str]:
-    """This process's environment for a program of somebody else: without tokens, and without the journal's password."""
+    """This process's environment for a program of somebody else: without tokens, and without the journal's password.
+
+    Where the profiles cannot be read, which name the variables of tokens, whatever is called like a secret is left out.
+    """
     secret = {list_built_in_profiles()[CLOUD].token_env, "NEMO_JOURNAL_URL"}
-    with contextlib.suppress(NemoError):
+    try:
         entries = read_profiles_file(find_home(directory) / PROFILES_FILE)["profiles"].values()
         secret |= {str(entry.get("token_env")) for entry in entries if isinstance(entry, dict)}
-    return {name: value for name, value in os.environ.items() if name not in secret and "nmv_" not in value}
+    except NemoError:
+        secret |= {name for name in os.environ if _CALLED_SECRET.search(name)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in secret and "nmv_" not in value and scrub(value) == value
+    }
+
+
+_CALLED_SECRET: Final = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY|AUTH(?!ORITY)", re.IGNORECASE)
+"""`XAUTHORITY` names a file that programs with a window need."""
 
 
 @contextmanager

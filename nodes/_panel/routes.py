@@ -116,7 +116,7 @@ async def _default(call: Call) -> Mapping[str, Any]:
 
 
 async def _token(call: Call) -> Mapping[str, Any]:
-    from ...nemo_client import InputError, Secret, replace_token
+    from ...nemo_client import InputError, Secret, redact, replace_token
 
     name, token, force = call.text("name"), call.body.get("token"), call.body.get("force") is True
     if not isinstance(token, Secret):
@@ -126,7 +126,7 @@ async def _token(call: Call) -> Mapping[str, Any]:
         return await replace_token(name, token, run.get_network().journal(), force=force, lang=call.lang)
 
     untried = await _on_network(replace)
-    return {**await _profiles(call), "untried": untried}
+    return {**await _profiles(call), "untried": redact(untried)}
 
 
 async def _prices(call: Call) -> Mapping[str, Any]:

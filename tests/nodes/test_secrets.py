@@ -399,5 +399,9 @@ def test_a_program_of_others_gets_no_token(monkeypatch: pytest.MonkeyPatch, tmp_
     assert not traces(repr(found))
     assert "NEMO_JOURNAL_URL" not in found
     assert found["NEMO_HOME"] == os.environ["NEMO_HOME"]
+    monkeypatch.setenv("MY_OWN_TOKEN", "a-token-of-another-kind")
+    monkeypatch.setenv("XAUTHORITY", "/home/me/.Xauthority")
     (home() / "profiles.json").write_text("{")
-    assert "NEMO_TOKEN" not in tokenless_environment()
+    broken = tokenless_environment()
+    assert not {"NEMO_TOKEN", "MY_OWN_TOKEN"} & broken.keys()
+    assert {"PATH", "XAUTHORITY", "NEMO_HOME"} <= broken.keys()
