@@ -26,8 +26,8 @@ _IDS: Final[dict[Action, str]] = {
     "retry-free": "render-failed render-timeout render-word video-broken download-refused download-page"
     " download-foreign",
     "panel": "token-refused-anonymous result-unknown answered-nothing result-late stream-capped stream-failure"
-    " session-unsettled journal-unwritten cancelled-detached closed-detached job-unknown job-ambiguous job-open job-not-lost"
-    " picture-none page-none folder-none folder-remote folder-no-program",
+    " session-unsettled journal-unwritten cancelled-detached closed-detached job-unknown job-ambiguous job-open"
+    " job-not-lost picture-none page-none folder-none folder-remote folder-no-program",
     "take": "result-none result-lost nothing-made session-gone-paid fork-refused answer-refused",
     "reload": "answer-wrong-shape packages-missing comfyui-too-old pack-twice origin-foreign host-foreign"
     " header-missing body-not-json body-too-large",
