@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from nemo_client import Studio, Wish, from_file, local
+from nemo_client import Studio, Wish, local
 from nemo_client._batch.results_file import BatchFolder
 from nemo_client._batch.runner import Batch
 from nemo_client._cli.batch_money import sum_all_runs
@@ -26,9 +25,10 @@ from nemo_client._cli.batch_progress import Board, format_duration
 from nemo_client._cli.output import Screen
 from nemo_client._studio.progress import Caller
 from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behind, sent, shell, start
-from tests.files.test_pictures import P3, card, seen_through
+from tests.files.test_pictures import card
 from tests.support.backend import draw
 from tests.support.disks import SHARES, refuse_on_share
+from tests.support.old_keys import SHORT, STATES, count_messages, make_earlier, save_in_p3
 from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
 
@@ -258,27 +258,6 @@ def test_a_dry_run_prices_what_is_new(shell: Shell, photos: Path, cloud: Opened)
     assert "3 of them were made or requested before" in said.out
 
 
-def test_a_batch_finds_what_an_earlier_version_made_of_a_picture_in_other_colours(
-    shell: Shell, photos: Path, cloud: Opened
-) -> None:
-    """In Display P3: the dry run prices it as the run pays it, by the key of earlier versions too."""
-    backend = cloud()
-    seen_through(card(), P3).save(photos / "phone.png", icc_profile=P3)
-    media = from_file(photos / "phone.png")
-    earlier = replace(media, fingerprint=media.older, older="")
-
-    async def make() -> None:
-        async with await Studio.open("nemo") as studio:
-            await studio.generate(await studio.upload([earlier]), Wish("x"))
-
-    asyncio.run(make())
-    dry = shell("batch", photos, "--prompt", "x", "-o", "out", "--dry-run", "--json")
-    ran = shell("batch", photos, "--prompt", "x", "-o", "out", "--json")
-
-    (price,) = dry.data["prices"]
-    assert (ran.code, price.get("known"), dry.data["credits"], sent(backend, "message")) == (0, 1, 0, 1), ran.err
-
-
 def test_a_dry_run_tells_the_price_and_writes_nothing(shell: Shell, photos: Path, cloud: Opened) -> None:
     """A guess where nothing was made here yet, the median of what was seen afterwards; and how far a limit goes."""
     backend = cloud()
@@ -486,3 +465,34 @@ def test_videos_come_to_a_share_that_refuses_modes_links_and_locks(
     assert (one.code, made.code, again.code, busy.code) == (0, 0, 0, 2), one.err + made.err + again.err
     assert {each.name for each in (share / "all").glob("*.*")} >= {"shot0.mp4", "index.html", "results.jsonl"}
     assert {"chmod", "link", "fsync", "flock"} <= set(refused)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("command", ["animate", "batch"])
+def test_the_shell_takes_what_an_earlier_version_began_of_a_picture_in_other_colours(
+    command: str, state: str, shell: Shell, photos: Path, cloud: Opened, shorten: Shorten
+) -> None:
+    """Done or open it is taken, at no further charge; failed it is requested again."""
+    shorten(**SHORT)
+    faults = local.Faults()
+    backend, path = cloud(faults=faults), save_in_p3(photos / "phone.png")
+
+    async def make() -> None:
+        async with await Studio.open("nemo") as studio:
+            await make_earlier(
+                studio, path, Wish("x"), state, lambda *what, **more: faults.add(local.Fault(*what, **more))
+            )
+
+    asyncio.run(make())
+    faults.clear()
+    options = ("--prompt", "x", "--json", *(("-o", "out") if command == "batch" else ()))
+    dry = shell("batch", path, *options, "--dry-run") if command == "batch" else None
+    ran = shell(command, path, *options)
+    again = shell(command, path, *options)
+
+    assert (ran.code, again.code) == (0, 0), ran.err + again.err
+    assert (count_messages(backend), len(local.read_ledger(Path(backend.directory)).charges)) == (
+        1 + (state == "failed"),
+        1,
+    )
+    assert dry is None or dry.data["credits"] == (100 if state == "failed" else 0)
