@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nemo_client import Destination, Media, NemoError, Studio, Video, Wish, from_pixels, local
+from nemo_client import Destination, Media, NemoError, Studio, Video, Wish, from_pixels
+from tests.support.ledger import LedgerReport
 
 PRICE = 100
 _NAMED = re.compile(r"take (\d+-\d+):")
@@ -80,7 +81,7 @@ class Taken:
     credits: tuple[int, ...] = ()
 
 
-def by_job(ledger: local.LedgerReport) -> dict[str, Taken]:
+def by_job(ledger: LedgerReport) -> dict[str, Taken]:
     """The ledger by job, which each message names."""
     runs: dict[str, list[str]] = defaultdict(list)
     for message in ledger.messages:

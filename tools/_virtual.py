@@ -20,11 +20,12 @@ from typing import Any
 
 from aiohttp import web
 
-from nemo_client import Studio, local
+from nemo_client import Studio
 from nemo_client.local.server.server import _services
 from nemo_client.local.sessions.ledger import Ledger
 from nemo_client.local.shared.disk import Owner
 from nemo_client.local.shared.settings import MAX_UPLOAD_BYTES, Settings
+from tests.support.ledger import read_ledger
 from tools._jobs import Job, by_job, files_of, judge, strays, tally
 from tools._measure import held
 from tools._weather import Weather, copying, tiny_video
@@ -199,11 +200,11 @@ class Hour:
         self._judge()
 
     def _judge(self) -> None:
-        self.report.broken += judge(self._jobs, by_job(local.read_ledger(self._folder / "backend")))
+        self.report.broken += judge(self._jobs, by_job(read_ledger(self._folder / "backend")))
 
     def _sum_up(self) -> None:
         report = self.report
-        report.charges = len(local.read_ledger(self._folder / "backend").charges)
+        report.charges = len(read_ledger(self._folder / "backend").charges)
         if report.left:
             report.broken.append(f"left behind: {report.left}")
         if lying := strays(self._folder / "videos", files_of(self._jobs)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nemo_client import local
+from tests.support.faults import Fault, Faults
 
 # Anywhere: what can happen to any request.
 ANYWHERE: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -52,7 +53,7 @@ IDLE = "idle"
 """Bytes, then nothing for a while, then the end: in this script a fault of its own."""
 
 
-class Weather(local.Faults):
+class Weather(Faults):
     """Faults at random: `share` of all requests meets one. `idle` is how many seconds a connection stands still."""
 
     def __init__(self, share: float, idle: float, seed: int = 0) -> None:
@@ -61,12 +62,12 @@ class Weather(local.Faults):
         self._idle = idle
         self._random = random.Random(seed)  # noqa: S311 - weather, not a secret
 
-    def hits(self, endpoint: str) -> Any:
+    def begin_call(self, endpoint: str) -> Any:
         """The backend asks at every request, on its own thread."""
         self.clear()
         if self._random.random() < self.share:
             self._storm(endpoint)
-        return super().hits(endpoint)
+        return super().begin_call(endpoint)
 
     def _storm(self, endpoint: str) -> None:
         known = [*ANYWHERE, *PLACES.get(endpoint, ()), (IDLE, {})]
@@ -74,11 +75,9 @@ class Weather(local.Faults):
         if kind == "truncated_json" and endpoint in NOT_JSON:
             kind = IDLE
         if kind == IDLE:
-            self.add(
-                local.Fault("stall", endpoint, seconds=self._idle, at=60), local.Fault("close_at", endpoint, at=60)
-            )
+            self.add(Fault("stall", endpoint, seconds=self._idle, at=60), Fault("close_at", endpoint, at=60))
         else:
-            self.add(local.Fault(kind, endpoint, **parameters))
+            self.add(Fault(kind, endpoint, **parameters))
 
     @property
     def tally(self) -> dict[str, int]:

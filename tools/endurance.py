@@ -26,8 +26,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from nemo_client import Studio, local
+from nemo_client import Studio
 from nemo_client._wire.http import CALLS_AT_ONCE, UPLOADS_AT_ONCE
+from tests.support.ledger import read_ledger
 from tools._jobs import Job, by_job, files_of, judge, strays, tally
 from tools._measure import Held, held
 
@@ -161,14 +162,14 @@ class Rounds:
         self.report.faults = self._backend.weather(0.0)
         self.report.ends.append(tally(jobs))
         await self._all_worked(studio)
-        ledger = by_job(local.read_ledger(self._backend.directory))
+        ledger = by_job(read_ledger(self._backend.directory))
         self.report.broken += judge(jobs, ledger)
 
         self._later += LATER
         again = [job for job in jobs if job.last.video is None]
         await asyncio.gather(*(job.run(studio, self._folder) for job in again))
         self.report.asked_again.append(tally(again))
-        self.report.broken += judge(again, by_job(local.read_ledger(self._backend.directory)))
+        self.report.broken += judge(again, by_job(read_ledger(self._backend.directory)))
         self._told |= files_of(jobs)
 
     async def _all_worked(self, studio: Studio) -> None:
@@ -178,7 +179,7 @@ class Rounds:
             await asyncio.sleep(0.1)
 
     def _sum_up(self) -> None:
-        report, ledger = self.report, local.read_ledger(self._backend.directory)
+        report, ledger = self.report, read_ledger(self._backend.directory)
         report.charges = len(ledger.charges)
         if report.left:
             report.broken.append(f"left behind: {report.left}")

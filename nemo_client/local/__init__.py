@@ -1,8 +1,7 @@
 """The local preview backend: the video backend's HTTP API on this machine, free, offline and without an account.
 
 It moves the uploaded pictures as the prompt's words say, and renders real files. For planning a shot before paying
-for it, for demos, and, with scripted faults, for tests. It shares no code with the client: it is an independent
-reading of the API.
+for it, for demos, and for tests. It shares no code with the client: it is an independent reading of the API.
 
     with nemo_client.local.open(directory) as backend:
         ...  # backend.url, backend.token
@@ -14,25 +13,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .server.server import LocalBackend, open
-    from .sessions.ledger import LedgerReport, read_ledger
-    from .shared.faults import Fault, Faults
 
-__all__ = ["Fault", "Faults", "LedgerReport", "LocalBackend", "open", "read_ledger"]
+__all__ = ["LocalBackend", "open"]
 
-_HOMES = {
-    "Fault": "shared.faults",
-    "Faults": "shared.faults",
-    "LedgerReport": "sessions.ledger",
-    "LocalBackend": "server.server",
-    "open": "server.server",
-    "read_ledger": "sessions.ledger",
+_TESTS = {
+    "Fault": "faults",
+    "Faults": "faults",
+    "LedgerReport": "ledger",
+    "read_ledger": "ledger",
 }
+"""Names that were public here. They serve tests alone, lie in `tests/support`, and load from a checkout."""
 
 
 def __getattr__(name: str) -> object:
     """Loaded on first use: importing this package costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in __all__:
+        return getattr(importlib.import_module(".server.server", __name__), name)
+    if name in _TESTS:
+        return getattr(importlib.import_module(f"tests.support.{_TESTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nemo_client import local
 from tests.support.dask_cluster import Dask, cluster, ended, needs_dask, recorded, until
+from tests.support.ledger import LedgerReport
 from tests.support.postgres import PASSWORD, Server, missing, postgres
 from tests.support.processes import Service, service
 from tests.support.waiting import PATIENT_SECONDS
@@ -51,9 +51,9 @@ class Site:
         return self.directory / "videos"
 
     @property
-    def ledger(self) -> local.LedgerReport:
+    def ledger(self) -> LedgerReport:
         """What the backend was asked, and what it took, since this test began."""
-        return local.LedgerReport(self.service.ledger.entries[self.seen :])
+        return LedgerReport(self.service.ledger.entries[self.seen :])
 
     def fill(self, count: int) -> None:
         self.photos.mkdir(parents=True, exist_ok=True)

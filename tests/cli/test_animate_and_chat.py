@@ -22,7 +22,9 @@ from PIL import Image
 import nemo_client
 from nemo_client import local
 from nemo_client._cli.main import main
+from tests.support.faults import Fault, Faults
 from tests.support.films import animation, film
+from tests.support.ledger import read_ledger
 from tests.support.timings import Shorten
 from tests.support.waiting import PATIENT_SECONDS, wait_until
 
@@ -86,7 +88,7 @@ def picture(tmp_path: Path) -> Path:
 def cloud(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A backend that charges, as profile `nemo`; with 300 credits and without artificial delays."""
     shorten(studio={"quiet": 0.0})
-    with local.open(tmp_path / "cloud", token=TOKEN, credits=300, pace=0) as backend:
+    with local.open(tmp_path / "cloud", token=TOKEN, credits=300, pace=0, faults=Faults()) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", TOKEN)
         yield backend
@@ -294,7 +296,7 @@ class TestTheBackendSaysNo:
 
     def test_a_paid_session_that_is_gone(self, shell: Shell, picture: Path, cloud: local.LocalBackend) -> None:
         """What was paid in it is named; nothing says that it is kept, or that it was free."""
-        cloud.faults.add(local.Fault("lost_session", "render"))
+        cloud.faults.add(Fault("lost_session", "render"))
 
         ran = shell("animate", picture, "--json")
 
@@ -306,7 +308,7 @@ class TestTheBackendSaysNo:
     def test_a_web_page_instead_of_data(self, shell: Shell, picture: Path, cloud: local.LocalBackend) -> None:
         """A proxy's page is told as such."""
         page = {"body": "<html>Sign in</html>", "content_type": "text/html"}
-        cloud.faults.add(local.Fault("answer", "session", count=None, **page))
+        cloud.faults.add(Fault("answer", "session", count=None, **page))
 
         ran = shell("animate", picture, "--json")
 
@@ -323,7 +325,7 @@ class TestTheBackendSaysNo:
         self, shell: Shell, picture: Path, cloud: local.LocalBackend
     ) -> None:
         """An export that the plan does not allow comes after the charge; the command it names delivers for free."""
-        refusal = local.Fault("answer", "render", status=402, code=402, message="plan", count=1)
+        refusal = Fault("answer", "render", status=402, code=402, message="plan", count=1)
         cloud.faults.add(refusal)
         failed = shell("animate", picture, "--duration", 1, "--json")
         error = failed.data["error"]
@@ -353,7 +355,7 @@ class TestTheBackendSaysNo:
     ) -> None:
         """A rate limit or a broken connection at the export: what the run paid is told, with a video and without."""
         how = {"retry_after": 0} if kind == "http_429" else {"accepted": False}
-        cloud.faults.add(local.Fault(kind, "render", count=count, **how))
+        cloud.faults.add(Fault(kind, "render", count=count, **how))
         ran = shell("animate", picture, "--duration", 1, "--json")
 
         assert sent(cloud, "message") == 1
@@ -370,7 +372,7 @@ class TestTheBackendSaysNo:
         self, shell: Shell, picture: Path, cloud: local.LocalBackend
     ) -> None:
         """What is not known yet is looked up later; nothing is sent twice, and the message says so."""
-        cloud.faults.add(local.Fault("error_in_stream", "message"))
+        cloud.faults.add(Fault("error_in_stream", "message"))
 
         ran = shell("animate", picture, "--json")
 
@@ -385,7 +387,7 @@ class TestTheBackendSaysNo:
     ) -> None:
         """Where the stream ends early, the state shows the work: the video comes, and nothing is sent twice."""
         shorten(studio={"first_read": 0.05, "next_read": 0.05, "confirm": 0.05})
-        cloud.faults.add(local.Fault("close_at", "message", at=300))
+        cloud.faults.add(Fault("close_at", "message", at=300))
 
         ran = shell("animate", picture, "--duration", 1, "--json")
 
@@ -455,7 +457,7 @@ class TestChat:
 
     def test_a_lost_session_without_a_picture_is_opened_again(self, shell: Shell, cloud: local.LocalBackend) -> None:
         """1002 on its first message: nothing was paid for there."""
-        cloud.faults.add(local.Fault("answer", "message", code=1002))
+        cloud.faults.add(Fault("answer", "message", code=1002))
         ran = shell("chat", "make a video of a cat", "--json")
 
         assert (ran.code, sent(cloud, "session"), sent(cloud, "message")) == (0, 2, 2)
@@ -713,7 +715,7 @@ class TestCtrlC:
             wait_until(lambda: sent(backend, "message") == 1)
             child.press()
             child.until("already paid for")
-            charged = local.read_ledger(backend.directory).charges
+            charged = read_ledger(backend.directory).charges
             ran = child.end()
 
             error = ran.data["error"]
@@ -737,7 +739,7 @@ class TestCtrlC:
             child.until("already paid for")
             child.press()
             ran = child.end()
-            charged = local.read_ledger(backend.directory).charges
+            charged = read_ledger(backend.directory).charges
 
         assert not charged, "it leaves before the message's work has ended"
         assert (ran.code, ran.data["error"]["id"], ran.data["error"]["charged"]) == (130, "shell.left", "maybe")

@@ -28,6 +28,8 @@ from tests.cli.test_animate_and_chat import TOKEN, Ran, Shell, Start, left_behin
 from tests.files.test_pictures import card
 from tests.support.backend import draw
 from tests.support.disks import SHARES, refuse_on_share
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.old_keys import SHORT, STATES, count_messages, make_earlier, save_in_p3
 from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
@@ -60,7 +62,14 @@ def cloud(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> 
     opened = []
 
     def begin(**options: Any) -> local.LocalBackend:
-        given = {"credits": 10_000, "pace": 0, "renderer": draw, "missing_glyphs": lambda text: "", **options}
+        given = {
+            "credits": 10_000,
+            "pace": 0,
+            "faults": Faults(),
+            "renderer": draw,
+            "missing_glyphs": lambda text: "",
+            **options,
+        }
         backend = local.open(tmp_path / "cloud", token=TOKEN, **given)
         opened.append(backend)
         monkeypatch.setenv("NEMO_API_URL", backend.url)
@@ -108,7 +117,7 @@ def test_json_is_one_object_with_the_documented_keys(shell: Shell, photos: Path,
     assert data["credits"] == data["credits_in_all"] == {"spent": 300, "certainty": "exact"}
     assert again["credits"] == {"spent": 0, "certainty": "exact"}
     assert again["credits_in_all"]["spent"] == 300
-    assert len(local.read_ledger(backend.directory).charges) == 3
+    assert len(read_ledger(backend.directory).charges) == 3
 
 
 def test_the_same_command_again_sends_and_reads_nothing(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -127,7 +136,7 @@ def test_the_same_command_again_sends_and_reads_nothing(shell: Shell, photos: Pa
     assert "Already made, unchanged: 3." in again.err
     assert third.code == 0
     assert Path("photos-videos/shot1.mp4").is_file()
-    assert len(local.read_ledger(backend.directory).messages) == 3
+    assert len(read_ledger(backend.directory).messages) == 3
 
 
 def test_a_changed_request_is_made_anew_beside_the_old_video(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -151,7 +160,7 @@ def test_what_was_previewed_is_made_for_real_in_the_same_folder(shell: Shell, ph
 
     assert ran.code == 0
     assert (lines()["shot0"]["profile"], lines()["shot0"]["video"]) == ("nemo", "shot0-2.mp4")
-    assert len(local.read_ledger(backend.directory).charges) == 1
+    assert len(read_ledger(backend.directory).charges) == 1
 
 
 def test_a_line_of_another_request_is_not_called_done(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -173,7 +182,7 @@ def test_a_duplicate_is_told_in_a_later_run_too(shell: Shell, photos: Path, clou
     shell("batch", photos, "--duration", 1)
 
     assert (lines()["twin"]["duplicate_of"], lines()["twin"]["video"]) == ("shot0", "twin.mp4")
-    assert len(local.read_ledger(backend.directory).charges) == 1
+    assert len(read_ledger(backend.directory).charges) == 1
 
 
 def test_a_manifest_says_each_item_s_own(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -286,7 +295,7 @@ def test_max_credits_leaves_the_rest_for_the_next_run(shell: Shell, photos: Path
     assert (ran.code, ran.data["done"], ran.data["left"]) == (4, 2, 2)
     assert "2 of 4 items are left" in ran.error_line
     assert (rest.code, rest.data["done"], rest.data["credits_in_all"]["spent"]) == (0, 4, 400)
-    assert len(local.read_ledger(backend.directory).charges) == 4
+    assert len(read_ledger(backend.directory).charges) == 4
 
 
 @pytest.mark.long
@@ -294,7 +303,7 @@ def test_failed_items_are_tried_again_only_when_that_is_asked_for(shell: Shell, 
     """What the backend declined would be declined again; a request that was paid for is never paid again."""
     backend = cloud()
     fill(photos, 1)
-    backend.faults.add(local.Fault("answer", "session", count=None, status=403, code=403, message="no"))
+    backend.faults.add(Fault("answer", "session", count=None, status=403, code=403, message="no"))
     failed = shell("batch", photos, "--duration", 1)
     backend.faults.clear()
     left = shell("batch", photos, "--duration", 1)
@@ -303,7 +312,7 @@ def test_failed_items_are_tried_again_only_when_that_is_asked_for(shell: Shell, 
 
     assert (failed.code, left.code, retried.code, wrong.code) == (5, 5, 0, 2)
     assert "add --retry failed to try them again" in left.err
-    assert len(local.read_ledger(backend.directory).charges) == 1
+    assert len(read_ledger(backend.directory).charges) == 1
 
 
 def test_a_full_account_is_told_with_what_is_left(shell: Shell, photos: Path, cloud: Opened) -> None:
@@ -337,7 +346,7 @@ class TestCtrlC:
         assert (ran.code, ran.data["error"]["id"]) == (130, "batch-stopped")
         assert list(made.values()) == ["done", "done"]
         assert (rest.code, rest.data["done"]) == (0, 6)
-        assert len(local.read_ledger(backend.directory).charges) == 6
+        assert len(read_ledger(backend.directory).charges) == 6
 
     def test_twice_leaves_at_once_and_names_the_command(self, start: Start, photos: Path, cloud: Opened) -> None:
         """Whose next run looks for the result of it."""
@@ -374,7 +383,7 @@ def test_killed_twice_it_ends_with_one_charge_and_one_line_an_item(start: Start,
     backend.faults.clear()
     ran: Ran = start(*command).end()
 
-    ledger = local.read_ledger(backend.directory)
+    ledger = read_ledger(backend.directory)
     whole = [json.loads(line) for line in results.read_bytes().splitlines()]
     unknown = [line for line in lines().values() if line["state"] == "unknown"]
     assert len(lines()) == 20

@@ -24,6 +24,8 @@ from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
 from tests.cli.test_animate_and_chat import Child
 from tests.support.backend import draw
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.timings import Shorten
 from tests.support.waiting import wait_until
 
@@ -72,7 +74,14 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     opened: list[local.LocalBackend] = []
 
     def open_(**options: Any) -> local.LocalBackend:
-        quick = {"pace": 0, "renderer": draw, "missing_glyphs": lambda text: "", "token": TOKEN, "credits": 1000}
+        quick = {
+            "pace": 0,
+            "faults": Faults(),
+            "renderer": draw,
+            "missing_glyphs": lambda text: "",
+            "token": TOKEN,
+            "credits": 1000,
+        }
         backend = local.open(tmp_path / "cloud", **{**quick, **options})
         opened.append(backend)
         monkeypatch.setenv("NEMO_API_URL", backend.url)
@@ -115,7 +124,7 @@ def sent(backend: local.LocalBackend, endpoint: str) -> int:
 
 def accepted(backend: local.LocalBackend) -> int:
     """How many messages the backend took on, by its ledger."""
-    return len(local.read_ledger(backend.directory).messages)
+    return len(read_ledger(backend.directory).messages)
 
 
 def plays(video: object) -> bool:
@@ -124,7 +133,7 @@ def plays(video: object) -> bool:
 
 
 def refuse_renders(backend: local.LocalBackend) -> None:
-    backend.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    backend.faults.add(Fault("answer", "render", status=402, code=402, message="plan", count=1))
 
 
 def kept_uploads() -> list[str]:
@@ -178,11 +187,11 @@ class TestList:
         """The balance had not fallen when the video was there: the next look at it tells what the job took."""
         backend = cloud()
         untouched = {"available": 1000, "frozen": 0, "total": 1000}
-        backend.faults.add(local.Fault("answer", "credits", nth=2, body=json.dumps({"code": 0, "data": untouched})))
+        backend.faults.add(Fault("answer", "credits", nth=2, body=json.dumps({"code": 0, "data": untouched})))
         made = shell("animate", picture, "--duration", 1, "--json")
         if seen_by == "credits":
             shell("credits")
-            backend.faults.add(local.Fault("refuse", "credits", count=None))
+            backend.faults.add(Fault("refuse", "credits", count=None))
         asked = sent(backend, "credits")
         listed = shell("jobs", "list", "--json")
         again = shell("jobs", "list", "--json")
@@ -198,7 +207,7 @@ class TestList:
         """A charge that is owed is asked for in passing only."""
         backend = cloud()
         untouched = json.dumps({"code": 0, "data": {"available": 1000}})
-        backend.faults.add(local.Fault("answer", "credits", nth=2, body=untouched))
+        backend.faults.add(Fault("answer", "credits", nth=2, body=untouched))
         shell("animate", picture, "--duration", 1)
         backend.close()
         listed = shell("jobs", "list", "--json")
@@ -430,7 +439,7 @@ class TestResend:
     def lost(self, shell: Shell, picture: Path, cloud: Opened, shorten: Shorten) -> local.LocalBackend:
         """A backend with one message that made nothing, long ago."""
         backend = cloud()
-        backend.faults.add(local.Fault("error_in_stream", "message"))
+        backend.faults.add(Fault("error_in_stream", "message"))
         shorten(studio={"horizon": 0.0})
         assert shell("animate", picture).code == 5
         return backend

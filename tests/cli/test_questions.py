@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from nemo_client import local
 from tests.cli.test_jobs import Opened, Ran, Shell, accepted, cloud, picture, shell
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.timings import Shorten
 
 __all__ = ["cloud", "picture", "shell"]
@@ -27,7 +28,7 @@ def command_in(ran: Ran) -> list[str]:
 
 def test_the_question_is_printed_with_the_command_that_answers(shell: Shell, cloud: Opened, picture: Path) -> None:
     """Exit code 5; the command works as it stands, in the session that asked, and the video can be exported."""
-    backend = cloud(faults=local.Faults(local.Fault("ask_question", "message")))
+    backend = cloud(faults=Faults(Fault("ask_question", "message")))
     asked = shell("animate", picture, "--prompt", "slow push-in")
     again = shell("animate", picture, "--prompt", "slow push-in", "--json")
     command = command_in(asked)
@@ -43,15 +44,15 @@ def test_the_question_is_printed_with_the_command_that_answers(shell: Shell, clo
     assert "Video" in str(answered.data["timeline"])
     assert Path(str(exported.data["video"])).is_file()
     assert accepted(backend) == 2
-    assert len(local.read_ledger(backend.directory).sessions) == 1
+    assert len(read_ledger(backend.directory).sessions) == 1
 
 
 def test_a_question_without_options_leaves_the_words_to_the_user(shell: Shell, cloud: Opened, picture: Path) -> None:
     """The command has a place for them; an answer in words of the agent is answered the same way."""
     cloud(
-        faults=local.Faults(
-            local.Fault("ask_question", "message", title="", questions=({"id": "q", "prompt": "For whom?"},)),
-            local.Fault("ask_back", "message", nth=2),
+        faults=Faults(
+            Fault("ask_question", "message", title="", questions=({"id": "q", "prompt": "For whom?"},)),
+            Fault("ask_back", "message", nth=2),
         )
     )
     asked = shell("animate", picture, "--prompt", "slow push-in")
@@ -65,7 +66,7 @@ def test_a_question_without_options_leaves_the_words_to_the_user(shell: Shell, c
 
 def test_a_question_in_a_chat_is_its_answer(shell: Shell, cloud: Opened, picture: Path) -> None:
     """A conversation goes on: the question is the reply, and the command to go on is told as always."""
-    cloud(faults=local.Faults(local.Fault("ask_question", "message", text="Let me ask.")))
+    cloud(faults=Faults(Fault("ask_question", "message", text="Let me ask.")))
     asked = shell("chat", "make it nice", "--image", picture, "--json")
 
     assert asked.code == 0
@@ -79,13 +80,13 @@ def test_after_an_unsettled_message_the_next_one_is_told_so(
 ) -> None:
     """Not another session, and not "at work": when to try again, and the command that looks now, which works."""
     monkeypatch.setenv("NEMO_LANG", lang)
-    faults = local.Faults(local.Fault("close_at", "message", at=200, count=1))
+    faults = Faults(Fault("close_at", "message", at=200, count=1))
     backend = cloud(faults=faults, generation_seconds=3.0)
-    faults.add(local.Fault("stop_on_hangup", "message"))
+    faults.add(Fault("stop_on_hangup", "message"))
     shorten(studio={"first_read": 0.1})
     broken = shell("animate", picture, "--prompt", "slow push-in", "--json")
     assert broken.code == 5, broken.err
-    session = next(iter(local.read_ledger(backend.directory).sessions))
+    session = next(iter(read_ledger(backend.directory).sessions))
     told = shell("chat", "make it 4 seconds", "--session", session["session"])
 
     assert told.code == 5
@@ -93,5 +94,5 @@ def test_after_an_unsettled_message_the_next_one_is_told_so(
     assert command_in(told)[:2] == ["jobs", "resume"]
     assert shell(*command_in(told), "--json").data["error"]["id"] == "result-unknown"
     assert accepted(backend) == 1
-    assert len(local.read_ledger(backend.directory).sessions) == 1
+    assert len(read_ledger(backend.directory).sessions) == 1
     json.dumps(broken.data)

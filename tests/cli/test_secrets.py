@@ -21,6 +21,7 @@ from PIL import Image
 from nemo_client import home, local
 from nemo_client._cli.app import app
 from tests.support.backend import draw
+from tests.support.faults import Fault, Faults
 from tests.support.marked_token import MARK, clean, files, requests, spelled, traces
 from tests.support.samples import mark_all_but_every
 
@@ -148,7 +149,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
         (tmp_path / name).mkdir()
     Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(tmp_path / "here" / "harbour.png")
     options: dict[str, Any] = {"renderer": draw, "missing_glyphs": lambda text: ""}
-    with local.open(tmp_path / "backend", token=MARK, credits=5000, pace=0, **options) as backend:
+    with local.open(tmp_path / "backend", token=MARK, credits=5000, pace=0, faults=Faults(), **options) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         yield Shell(tmp_path / "here", backend)
 
@@ -208,7 +209,7 @@ def test_no_command_shows_the_token_when_the_backend_fails(trouble: str, shell: 
     assert shell("login", stdin=f"{MARK}\n")[0] == 0
     shell("chat", "what can you do?")
     job = shell.job()
-    shell.backend.faults.add(local.Fault("answer", count=None, **TROUBLE[trouble]))
+    shell.backend.faults.add(Fault("answer", count=None, **TROUBLE[trouble]))
 
     for argv in (["credits"], ["animate", "harbour.png"], ["chat", "hello"]):
         assert shell(*argv)[0] in (3, 5)

@@ -41,6 +41,7 @@ from nemo_client._config.free_accounts import FreeUsers
 from nemo_client._errors import ApiError
 from nemo_client._wire.schemas import AnonymousToken
 from tests.support.backend import until
+from tests.support.faults import Fault, Faults
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
@@ -181,7 +182,7 @@ async def test_a_wrong_clock_throws_no_good_token_away(
     days: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This machine's or the server's: a stored token that seems long over is used until 1001 tells."""
-    faults = local.Faults(local.Fault("clock", count=None, seconds=days * 24 * 3600.0))
+    faults = Faults(Fault("clock", count=None, seconds=days * 24 * 3600.0))
     with local.open(tmp_path / "backend", anonymous=True, pace=0, faults=faults) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         async with await Studio.open("nemo") as studio:

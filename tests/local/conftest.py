@@ -8,6 +8,7 @@ import pytest
 
 from nemo_client import local
 from tests.local.plain_client import Api, draw_nothing
+from tests.support.faults import Faults
 
 
 @pytest.fixture
@@ -16,7 +17,13 @@ def start(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def start(directory=tmp_path / "local", **options):
-            given = {"pace": 0, "renderer": draw_nothing, "missing_glyphs": lambda text: "", **options}
+            given = {
+                "pace": 0,
+                "faults": Faults(),
+                "renderer": draw_nothing,
+                "missing_glyphs": lambda text: "",
+                **options,
+            }
             return stack.enter_context(local.open(directory, **given))
 
         yield start

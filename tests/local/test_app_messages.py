@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from nemo_client.local import Fault, Faults, read_ledger
 from tests.local.plain_client import events, texts
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"

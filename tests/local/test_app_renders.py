@@ -11,8 +11,8 @@ import av
 import httpx
 import pytest
 
-from nemo_client.local import read_ledger
 from tests.local.plain_client import ATTRIBUTION, PLAIN
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"

@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-from nemo_client.local import read_ledger
 from nemo_client.local.sessions import fetch as fetching
 from nemo_client.local.sessions.fetch import is_public
 from nemo_client.local.sessions.probe import sniff
 from nemo_client.local.sessions.uploads import plain_name
 from tests.local.plain_client import png, wav
+from tests.support.ledger import read_ledger
 
 
 def clip(path, frames=5):

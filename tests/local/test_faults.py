@@ -9,9 +9,9 @@ import time
 import httpx
 import pytest
 
-from nemo_client.local import Fault, Faults, read_ledger
-from nemo_client.local.shared.faults import ENDPOINTS, KINDS
 from tests.local.plain_client import PLAIN, Api, texts
+from tests.support.faults import ENDPOINTS, KINDS, Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
@@ -70,8 +70,8 @@ def test_a_fault_hits_the_calls_it_is_told_to(nth, count, hit):
     faults = Faults(Fault("http_500", "state", nth=nth, count=count))
     seen = ""
     for _ in range(6):
-        faults.hits("credits")
-        seen += "1" if "http_500" in faults.hits("state") else "0"
+        faults.begin_call("credits")
+        seen += "0" if faults.begin_call("state").answer is None else "1"
 
     assert seen == hit
     assert faults.fired == (("http_500", "state"),) * hit.count("1")
@@ -423,7 +423,7 @@ def test_an_output_address_can_expire(scripted):
 
 def test_every_kind_and_every_endpoint_is_tested_here_or_documented():
     """The table in the module's docstring names each kind."""
-    from nemo_client.local.shared import faults as _faults
+    from tests.support import faults as _faults
 
     assert [kind for kind in KINDS if kind not in (_faults.__doc__ or "")] == []
     assert len(ENDPOINTS) == len(set(ENDPOINTS)) == 12

@@ -13,14 +13,12 @@ import httpx
 import pytest
 from multidict import CIMultiDict
 
-from nemo_client.local.agent import agent
-from nemo_client.local.render import queue
 from nemo_client.local.render.plan import plan
 from nemo_client.local.server import app
 from nemo_client.local.server.gate import allowed, is_loopback
 from nemo_client.local.sessions import accounts, uploads
 from nemo_client.local.sessions import fetch as fetching
-from nemo_client.local.shared import replies
+from nemo_client.local.shared.settings import Limits
 from tests.local.plain_client import PLAIN, png
 
 BALANCE = "/api/credits/balance/simple"
@@ -181,9 +179,9 @@ def test_other_fields_of_a_form_are_bounded(api):
         assert api.http.post(path, **multipart(*parts)).json()["code"] == 413
 
 
-def test_a_request_is_bounded_as_a_whole(api, monkeypatch):
+def test_a_request_is_bounded_as_a_whole(start, connect):
     """Fifty files of the largest size would be ten gigabytes; nothing of it is kept."""
-    monkeypatch.setattr(uploads, "MAX_REQUEST_BYTES", 3 * len(png()) // 2)
+    api = connect(start(limits=Limits(request_bytes=3 * len(png()) // 2)))
     session = api.session()
 
     assert api.upload(session, ("a.png", png()), ("b.png", png())).json()["code"] == 4002
@@ -192,10 +190,9 @@ def test_a_request_is_bounded_as_a_whole(api, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
-def test_a_body_that_does_not_come_is_not_waited_for(api, monkeypatch, kind):
+def test_a_body_that_does_not_come_is_not_waited_for(start, connect, kind):
     """408, so that no connection is held for ever."""
-    monkeypatch.setattr(replies, "BODY_SECONDS", 0.05)
-    monkeypatch.setattr(uploads, "PART_SECONDS", 0.05)
+    api = connect(start(limits=Limits(body_seconds=0.05)))
     path = f"/api/upload-video/nemo_agent/me/{api.session()}"
     lines = (
         "Host: localhost",
@@ -209,10 +206,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(api, monkeypatch, kind):
     assert (status, told["code"]) == (408, 408)
 
 
-def test_messages_at_work_are_bounded(start, connect, monkeypatch):
+def test_messages_at_work_are_bounded(start, connect):
     """429 for more, before anything is claimed or charged; free again when one has ended."""
-    monkeypatch.setattr(agent, "MAX_MESSAGES", 1)
-    api = connect(start(generation_seconds=30, credits=1000))
+    api = connect(start(generation_seconds=30, credits=1000, limits=Limits(messages=1)))
     first, second = api.ready(), api.ready()
     with api.stream(first, "make a 2-second video") as answer:
         next(answer.iter_raw())
@@ -221,11 +217,10 @@ def test_messages_at_work_are_bounded(start, connect, monkeypatch):
         assert api.balance() == {"available": 900, "frozen": 100, "total": 1000}
 
 
-def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start, monkeypatch):
+def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start):
     """Signing up needs no token, so whoever reaches the socket could fill the disk."""
-    monkeypatch.setattr(accounts, "MAX_ACCOUNTS", 2)
     now = [1_000_000.0]
-    backend = start(anonymous=True, clock=lambda: now[0])
+    backend = start(anonymous=True, clock=lambda: now[0], limits=Limits(accounts=2))
 
     def sign_up(client):
         return httpx.post(f"{backend.url}/api/auth/anonymous-token", headers={"X-Client-Id": client}, **PLAIN).json()[
@@ -238,9 +233,9 @@ def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start, monkeypat
     assert len(json.loads((backend.directory / "accounts.json").read_text())) == 1
 
 
-def test_a_draft_is_bounded(api, monkeypatch):
+def test_a_draft_is_bounded(start, connect):
     """Two hundred renders may wait, each with its draft; one that is too large leaves its id free."""
-    monkeypatch.setattr(queue, "MAX_DRAFT_CHARACTERS", 2000)
+    api = connect(start(limits=Limits(draft_characters=2000)))
     session = api.ready()
     api.say(session, "2 seconds")
     draft = api.state(session)["draft"]

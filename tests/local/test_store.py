@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from nemo_client import local
-from nemo_client.local import read_ledger
 from nemo_client.local.sessions.accounts import Account
 from nemo_client.local.sessions.ledger import Ledger
 from nemo_client.local.sessions.runs import NotEnoughCredits, Runs, SessionBusy
@@ -22,6 +21,7 @@ from nemo_client.local.sessions.upkeep import DAY_SECONDS, tidy
 from nemo_client.local.shared.disk import Lock, Owner, private_directory, read_json, write_json
 from nemo_client.local.shared.replies import ApiError
 from tests.local.plain_client import draw_nothing
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
@@ -298,16 +298,15 @@ def age(folder, days):
             os.utime(path, (moment, moment))
 
 
-def test_renders_are_bounded_in_size(folder, monkeypatch):
+def test_renders_are_bounded_in_size(folder):
     """The oldest go first."""
-    monkeypatch.setattr("nemo_client.local.sessions.upkeep.RENDER_BYTES", 2500)
     Store(folder, time.time)
     for number in range(4):
         path = folder / "renders" / f"render-{number}.mp4"
         path.write_bytes(b"x" * 1000)
         os.utime(path, (time.time() - 100 + number,) * 2)
     owner = Owner(folder / "owners")
-    tidy(folder, owner)
+    tidy(folder, owner, render_bytes=2500)
     owner.release()
 
     assert sorted(path.name for path in (folder / "renders").iterdir()) == ["render-2.mp4", "render-3.mp4"]

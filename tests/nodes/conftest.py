@@ -14,6 +14,7 @@ import pytest
 from nemo_client import NemoError, local
 from tests.nodes._arrays import HAS_TORCH, torch_module
 from tests.nodes._host import Host, load_pack
+from tests.support.faults import Faults
 from tests.support.timings import Shorten
 
 
@@ -84,7 +85,7 @@ def nodes(pack: Any, host: Host) -> dict[str, type[Any]]:
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """The local backend in the place of the cloud, with credits that go down."""
-    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
+    with local.open(tmp_path / "backend", credits=1000, pace=0, faults=Faults()) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", backend.token)
         yield backend

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from nemo_client import LimitError, NemoError, RenderFailed, local
+from nemo_client import LimitError, NemoError, RenderFailed
 from tests.nodes._arrays import picture
 from tests.nodes._host import Blocker, Host
+from tests.support.ledger import read_ledger
 
 Nodes = dict[str, type[Any]]
 
@@ -41,7 +42,7 @@ def session(nodes: Nodes, host: Host, *, generated: bool = True) -> Any:
 
 def sent(cloud: Any) -> list[str]:
     """The chat's messages that the backend took."""
-    return [each["text"] for each in local.read_ledger(cloud.directory).messages][1:]
+    return [each["text"] for each in read_ledger(cloud.directory).messages][1:]
 
 
 def test_off_paid_proposals_are_told(nodes: Nodes, host: Host, cloud: Any, answers: list[str]) -> None:

@@ -11,6 +11,7 @@ from nemo_client import InputError, NemoError, QuestionAsked, SessionBusy, local
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host
 from tests.support.backend import draw
+from tests.support.faults import Fault, Faults
 
 Nodes = dict[str, type[Any]]
 SEEDED = ("NemoGenerateVideo", "NemoEditVideo", "NemoChat", "NemoImageToVideo")
@@ -19,7 +20,7 @@ SEEDED = ("NemoGenerateVideo", "NemoEditVideo", "NemoChat", "NemoImageToVideo")
 @pytest.fixture
 def charging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The local backend in the place of the cloud, with a script of faults."""
-    with local.open(tmp_path / "cloud", pace=0, credits=1000, faults=local.Faults(), renderer=draw) as backend:
+    with local.open(tmp_path / "cloud", pace=0, credits=1000, faults=Faults(), renderer=draw) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", backend.token)
         yield backend
@@ -189,7 +190,7 @@ def test_without_it_another_message_stops_with_the_way_out(nodes: Nodes, host: H
 
 def test_a_question_is_answered_as_its_error_says(nodes: Nodes, host: Host, charging: Any) -> None:
     """NemoVideo Chat in the place of the node, on the same session; what it makes can be exported."""
-    charging.faults.add(local.Fault("ask_question", "message"))
+    charging.faults.add(Fault("ask_question", "message"))
     at = uploaded(nodes, host, "nemo")
     for _ in range(2):
         with pytest.raises(QuestionAsked, match=r"Which mood\? \[Calm / Lively\].*NemoVideo Chat") as caught:
@@ -205,7 +206,7 @@ def test_a_question_is_answered_as_its_error_says(nodes: Nodes, host: Host, char
 
 def test_the_all_in_one_nodes_question_is_answered_from_its_picture(nodes: Nodes, host: Host, charging: Any) -> None:
     """It has no session of its own: the same picture leads to the session that asked."""
-    charging.faults.add(local.Fault("ask_question", "message"))
+    charging.faults.add(Fault("ask_question", "message"))
     with pytest.raises(QuestionAsked, match="NemoVideo Upload Image with the same pictures"):
         host.run(
             nodes["NemoImageToVideo"],
@@ -220,7 +221,7 @@ def test_the_all_in_one_nodes_question_is_answered_from_its_picture(nodes: Nodes
 def test_a_failed_item_is_answered_by_its_own_session(nodes: Nodes, host: Host, charging: Any) -> None:
     """Of a list, the item that asked is marked failed, and Chat answers it; a node that is no Chat refuses it."""
     at = uploaded(nodes, host, "nemo")
-    charging.faults.add(local.Fault("ask_question", "message", nth=2))
+    charging.faults.add(Fault("ask_question", "message", nth=2))
     (made, asked), _, _ = host.run(
         nodes["NemoGenerateVideo"],
         session=[at, at], prompt=["slow push-in", "slow pan"], aspect_ratio=["auto"], duration=[1], seed=[0],
@@ -244,7 +245,7 @@ def test_an_export_that_fails_says_what_the_run_paid_and_that_it_is_kept(
 ) -> None:
     """Not "nothing was charged" right after 100 credits; queued again, it is found and nothing is paid."""
     at = uploaded(nodes, host, "nemo")
-    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    charging.faults.add(Fault("answer", "render", status=402, code=402, message="plan", count=1))
 
     def node(name: str, **inputs: Any) -> Any:
         return host.run_in("run-1", nodes[name], **inputs)
@@ -267,7 +268,7 @@ def test_an_export_that_fails_says_what_the_run_paid_and_that_it_is_kept(
 def test_a_run_that_paid_nothing_says_so(nodes: Nodes, host: Host, charging: Any) -> None:
     """The generation is of an earlier run: this one was free."""
     (made,), _, _ = host.run_in("run-1", nodes["NemoGenerateVideo"], session=uploaded(nodes, host, "nemo"), **GENERATE)
-    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    charging.faults.add(Fault("answer", "render", status=402, code=402, message="plan", count=1))
     with pytest.raises(NemoError, match=r"Nothing was charged\.$"):
         host.run_in(
             "run-2", nodes["NemoExportRender"],
@@ -277,7 +278,7 @@ def test_a_run_that_paid_nothing_says_so(nodes: Nodes, host: Host, charging: Any
 
 def test_the_all_in_one_node_says_the_same(nodes: Nodes, host: Host, charging: Any) -> None:
     """Also where the export had to begin again: what the run paid is not called reused, hence free."""
-    charging.faults.add(local.Fault("answer", "render", status=402, code=402, message="plan", count=1))
+    charging.faults.add(Fault("answer", "render", status=402, code=402, message="plan", count=1))
     inputs = {**GENERATE, "filename_prefix": "video/x", "profile": "nemo", "image": picture(64, 96)}
     with pytest.raises(NemoError, match="100 credits were paid before that"):
         host.run(nodes["NemoImageToVideo"], **inputs)
@@ -290,7 +291,7 @@ def test_a_node_that_had_to_begin_again_tells_what_it_paid(
 ) -> None:
     """The export is not taken at once: the generation is found the second time, and was paid in this run."""
     how = {"retry_after": 0} if kind == "http_429" else {"accepted": False}
-    charging.faults.add(local.Fault(kind, "render", count=count, **how))
+    charging.faults.add(Fault(kind, "render", count=count, **how))
     inputs = {**GENERATE, "filename_prefix": "video/x", "profile": "nemo", "image": picture(64, 96)}
     host.run(nodes["NemoImageToVideo"], **inputs)
     told = [text for _, text in host.texts]

@@ -15,6 +15,7 @@ import pytest
 from nemo_client import Budget, InputError, JobError, Progress, local
 from tests.nodes._arrays import picture, tensor
 from tests.nodes._host import Blocker, Context, Host
+from tests.support.ledger import read_ledger
 
 Nodes = dict[str, type[Any]]
 
@@ -173,7 +174,7 @@ def test_a_list_of_several_profiles_is_carried_out_at_each_one_s_own(
         assert [each.profile for each in after] == ["nemo", "local preview"]
         assert [each.session_id for each in after] == [each.session_id for each in sessions]
         assert len(set(export["result"][1])) == 2
-        assert len(local.read_ledger(backend.directory).messages) == 1
+        assert len(read_ledger(backend.directory).messages) == 1
 
 
 def test_the_line_tells_of_items_that_still_run(pack: Any, host: Host) -> None:

@@ -11,10 +11,12 @@ import av
 import numpy as np
 import pytest
 
-from nemo_client import InputError, JobError, LimitError, home, local
+from nemo_client import InputError, JobError, LimitError, home
 from tests.nodes._arrays import picture, tensor
 from tests.nodes._host import Blocker, FileVideo, Host
 from tests.support.backend import write_video
+from tests.support.faults import Fault
+from tests.support.ledger import read_ledger
 
 Nodes = dict[str, type[Any]]
 
@@ -171,7 +173,7 @@ def test_an_export_is_not_for_the_agent(message: str, nodes: Nodes, host: Host, 
     assert path in reply
     assert answer["ui"]["images"][0]["filename"] == Path(path).name
     assert answer["ui"]["animated"] == (True,)
-    assert len(local.read_ledger(cloud.directory).messages) == 1
+    assert len(read_ledger(cloud.directory).messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_questions_about_the_account_and_the_draft_are_free(
     assert answer["ui"]["text"] == [answer["result"][1]]
     assert answer["ui"]["nemo"][0]["text"] == answer["result"][1]
     assert isinstance(answer["result"][2], Blocker)
-    assert len(local.read_ledger(cloud.directory).messages) == 1
+    assert len(read_ledger(cloud.directory).messages) == 1
 
 
 def test_a_file_name_in_a_chat_says_which_node_uploads(nodes: Nodes, host: Host) -> None:
@@ -207,7 +209,7 @@ def test_everything_else_goes_to_the_agent_once(nodes: Nodes, host: Host, cloud:
 
     assert first["result"][0] != session
     assert again["result"][:2] == first["result"][:2]
-    assert len(local.read_ledger(cloud.directory).messages) == 2
+    assert len(read_ledger(cloud.directory).messages) == 2
     assert said(host) == again["result"][1], "the answer stands under the node"
     assert "nothing charged" in host.texts[-2][1]
 
@@ -263,7 +265,7 @@ def test_max_credits_is_for_the_whole_list(nodes: Nodes, host: Host, cloud: Any)
     assert "200 credits, 800 left" in told  # "≤" where they overlapped
     assert set(made) < set(second["result"][1])
     assert "100 credits, 700 left" in said(host)
-    assert len(local.read_ledger(cloud.directory).messages) == 3
+    assert len(read_ledger(cloud.directory).messages) == 3
 
 
 def test_a_limit_of_one_item_is_an_error(nodes: Nodes, host: Host, cloud: Any) -> None:
@@ -271,7 +273,7 @@ def test_a_limit_of_one_item_is_an_error(nodes: Nodes, host: Host, cloud: Any) -
     inputs = {"image": picture(96, 72), "profile": "nemo", "filename_prefix": "a", **QUICK}
     with pytest.raises(LimitError):
         host.run(nodes["NemoImageToVideo"], **inputs, max_credits=50)
-    assert local.read_ledger(cloud.directory).messages == ()
+    assert read_ledger(cloud.directory).messages == ()
 
 
 def test_failed_items_are_listed_under_the_node(nodes: Nodes, host: Host) -> None:
@@ -289,7 +291,7 @@ def test_failed_items_are_listed_under_the_node(nodes: Nodes, host: Host) -> Non
 
 def test_what_it_takes_and_how_long_stands_under_the_node(nodes: Nodes, host: Host, cloud: Any) -> None:
     """The price while it is at work, what was paid and what is left after it."""
-    cloud.faults.add(local.Fault("stall", "message", seconds=1.5))
+    cloud.faults.add(Fault("stall", "message", seconds=1.5))
     generated(nodes, host, "nemo")
 
     assert any("about 100 credits" in text for _, text in host.texts)

@@ -18,6 +18,7 @@ import pytest
 
 from nemo_client import local
 from tests.support.comfyui_process import ComfyUI, checkout
+from tests.support.ledger import read_ledger
 
 pytestmark = [
     pytest.mark.comfyui,
@@ -167,7 +168,7 @@ def test_killed_and_started_again_it_pays_once(tmp_path: Path) -> None:
         with ComfyUI(tmp_path / "base", {**keep, **own}) as second:
             run = second.run(graph)
 
-        ledger = local.read_ledger(backend.directory)
+        ledger = read_ledger(backend.directory)
     assert run.history["status"]["status_str"] == "success"
     assert (len(ledger.messages), ledger.credits_taken) == (1, 100)
     shown = run.history["outputs"]["5"]["images"][0]
@@ -175,7 +176,7 @@ def test_killed_and_started_again_it_pays_once(tmp_path: Path) -> None:
 
 
 def _kill_once(server: ComfyUI, backend: local.LocalBackend) -> None:
-    if local.read_ledger(backend.directory).messages:
+    if read_ledger(backend.directory).messages:
         server.kill()
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from nemo_client import InputError, Journal, home, local
+from nemo_client import InputError, Journal, home
 from nemo_client._journal.steps import parse_kind
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host, Interrupted
 from tests.support.journal_jobs import counted, fill, made
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 Nodes = dict[str, type[Any]]
@@ -42,7 +43,7 @@ def test_the_newest_unfinished_job_is_collected(nodes: Nodes, host: Host, cloud:
     (path,) = answer["result"][1]
     assert Path(path).is_file()
     assert json.loads(answer["result"][3][0])["money"]["spent"] == 100
-    assert len(local.read_ledger(cloud.directory).messages) == 1
+    assert len(read_ledger(cloud.directory).messages) == 1
 
 
 @pytest.mark.drawn
@@ -118,7 +119,7 @@ def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, ho
     assert before.startswith(f"{wanted} done False")
     assert after.startswith(f"{wanted} done True")
     assert host.is_changed(nodes["NemoRecover"], job="0badc0de") == ""
-    assert len(local.read_ledger(cloud.directory).messages) == 1
+    assert len(read_ledger(cloud.directory).messages) == 1
 
 
 def test_nothing_is_read_while_nothing_changes(pack: Any, nodes: Nodes, host: Host) -> None:

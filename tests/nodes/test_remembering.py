@@ -16,6 +16,8 @@ from tests.nodes._arrays import picture
 from tests.nodes._host import Host, Interrupted
 from tests.nodes.test_items import ANIMATE, EACH, Nodes, pictures
 from tests.support import backend as support
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.waiting import wait_until
 
 ONE = {**ANIMATE, "batch_mode": "all images in one video"}
@@ -99,10 +101,10 @@ def test_memory_of_workflows_is_bounded(pack: Any, host: Host) -> None:
 @pytest.fixture
 def thinking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """A cloud whose messages stay out until the test lets them go on."""
-    with local.open(tmp_path / "backend", credits=1000, pace=0) as backend:
+    with local.open(tmp_path / "backend", credits=1000, pace=0, faults=Faults()) as backend:
         monkeypatch.setenv("NEMO_API_URL", backend.url)
         monkeypatch.setenv("NEMO_TOKEN", backend.token)
-        backend.faults.add(local.Fault("stall", "message", at=1, seconds=STALLS, count=2))
+        backend.faults.add(Fault("stall", "message", at=1, seconds=STALLS, count=2))
         yield backend
 
 
@@ -117,8 +119,8 @@ def test_a_node_that_only_uploads_does_not_speak_of_paid_work(
         return await studio.generate(await studio.upload([support.picture()]), Wish("slow push-in"))
 
     paid = run.get_network().submit(generate())
-    wait_until(lambda: len(local.read_ledger(thinking.directory).messages) == 1)
-    thinking.faults.add(local.Fault("stall", "upload", at="request", seconds=STALLS))
+    wait_until(lambda: len(read_ledger(thinking.directory).messages) == 1)
+    thinking.faults.add(Fault("stall", "upload", at="request", seconds=STALLS))
     texts = cancelled(nodes["NemoUploadImage"], host, thinking, "upload", auth=auth_of(nodes, host), **UPLOAD)
     own = cancelled(nodes["NemoImageToVideo"], host, thinking, "message", image=picture(80, 60), **PAID)
     paid.result(60)
@@ -164,7 +166,7 @@ def count(backend: local.LocalBackend, endpoint: str) -> int:
 def test_an_expected_error_is_short_in_the_log(nodes: Nodes, host: Host, cloud: local.LocalBackend) -> None:
     """ComfyUI logs an error with all that it is chained to; that credits are missing needs no two pages."""
     local_faults = cloud.faults
-    local_faults.add(local.Fault("answer", "message", status=200, code=2001, message="no credits", count=None))
+    local_faults.add(Fault("answer", "message", status=200, code=2001, message="no credits", count=None))
     with pytest.raises(NoCredits) as caught:
         host.run(nodes["NemoImageToVideo"], image=picture(64, 48), **PAID)
     logged = traceback.format_exception(caught.value)

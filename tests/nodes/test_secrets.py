@@ -21,6 +21,7 @@ from nemo_client._safety.redaction import isolate_secrets
 from tests.nodes import _arrays
 from tests.nodes._host import Host
 from tests.support.backend import bytes_of, draw, picture, until, write_video
+from tests.support.faults import Fault, Faults
 from tests.support.marked_token import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
 from tests.support.timings import Shorten
 
@@ -63,7 +64,7 @@ def logs() -> Iterator[Logs]:
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalBackend]:
     """The local backend in the place of the cloud, whose user has the marked token: it is stored, as people do."""
     options: dict[str, Any] = {"renderer": draw, "missing_glyphs": lambda text: ""}
-    with local.open(tmp_path / "backend", token=MARK, credits=5000, pace=0, **options) as opened:
+    with local.open(tmp_path / "backend", token=MARK, credits=5000, pace=0, faults=Faults(), **options) as opened:
         monkeypatch.setenv("NEMO_API_URL", opened.url)
         monkeypatch.setenv("NEMO_WEB_URL", "https://web.test")
         set_token("nemo", MARK)
@@ -169,7 +170,7 @@ def test_no_node_shows_the_token_when_the_backend_fails(
     kept = Kept()
     kind, parameters = TROUBLE[trouble]
 
-    failed = run_all(nodes, host, kept, lambda: backend.faults.add(local.Fault(kind, count=None, **parameters)))
+    failed = run_all(nodes, host, kept, lambda: backend.faults.add(Fault(kind, count=None, **parameters)))
 
     assert {"NemoUploadImage", "NemoGenerateVideo", "NemoExportRender", "NemoCredits"} <= set(failed)
     judge(kept, logs, host, backend, tmp_path)
@@ -311,7 +312,7 @@ async def test_no_route_shows_the_token_and_one_the_claim_token(
 ) -> None:
     """Not in answers, their headers, logs, files, or what a program gets that is started: a claim in its answer."""
     claim = {"body": json.dumps({"code": 0, "data": {"claim_token": CLAIM}})}
-    backend.faults.add(local.Fault("answer", "claim-token", count=None, **claim))
+    backend.faults.add(Fault("answer", "claim-token", count=None, **claim))
     await site.generated()
 
     statuses = await every_route(site)
@@ -333,7 +334,7 @@ async def test_no_route_shows_the_token_when_the_backend_fails(
     """Whatever it says back; also not in the variables of an error that nobody but a debugger sees."""
     await site.generated()
     kind, parameters = TROUBLE[trouble]
-    backend.faults.add(local.Fault(kind, count=None, **parameters))
+    backend.faults.add(Fault(kind, count=None, **parameters))
 
     statuses = await every_route(site)
 

@@ -14,6 +14,8 @@ from nemo_client._wire.rate_limiter import RateLimiter
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host
 from tests.nodes.test_items import ANIMATE, Nodes
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.timings import Shorten
 
 STREAMS = 2
@@ -26,7 +28,7 @@ def backend(tmp_path: Path, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -
     shorten(studio={"quiet": 0.0})
     home().mkdir(parents=True, exist_ok=True)
     (home() / "profiles.json").write_text(json.dumps({"profiles": {"nemo": {"streams": STREAMS}}}))
-    with local.open(tmp_path / "backend", credits=1000, pace=0) as opened:
+    with local.open(tmp_path / "backend", credits=1000, pace=0, faults=Faults()) as opened:
         monkeypatch.setenv("NEMO_API_URL", opened.url)
         monkeypatch.setenv("NEMO_TOKEN", opened.token)
         yield opened
@@ -56,14 +58,14 @@ def test_a_list_is_as_wide_as_its_profile(
     assert all(Path(path).is_file() for path in answer["result"][1])
     assert len(widths) == COUNT
     assert max(widths) <= STREAMS
-    assert len(local.read_ledger(backend.directory).charges) == COUNT
+    assert len(read_ledger(backend.directory).charges) == COUNT
 
 
 def test_an_item_that_met_a_rate_limit_is_begun_again(nodes: Nodes, host: Host, backend: local.LocalBackend) -> None:
     """The refusal proves that nothing was worked on: the list loses no item, and none is paid twice."""
-    backend.faults.add(local.Fault("http_429", "message", nth=2, retry_after=1))
+    backend.faults.add(Fault("http_429", "message", nth=2, retry_after=1))
     images = picture(48, 32, batch=3)
     answer = host.run(nodes["NemoImageToVideo"], image=images, **{**ANIMATE, "profile": "nemo"})
 
     assert all(Path(path).is_file() for path in answer["result"][1])
-    assert len(local.read_ledger(backend.directory).charges) == 3
+    assert len(read_ledger(backend.directory).charges) == 3

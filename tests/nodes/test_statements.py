@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 import nemo_client
-from nemo_client import ApiError, InputError, NemoError, NoCredits, local
+from nemo_client import ApiError, InputError, NemoError, NoCredits
 from nemo_client._text import messages
 from tests.nodes._arrays import picture
 from tests.nodes._host import PACK, Host, Interrupted
+from tests.support.ledger import read_ledger
 from tests.support.sources import parse_source
 
 Nodes = dict[str, type[Any]]
@@ -232,7 +233,7 @@ def test_an_export_says_its_length_size_and_bytes(nodes: Nodes, host: Host, clou
     (video,) = done["videos"]
     assert done["line"].startswith("1 s · 480p · ")
     assert Path(host.folder("output"), video["filename"]).stat().st_size == video["size"]
-    assert len(local.read_ledger(cloud.directory).messages) == 1
+    assert len(read_ledger(cloud.directory).messages) == 1
 
 
 def test_a_node_says_that_a_picture_is_sent_smaller(nodes: Nodes, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

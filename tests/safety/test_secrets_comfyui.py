@@ -13,6 +13,7 @@ import pytest
 from nemo_client import local, set_token
 from tests.nodes import test_real_comfyui
 from tests.support.comfyui_process import ComfyUI, Run, checkout
+from tests.support.faults import Fault, Faults
 from tests.support.marked_token import CLAIM, MARK, clean, files, requests, spelled, traces
 from tests.web import test_browser
 
@@ -66,9 +67,9 @@ LOOKED_AT = (
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.LocalBackend]:
     """The local backend in the place of the cloud, whose user has the marked token."""
-    with local.open(tmp_path_factory.mktemp("cloud"), token=MARK, credits=5000, pace=0) as backend:
+    with local.open(tmp_path_factory.mktemp("cloud"), token=MARK, credits=5000, pace=0, faults=Faults()) as backend:
         claim = {"body": json.dumps({"code": 0, "data": {"claim_token": CLAIM}})}
-        backend.faults.add(local.Fault("answer", "claim-token", count=None, **claim))
+        backend.faults.add(Fault("answer", "claim-token", count=None, **claim))
         yield backend
 
 
@@ -141,7 +142,7 @@ def test_an_error_shows_no_token(endpoint: str, comfyui: ComfyUI, cloud: local.L
     said = {"status": 403, "code": 403, "message": f"Not for {SPELLINGS}"}
     if endpoint in ("session", "credits"):
         said = {"status": 403, "body": PAGE, "content_type": "text/html"}
-    cloud.faults.add(local.Fault("answer", endpoint, count=None, **said))
+    cloud.faults.add(Fault("answer", endpoint, count=None, **said))
     changes = {"n2": {"images": 2}} if endpoint == "session" else {"n4": {"prompt": f"pan left for {endpoint}"}}
     try:
         run = comfyui.run(graph(**changes))

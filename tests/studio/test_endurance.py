@@ -184,7 +184,7 @@ def test_virtual_time_passes_only_while_nobody_works() -> None:
 
 def test_the_ledger_is_read_by_job() -> None:
     """A charge belongs to the message that it was taken for, and that one names its job."""
-    from nemo_client.local import LedgerReport
+    from tests.support.ledger import LedgerReport
 
     entries = (
         {"kind": "message", "id": "r1", "text": "take 1-7: a slow push-in"},

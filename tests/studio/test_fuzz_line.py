@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 
 from nemo_client import Destination, Journal, NemoError, Studio, Video, Wish, home, local
 from tests.support.backend import Clock, draw, picture
+from tests.support.faults import Fault, Faults
 from tests.support.fuzz import examples, scalars
+from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.mutating_proxy import Mischief, mutating
 
 pytestmark = pytest.mark.long  # many processes, or minutes of waiting
@@ -51,15 +53,14 @@ class Line:
     runs: int = 0
 
     @property
-    def ledger(self) -> local.LedgerReport:
-        return local.read_ledger(self.backend.directory)
+    def ledger(self) -> LedgerReport:
+        return read_ledger(self.backend.directory)
 
 
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    with local.open(
-        tmp_path / "backend", credits=10**9, pace=0, generation_seconds=0, renderer=draw, missing_glyphs=lambda _: ""
-    ) as backend:
+    given: Any = {"renderer": draw, "missing_glyphs": lambda _: "", "faults": Faults()}
+    with local.open(tmp_path / "backend", credits=10**9, pace=0, generation_seconds=0, **given) as backend:
         monkeypatch.setenv("NEMO_TOKEN", backend.token)
         yield Line(backend, tmp_path)
 
@@ -192,9 +193,9 @@ def test_answers_of_wrong_types_cost_at_most_a_typed_error(line: Line, odd: list
     line.backend.faults.clear()
     for place, field, value, count, nth in odd:
         line.backend.faults.add(
-            local.Fault("wrong_types", place, nth=nth, count=count, field=field, value=value, event=nth)
+            Fault("wrong_types", place, nth=nth, count=count, field=field, value=value, event=nth)
             if place == "message"
-            else local.Fault("wrong_types", place, nth=nth, count=count, field=field, value=value)
+            else Fault("wrong_types", place, nth=nth, count=count, field=field, value=value)
         )
 
     first, again = asyncio.run(asyncio.wait_for(answered_oddly(line), RUN_SECONDS))

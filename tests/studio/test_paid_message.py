@@ -27,7 +27,6 @@ from nemo_client import (
     Turned,
     Wish,
     home,
-    local,
 )
 from nemo_client._config.timings import StudioTimings
 from nemo_client._journal.records import Attempt
@@ -36,6 +35,8 @@ from nemo_client._studio.paid_message import release_attempt
 from nemo_client._studio.reconcile import UNCHANGED_READS, Baseline
 from nemo_client._wire.schemas import Credits
 from tests.support.backend import Clock, Cloud, Seen, cloud, draw, picture, until
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import read_ledger
 from tests.support.timings import Shorten
 
 __all__ = ["cloud"]
@@ -643,7 +644,7 @@ async def test_a_caller_whose_progress_fails_does_not_lose_the_message(cloud: Cl
 
 async def test_a_free_backend_is_simply_asked_again(shorten: Shorten) -> None:
     """A break there costs nothing and says so; the same request is sent again."""
-    faults = local.Faults(local.Fault("error_in_stream", "message"), local.Fault("refuse", "message", nth=2))
+    faults = Faults(Fault("error_in_stream", "message"), Fault("refuse", "message", nth=2))
     shorten(preview={"pace": 0, "renderer": draw, "faults": faults})
     clock = Clock(real=0.02)
     async with await Studio.open(sleep=clock.sleep) as studio:
@@ -653,13 +654,13 @@ async def test_a_free_backend_is_simply_asked_again(shorten: Shorten) -> None:
         turned = await generated(studio)
 
     assert (turned.money.spent, turned.money.certainty) == (0, "exact")
-    assert len(local.read_ledger(home() / "local").messages) == 2
+    assert len(read_ledger(home() / "local").messages) == 2
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.4], ids=["made already", "busy with another request"])
 async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, shorten: Shorten) -> None:
     """Asked again, the backend would only say that the video is like that already."""
-    faults = local.Faults(local.Fault("close_at", "message", at=200))
+    faults = Faults(Fault("close_at", "message", at=200))
     shorten(preview={"pace": 0, "generation_seconds": seconds, "faults": faults, "renderer": draw})
     clock = Clock(real=0.1)
     async with await Studio.open(sleep=clock.sleep) as studio:
@@ -670,7 +671,7 @@ async def test_free_work_that_was_done_is_found_all_the_same(seconds: float, sho
         turned = await generated(studio)
 
     assert "0-2s" in turned.timeline
-    assert len(local.read_ledger(home() / "local").messages) == 1
+    assert len(read_ledger(home() / "local").messages) == 1
 
 
 def test_the_reads_are_the_contracts() -> None:

@@ -27,12 +27,12 @@ from nemo_client import (
     from_file,
     from_url,
     home,
-    local,
     read_pixels,
 )
 from nemo_client._config.credentials import Token
 from nemo_client._studio.sessions import FILES_A_REQUEST
 from tests.support.backend import Cloud, Seen, cloud, draw, picture
+from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.timings import Shorten
 
 __all__ = ["cloud"]
@@ -52,8 +52,8 @@ async def free(shorten: Shorten) -> AsyncIterator[Studio]:
         yield studio
 
 
-def ledger() -> local.LedgerReport:
-    return local.read_ledger(home() / "local")
+def ledger() -> LedgerReport:
+    return read_ledger(home() / "local")
 
 
 async def test_a_picture_becomes_a_video(free: Studio, place: Destination) -> None:

@@ -19,6 +19,8 @@ from nemo_client._config.credentials import FixedToken, Token
 from nemo_client._config.profiles import Profile
 from nemo_client._wire.client import NemoClient
 from nemo_client._wire.http import Http
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.waiting import wait_until_async
 
 TOKEN = "nmv_usr_test"
@@ -193,7 +195,7 @@ class Cloud:
     """The local backend in the place of the cloud: it charges, so the client treats it as paid. And its ledger."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
-        self.faults = local.Faults()
+        self.faults = Faults()
         self.directory = directory
         self.clock = Clock(real=0.005)
         given = {"pace": 0, "faults": self.faults, "renderer": draw, "missing_glyphs": lambda text: "", **options}
@@ -204,11 +206,11 @@ class Cloud:
             monkeypatch.setenv("NEMO_TOKEN", self.backend.token)
 
     def fault(self, kind: str, endpoint: str = "*", **rest: Any) -> None:
-        self.faults.add(local.Fault(kind, endpoint, **rest))
+        self.faults.add(Fault(kind, endpoint, **rest))
 
     @property
-    def ledger(self) -> local.LedgerReport:
-        return local.read_ledger(self.directory)
+    def ledger(self) -> LedgerReport:
+        return read_ledger(self.directory)
 
     def sent(self, endpoint: str) -> int:
         """How many requests of that endpoint came, refused ones included."""

@@ -22,6 +22,7 @@ from nemo_client import Destination, NemoError, Output, Studio, Wish, from_pixel
 from nemo_client._config.client_id import read_client_id
 from nemo_client._config.paths import ensure_home
 from nemo_client._config.timings import use_timings
+from tests.support.ledger import read_ledger
 from tests.support.timings import make_timings
 
 SHADES = iter(range(20, 250, 20))
@@ -69,7 +70,7 @@ def run(base: Path, mask: str, user: str) -> None:
         out.mkdir()
         out.chmod(0o777)
         os.environ["NEMO_HOME"] = given
-        before = len(local.read_ledger(base / "cloud").messages)
+        before = len(read_ledger(base / "cloud").messages)
         if user:
             for path in (base / "cloud", *(base / "cloud").rglob("*")):  # whose server goes on as that user, too
                 os.chown(path, int(user), int(user))
@@ -79,7 +80,7 @@ def run(base: Path, mask: str, user: str) -> None:
         told = {profile: attempt(profile, out) for profile in ("local preview", "nemo")}
         with contextlib.suppress(NemoError):
             settings()
-        videos, messages = len(list(out.glob("*.mp4"))), len(local.read_ledger(base / "cloud").messages) - before
+        videos, messages = len(list(out.glob("*.mp4"))), len(read_ledger(base / "cloud").messages) - before
         sys.stdout.write(json.dumps({"told": told, "videos": videos, "messages": messages}))
         sys.stdout.flush()
         os._exit(0)  # what another user made cannot be tidied by this one, nor the other way round

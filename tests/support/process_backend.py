@@ -11,6 +11,7 @@ from typing import Any
 
 from nemo_client import local
 from tests.support.backend import write_video
+from tests.support.faults import Fault, Faults
 
 
 def serve(order: dict[str, Any]) -> None:
@@ -24,8 +25,10 @@ def serve(order: dict[str, Any]) -> None:
         shutil.copyfile(made, target)
 
     options: dict[str, Any] = {"pace": 0, "generation_seconds": order["generation_seconds"]}
-    with local.open(directory, credits=1_000_000, renderer=draw, missing_glyphs=lambda text: "", **options) as backend:
-        control = listen_for_faults(backend.faults)
+    faults = Faults()
+    given = {"renderer": draw, "missing_glyphs": lambda text: "", "faults": faults, **options}
+    with local.open(directory, credits=1_000_000, **given) as backend:
+        control = listen_for_faults(faults)
         report = Path(order["report"])
         waiting = report.with_suffix(".new")
         waiting.write_text(json.dumps({"url": backend.url, "token": backend.token, "control": control}))
@@ -33,13 +36,13 @@ def serve(order: dict[str, Any]) -> None:
         threading.Event().wait()
 
 
-def make_fault(data: dict[str, Any]) -> local.Fault:
+def make_fault(data: dict[str, Any]) -> Fault:
     """The fault that is described by `kind`, `endpoint`, `nth`, `count` and `parameters`."""
     parameters = data.pop("parameters", {})
-    return local.Fault(**data, **parameters)
+    return Fault(**data, **parameters)
 
 
-def listen_for_faults(faults: local.Faults) -> int:
+def listen_for_faults(faults: Faults) -> int:
     """The port at which other processes script the backend: POST adds a JSON list of faults, DELETE clears all."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nemo_client import local
+from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -116,8 +116,8 @@ class Service:
     control: int
 
     @property
-    def ledger(self) -> local.LedgerReport:
-        return local.read_ledger(self.directory)
+    def ledger(self) -> LedgerReport:
+        return read_ledger(self.directory)
 
     def fault(self, kind: str, endpoint: str, **rest: Any) -> None:
         self._control("POST", [{"kind": kind, "endpoint": endpoint, **rest}])
@@ -194,11 +194,11 @@ class Request:
         return self.directory / "videos"
 
     @property
-    def ledger(self) -> local.LedgerReport:
+    def ledger(self) -> LedgerReport:
         """What the backend was asked, and what it took, since this request began."""
-        return local.LedgerReport(self.service.ledger.entries[self.seen :])
+        return LedgerReport(self.service.ledger.entries[self.seen :])
 
-    def quiet_ledger(self) -> local.LedgerReport:
+    def quiet_ledger(self) -> LedgerReport:
         """The same, once the work on its messages has ended (a message's charge comes at its end)."""
         deadline = time.monotonic() + PATIENT_SECONDS
         while any((self.service.directory / "runs").glob("*.json")) and time.monotonic() < deadline:

@@ -31,6 +31,8 @@ from nemo_client import (
 from nemo_client._config.timings import StudioTimings
 from nemo_client._files.save import check_video
 from tests.support.backend import Clock, picture, write_video
+from tests.support.faults import Fault, Faults
+from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.samples import mark_all_but_every
 from tests.support.waiting import PATIENT_SECONDS
 
@@ -107,7 +109,7 @@ class Table:
 
         self.waited = threading.Event()
         self.directory = directory / "backend"
-        self.faults = local.Faults()
+        self.faults = Faults()
         given = {"pace": 0, "credits": 1_000_000, "renderer": draw, "missing_glyphs": lambda text: ""}
         self.backend = local.open(self.directory, faults=self.faults, anonymous=True, **given)
         self.seen = self.cases = 0
@@ -115,9 +117,9 @@ class Table:
         self.journal = Journal(directory, "sqlite://")
 
     @property
-    def ledger(self) -> local.LedgerReport:
+    def ledger(self) -> LedgerReport:
         """Of the present case alone."""
-        return local.LedgerReport(local.read_ledger(self.directory).entries[self.seen :])
+        return LedgerReport(read_ledger(self.directory).entries[self.seen :])
 
     def begin(self) -> None:
         self.faults.clear()
@@ -126,7 +128,7 @@ class Table:
             asyncio.run(self.journal.close())
             self.journal = Journal(self.home, "sqlite://")
         self.cases += 1
-        self.seen = len(local.read_ledger(self.directory).entries)
+        self.seen = len(read_ledger(self.directory).entries)
 
 
 @pytest.fixture(scope="module")
@@ -232,11 +234,11 @@ async def test_a_fault_anywhere_costs_no_second_charge(
     """It recovers by itself, or the same request goes on after a typed error."""
     kind, parameters = EVERYWHERE[name]
     case = Case(table, tmp_path / "videos")
-    table.faults.add(local.Fault(kind, endpoint, nth=nth, count=count, **parameters))
+    table.faults.add(Fault(kind, endpoint, nth=nth, count=count, **parameters))
     if endpoint == "anonymous-token":
         monkeypatch.delenv("NEMO_TOKEN")
     if endpoint == "download":  # where a video is fetched when its address fails
-        table.faults.add(local.Fault("expired_url", "files", count=None))
+        table.faults.add(Fault("expired_url", "files", count=None))
     video = await case.video()
 
     assert (kind, endpoint) in table.faults.fired
@@ -263,7 +265,7 @@ async def test_a_fault_of_one_place_costs_no_second_charge(
 ) -> None:
     """As above; where the paid session itself is gone there is no video, and no second message either."""
     case = Case(table, tmp_path / "videos")
-    table.faults.add(local.Fault(kind, endpoint, nth=nth, **parameters))
+    table.faults.add(Fault(kind, endpoint, nth=nth, **parameters))
     video = await case.video()
 
     if ends is None:

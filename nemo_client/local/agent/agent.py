@@ -17,14 +17,13 @@ from ..sessions.ledger import Ledger
 from ..sessions.runs import NotEnoughCredits, Run, Runs, SessionBusy
 from ..sessions.store import Store
 from ..sessions.views import Addresses
-from ..shared.faults import Hits
+from ..shared.behaviour import CallBehaviour
 from ..shared.replies import NO_CREDITS, ApiError, clean
 from ..shared.settings import MAX_MESSAGE_CHARACTERS, Settings
 from . import director
 from .work import PRICES, Work
 
 BUSY = 409
-MAX_MESSAGES = 2000
 
 _log = logging.getLogger("nemo_client.local")
 
@@ -39,14 +38,19 @@ class Agent:
         self._ledger = ledger
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def accept(self, body: dict[str, Any], account: Account, hits: Hits, addresses: Addresses) -> Work:
+    async def accept(
+        self, body: dict[str, Any], account: Account, behaviour: CallBehaviour, addresses: Addresses
+    ) -> Work:
         """Start the work on a message (ApiError when it is refused: then nothing was done and nothing charged)."""
         session, text = _message(body)
-        if len(self._tasks) >= MAX_MESSAGES:
-            raise ApiError(429, f"{MAX_MESSAGES} messages are being worked on already")
-        run, plan = await asyncio.to_thread(self._claim, session, text, account, hits)
-        work = Work(self._settings, self._store, self._runs, run=run, plan=plan, hits=hits, addresses=addresses)
-        work.silent = _is_silent(plan, text, hits)
+        most = self._settings.limits.messages
+        if len(self._tasks) >= most:
+            raise ApiError(429, f"{most} messages are being worked on already")
+        run, plan = await asyncio.to_thread(self._claim, session, text, account, behaviour)
+        work = Work(
+            self._settings, self._store, self._runs, run=run, plan=plan, behaviour=behaviour, addresses=addresses
+        )
+        work.silent = _is_silent(plan, text, behaviour)
         work.start(self._spawn)
         return work
 
@@ -66,7 +70,7 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _claim(self, session: str, text: str, account: Account, hits: Hits) -> tuple[Run, director.Plan]:
+    def _claim(self, session: str, text: str, account: Account, behaviour: CallBehaviour) -> tuple[Run, director.Plan]:
         self._store.load(session, account)
         try:
             run = self._runs.begin(session, account)
@@ -74,7 +78,7 @@ class Agent:
             raise self._refusal(BUSY, "This session still works on a message", session, account) from None
         started = False
         try:
-            plan = self._plan(session, text, account, hits)
+            plan = self._plan(session, text, account, behaviour)
             self._runs.reserve(run, PRICES[plan.kind])
             self._ledger.append("message", id=run.id, session=session, account=account.user_id, text=text)
             started = True
@@ -85,11 +89,10 @@ class Agent:
                 self._runs.end(run)
         return run, plan
 
-    def _plan(self, session: str, text: str, account: Account, hits: Hits) -> director.Plan:
-        if "ask_back" in hits:
-            return director.ask_back(text)
-        if asked := hits.get("ask_question"):
-            return director.ask_question(asked.parameters)
+    def _plan(self, session: str, text: str, account: Account, behaviour: CallBehaviour) -> director.Plan:
+        given: director.Plan | None = behaviour.plan(text)
+        if given is not None:
+            return given
         record = self._store.load(session, account)
         missing = self._settings.missing_glyphs or _missing_glyphs
         scene = director.Scene(record["assets"], record["draft"], record["language"], record["task_name"], missing)
@@ -123,9 +126,9 @@ def _message(body: dict[str, Any]) -> tuple[str, str]:
     return session, clean(text)
 
 
-def _is_silent(plan: director.Plan, text: str, hits: Hits) -> bool:
+def _is_silent(plan: director.Plan, text: str, behaviour: CallBehaviour) -> bool:
     """About a third of all edits answer no text: always the same third, chosen by the message's hash."""
-    if plan.kind != "edit" or "spoken" in hits:
+    if plan.kind != "edit":
         return False
     chosen = hashlib.sha256(text.encode()).digest()[0] % 3 == 0
-    return "silent" in hits or (chosen and not plan.must_speak)
+    return behaviour.is_silent(chosen and not plan.must_speak)

@@ -49,10 +49,6 @@ _WORDS = {
         "Which picture should I animate? Please click Upload and add an image first.",
         "请问要让哪张图片动起来？请先点击上传按钮添加图片。",
     ),
-    "ask_back": (
-        "Should the camera move slowly or quickly? Tell me, and I will start.",
-        "镜头要慢一些还是快一些？告诉我，我就开始。",
-    ),
     "chat": (
         "Hi! I am the local preview of the video agent. Upload pictures and tell me about length, aspect ratio, camera "
         "motion (pan, push-in, pull-out, still), a title or music, and I will make a preview video.",

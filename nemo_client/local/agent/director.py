@@ -80,17 +80,6 @@ def plan(message: str, scene: Scene) -> Plan:
     return _edit(wishes, timeline, pictures, scene, chinese)
 
 
-def ask_back(message: str) -> Plan:
-    """A question instead of work (a scripted fault)."""
-    return Plan("answer", answers.say("ask_back", chinese=is_chinese(message)))
-
-
-def ask_question(asked: Mapping[str, Any]) -> Plan:
-    """A call of `ask_question` instead of work (a scripted fault)."""
-    question = {"title": asked["title"], "questions": list(asked["questions"])}
-    return Plan("answer", "", intro=str(asked["text"]), question=question, ticket=asked["ticket"])
-
-
 def _generate(wishes: Wishes, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:
     raw = _raw_timeline(wishes, pictures, scene.name)
     whole = _with_music(replace(raw, title=wishes.title), wishes, scene)

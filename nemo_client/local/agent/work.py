@@ -1,7 +1,7 @@
 """The work on one message: its events, its stages written and charged, and the frames of its stream.
 
-The work is a task of its own: when the client hangs up it goes on to its end, unless a scripted fault makes it stop
-as the agent server does that the cloud is built on.
+The work is a task of its own: when the client hangs up it goes on to its end, unless the call's behaviour makes it
+stop as the agent server does that the cloud is built on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..sessions.runs import Run, Runs
 from ..sessions.store import SessionRecord, Store
 from ..sessions.views import Addresses, media_view
-from ..shared.faults import Hits
+from ..shared.behaviour import CallBehaviour
 from ..shared.replies import ApiError
 from ..shared.settings import Settings
 from .dialects import HEARTBEATS, AgentDialect, Call, Event, Failure, Piece, Result, Say, Thought, TypedDialect
@@ -40,7 +40,15 @@ class Work:
     """One message being worked on, and the queue of its frames (an `EventSource`)."""
 
     def __init__(
-        self, settings: Settings, store: Store, runs: Runs, *, run: Run, plan: Plan, hits: Hits, addresses: Addresses
+        self,
+        settings: Settings,
+        store: Store,
+        runs: Runs,
+        *,
+        run: Run,
+        plan: Plan,
+        behaviour: CallBehaviour,
+        addresses: Addresses,
     ) -> None:
         self.silent = False
         self._settings = settings
@@ -48,10 +56,8 @@ class Work:
         self._runs = runs
         self._run = run
         self._plan = plan
-        self._hits = hits
+        self._behaviour = behaviour
         self._addresses = addresses
-        end = hits.get("clean_end")
-        self._stops_unheard = "stop_on_hangup" in hits or bool(end and not end["works_on"])
         self._dialect = (AgentDialect if settings.dialect == "agent" else TypedDialect)(settings.clock)
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._untaken = 0
@@ -88,7 +94,7 @@ class Work:
 
     def hung_up(self) -> None:
         """The client is gone."""
-        if self._stops_unheard:
+        if self._behaviour.stops_unheard:
             self._task.cancel()
 
     # --- the working side -----------------------------------------------------------------------------------------
@@ -103,7 +109,7 @@ class Work:
     async def _tell(self, event: Event) -> None:
         if frame := self._dialect.encode(event):
             self._queue.put_nowait(frame)
-            if self._stops_unheard:
+            if self._behaviour.stops_unheard:
                 await self._queue.join()
 
     async def _events(self) -> AsyncIterator[Event]:
@@ -114,19 +120,19 @@ class Work:
             yield event
         if not plan.stages:
             await self._rest(0.5)
-            if self._hits.get("error_in_stream"):
-                yield self._failure()
+            if self._behaviour.failure is not None:
+                yield Failure(self._behaviour.failure)
                 return
         for number, stage in enumerate(plan.stages):
-            if number and (late := self._hits.get("late_second_stage")):
-                self._spawn(self._later(stage, late["seconds"]))
+            if number and (late := self._behaviour.late_stage_seconds) is not None:
+                self._spawn(self._write_later(stage, late))
                 break
             call = f"call_{uuid.uuid4().hex[:12]}"
             yield Call(call, stage.tool, stage.args)
             await self._rest(0.2 if number else 0.5)
-            if self._hits.get("error_in_stream"):
-                await settle(self._fail)
-                yield self._failure()
+            if self._behaviour.failure is not None:
+                await settle(self._behaviour.fail, self._write_all, self._charge)
+                yield Failure(self._behaviour.failure)
                 return
             delta, response = await settle(self._commit, stage, number == 0)
             yield Result(call, stage.tool, response, delta)
@@ -156,17 +162,9 @@ class Work:
         seconds = USUAL_SECONDS[kind] * settings.pace if given is None else given
         await asyncio.sleep(seconds * share)
 
-    def _failure(self) -> Failure:
-        fault = self._hits.get("error_in_stream")
-        return Failure(str(fault["message"]) if fault else "")
-
-    def _fail(self) -> None:
-        fault = self._hits.get("error_in_stream")
-        if fault and fault["made"]:
-            for stage in self._plan.stages:
-                self._write(stage)
-        if fault and fault["charged"]:
-            self._charge()
+    def _write_all(self) -> None:
+        for stage in self._plan.stages:
+            self._write(stage)
 
     def _commit(self, stage: Stage, first: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """Write the stage into the session, charge with the first one; the event's state delta and response."""
@@ -193,7 +191,7 @@ class Work:
     def _charge(self) -> None:
         self._runs.charge(self._run, PRICES[self._plan.kind], self._plan.kind)
 
-    async def _later(self, stage: Stage, seconds: float) -> None:
+    async def _write_later(self, stage: Stage, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await settle(self._write, stage)
 

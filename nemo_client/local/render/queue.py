@@ -28,7 +28,6 @@ from .formats import FORMATS, QUALITIES
 
 FINAL = ("completed", "failed")
 MAX_WAITING = 200
-MAX_DRAFT_CHARACTERS = 1_000_000
 SAVE_SECONDS = 0.5
 LOOK_SECONDS = 0.1
 SCRIPTED_STEP_SECONDS = 0.02
@@ -77,8 +76,9 @@ class Renders:
         """Accept a render (ApiError 400, 409, 429 or 1002) and queue it."""
         render, draft, output = _checked(body)
         text = json.dumps(draft, sort_keys=True)
-        if len(text) > MAX_DRAFT_CHARACTERS:
-            raise ApiError(413, f"The draft has more than {MAX_DRAFT_CHARACTERS} characters")
+        most = self._settings.limits.draft_characters
+        if len(text) > most:
+            raise ApiError(413, f"The draft has more than {most} characters")
         session = self._store.load(str(body.get("sessionId")), account)
         folder = self._folder(render)
         with self._lock:

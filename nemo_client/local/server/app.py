@@ -20,10 +20,10 @@ from ..render.queue import Renders
 from ..sessions.accounts import Account, Accounts
 from ..sessions.ledger import Ledger
 from ..sessions.runs import Runs
-from ..sessions.store import SessionRecord, Store
+from ..sessions.store import Store
 from ..sessions.uploads import Uploads, plain_name
 from ..sessions.views import Addresses, file_view, state_view
-from ..shared.faults import Hits
+from ..shared.behaviour import CallBehaviour
 from ..shared.replies import (
     MAX_JSON_BYTES,
     ApiError,
@@ -36,8 +36,9 @@ from ..shared.replies import (
     text_field,
 )
 from ..shared.settings import Settings
+from ..shared.writer import cut_connection
 from .gate import allowed
-from .sending import Reply, StreamReply, cut_connection, scripted, send
+from .sending import Reply, StreamReply, send
 
 ATTRIBUTION = ("X-Skill-Source", "X-Skill-Version", "X-Skill-Platform")
 CLAIM_SECONDS = 604_800
@@ -54,7 +55,7 @@ class Call:
 
     request: web.Request
     account: Account
-    hits: Hits
+    behaviour: CallBehaviour
     addresses: Addresses
 
     def part(self, name: str) -> str:
@@ -133,20 +134,14 @@ class Api:
     def _endpoint(self, endpoint: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             self._note(request, endpoint)
-            hits = self._services.settings.faults.hits(endpoint)
-            if "refuse" in hits:
-                cut_connection(request, reset=True)
-                return web.Response()
-            if (closed := hits.get("close_before_headers")) and not closed["accepted"]:
-                cut_connection(request, reset=False)
-                return web.Response()
-            if (stall := hits.get("stall")) and stall["at"] == "request":
-                await asyncio.sleep(stall["seconds"])
+            behaviour = self._services.settings.faults.begin_call(endpoint)
+            if (closed := await behaviour.meet(request)) is not None:
+                return closed
             try:
-                reply = await self._reply(request, endpoint, handler, hits)
+                reply = await self._reply(request, endpoint, handler, behaviour)
             except ApiError as error:
                 reply = failure(error, render=_is_render(request))
-            return await send(request, reply, hits)
+            return await send(request, reply, behaviour)
 
         return handle
 
@@ -161,38 +156,26 @@ class Api:
         asked = {"endpoint": endpoint, "method": request.method, "path": path, "query": query}
         self.calls.append({**asked, "headers": headers})
 
-    async def _reply(self, request: web.Request, endpoint: str, handler: Handler, hits: Hits) -> Reply:
+    async def _reply(self, request: web.Request, endpoint: str, handler: Handler, behaviour: CallBehaviour) -> Reply:
         services = self._services
         account = NO_ACCOUNT
         if endpoint not in ("anonymous-token", "files"):
             account = await asyncio.to_thread(services.accounts.resolve, request.headers.get("Authorization"))
         base = f"{request.scheme}://{request.host}"
-        addresses = Addresses(services.store, base, resigned="resigned_urls" in hits)
-        call = Call(request, account, hits, addresses)
-        await self._side_effects(call)
-        answer = hits.answer
-        if answer and not answer["accepted"]:
-            return scripted(answer)
+        addresses = Addresses(services.store, base, behaviour.sign_address)
+        call = Call(request, account, behaviour, addresses)
+        await behaviour.prepare(services, call)
+        if behaviour.answer is not None and not behaviour.carries_out:
+            return behaviour.answer
         reply = await handler(call)
-        if answer is None:
+        if behaviour.answer is None:
             return reply
         if isinstance(reply, StreamReply):
             reply.source.hung_up()
-        return scripted(answer)
+        return behaviour.answer
 
-    async def _side_effects(self, call: Call) -> None:
-        """What scripted faults do beside the answer."""
-        services, hits = self._services, call.hits
-        if spender := hits.get("other_spender"):
-            await asyncio.to_thread(services.runs.take, call.account, int(spender["amount"]))
-        if "expired_token" in hits:
-            await asyncio.to_thread(services.accounts.expire, call.account)
-        if "lost_session" in hits:
-            session = call.request.match_info.get("session")
-            if session is None and call.request.can_read_body:
-                body = await json_body(call.request)
-                session = body.get("session_id") or body.get("sessionId")
-            await asyncio.to_thread(services.store.lose, str(session), call.account)
+    async def _read_json(self, call: Call) -> dict[str, Any]:
+        return await json_body(call.request, self._services.settings.limits.body_seconds)
 
     # --- the endpoints --------------------------------------------------------------------------------------------
 
@@ -201,7 +184,7 @@ class Api:
         return success(await asyncio.to_thread(self._services.accounts.sign_up, client))
 
     async def _session(self, call: Call) -> Reply:
-        body = await json_body(call.request)
+        body = await self._read_json(call)
         name, language = text_field(body, "task_name"), text_field(body, "language", limit=35)
         record = await asyncio.to_thread(self._services.store.create, call.account, name, language)
         facts = {"session": record["id"], "task": record["task_id"], "account": call.account.user_id}
@@ -209,7 +192,7 @@ class Api:
         return success({"task_id": record["task_id"], "session_id": record["id"], "user_id": call.account.user_id})
 
     async def _claim_token(self, call: Call) -> Reply:
-        body = await json_body(call.request)
+        body = await self._read_json(call)
         task, session = text_field(body, "task_id"), text_field(body, "session_id")
         record = await asyncio.to_thread(self._services.store.load, session, call.account)
         if record["task_id"] != task:
@@ -225,22 +208,13 @@ class Api:
         accept = call.request.headers.get("Accept", "*/*")
         if not any(kind in accept for kind in ("text/event-stream", "text/*", "*/*")):
             raise ApiError(406, "/run_sse answers text/event-stream")
-        body = await json_body(call.request)
-        return StreamReply(await self._services.agent.accept(body, call.account, call.hits, call.addresses))
+        body = await self._read_json(call)
+        return StreamReply(await self._services.agent.accept(body, call.account, call.behaviour, call.addresses))
 
     async def _state(self, call: Call) -> Reply:
         record = await asyncio.to_thread(self._services.store.load, call.part("session"), call.account)
-        if "late_analyses" in call.hits:
-            late = {"id": f"late_{secrets.token_hex(4)}", "summary": "late analysis"}
-            record = await asyncio.to_thread(self._analyse, call, late)
-        return success(state_view(record, call.addresses, call.hits))
-
-    def _analyse(self, call: Call, late: dict[str, str]) -> SessionRecord:
-        def add(record: SessionRecord) -> SessionRecord:
-            record["analyses"].append(late)
-            return record
-
-        return self._services.store.update(call.part("session"), call.account, add)
+        call.behaviour.change_record(record, call.addresses)
+        return success(state_view(record, call.addresses))
 
     async def _credits(self, call: Call) -> Reply:
         balance = await asyncio.to_thread(self._services.runs.balance, call.account)
@@ -250,7 +224,7 @@ class Api:
     async def _render(self, call: Call) -> Reply:
         if not all(call.request.headers.get(name) for name in ATTRIBUTION):
             raise ApiError(402, "Export is not in the free plan")
-        body = await json_body(call.request)
+        body = await self._read_json(call)
         record = await asyncio.to_thread(self._services.renders.submit, body, call.account)
         return JsonReply({"success": True, "data": _standing(record)})
 

@@ -20,9 +20,9 @@ from ..sessions.ledger import Ledger
 from ..sessions.runs import Runs
 from ..sessions.store import Store
 from ..sessions.upkeep import tidy
+from ..shared.behaviour import Behaviour
 from ..shared.disk import Owner, private_directory
-from ..shared.faults import Faults
-from ..shared.settings import MAX_UPLOAD_BYTES, Renderer, Settings, render_threads
+from ..shared.settings import MAX_UPLOAD_BYTES, USUAL_LIMITS, Limits, Renderer, Settings, render_threads
 from .gate import LOOPBACK, WILDCARDS, is_loopback
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def open(
     credits: int | None = None,
     anonymous: bool = False,
     pace: float = 1.0,
-    faults: Faults | None = None,
+    faults: Behaviour | None = None,
     dialect: str = "agent",
     render_answers: str = "bare",
     private_urls: bool = False,
@@ -68,6 +68,7 @@ def open(
     renderer: Renderer | None = None,
     missing_glyphs: Callable[[str], str] | None = None,
     clock: Callable[[], float] = time.time,
+    limits: Limits = USUAL_LIMITS,
 ) -> LocalBackend:
     """Start a local preview backend on `directory`; returns when it listens. OSError when the port is taken.
 
@@ -77,7 +78,7 @@ def open(
                     ledger shows as taken is gone, restarts included. A generation costs 100, an edit 50
     anonymous       anonymous sign-up as on the cloud: 100 credits, a token a client in 7 days
     pace            factor on every artificial delay (0: none)
-    faults          scripted faults, for tests
+    faults          how calls are answered, where not as the API says: tests script faults with it
     dialect         of the event stream: "agent" or "typed"
     render_answers  shape of the render status: "bare" or "data"
     private_urls    whether uploads by URL may name loopback and private addresses
@@ -89,6 +90,7 @@ def open(
     renderer, missing_glyphs
                     instead of the built-in ones
     clock           seconds since 1970: expiries and times in the ledger
+    limits          what it takes in and keeps, at the most
     """
     settings = Settings(
         directory=private_directory(Path(directory)),
@@ -97,7 +99,7 @@ def open(
         credits=credits,
         anonymous=anonymous,
         pace=pace,
-        faults=faults or Faults(),
+        faults=faults or Behaviour(),
         dialect=dialect,
         render_answers=render_answers,
         private_urls=private_urls,
@@ -110,6 +112,7 @@ def open(
         renderer=renderer,
         missing_glyphs=missing_glyphs,
         clock=clock,
+        limits=limits,
     )
     return LocalBackend(settings, port)
 
@@ -201,7 +204,7 @@ class LocalBackend:
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             loop, stop = asyncio.get_running_loop(), asyncio.Event()
             self._stop = lambda: loop.call_soon_threadsafe(stop.set)
-            loop.run_in_executor(None, _tidy, settings.directory, owner)
+            loop.run_in_executor(None, _tidy, settings, owner)
             started.set_result(None)
             await stop.wait()
 
@@ -220,6 +223,7 @@ def _services(settings: Settings, owner: Owner, ledger: Ledger) -> tuple[Api, Ag
         credits=settings.credits,
         anonymous=settings.anonymous,
         clock=settings.clock,
+        most=settings.limits.accounts,
     )
     agent = Agent(settings, store, runs, ledger)
     renders = Renders(settings, store, owner, ledger)
@@ -228,9 +232,9 @@ def _services(settings: Settings, owner: Owner, ledger: Ledger) -> tuple[Api, Ag
     return api, agent, renders
 
 
-def _tidy(directory: Path, owner: Owner) -> None:
+def _tidy(settings: Settings, owner: Owner) -> None:
     try:
-        tidy(directory, owner)
+        tidy(settings.directory, owner, render_bytes=settings.limits.render_bytes)
     except OSError as error:
         _log.warning("The local preview's folder could not be tidied: %s", error.strerror)
 

@@ -18,7 +18,6 @@ TOKEN_PREFIX = "nmv_usr_"  # noqa: S105 - how tokens of the API begin, not a tok
 ANONYMOUS_CREDITS = 100
 ANONYMOUS_SECONDS = 7 * 24 * 3600
 MAX_CLIENT_ID = 64
-MAX_ACCOUNTS = 10_000
 OWN_USER = "local"
 
 
@@ -42,14 +41,23 @@ class Accounts:
     """Tokens to accounts. Anonymous tokens are kept on disk as digests only, so they outlive the process."""
 
     def __init__(
-        self, directory: Path, token: str, *, credits: int | None, anonymous: bool, clock: Callable[[], float]
+        self,
+        directory: Path,
+        token: str,
+        *,
+        credits: int | None,
+        anonymous: bool,
+        clock: Callable[[], float],
+        most: int,
     ) -> None:
+        """`most` is how many anonymous users there may be."""
         self._path = directory / "accounts.json"
         self._lock = Lock(directory / "accounts.lock")
         self._token = token
         self._own = Account(OWN_USER, credits)
         self._anonymous = anonymous
         self._clock = clock
+        self._most = most
 
     def resolve(self, authorization: str | None) -> Account:
         """The account behind an `Authorization` header (ApiError 1001 for a wrong or expired token)."""
@@ -82,20 +90,11 @@ class Accounts:
             key = _digest(client_id)
             if key in table:
                 raise ApiError(429, "One anonymous token a client in 7 days")
-            if len(table) >= MAX_ACCOUNTS:
-                raise ApiError(429, f"There are {MAX_ACCOUNTS} anonymous users already")
+            if len(table) >= self._most:
+                raise ApiError(429, f"There are {self._most} anonymous users already")
             expires = now + ANONYMOUS_SECONDS
             user = f"anon_{secrets.token_hex(8)}"
             table[key] = {"user_id": user, "token": _digest(token), "expires": expires}
             write_json(self._path, table)
         moment = datetime.fromtimestamp(expires, timezone.utc).isoformat()
         return {"token": token, "user_id": user, "expires_at": moment, "credits": ANONYMOUS_CREDITS}
-
-    def expire(self, account: Account) -> None:
-        """End an anonymous account's token now (a scripted fault); its client may then sign up again."""
-        with self._lock.held():
-            table = read_json(self._path) or {}
-            for entry in table.values():
-                if entry["user_id"] == account.user_id:
-                    entry["expires"] = self._clock()
-            write_json(self._path, table)

@@ -1,15 +1,14 @@
 """What the backend was asked and what it took for it, line by line, on disk.
 
-Append-only JSON lines, each forced to the disk before the answer goes out. Another process can ask it after any
-crash how many messages arrived and how many credits were taken: `read_ledger`.
+Append-only JSON lines, each forced to the disk before the answer goes out: it says after any crash how many messages
+arrived and how many credits were taken.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +17,8 @@ from ..shared.disk import Lock, private_opener
 LEDGER_NAME = "ledger.jsonl"
 
 
-@dataclass(frozen=True)
-class LedgerReport:
-    """Everything a backend's ledger says, oldest first; each entry is the line's JSON object."""
-
-    entries: tuple[Mapping[str, Any], ...]
-
-    def of(self, kind: str) -> tuple[Mapping[str, Any], ...]:
-        return tuple(entry for entry in self.entries if entry.get("kind") == kind)
-
-    @property
-    def messages(self) -> tuple[Mapping[str, Any], ...]:
-        """Messages that were accepted: `id`, `session`, `account`, `text`, `time`."""
-        return self.of("message")
-
-    @property
-    def refused(self) -> tuple[Mapping[str, Any], ...]:
-        """Messages that were refused before any work: `session`, `account`, `code`, `time`."""
-        return self.of("refused")
-
-    @property
-    def charges(self) -> tuple[Mapping[str, Any], ...]:
-        """Credits taken: `amount`, `reason`, `account`, `session`, `run`, `time`."""
-        return self.of("charge")
-
-    @property
-    def renders(self) -> tuple[Mapping[str, Any], ...]:
-        """Renders that were accepted: `id`, `session`, `account`, `draft` (SHA-256), `time`."""
-        return self.of("render")
-
-    @property
-    def uploads(self) -> tuple[Mapping[str, Any], ...]:
-        """Files that were taken in: `session`, `filename`, `hash`, `time`."""
-        return self.of("upload")
-
-    @property
-    def sessions(self) -> tuple[Mapping[str, Any], ...]:
-        return self.of("session")
-
-    @property
-    def credits_taken(self) -> int:
-        """The sum of all charges, those of a scripted other spender not counted."""
-        return sum(entry["amount"] for entry in self.charges if entry["reason"] != "other")
-
-
-def read_ledger(directory: Path) -> LedgerReport:
-    """Read the ledger of the backend that works in `directory`; a line cut by a crash is left out."""
-    try:
-        data = (Path(directory) / LEDGER_NAME).read_bytes()
-    except FileNotFoundError:
-        return LedgerReport(())
-    return LedgerReport(tuple(_parse(data)))
-
-
-def _parse(data: bytes) -> list[dict[str, Any]]:
+def parse_entries(data: bytes) -> list[dict[str, Any]]:
+    """The entries of whole lines; a line cut by a crash is left out."""
     entries = []
     for line in data.split(b"\n")[:-1]:
         try:
@@ -122,7 +69,7 @@ class Ledger:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._read_up_to += len(whole)
-        for entry in _parse(whole):
+        for entry in parse_entries(whole):
             if entry.get("kind") == "charge":
                 account = entry["account"]
                 self._spent[account] = self._spent.get(account, 0) + entry["amount"]

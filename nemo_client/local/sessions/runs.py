@@ -79,11 +79,6 @@ class Runs:
             self._write(run, 0)
             self._take(run.account, amount, reason, session=run.session, run=run.id)
 
-    def take(self, account: Account, amount: int) -> None:
-        """Another program that spends from the same account (a scripted fault)."""
-        with self._lock.held():
-            self._take(account, amount, "other", session=None, run=None)
-
     def _take(self, account: Account, amount: int, reason: str, **where: str | None) -> None:
         self._ledger.append("charge", account=account.user_id, amount=amount, reason=reason, **where)
 

@@ -10,7 +10,6 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
@@ -102,15 +101,6 @@ class Store:
             result = change(record)
             write_json(self._path(session), record)
         return result
-
-    def lose(self, session: str, account: Account) -> None:
-        """Forget the session (a scripted fault)."""
-
-        def mark(record: SessionRecord) -> None:
-            record["lost"] = True
-
-        with suppress(ApiError):
-            self.update(session, account, mark)
 
     def _path(self, session: str) -> Path:
         return self._sessions / session / "session.json"

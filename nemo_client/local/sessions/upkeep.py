@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..shared.disk import Lock, Owner, read_json
+from ..shared.settings import USUAL_LIMITS
 
 DAY_SECONDS = 24 * 3600.0
 SESSION_DAYS = 90
 RENDER_DAYS = 7
 INCOMING_DAYS = 1
-RENDER_BYTES = 5 * 1024**3
 
 
-def tidy(directory: Path, owner: Owner, *, now: float | None = None) -> None:
+def tidy(
+    directory: Path, owner: Owner, *, now: float | None = None, render_bytes: int = USUAL_LIMITS.render_bytes
+) -> None:
     """Remove old renders, sessions untouched for 90 days, uploads no session names, and what crashes left."""
     now = time.time() if now is None else now
     owner.sweep()
@@ -28,18 +30,18 @@ def tidy(directory: Path, owner: Owner, *, now: float | None = None) -> None:
             entry = read_json(path)
             if entry and not owner.alive(entry["owner"]):
                 path.unlink(missing_ok=True)
-    _tidy_renders(directory, now)
+    _tidy_renders(directory, now, render_bytes)
     for path in _older(directory.glob("sessions/*/session.json"), now - SESSION_DAYS * DAY_SECONDS):
         shutil.rmtree(path.parent, ignore_errors=True)
     _tidy_uploads(directory, now)
 
 
-def _tidy_renders(directory: Path, now: float) -> None:
+def _tidy_renders(directory: Path, now: float, most: int) -> None:
     """The oldest files go first, by age and by what they take together; their jobs then read as gone."""
     files = sorted(directory.glob("renders/*"), key=_age)
     left = sum(path.stat().st_size for path in files)
     for path in files:
-        if _age(path) < now - RENDER_DAYS * DAY_SECONDS or left > RENDER_BYTES:
+        if _age(path) < now - RENDER_DAYS * DAY_SECONDS or left > most:
             with contextlib.suppress(OSError):
                 left -= path.stat().st_size
                 path.unlink()

@@ -29,8 +29,6 @@ CHUNK = 256 * 1024
 MAX_FILES = 50
 MAX_FIELDS = 50
 MAX_FIELD_BYTES = 64 * 1024
-MAX_REQUEST_BYTES = 2 * 1024**3
-PART_SECONDS = 60.0
 MAX_FILENAME = 120
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f<>:\"|?*]")
@@ -89,8 +87,9 @@ class Uploads:
                 received.append(item)
                 if len(received) > MAX_FILES:
                     raise ApiError(400, f"One request brings at most {MAX_FILES} files")
-                if sum(each.size for each in received) > MAX_REQUEST_BYTES:
-                    raise ApiError(FILE_TOO_LARGE, f"One request brings at most {MAX_REQUEST_BYTES} bytes")
+                if sum(each.size for each in received) > self._settings.limits.request_bytes:
+                    most = self._settings.limits.request_bytes
+                    raise ApiError(FILE_TOO_LARGE, f"One request brings at most {most} bytes")
             if not received:
                 raise ApiError(400, "The request brings no file: name the parts 'files'")
             return await asyncio.to_thread(self._keep, received, session, account)
@@ -99,10 +98,10 @@ class Uploads:
                 item.path.unlink(missing_ok=True)
 
     async def _from_parts(self, request: web.Request) -> AsyncIterator[_Received]:
-        fields = 0
+        fields, seconds = 0, self._settings.limits.body_seconds
         try:
             reader = await request.multipart()
-            while (part := await asyncio.wait_for(reader.next(), PART_SECONDS)) is not None:
+            while (part := await asyncio.wait_for(reader.next(), seconds)) is not None:
                 if not isinstance(part, aiohttp.BodyPartReader):
                     raise ApiError(400, "Nested multipart bodies are not supported")
                 if part.name != "files":
@@ -117,7 +116,7 @@ class Uploads:
             raise ApiError(408, "The next part of the multipart body did not come in time") from None
 
     async def _from_urls(self, request: web.Request) -> AsyncIterator[_Received]:
-        body = await json_body(request)
+        body = await json_body(request, self._settings.limits.body_seconds)
         urls = body.get("urls")
         if body.get("source_type") != "url" or not isinstance(urls, list) or not 0 < len(urls) <= MAX_FILES:
             raise ApiError(400, f"'source_type' must be 'url', and 'urls' a list of 1 to {MAX_FILES} URLs")

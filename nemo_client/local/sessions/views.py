@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+from collections.abc import Callable
 from typing import Any
 
 from ..agent.timeline import from_draft
-from ..shared.faults import Hits
 from .store import Asset, SessionRecord, Store
 
 
 class Addresses:
     """Absolute addresses of stored files, as the client sees this server."""
 
-    def __init__(self, store: Store, base: str, *, resigned: bool = False) -> None:
+    def __init__(self, store: Store, base: str, sign: Callable[[str], str]) -> None:
         self._store = store
         self._base = base
-        self._resigned = resigned
+        self._sign = sign
 
     def of(self, stored: str, label: str = "") -> str:
         """`label` makes two addresses of one file differ; the server does not look at it, nor at the query."""
         tail = f"/{label}" if label else ""
-        query = f"?Expires={int(time.time()) + 3600}&Signature={secrets.token_hex(8)}" if self._resigned else ""
-        return self._base + self._store.file_path(stored) + tail + query
+        return self._sign(self._base + self._store.file_path(stored) + tail)
 
 
 def file_view(asset: Asset, addresses: Addresses) -> dict[str, Any]:
@@ -51,15 +48,12 @@ def media_view(record: SessionRecord, addresses: Addresses) -> list[dict[str, An
     ]
 
 
-def state_view(record: SessionRecord, addresses: Addresses, hits: Hits) -> dict[str, Any]:
+def state_view(record: SessionRecord, addresses: Addresses) -> dict[str, Any]:
     """The answer of the state endpoint."""
     timeline = from_draft(record["draft"])
     canvas = {}
     if timeline:
         canvas = {"width": timeline.width, "height": timeline.height, "aspect_ratio": timeline.ratio}
-    resigned = hits.get("resigned_urls")
-    if resigned and resigned["draft"]:
-        _sign_clips(record, addresses)
     return {
         "session_id": record["id"],
         "task_id": record["task_id"],
@@ -72,11 +66,3 @@ def state_view(record: SessionRecord, addresses: Addresses, hits: Hits) -> dict[
             "video_analyses": record["analyses"],
         },
     }
-
-
-def _sign_clips(record: SessionRecord, addresses: Addresses) -> None:
-    stored = {asset["id"]: asset["stored"] for asset in record["assets"]}
-    for track in record["draft"].get("t", ()):
-        for segment in track["sg"]:
-            if (asset := segment["m"].get("asset")) in stored:
-                segment["m"]["url"] = addresses.of(stored[asset])

@@ -19,7 +19,6 @@ FILE_TOO_LARGE = 4002
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
 MAX_JSON_DEPTH = 100
-BODY_SECONDS = 60.0
 
 # The API answers codes in the envelope, as the HTTP status, or both; this backend does some of each, on purpose.
 HTTP_STATUS = {BAD_TOKEN: 401, NO_SESSION: 404, NO_CREDITS: 200, UNSUPPORTED_FILE: 200, FILE_TOO_LARGE: 413}
@@ -79,7 +78,7 @@ def failure(error: ApiError, *, render: bool) -> JsonReply:
     return JsonReply(payload, error.status, error.headers)
 
 
-async def json_body(request: web.Request) -> dict[str, Any]:
+async def json_body(request: web.Request, seconds: float) -> dict[str, Any]:
     """The request's JSON object, bounded in size, depth and time (else ApiError 400, 408 or 413).
 
     Only as `application/json` (else 415): a form, or a script of another site that was not asked for, cannot send that.
@@ -87,7 +86,7 @@ async def json_body(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise ApiError(415, "The request body must be application/json")
     try:
-        raw = await asyncio.wait_for(request.read(), BODY_SECONDS)
+        raw = await asyncio.wait_for(request.read(), seconds)
     except web.HTTPRequestEntityTooLarge:
         raise ApiError(413, f"The request is larger than {MAX_JSON_BYTES} bytes") from None
     except asyncio.TimeoutError:

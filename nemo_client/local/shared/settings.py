@@ -9,9 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .faults import Faults
+from .behaviour import Behaviour
 
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one backend takes in, at the most."""
+
+    request_bytes: int = 2 * 1024**3
+    """All files of one upload request together."""
+    body_seconds: float = 60.0
+    """How long a JSON body, or the next part of an upload, may take to come."""
+    messages: int = 2000
+    """Messages that are being worked on."""
+    accounts: int = 10_000
+    """Anonymous users whose tokens have not ended."""
+    draft_characters: int = 1_000_000
+    """The draft of one render, as JSON."""
+    render_bytes: int = 5 * 1024**3
+    """Rendered files that are kept."""
+
+
+USUAL_LIMITS = Limits()
 MAX_MESSAGE_CHARACTERS = 20_000
 
 DIALECTS = ("agent", "typed")
@@ -69,7 +90,7 @@ class Settings:
     credits: int | None
     anonymous: bool
     pace: float
-    faults: Faults
+    faults: Behaviour
     dialect: str
     render_answers: str
     private_urls: bool
@@ -82,6 +103,7 @@ class Settings:
     renderer: Renderer | None
     missing_glyphs: Callable[[str], str] | None
     clock: Callable[[], float]
+    limits: Limits = USUAL_LIMITS
 
     def __post_init__(self) -> None:
         for name, value, known in (
