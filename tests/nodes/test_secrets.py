@@ -277,6 +277,7 @@ async def every_route(site: Site) -> dict[str, int]:
         ("POST", "/nemo/profiles/token", {"name": "nemo", "token": MARK}),
         ("POST", "/nemo/credits", {"profile": "nemo"}),
         ("GET", "/nemo/prices", {}),
+        ("GET", "/nemo/statements", {}),
         ("GET", "/nemo/jobs", {}),
         ("GET", f"/nemo/jobs/{job}/picture", {}),
         ("POST", f"/nemo/jobs/{job}/resume", {}),
