@@ -483,14 +483,12 @@ def test_the_shell_takes_what_an_earlier_version_began_of_a_picture_in_other_col
 ) -> None:
     """Done or open it is taken, at no further charge; failed it is requested again."""
     shorten(**SHORT)
-    faults = local.Faults()
+    faults = Faults()
     backend, path = cloud(faults=faults), save_in_p3(photos / "phone.png")
 
     async def make() -> None:
         async with await Studio.open("nemo") as studio:
-            await make_earlier(
-                studio, path, Wish("x"), state, lambda *what, **more: faults.add(local.Fault(*what, **more))
-            )
+            await make_earlier(studio, path, Wish("x"), state, lambda *what, **more: faults.add(Fault(*what, **more)))
 
     asyncio.run(make())
     faults.clear()
@@ -500,7 +498,7 @@ def test_the_shell_takes_what_an_earlier_version_began_of_a_picture_in_other_col
     again = shell(command, path, *options)
 
     assert (ran.code, again.code) == (0, 0), ran.err + again.err
-    assert (count_messages(backend), len(local.read_ledger(Path(backend.directory)).charges)) == (
+    assert (count_messages(backend), len(read_ledger(Path(backend.directory)).charges)) == (
         1 + (state == "failed"),
         1,
     )

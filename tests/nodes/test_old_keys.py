@@ -14,6 +14,7 @@ from nemo_client import NothingMade, Studio, Wish, local
 from tests.nodes._arrays import tensor
 from tests.nodes._host import Host
 from tests.support.backend import draw
+from tests.support.faults import Faults
 from tests.support.old_keys import SHORT, STATES, adder_of, count_messages, make_earlier, save_in_p3
 from tests.support.timings import Shorten
 
@@ -22,13 +23,13 @@ PROMPT = "x"
 
 
 @pytest.fixture
-def faults() -> local.Faults:
+def faults() -> Faults:
     """The backend's script."""
-    return local.Faults()
+    return Faults()
 
 
 @pytest.fixture
-def charging(tmp_path: Path, faults: local.Faults, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Any:
+def charging(tmp_path: Path, faults: Faults, shorten: Shorten, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The local backend in the place of the cloud; what is unknown is looked at without waiting."""
     shorten(**SHORT)
     with local.open(tmp_path / "cloud", pace=0, credits=1000, faults=faults, renderer=draw) as backend:
@@ -37,7 +38,7 @@ def charging(tmp_path: Path, faults: local.Faults, shorten: Shorten, monkeypatch
         yield backend
 
 
-def begin(path: Path, state: str, faults: local.Faults) -> None:
+def begin(path: Path, state: str, faults: Faults) -> None:
     async def make() -> None:
         async with await Studio.open("nemo") as studio:
             await make_earlier(studio, path, Wish(PROMPT), state, adder_of(faults))
@@ -47,9 +48,7 @@ def begin(path: Path, state: str, faults: local.Faults) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_single_nodes_take_it_by_the_file(
-    state: str, nodes: Nodes, host: Host, charging: Any, faults: local.Faults
-) -> None:
+def test_single_nodes_take_it_by_the_file(state: str, nodes: Nodes, host: Host, charging: Any, faults: Faults) -> None:
     """Upload File, Generate and Export; queued twice."""
     begin(save_in_p3(Path(host.folder("input")) / "phone.png"), state, faults)
     auth, _ = host.run(nodes["NemoAuth"], profile="nemo", language="auto")
@@ -66,7 +65,7 @@ def test_single_nodes_take_it_by_the_file(
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_all_in_one_node_takes_it_by_its_pixels(
-    state: str, nodes: Nodes, host: Host, charging: Any, faults: local.Faults
+    state: str, nodes: Nodes, host: Host, charging: Any, faults: Faults
 ) -> None:
     """Load Image drops the profile: its pixels are the request of the earlier version itself, a failure of it too."""
     path = save_in_p3(Path(host.folder("input")) / "phone.png")

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nemo_client import GenerationRequest, NemoError, SessionHandle, Studio, from_file, local
+from nemo_client import GenerationRequest, NemoError, SessionHandle, Studio, from_file
 from tests.files.test_pictures import P3, card, seen_through
+from tests.support.faults import Fault, Faults
 
 STATES = ("done", "unknown", "failed")
 """How the earlier request stands: its video was made; its message is out and no state can be read; it only answered."""
@@ -48,6 +49,6 @@ def count_messages(backend: Any) -> int:
     return sum(call["endpoint"] == "message" for call in backend.calls)
 
 
-def adder_of(faults: local.Faults) -> Fault:
+def adder_of(faults: Faults) -> Fault:
     """What adds a fault to a backend's script."""
-    return lambda *what, **more: faults.add(local.Fault(*what, **more))
+    return lambda *what, **more: faults.add(Fault(*what, **more))
