@@ -20,7 +20,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "wire": {"first_pause": 0.0, "patient": 0.0, "grow": 0.05},
 }
 """Waits for real clocks."""
-Fault = Callable[..., None]
+AddFault = Callable[..., None]
 
 
 def save_in_p3(path: Path) -> Path:
@@ -29,7 +29,9 @@ def save_in_p3(path: Path) -> Path:
     return path
 
 
-async def make_earlier(studio: Studio, path: Path, wish: GenerationRequest, state: str, fault: Fault) -> SessionHandle:
+async def make_earlier(
+    studio: Studio, path: Path, wish: GenerationRequest, state: str, fault: AddFault
+) -> SessionHandle:
     """Carry the request out under its old key, to this state; the upload's handle. Take the faults away afterwards."""
     media = from_file(path)
     assert media.older
@@ -49,6 +51,6 @@ def count_messages(backend: Any) -> int:
     return sum(call["endpoint"] == "message" for call in backend.calls)
 
 
-def adder_of(faults: Faults) -> Fault:
+def adder_of(faults: Faults) -> AddFault:
     """What adds a fault to a backend's script."""
     return lambda *what, **more: faults.add(Fault(*what, **more))
