@@ -50,7 +50,7 @@ Charged = Literal["no", "maybe", "yes"]
 
 @dataclass(frozen=True)
 class Kept:
-    """What was paid for in a run before something of it failed: credits, the jobs that hold it, and how sure it is."""
+    """What a run paid for before one of its steps failed: credits, the jobs that hold it, and whether that is exact."""
 
     spent: str
     jobs: tuple[str, ...]
@@ -58,12 +58,12 @@ class Kept:
 
 
 class NemoError(Exception):
-    """Root of everything this package raises on purpose.
+    """Base class of every error that this package raises on purpose.
 
-    `id` names the text in `_text.messages`, `facts` fills it, `exit_code` is the shell's, `lang` the language of
-    `str()`. With `on_page` a remedy is named by its place in ComfyUI's page, where there is such a text (`on-page.ID`).
-    `text_id` names another text where one id has two causes that are worded differently.
-    `first` is the first error of several that this one stands for.
+    `id` names the text in `_text.messages`, `facts` fill it in, `exit_code` is the shell's, `lang` the language of
+    `str()`. With `on_page` the text names places in ComfyUI's page, if there is such a text (`on-page.ID`).
+    `text_id` names another text for an id with two causes. `first` is the first error of several that this one stands
+    for.
     """
 
     exit_code = 5
@@ -115,7 +115,7 @@ class NemoError(Exception):
 
 
 class TransportError(NemoError):
-    """No whole answer arrived."""
+    """No complete answer arrived."""
 
 
 class ConnectError(TransportError):
@@ -130,11 +130,11 @@ class TooLate(ConnectError):
 
 
 class ConnectionBroken(TransportError):
-    """The connection broke, stalled or ended early; the request may have had its effect."""
+    """The connection broke, stalled or ended early. The request may have had its effect."""
 
 
 class BadAnswer(TransportError):
-    """An answer that is not what the API promises. `status` is its HTTP status."""
+    """An answer that does not follow the API description. `status` is its HTTP status."""
 
     def __init__(self, text_id: str, /, *, status: int = 0, retry_after: float | None = None, **facts: Any) -> None:
         super().__init__(text_id, status=status, **facts)
@@ -143,7 +143,7 @@ class BadAnswer(TransportError):
 
 
 class ApiError(NemoError):
-    """The backend said no. `code` is its own code, `status` the HTTP status, `retry_after` in seconds."""
+    """The backend refused a request. `code` is its own code, `status` the HTTP status, `retry_after` in seconds."""
 
     default_id = "api-error"
 
@@ -164,7 +164,7 @@ class ApiError(NemoError):
 
 
 class SignInError(ApiError):
-    """1001: the token is wrong or has expired; 1010 and 1011 mean the same."""
+    """1001, 1010 or 1011: the token is wrong or has expired."""
 
     exit_code = 3
     default_id = "token-refused"
@@ -185,27 +185,27 @@ class SignInError(ApiError):
 
 
 class SessionGone(ApiError):
-    """1002: the backend does not know the session."""
+    """1002: the project no longer exists at the backend."""
 
     default_id = "session-gone"
 
 
 class NoCredits(ApiError):
-    """2001: the account has too few credits."""
+    """2001: the account has too few credits. Nothing is sent."""
 
     exit_code = 4
     default_id = "no-credits"
 
 
 class UnsupportedFile(ApiError):
-    """4001: a kind of file that the backend does not take."""
+    """4001: the backend does not accept this kind of file."""
 
     exit_code = 2
     default_id = "unsupported-file"
 
 
 class FileTooLarge(ApiError):
-    """4002: a file above the backend's limit."""
+    """4002: a file is larger than the backend accepts."""
 
     exit_code = 2
     default_id = "file-too-large"
@@ -218,7 +218,7 @@ class ClientIdRefused(ApiError):
 
 
 class PlanError(ApiError):
-    """402, and 403 for a render: the account's plan has no export. Not a matter of credits."""
+    """402, and 403 for a render: the account's plan does not include this. Credits do not help."""
 
     exit_code = 4
     default_id = "plan"
@@ -231,15 +231,14 @@ class RateLimited(ApiError):
 
 
 class JobError(NemoError):
-    """The result of a piece of work."""
+    """A job did not deliver a video: nothing was made, the result is not known, or the user cancelled."""
 
 
 class NothingMade(JobError):
-    """The backend answered, and made nothing (it asked back, or declined). `facts["reply"]` is its answer.
+    """The backend answered without making a video (it asked back, or declined). `facts["reply"]` is its answer.
 
-    `session` is where an answer goes on: `Studio.chat` with it stays in the session that answered. `job` is the id of
-    the message in the list of jobs. `holds` says whether the project holds a video all the same: one that was made
-    `before` this message, or by it (`now`).
+    `session` is the project to reply in: pass it to `Studio.chat`. `job` is the id in the list of jobs. `holds` says
+    whether the project has a video: one from `before` this message, or from it (`now`).
     """
 
     session: SessionHandle | None = None
@@ -248,9 +247,9 @@ class NothingMade(JobError):
 
 
 class QuestionAsked(NothingMade):
-    """The backend asks something before it goes on: `title`, and `questions` with their `options`.
+    """The backend asks something first: `title`, and `questions` with their `options`.
 
-    The answer is the next message in the same session: `studio.chat(error.session, answer)`.
+    Reply with the next message in the same project: `studio.chat(error.session, answer)`.
     """
 
     title: str = ""
@@ -261,45 +260,45 @@ class QuestionAsked(NothingMade):
 
 
 class ResultUnknown(JobError):
-    """A paid message went out, and its result is not known."""
+    """A request that costs credits was sent, and its result is not known."""
 
     def __init__(self, text_id: str = "result-unknown", /, *, charged: Charged = "maybe", **facts: Any) -> None:
         super().__init__(text_id, charged=charged, **facts)
 
 
 class RenderFailed(JobError):
-    """The export did not work out. Exports are free, so it can simply be repeated."""
+    """The export failed. Exports are free: repeat it."""
 
 
 class SessionBusy(JobError):
-    """Another message or another branch holds the session."""
+    """Another message or another branch is using the project."""
 
 
 class LostRace(SessionBusy):
-    """Another process moved an attempt first. Handled inside: the record is read again."""
+    """Another process changed the attempt first. Handled inside: the record is read again."""
 
     def __init__(self) -> None:
         super().__init__("session-busy")
 
 
 class Cancelled(JobError):
-    """The user gave up waiting; `charged` and the text say what goes on at the backend."""
+    """The user cancelled. `charged` and the text say whether the video is finished anyway."""
 
     exit_code = 130
 
 
 class LocalError(NemoError):
-    """Nothing was sent."""
+    """An error on this machine: wrong input, a limit, the disk, the database."""
 
     exit_code = 2
 
 
 class InputError(LocalError):
-    """Wrong input; the message names the value and what was expected."""
+    """Wrong input. The message names the value and what to use instead."""
 
 
 class LimitError(LocalError):
-    """A limit on credits that was set here would be passed."""
+    """The request would exceed a limit on credits that the user set. Nothing is sent."""
 
     exit_code = 4
 
@@ -319,7 +318,7 @@ class JournalAway(DiskError):
 
 
 class ClusterError(LocalError):
-    """The scheduler or the workers that a batch shall run on cannot be used, or do not agree with each other."""
+    """The scheduler or the workers of a batch cannot be used, or differ from this machine."""
 
     exit_code = 5
 

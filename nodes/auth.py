@@ -1,4 +1,4 @@
-"""NemoVideo Auth: which profile to work with."""
+"""NemoVideo Auth: chooses the account that makes the videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NemoVideo Chat: one message in a session; what is free never goes to the agent."""
+"""NemoVideo Chat: sends one message to a project; free requests are answered without the agent."""
 
 from __future__ import annotations
 

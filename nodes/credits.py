@@ -1,4 +1,4 @@
-"""NemoVideo Credits: the balance."""
+"""NemoVideo Credits: shows the balance of the account."""
 
 from __future__ import annotations
 

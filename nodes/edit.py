@@ -1,4 +1,4 @@
-"""NemoVideo Edit Video: change a draft in words."""
+"""NemoVideo Edit Video: changes a video in words; costs credits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NemoVideo Export Render: the draft becomes a file."""
+"""NemoVideo Export Render: renders the video and saves the file; free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NemoVideo Generate Video: the paid step."""
+"""NemoVideo Generate Video: makes the video; costs credits."""
 
 from __future__ import annotations
 

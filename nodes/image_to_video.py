@@ -1,4 +1,4 @@
-"""NemoVideo Image to Video: the whole way in one node."""
+"""NemoVideo Image to Video: from a picture to a video file in one node."""
 
 from __future__ import annotations
 

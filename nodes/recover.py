@@ -1,4 +1,4 @@
-"""NemoVideo Recover: the video of a job that was interrupted, without hunting for ids."""
+"""NemoVideo Recover: collects the video of an interrupted job."""
 
 from __future__ import annotations
 

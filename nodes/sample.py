@@ -1,4 +1,4 @@
-"""NemoVideo Sample Image: a picture that is there at once."""
+"""NemoVideo Sample Image: the bundled photograph."""
 
 from __future__ import annotations
 

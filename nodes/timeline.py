@@ -1,4 +1,4 @@
-"""NemoVideo Timeline: what is in a draft, in words and as a picture."""
+"""NemoVideo Timeline: shows what is in the video, in words and as a picture."""
 
 from __future__ import annotations
 

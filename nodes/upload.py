@@ -1,4 +1,4 @@
-"""NemoVideo Upload Image: pictures into a session."""
+"""NemoVideo Upload Image: uploads pictures to a project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NemoVideo Upload File or URL: everything but IMAGE: files, addresses, AUDIO and VIDEO."""
+"""NemoVideo Upload File or URL: uploads files, web addresses, AUDIO and VIDEO."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Many items: what they are made from, where they run, and what they leave behind."""
+"""Batches: their sources, the runner and its executors, the files of results."""

@@ -36,12 +36,12 @@ _LONE_SURROGATE: Final = re.compile(
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One video of a batch: its pictures (files or http(s) addresses) and the video that they shall become.
+    """One video of a batch: its pictures (files or http(s) addresses) and how to make the video.
 
-    `output` is the name of its file in the batch's folder, with or without its format's suffix; the default is the name
-    of the first picture. `profile` is empty for the batch's own. `line` is its line in a manifest, `entry` its name in
-    results where another item has the same name in another format. `listed` items were found in a folder or by a glob.
-    Raises `InputError` for faults that can be found without looking at files.
+    `output` is the name of its file in the batch's folder, with or without the suffix; by default the name of the first
+    picture. `profile` is empty for the batch's own. `line` is its line in a manifest, `entry` its name in results if
+    another item has the same name in another format. `listed` items come from a folder or a glob.
+    Raises `InputError` for mistakes that can be found without opening files.
     """
 
     image: tuple[str, ...]

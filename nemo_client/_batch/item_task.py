@@ -81,9 +81,9 @@ class Animator(Protocol):
 async def carry_out_item(
     studio: Animator, data: BatchItem | Mapping[str, Any], folder: Path, *, caller: Caller | None = None
 ) -> dict[str, Any]:
-    """Carry out one item, given as plain data (`BatchItem.to_json`); its result line, plain data as well.
+    """Make one item given as plain data (`BatchItem.to_json`), and return its result line as plain data.
 
-    The video goes into `folder`. A failed item gives a line, too; only data that is no item raises `InputError`.
+    The video is saved in `folder`. A failed item returns a line as well; only invalid data raises `InputError`.
     """
     item_task = ItemTask(parse_item(data), folder, caller or Caller())
     try:

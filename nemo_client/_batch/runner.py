@@ -101,7 +101,7 @@ ExecutorFor = Callable[[str], Awaitable[Executor]]
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How an item ended: `line` is its line of `results.jsonl`; `error` is what it failed with."""
+    """How an item ended: `line` is its line of `results.jsonl`, `error` the error it failed with, or None."""
 
     item: BatchItem
     folder: Path

@@ -1,4 +1,4 @@
-"""What a batch's runs took from its accounts, by the balances before and after, kept in `runs.jsonl`."""
+"""What the runs of a batch cost, by the balances before and after, kept in `runs.jsonl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a batch shows itself while it runs: one line that moves on a terminal, a line now and then elsewhere."""
+"""Progress of a batch: one moving line on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

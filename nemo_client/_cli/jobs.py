@@ -1,4 +1,4 @@
-"""`nemo-video jobs`: what was asked for before, and what can still be had of it."""
+"""`nemo-video jobs`: lists earlier requests, and resumes, cancels, forgets or resends one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nemo-video login`: whose credits a profile uses, kept on this machine."""
+"""`nemo-video login`: stores the token of a profile on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One shell command at work: its loop, Ctrl-C, and what is said when it ends badly.
+"""Runs one shell command: its event loop, Ctrl-C, and the words of a failure.
 
 The first Ctrl-C starts nothing new: paid work in flight is read to its end (hanging up may stop it, and it is paid
 all the same), everything else is stopped, a render at the backend too. The second Ctrl-C leaves at once.

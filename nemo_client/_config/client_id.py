@@ -1,4 +1,4 @@
-"""Who we are to the backend: the client id, the version, the platform."""
+"""What requests say of this client: the client id, the version, the platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose money: the token of a profile, from the environment, from disk or by anonymous sign-up.
+"""The token of a profile: from the environment, from disk, or by anonymous sign-up.
 
 Tokens are kept in `credentials.json` (0600) with their expiry, because the server gives one a week and so a token
 must outlive restarts. Every change runs under a file lock, with re-read, fsync and rename. A stored token is used
@@ -371,7 +371,7 @@ def find_account_id(profile: Profile, directory: Path) -> str:
 
 
 def account_text(profile: Profile, language: str = "auto", directory: Path | None = None) -> str:
-    """What is known of a profile's account without the network: profile, kind, and when its token expires."""
+    """A profile's account in words, without the network: profile, kind, and when its token expires."""
     lang = messages.choose_language(None if language == "auto" else language)
     text_id, facts = _account_facts(profile, find_home(directory))
     return messages.say(text_id, lang, profile=profile.name, **facts)

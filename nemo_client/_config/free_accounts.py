@@ -1,4 +1,4 @@
-"""Which tokens that were given in a variable are free accounts': the backend says so when it opens a session.
+"""Which tokens in environment variables belong to free accounts: the backend says so when it opens a session.
 
 It is kept beside the other files of the home directory, by the keyed hash of the token, so that a later run, or one
 whose token has expired since, still names the remedy that fits.

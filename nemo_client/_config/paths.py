@@ -26,10 +26,10 @@ LOCK_SECONDS: Final = 240.0
 
 
 def find_home(directory: str | os.PathLike[str] | None = None) -> Path:
-    """The home directory (`directory`, else `NEMO_HOME`, else `~/.config/nemovideo`); not created here.
+    """The home directory (`directory`, else `NEMO_HOME`, else `~/.config/nemovideo`); it is not created.
 
-    A `DiskError` where the system knows no home of this user (a container's user that no table lists): a folder called
-    `~` below the working directory would be another one from each place, and the same request be paid again there.
+    Raises `DiskError` if the system knows no home of this user (a container's user without an entry): a folder named
+    `~` would be another one from each working directory, and the same request would be paid twice.
     """
     if directory:
         return _expand_home(os.fspath(directory))

@@ -44,9 +44,9 @@ Source = Literal["environment", "file", "none"]
 class ProfileInfo:
     """A profile as the settings page shows it, without secrets.
 
-    `account` is the kind of account (`new`: one is signed up when it is first needed; `missing`: its token is not
-    set), `source` where its token comes from, `ending` the token's last characters, `expires` in ISO 8601. `problem`
-    says in one line why it cannot be used.
+    `account` is the kind of account (`new`: a free one is opened at the first use; `missing`: its token is not set),
+    `source` says where the token comes from, `ending` is the token's last characters, `expires` is in ISO 8601.
+    `problem` says in one line why the profile cannot be used, or is empty.
     """
 
     name: str
@@ -64,7 +64,7 @@ class ProfileInfo:
 
 
 def describe_profiles(directory: Path | None = None, lang: str | None = None) -> list[ProfileInfo]:
-    """All profiles; where `profiles.json` is broken, what it names, and what is wrong with it."""
+    """All profiles for the settings page; if `profiles.json` is broken, the profiles it names, with what is wrong."""
     place = find_home(directory)
     problem: NemoError | None = None
     try:
@@ -116,7 +116,7 @@ def _describe_account(which: Profile, token: Token | None) -> AccountStatus:
 
 
 def default_profile(directory: Path | None = None) -> str:
-    """The profile that nodes start with: the one that was chosen, else the local preview. Never raises."""
+    """The profile of new nodes: the chosen one, else the local preview. Never raises."""
     try:
         place = find_home(directory)
         chosen = read_profiles_file(place / PROFILES_FILE).get("default")
@@ -126,7 +126,7 @@ def default_profile(directory: Path | None = None) -> str:
 
 
 def set_default(name: str, directory: Path | None = None) -> None:
-    """Let nodes start with this profile."""
+    """Set the profile that new nodes start with."""
     place = find_home(directory)
     with _change_profiles(place) as data:
         data["default"] = find_profile(name, place).name
@@ -140,10 +140,10 @@ def save_profile(
     run_limit: int | None = None,
     day_limit: int | None = None,
 ) -> None:
-    """Make a profile of the user's own, or change one; what is None stays. Limits are in credits, 0 = none.
+    """Create or change one of the user's own profiles; None leaves a value as it is. Limits are in credits, 0 = none.
 
-    The address of a profile whose token comes from the environment is changed in the file alone: who can reach
-    the settings page must not be able to have that token sent elsewhere.
+    If the token comes from the environment, the address can only be changed in the file: the settings page must not be
+    able to send that token elsewhere.
     """
     place = find_home(directory)
     if name == LOCAL:
@@ -179,7 +179,7 @@ def _set_address(name: str, entry: dict[str, Any], address: str) -> None:
 
 
 def delete_profile(name: str, directory: Path | None = None) -> None:
-    """Take out a profile of the user's own, and its stored token with it."""
+    """Delete one of the user's own profiles, and its stored token."""
     place = find_home(directory)
     if name in (CLOUD, LOCAL):
         raise InputError("profile-built-in", name=name)
@@ -193,10 +193,10 @@ def delete_profile(name: str, directory: Path | None = None) -> None:
 
 
 def set_token(name: str, text: str | Secret, directory: Path | None = None) -> None:
-    """Keep a token of the user's own for this profile, for its origin; an empty one removes what is stored.
+    """Store a user's own token for this profile and its origin; an empty one deletes the stored one.
 
-    Nothing is asked or tried out: where a person pastes one, `replace_token` does that. Raises `InputError` for what is
-    no token, and where the environment gives one, which goes before any other.
+    Nothing is asked or checked: for a token that a person pastes, use `replace_token`. Raises `InputError` if it is not
+    a token, or if the environment holds one, which comes first.
     """
     text = text if isinstance(text, Secret) else Secret(text)  # in the place of the plain one: a traceback shows it
     place = find_home(directory)
@@ -231,9 +231,9 @@ def _store_token(place: Path, name: str, which: Profile | None, token: Token | N
 
 
 def tokenless_environment(directory: Path | None = None) -> dict[str, str]:
-    """This process's environment for a program of somebody else: without tokens, and without the journal's password.
+    """This process's environment for another program: without tokens, and without the journal's password.
 
-    Where the profiles cannot be read, which name the variables of tokens, whatever is called like a secret is left out.
+    If `profiles.json`, which names the tokens' variables, cannot be read, variables named like a secret are left out.
     """
     secret = {list_built_in_profiles()[CLOUD].token_env, "NEMO_JOURNAL_URL"}
     try:

@@ -33,12 +33,11 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 @dataclass(frozen=True)
 class Profile:
-    """A place to send work to. Lives on this machine's disk and in its environment, never in a graph.
+    """Where requests are sent, and with which token. Kept on this machine, never in a graph.
 
-    `token_env` names the environment variable that holds its token; `free` is a property of the built-in local
-    backend alone, not of a name or an address. Limits are in credits, 0 = none. `streams` is how many messages are
-    out at once; the others wait for their turn, planned. `machine` is where a free one keeps its sessions, if that
-    is not the only place that its journal knows.
+    `token_env` names the environment variable that holds the token. Only the built-in local preview is `free`, whatever
+    other profiles are called. Limits are in credits, 0 = none. `streams` is how many requests are open at once; the
+    others wait. `machine` is where a free profile keeps its sessions, if several machines share the journal.
     """
 
     name: str
@@ -75,7 +74,7 @@ def parse_origin(url: str) -> str:
 
 
 def find_profile(name: str, directory: Path | None = None) -> Profile:
-    """The profile of that name; an `InputError` that lists the names where there is none."""
+    """The profile of this name. Raises `InputError` with the known names if there is none."""
     known = list_profiles(directory)
     if not isinstance(name, str) or name not in known:  # a workflow can hold anything
         raise InputError("profile-unknown", name=str(name)[:64], names=", ".join(repr(each) for each in known))

@@ -31,9 +31,9 @@ _MIRRORED: Final = {"L": "R", "R": "L", "Ls": "Rs", "Rs": "Ls"}
 
 
 def from_samples(samples: npt.NDArray[np.float32], rate: int) -> Media:
-    """A sound from samples, shape [channels, n], in -1..1, at `rate` Hz: 16-bit WAV.
+    """A sound from samples in -1..1, shape [channels, n], at `rate` Hz, as 16-bit WAV.
 
-    More than two channels are mixed to stereo. Raises `InputError` for no samples or values that are no numbers, and
+    More than two channels are mixed to stereo. Raises `InputError` for no samples or values that are not numbers, and
     `FileTooLarge` above the backend's limit. Blocks.
     """
     if samples.ndim != 2 or samples.shape[1] < 1 or not 1 <= rate <= 768_000:

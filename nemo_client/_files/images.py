@@ -115,13 +115,13 @@ _HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"m
 
 @dataclass(frozen=True)
 class Media:
-    """Something to upload. `fingerprint` is what step keys count, `content` the bytes or the file, or `url`.
+    """Something to upload. `fingerprint` is what step keys use; the content is bytes, a file, or a `url`.
 
-    `name` is the one on the wire: of the file, so that prompts can say it, with eight digits of the fingerprint, by
-    which the session's state is searched for it. `kept` is the name of the kept bytes, by their own hash. `sha256` is
-    that of the file which was looked at: nothing else is uploaded in its place. `plain` names the format whose side
-    data is left out when it goes, but for its `orientation`. `older` is the fingerprint that earlier versions gave it,
-    where that was another one. `notice` tells people that less is sent than was given.
+    `name` is the name that is sent: that of the file, so that prompts can use it, with eight digits of the fingerprint,
+    by which the project's state is searched. `kept` is the name of the kept copy, by its own hash. `sha256` is that of
+    the file that was checked: nothing else is uploaded in its place. `plain` names the format whose metadata is removed
+    before it is sent, except its `orientation`. `older` is the fingerprint of earlier versions, if it differs.
+    `notice` tells the user that less is sent than was given.
     """
 
     fingerprint: str = field(repr=False)
@@ -183,11 +183,11 @@ def _is_blank(character: str) -> bool:
 
 
 def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELESS, *, shrink: bool = False) -> Media:
-    """A picture from upright 8-bit pixels, shape [H, W, C] with C in 1, 3, 4; `stem` is how it is named.
+    """A picture from upright 8-bit pixels, shape [H, W, C] with C = 1, 3 or 4; `stem` is its name.
 
-    `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding
-    counts in the key only where it was chosen. Several threads may encode at once, on a core each. More than MAX_PIXELS
-    are refused, or, given `shrink`, sent smaller with a `notice`; they count as they were given.
+    `auto` encodes opaque pictures as JPEG (4:4:4, at least 42 dB: no visible loss) and others as PNG. The encoding is
+    part of the key only if it was chosen. Several threads may encode at once. More than MAX_PIXELS raise `InputError`,
+    or, with `shrink`, are sent smaller with a `notice`; the key is that of the given pixels.
     """
     notice = None
     if shrink and is_large(pixels.shape[1], pixels.shape[0]):
@@ -212,9 +212,10 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELES
 
 
 def from_file(path: Path, inside: Path | None = None) -> Media:
-    """A file as it can be sent: stills are checked, turned upright and converted where the backend needs it.
+    """A file to upload. Pictures are checked, turned upright and converted if the backend needs it.
 
-    Given `inside`, a real folder, the file lies in it when it is opened: no link that was put there leads out.
+    With `inside`, a real folder, the file must be in it when it is opened: links that lead outside are refused. Raises
+    `InputError` for what cannot be sent.
     """
     with _opened_file(path, inside) as file:
         return _from_opened(file, path)
@@ -352,7 +353,7 @@ def _is_known(file: BinaryIO) -> bool:
 
 
 def from_url(url: str) -> Media:
-    """An http(s) address that the backend fetches; it counts by its text."""
+    """An http(s) address that the backend downloads; its key is the address."""
     try:
         parts = urlsplit(url.strip())
         host = parts.hostname
@@ -574,7 +575,7 @@ def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> _Still:
 
 
 def read_pixels(path: Path) -> Pixels:
-    """The upright RGB or RGBA pixels of a still in sRGB, uint8 [H, W, C]."""
+    """The upright pixels of a picture in sRGB: uint8 [H, W, C], RGB or RGBA."""
     with _opened_file(path, None) as file, _open_image(file, path) as image:
         return _shown(image, path)[0]
 

@@ -1,4 +1,4 @@
-"""Whether a film or sound that shall be uploaded is whole, before anything is sent or paid. Blocks.
+"""Checks that a video or sound is complete before anything is sent or paid. Blocks.
 
 All packets are read, few are decoded: key frames at even places, the end of the film, the last sounds. So the work is
 bounded by the upload limit, not by the length. Only what is known to be damaged is refused: where a decoder is missing

@@ -59,7 +59,7 @@ def copy_delivered(
 
 
 def read_graph_tags(path: Path) -> dict[str, str]:
-    """The tags of a video that a graph left there: JSON objects, lists and texts, which no encoder writes. Blocks."""
+    """The metadata that a graph left in a video: JSON objects, lists and texts, which no encoder writes. Blocks."""
     import av
 
     with av.open(str(path), options=LOCAL_ONLY) as container:

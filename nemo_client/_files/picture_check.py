@@ -1,4 +1,4 @@
-"""Whether a picture that goes out byte for byte is whole: animations, and those too large to be decoded here. Blocks.
+"""Checks that a picture sent byte for byte is complete: animations, and those too large to decode here. Blocks.
 
 A missing end marker alone is no damage: every row is there.
 """

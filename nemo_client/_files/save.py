@@ -1,4 +1,4 @@
-"""How a finished video reaches its place: checked first, under a name of its own, never in place of another file."""
+"""Saving a finished video: checked first, under a free name, never over another file."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ LOCAL_ONLY: Final = {
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a video shall go: `folder`/`stem`, numbered like ComfyUI's own files (`stem_00001_.mp4`) or, from the
-    shell, only on collision (`stem-2.mp4`). `tags` are written into a file that is made for it, as far as its format
-    holds any. Given `root`, nothing is written outside of that folder, whatever links stand below it by then."""
+    """Where to save a video: `folder`/`stem`, numbered like ComfyUI's own files (`stem_00001_.mp4`), or, in the
+    shell, only if the name is taken (`stem-2.mp4`).
+
+    `tags` are written into a new file as far as its format can hold them. With `root`, nothing is written outside that
+    folder, whatever links are in it.
+    """
 
     folder: Path
     stem: str
@@ -352,7 +355,7 @@ def _whole_by_its_frame(path: Path, kind: str, size: int) -> bool:
 
 
 def read_last_frame(path: Path) -> npt.NDArray[np.uint8]:
-    """The last frame of a video: uint8 [H, W, 3], RGB; `RenderFailed` if it has none."""
+    """The last frame of a video: uint8 [H, W, 3], RGB. Raises `RenderFailed` if it has none."""
     import av
 
     try:

@@ -1,4 +1,4 @@
-"""What a picture's file holds beside its pixels (place, camera, other programs' notes) stays on this machine.
+"""Metadata of pictures (place, camera, other programs' notes), which is removed before they are sent.
 
 Pixels are copied byte for byte; of what stands beside them only colour and orientation are kept, and what follows the
 picture's end (a phone's film, a second picture) is left out. A missing end marker is added. Pure.

@@ -1,4 +1,4 @@
-"""Temporary files where a video shall land or an upload is kept, and the sweep of those whose process died.
+"""Temporary files of downloads and kept uploads, and the removal of those whose process died.
 
 A process holds an operating-system lock on each of its own, which ends with it, however that ends. Where there are
 no such locks (Windows, some network file systems), and for files of other hosts, age decides.

@@ -23,7 +23,10 @@ MAX_FRAMES: Final = 300
 
 
 def make_video_thumbnail(path: Path, side: int) -> bytes:
-    """A frame of a video or GIF as a small JPEG, `side` pixels at the most; `InputError` if it has none. Blocks."""
+    """A frame of a video or GIF as a small JPEG, at most `side` pixels wide and high. Blocks.
+
+    Raises `InputError` if there is no frame.
+    """
     import av
 
     try:

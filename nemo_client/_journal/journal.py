@@ -62,7 +62,7 @@ def find_journal_url() -> str | None:
 
 
 class Journal(DatabaseThread):
-    """The record in one database. Every method is one transaction."""
+    """The record of all requests, in one database. Every method is one transaction."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Who works on an attempt: processes, alive as long as they hold an operating-system lock on a file of their own.
+"""Leases: which process works on an attempt, alive as long as it holds an operating-system lock on its own file.
 
 On one host the lock decides, since it ends with the process however that ends; the lease in the database decides only
 between hosts, and by the database's own clock.

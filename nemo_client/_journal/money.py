@@ -23,7 +23,7 @@ CERTAINTIES: Final[tuple[Certainty, ...]] = ("exact", "at most", "unknown")
 
 @dataclass(frozen=True)
 class Money:
-    """Credits before and after a piece of work, what it took, and how sure that is."""
+    """Credits before and after a step, what it cost, and how sure that is."""
 
     before: float | None = None
     after: float | None = None
@@ -104,9 +104,9 @@ def sum_money(parts: Sequence[Money]) -> Money:
 
 
 class Tally:
-    """What many pieces of work took together, in constant memory.
+    """The sum of what many steps cost, in constant memory.
 
-    Side by side each sees what the others took, too: then the balances that were seen bound the sum.
+    Steps that run side by side on one account see each other's charges, so the balances only bound the sum.
     """
 
     def __init__(self, parts: Iterable[Money] = ()) -> None:

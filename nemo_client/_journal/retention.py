@@ -1,4 +1,4 @@
-"""Upkeep: what may be forgotten after KEEP_DAYS, and what must be kept, read in portions of short transactions.
+"""Upkeep: deletes what is older than KEEP_DAYS and not needed, in portions of short transactions.
 
 Reading takes a while, and steps move on meanwhile, from open to owed to delivered; each is recorded before the one
 before it ends. Read open, then owed, then delivered: a step moving on meanwhile is still seen. Steps that begin later

@@ -19,9 +19,9 @@ _DEVICE: Final = re.compile(
 
 
 def clean_file_name(name: str, *, shorten: bool = True) -> str:
-    """A name (without a folder, and without the format's suffix) as all systems hold it; empty where nothing is left.
+    """A name (without folder and suffix) that every system accepts; empty if nothing is left.
 
-    Letters of all scripts stay, in NFC; what no name may hold becomes `_`; a device's name gets a `_` in front.
+    Letters of all scripts stay, in NFC. Forbidden characters become `_`; a name of a device gets a `_` in front.
     """
     plain = _FORBIDDEN.sub("_", _UNSEEN.sub("", unicodedata.normalize("NFC", name)))
     clean = (_shorten(plain) if shorten else plain).strip(" ").rstrip(". ")

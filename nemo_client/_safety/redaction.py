@@ -23,7 +23,7 @@ _ADDRESS: Final = re.compile(r"(https?://[^\s\"'<>?#]+)([?#][^\s\"'<>]*)?")
 
 
 def redact(text: str) -> str:
-    """`text` without tokens, claim tokens, user-info and the query strings of URLs (which can be signatures)."""
+    """`text` without tokens, claim tokens, user names in addresses, and query strings (they can be signatures)."""
     text = _ADDRESS.sub(lambda found: f"{found[1]}{SHOWN}" if found[2] else found[1], scrub(text))
     for pattern in _SECRETS:
         text = pattern.sub(rf"\1{SHOWN}", text)
@@ -43,7 +43,7 @@ def sanitize_for_display(text: str, most: int = SENTENCE_CHARACTERS) -> str:
 
 
 def format_redacted_traceback(error: BaseException) -> str:
-    """The traceback of an unexpected error, for a log: redacted, since its words come from elsewhere."""
+    """The traceback of an unexpected error for a log, without secrets."""
     return redact("".join(traceback.format_exception(error)))
 
 
@@ -59,7 +59,7 @@ _known: dict[str, None] = {}
 
 
 class Secret:
-    """A text that shows nowhere: not in `repr`, `str`, JSON or a pickle. `reveal` opens it."""
+    """A text that `repr`, `str`, JSON and pickle do not show. `reveal()` returns it."""
 
     __slots__ = ("_open",)
 

@@ -1,4 +1,4 @@
-"""What a stored free account still owes: open and undelivered jobs that cannot be reached without its token."""
+"""Guards a stored free account: its open and unsaved jobs, which cannot be collected without its token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MayReplace:
 
 
 async def check_given_up(name: str, journal: Journal, directory: Path | None = None) -> None:
-    """Raise the `InputError` that names the jobs which are lost with the stored free account's token."""
+    """Raise `InputError` with the jobs that are lost together with the stored free account's token."""
     place = find_home(directory)
     which = await asyncio.to_thread(find_profile, name, place)
     before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)

@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass
 class Answer:
-    """The result of one message: what is told, in its order, and the same as values."""
+    """The answer to one chat message: the text for people, and the same as values."""
 
     entries: list[Entry] = field(default_factory=list)
     reply: str = ""
@@ -105,13 +105,13 @@ class Answer:
 
 
 class Conversation:
-    """Carries out messages one after the other in one session, which is asked for when a message needs it.
+    """Sends messages one after the other to one project; opens the project when the first message needs it.
 
     Attributes:
-        session: where the conversation stands; None before it has a session.
+        session: the project after the last message; None before there is one.
         seed, when_changed: see `Studio.chat`.
-        max_messages: how many messages one `carry_out` sends to the agent at most, the given one among them. Above 1,
-            what the answer to the given one proposes is sent as well, each distinct message once.
+        max_messages: how many messages one `carry_out` sends to the agent at most, including the given one. Above 1,
+            proposals in the answer to the given message are sent as well, each distinct one once.
     """
 
     def __init__(

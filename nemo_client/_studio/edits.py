@@ -1,4 +1,4 @@
-"""Where an edit or a chat goes on, when the same place went on before with other words.
+"""Where an edit or a chat continues if the same place was already edited with other words.
 
 A graph is a function, a session is not: the backend's session holds the earlier edit. So a changed instruction stops
 with the ways out, edits the newest state, or has everything before it made again in a session of its own, which pays

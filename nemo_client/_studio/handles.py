@@ -1,4 +1,4 @@
-"""What travels along the wires of a graph: frozen values that survive JSON, without secrets and connections.
+"""The values of a graph's links: frozen, survive JSON, without secrets and connections.
 
 ComfyUI keeps node outputs across prompts, each of which runs in an event loop of its own; so a handle only says
 where things stand; the node or command that uses it looks the rest up.
@@ -28,7 +28,7 @@ class _Handle:
 
 @dataclass(frozen=True)
 class AuthHandle(_Handle):
-    """NEMO_AUTH: the name of a profile and the language to work in (`auto` = from the prompt)."""
+    """The NEMO_AUTH value: the name of a profile and a language (`auto` = the prompt's). Holds no token."""
 
     profile: str
     language: str = "auto"
@@ -36,11 +36,11 @@ class AuthHandle(_Handle):
 
 @dataclass(frozen=True)
 class SessionHandle(_Handle):
-    """NEMO_SESSION: a point in a session's history.
+    """The NEMO_SESSION value: a point in a project's history.
 
-    `key` is the step that leads to it, `session_id`, `task_id` and `account` are where that step was carried out.
-    `error` marks an item of a list that failed: ComfyUI would keep a node that takes lists from running at all
-    when one of its items were blocked, so the failure travels as a value.
+    `key` is the step that leads to it; `session_id`, `task_id` and `account` say where that step was carried out.
+    `error` marks a failed item of a list. It travels as a value, because ComfyUI does not run a list node if
+    one of its items is blocked.
     """
 
     profile: str

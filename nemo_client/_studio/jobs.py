@@ -43,13 +43,12 @@ _FAILED: Final = (State.FAILED.value, State.LOST.value, State.REFUSED.value)
 
 @dataclass(frozen=True)
 class Job:
-    """One message and its state. Times are seconds since 1970, `spent` credits (None: not known).
+    """One request and its state. Times are seconds since 1970, `spent` is in credits (None: not known).
 
-    `certainty` says how sure `spent` is: `exact`, `at most` (others used the account meanwhile) or `unknown`.
-
-    `state` is the journal's. `delivered` says that a video of it, or of an edit after it, lies in its place; `video`
-    is where (on this host). `unfinished` says that a video is still owed: the message is in flight or unknown, or it
-    made something that was never delivered. `hidden` ones were forgotten on the user's word.
+    `certainty` says how sure `spent` is: `exact`, `at most` (the account was used for something else meanwhile) or
+    `unknown`. `state` is the journal's. `delivered` says that its video, or that of a later edit, was saved; `video` is
+    the path on this machine. `unfinished` says that a video is still to be collected: the request is in flight or
+    unknown, or its video was never saved. `hidden` jobs were forgotten by the user.
     """
 
     id: str
@@ -107,8 +106,8 @@ async def list_jobs(
 ) -> list[Job]:
     """The newest jobs, newest first.
 
-    `search` is a part of the prompt, or the beginning of an id; `which` one of FILTERS, where the steps that are
-    `running` in this process count as working. `after` is the id of a job: those older than it.
+    `search` is a part of the prompt, or the beginning of an id. `which` is one of `FILTERS`; jobs that are `running` in
+    this process count as working. `after` is the id of a job: only older ones are returned.
     """
     if which not in FILTERS:
         raise InputError("value", name="filter", value=which[:80], expected=", ".join(FILTERS))
@@ -119,13 +118,13 @@ async def list_jobs(
 
 
 async def list_owed(journal: Journal, *, limit: int = 50) -> list[Job]:
-    """The jobs that still owe a video, newest first: the message is in flight or unknown, or its video undelivered."""
+    """The jobs with a video to collect, newest first: in flight, unknown, or made and not saved."""
     query = _ROWS.where(JOBS.c.owes, JOBS.c.hidden.is_(False))
     return await _read_jobs(journal, lambda _: query.order_by(*_NEWEST).limit(limit))
 
 
 async def count_jobs(journal: Journal, *, search: str = "", running: Collection[str] = ()) -> dict[str, int]:
-    """How many jobs there are of each of FILTERS."""
+    """How many jobs match each of `FILTERS`."""
 
     def count(connection: Connection) -> dict[str, int]:
         sums = [sa.func.count(sa.case((_is_in_filter(which, running), 1))).label(which) for which in FILTERS]
@@ -136,7 +135,7 @@ async def count_jobs(journal: Journal, *, search: str = "", running: Collection[
 
 
 async def find_job(journal: Journal, wanted: str) -> Job:
-    """The job that `wanted` means, however many came after it; as `pick_job`, which looks in a list at hand."""
+    """The job that `wanted` means, among all jobs; like `pick_job`, which searches a given list."""
     text = wanted.strip() or LATEST
     first = text.split(" ", 1)[0].lower()
     found: list[Job] = []
@@ -281,7 +280,7 @@ def _drop_addresses(media: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
 def pick_job(jobs: Sequence[Job], wanted: str) -> Job:
     """The job that `wanted` means: `latest unfinished`, an id (or its beginning, or a label), or a word of its prompt.
 
-    Raises `InputError` where there is none, or more than one that ids cannot tell apart.
+    Raises `InputError` if there is none, or if several ids match.
     """
     text = wanted.strip() or LATEST
     if text.lower() in (LATEST, "latest"):
@@ -311,7 +310,7 @@ _JPEG_QUALITY = 80
 
 
 async def find_pictures(journal: Journal, jobs: Sequence[Job], directory: Path | None = None) -> dict[str, Path]:
-    """Where the kept picture of each job would lie, by the job's key: the nearest still uploaded before it."""
+    """The path of each job's kept picture, by the job's key: the nearest picture uploaded before it."""
     uploads = await list_uploads_behind(journal, [job.key for job in jobs])
     folder = find_home(directory)
     return {
@@ -322,7 +321,7 @@ async def find_pictures(journal: Journal, jobs: Sequence[Job], directory: Path |
 
 
 def make_picture_thumbnail(path: Path, side: int) -> bytes:
-    """A kept picture as a small upright JPEG, `side` pixels at the most. Blocks."""
+    """A kept picture as a small upright JPEG, at most `side` pixels wide and high. Blocks."""
     try:
         with path.open("rb") as file, open_sent(file, (side, side)) as image:
             image.thumbnail((side, side))
@@ -338,10 +337,10 @@ def make_picture_thumbnail(path: Path, side: int) -> bytes:
 
 
 async def forget_job(journal: Journal, job: Job, directory: Path | None = None, *, keep_uploads: bool = False) -> int:
-    """Take a job off the lists, and delete what was kept for it alone; how many files that were.
+    """Remove a job from the lists and delete what was kept for it alone. Returns the number of deleted files.
 
-    The job stays known, so that its request is not paid again. Nothing is deleted of a job whose message is in flight
-    or unknown.
+    The job stays known, so that its request is not paid twice. Nothing is deleted while its request is in flight or
+    unknown.
     """
     deleted = 0
     if not job.in_flight and not keep_uploads:
@@ -351,6 +350,6 @@ async def forget_job(journal: Journal, job: Job, directory: Path | None = None, 
 
 
 async def estimate_prices(journal: Journal | None, profile: str) -> dict[str, float]:
-    """Credits that a step of each paid kind is expected to take: the median of those charged here, else the usual."""
+    """Estimated credits for each kind of paid step: the median of what they cost here, else the usual price."""
     seen = {kind: [] if journal is None else await journal.charges(profile, kind) for kind in ESTIMATES}
     return {kind: estimate_price(kind, charges) for kind, charges in seen.items()}

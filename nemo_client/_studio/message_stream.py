@@ -1,4 +1,4 @@
-"""The stream of one message: read to its end, and watched meanwhile.
+"""The event stream of one message: read until it ends, while the project's state is watched.
 
 Silence is no end: a tool may work for minutes without a word, and the agent server stops the run of a client that hangs
 up. So the stream is read to its end in any case; the callers may leave before with the result, where the free state

@@ -1,4 +1,4 @@
-"""Progress as typed events, and who is waiting for it."""
+"""Progress as typed events, and the callers that take it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Stage = Literal[
 
 @dataclass(frozen=True)
 class Progress:
-    """How a step stands. `fraction` of this stage in 0..1 or None; `tool` is the name of what the backend works with.
+    """How far a step is. `fraction` of this stage is in 0..1 or None; `tool` is the name of the backend's tool.
 
-    `elapsed` and `quiet` (since the last sign of life) are seconds, `left` an estimate of seconds or None. `price` is
-    what the step is expected to take, in credits; None where that is not known yet, 0 where it is free.
+    `elapsed` and `quiet` (since the last sign of life) are in seconds, `left` is an estimate or None. `price`
+    is the estimated cost in credits; None if it is not known yet, 0 if the step is free.
     """
 
     stage: Stage
@@ -90,9 +90,9 @@ def _ignore(_: Progress) -> None:
 
 
 class Budget:
-    """What several callers may spend together, in credits (0 = no limit): the items of one list, the run of a node.
+    """How many credits several callers may spend together (0 = no limit): the items of a list, or one run of a node.
 
-    A message counts with its estimate from its admission on, and with what it took once that is known.
+    A message counts with its estimate once it is admitted, and with its true cost once that is known.
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -127,13 +127,13 @@ class Budget:
 
 @dataclass(eq=False)
 class Caller:
-    """One who waits for work: takes progress, says whether the user gave up, and belongs to a run.
+    """The code that waits for a step: takes progress, says whether the user cancelled, and belongs to a run.
 
     `run` names the ComfyUI prompt, shell command or batch that the profile's limit counts for; `budget` is what this
     caller may spend, alone or together with others. Set `gave_up` before cancelling the task that waits: a user's
-    cancel of the last waiter also stops the render, anything else only detaches. `goes_on` is set where a paid message
-    was out by then. `later` are seconds of work that will follow the step waited for. One that `only_collects` never
-    sends a message that may charge: what was never sent, or turns out refused, ends with `resume-unsent`.
+    cancel of the last waiter also stops the render, anything else only detaches. `goes_on` is set if a paid message
+    was sent by then. `later` are the seconds of work that follow the step. With `only_collects` no message that costs
+    credits is sent: a step that was never sent, or was refused, ends with `resume-unsent`.
     """
 
     on_progress: OnProgress = _ignore

@@ -1,4 +1,4 @@
-"""What a message that was sent has done: found by comparing session and balance with the baseline before it.
+"""Reconciles a sent message: finds its result by comparing session and balance with the baseline before it.
 
 `Message`, `Baseline` and the errors that an end is reported as are pure; the `Reconciler` reads and records.
 """
@@ -226,9 +226,9 @@ def compose_reply(attempt: Attempt, language: str) -> tuple[str, str]:
 
 
 async def outcome_of(journal: Journal, job: Job) -> NemoError | None:
-    """What a job that made nothing ended with, as an error, or what one that waits to be collected asks; else None.
+    """The error of a job that made nothing, or the question of one that waits for an answer; else None.
 
-    Facts are long: they are read only where they tell more than the job does.
+    Facts are long: they are read only if they tell more than the job does.
     """
     if job.state == State.LOST.value:
         return ResultUnknown("result-lost")

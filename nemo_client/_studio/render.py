@@ -1,4 +1,4 @@
-"""One render, from its id to a checked file: submitted once, looked at when it matters, fetched, landed.
+"""One render, from its id to a saved file: submitted once, polled, downloaded, checked.
 
 Rendering is free, so what fails here may be repeated without asking; but never blindly: the id is recorded before
 its POST, and after an ambiguous answer that id is asked for first.

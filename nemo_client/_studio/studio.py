@@ -62,9 +62,9 @@ if TYPE_CHECKING:
 
 
 class Studio:
-    """The whole way from a picture to a video file, for one profile.
+    """Everything from a picture to a video file, for one profile.
 
-    Make one with `Studio.open`, use it as an async context manager, and keep it for as long as its loop runs.
+    Create it with `Studio.open`, use it as an async context manager, and keep it as long as its event loop runs.
     """
 
     def __init__(self, desk: StudioContext, backend: LocalBackend | None = None, own: Journal | None = None) -> None:

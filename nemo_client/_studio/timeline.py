@@ -31,7 +31,7 @@ MAX_SHOTS: Final = 24
 
 @dataclass(frozen=True)
 class TimelineView:
-    """`summary` in words, `picture` as uint8 [H, W, 3], `draft` as JSON text."""
+    """A timeline: `summary` in words, `picture` as uint8 [H, W, 3] RGB, `draft` as JSON text."""
 
     summary: str
     picture: npt.NDArray[np.uint8] = field(repr=False)

@@ -1,4 +1,4 @@
-"""A token in the place of the stored one: tried out first, and what is lost with the old one named before it goes.
+"""Replaces a stored token: the new one is tested first, and what is lost with the old one is named.
 
 A free account is lost with its token: the server gives one a week, and no one can sign in to it again without it.
 """
@@ -92,12 +92,11 @@ async def replace_token(
     force: bool = False,
     lang: str | None = None,
 ) -> str:
-    """Keep a token for this profile once a balance call has worked with it; an empty one removes what is stored.
+    """Store a token for this profile after a balance request has worked with it; an empty one deletes the stored one.
 
-    Raises `InputError` for what is no token, `SignInError` for one that the backend refuses, `TransportError` where it
-    cannot be tried out and would replace another, and, without `force`, the `InputError` `token-gives-up` that names
-    what is lost with a free account. The stored token stays in all these cases. Returns why it could not be tried
-    out, empty where it was.
+    Raises `InputError` if it is not a token, `SignInError` if the backend refuses it, `TransportError` if it cannot be
+    checked and would replace another, and, without `force`, `InputError` `token-gives-up` with what would be lost with
+    a free account. The stored token stays in all these cases. Returns why it could not be checked, or an empty string.
     """
     place = find_home(directory)
     which, token = await asyncio.to_thread(check_token, name, text, place)

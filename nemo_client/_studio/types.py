@@ -1,4 +1,4 @@
-"""What is asked of a Studio and what it hands back."""
+"""The types of requests to a Studio and of their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Output:
-    """How a video is exported."""
+    """How to export a video: format, quality, resolution."""
 
     format: str = "mp4"
     quality: str = "high"
@@ -45,7 +45,7 @@ class Output:
 class GenerationRequest:
     """What a generation is asked for: the prompt as written, and what the widgets add.
 
-    `duration` is in seconds; `ends` says that the last picture is the one to end on.
+    `duration` is in seconds (0 = automatic); `ends` says that the video ends on the last picture.
     """
 
     prompt: str
@@ -80,9 +80,9 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class MessageResult:
-    """The result of a message: where the session stands now, the reply and the timeline for people, the money.
+    """The result of a message: the project after it, the reply and the timeline in words, the money.
 
-    `reply` ends with `changes`, what the message changed in the draft, where that is to be told.
+    `reply` ends with `changes`, what the message changed in the timeline, where that is shown.
     """
 
     session: SessionHandle
@@ -105,10 +105,10 @@ class MessageResult:
 
 @dataclass(frozen=True)
 class Video:
-    """A delivered video. `path` is absolute; `duration` in seconds, sizes in pixels and bytes.
+    """A saved video. `path` is absolute; `duration` is in seconds, sizes are in pixels and bytes.
 
-    `reused` says that the paid work was found in the journal, so that nothing was sent for it. `format` is what the
-    file is, and `note` says in words where that, or how it became so, is not what was asked for.
+    `reused` says that it was already made, so nothing was sent. `format` is the file's true format, and `note` says in
+    words if that, or how it came about, differs from what was asked for.
     """
 
     path: Path

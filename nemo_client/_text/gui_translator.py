@@ -1,4 +1,4 @@
-"""The agent answers as if its web page were open: what it says of the page becomes actions and proposals."""
+"""Turns the agent's instructions about its web page into actions and proposals: no page is open here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def translate(reply: str, lang: str = "en") -> Translated:
 
 
 def normalize(message: str) -> str:
-    """The letters and digits of a message: what makes two proposals the same."""
+    """The letters and digits of a message, to compare two proposals."""
     plain = unicodedata.normalize("NFKC", message).casefold()
     return "".join(letter for letter in plain if letter.isalnum()) or plain
 

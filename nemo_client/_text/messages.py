@@ -67,7 +67,7 @@ def fill_text(text_id: str, lang: str, facts: Mapping[str, object]) -> str:
 
 
 def what_and_hint(text_id: str, lang: str | None = None, /, **facts: object) -> tuple[str, str]:
-    """As `say`, in two: what happened (the text's first sentence), and what to do about it, which may be empty."""
+    """Like `say`, in two parts: what happened (the text's first sentence), and what to do, which may be empty."""
     spoken = choose_language(lang)
     what, _, hint = _SENTENCE.sub("\n", _find_template(text_id, spoken), count=1).partition("\n")
     return _fill_template(what, facts, spoken), _fill_template(hint, facts, spoken)
@@ -111,7 +111,7 @@ def _translate_phrases(facts: Mapping[str, object], lang: str) -> Mapping[str, o
 class Phrase(str):
     """A fact of a text that is itself a text: an id with facts. As a `str` it is the English words.
 
-    So it can be logged, compared, and written as JSON like any other; `say` puts it into the sentence's language.
+    So it can be logged, compared and written as JSON; `say` translates it into the sentence's language.
     """
 
     id: str

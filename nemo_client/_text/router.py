@@ -34,13 +34,13 @@ _QUOTES: Final = "\"'“”‘’「」『』`"
 
 @dataclass(frozen=True, slots=True)
 class ExportWish:
-    """What an export is asked to be, in words; `""` where nothing was said.
+    """How an export was asked for in words; `""` where the words say nothing.
 
     Attributes:
         format: one of `FORMATS`.
         quality: one of `QUALITIES`.
         resolution: one of `RESOLUTIONS`, the nearest to what was asked for.
-        asked: the size as it was asked for, where there is none such: "4k".
+        asked: the size as it was written, if it is not available: "4k".
     """
 
     format: str = ""
@@ -66,8 +66,8 @@ class Request:
 
     Attributes:
         intent: who answers it.
-        also: further free requests of the same message, in the order in which to carry them out before `intent`.
-        export: what an export is asked to be: for the intent "export", and for an edit that ends in "and export".
+        also: further free requests in the same message, in the order in which to carry them out before `intent`.
+        export: how to export: for the intent "export", and for an edit that ends in "and export".
         price: whether it asks what an export costs.
         files: the addresses or the file that an upload names.
     """
@@ -82,15 +82,15 @@ class Request:
 def route(message: str) -> Intent:
     """Who answers `message`.
 
-    "agent" unless the whole message is a short request for an export, the credits, the state or an upload, however
-    politely put; a message that is nothing but links or file names is an upload. Text in full width, traditional
-    characters and any case are read alike.
+    "agent", unless the whole message is a short request for an export, the credits, the status or an upload, however
+    polite. A message of nothing but links or file names is an upload. Full-width text, traditional characters and any
+    case are read alike.
     """
     return read_request(message).intent
 
 
 def read_request(message: str) -> Request:
-    """Who answers `message`, and what it asks of them."""
+    """Who answers `message`, and what it asks for."""
     text = message.strip()
     if len(text) > _MAX_FILES:
         return Request("agent")

@@ -1,4 +1,4 @@
-"""NemoClient: one method an endpoint of the backend's HTTP API, typed results, no policy beyond the wire."""
+"""NemoClient: one method per endpoint of the backend's HTTP API, with typed results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _W = TypeVar("_W", bound=Wire)
 
 
 class NemoClient:
-    """The endpoints. Give it an `Http` for a profile; `aclose()` it in the loop that used it."""
+    """The endpoints of the backend. Give it an `Http` for a profile; `aclose()` it in the event loop that used it."""
 
     def __init__(self, http: Http) -> None:
         self.http = http

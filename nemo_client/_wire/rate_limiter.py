@@ -1,4 +1,4 @@
-"""How much of one profile's work goes on side by side: a lane that follows the backend's own word.
+"""Limits how many requests of a profile run at once, by what the backend answers.
 
 It begins as wide as the profile allows. An answer 429 (or one that asks for a pause) halves it, and nothing new
 begins before the pause has passed; from then on it grows again by one every few seconds: additive increase,

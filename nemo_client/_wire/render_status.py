@@ -1,4 +1,4 @@
-"""How a render stands, read from whatever form the answer has. Pure.
+"""The state of a render, read from any form of the answer. Pure.
 
 Documented are a top-level `status` with `output.url`, and `data.status` with `data.outputUrl`. Status words come in
 many spellings (`SUCCEEDED`, `RenderStatus.COMPLETED`, `in-progress`), under `status` or `state`, or as a number; where

@@ -1,4 +1,4 @@
-"""Whether to try a call again, and when: one decision, pure.
+"""Whether and when to repeat a call: one decision. Pure.
 
 Only calls that may be repeated come here. A message that charges has no retry policy at all; it is reconciled.
 """

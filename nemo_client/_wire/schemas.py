@@ -200,10 +200,9 @@ _Amount = Annotated[float, BeforeValidator(_no_truth)]
 
 
 class Credits(Wire):
-    """The balance of an account, in credits, below zero where it is overdrawn; `frozen` is reserved by running work.
+    """The balance of an account, in credits, negative if it is overdrawn; `frozen` is held for running jobs.
 
-    A number in a string is one; what is none, or none that a balance can be, makes the whole answer invalid: money is
-    never guessed.
+    A number may come as a string. Anything else makes the whole answer invalid: money is never guessed.
     """
 
     available: _Amount = Field(ge=-MAX_CREDITS, le=MAX_CREDITS, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What came in: inputs as clients and links really give them, handles that are none, and the language among them."""
+"""Inputs as clients and links really give them: checked handles, and the language in them."""
 
 from __future__ import annotations
 

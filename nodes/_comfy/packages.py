@@ -1,4 +1,4 @@
-"""Whether the packages that the pack needs are there, told in words with the command that installs them.
+"""Checks that the packages the pack needs are installed; if not, names the command that installs them.
 
 At ComfyUI's start they are only looked for, since importing them takes a third of a second; they are imported for
 good before the first step that could be paid for. Where one is missing the nodes stay in the list, so that workflows

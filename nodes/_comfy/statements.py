@@ -1,4 +1,4 @@
-"""What a node has to say for good: one statement a run, as JSON, for the browser extension and for headless readers.
+"""The lasting statement of a node: one per run, as JSON, for the browser extension and for headless readers.
 
 Front ends since 1.54 delete progress text when a job ends, so nothing lasting is left to it. A statement goes out in
 the node's `ui` (key `nemo`, beside ComfyUI's own `text`) where the node has one, else as the event `nemo.node`, to the

@@ -1,4 +1,4 @@
-"""How far a node is: its own stages on its bar, moving between looks, and an estimate that does not jump."""
+"""Progress of a node: its stages on one bar, moving between polls, and an estimate that does not jump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs as the browser sees them, and what it can do with them. All of it runs on the network thread.
+"""Jobs as the browser shows them, and its actions on them. Runs on the network thread.
 
 Looking never acts: no Studio is opened for it, nothing is sent, and no journal is made where there is none.
 """

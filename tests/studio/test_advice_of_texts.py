@@ -118,8 +118,8 @@ FOLLOWED: dict[str, str] = {
 # --- Not followed by a test, for a reason ---------------------------------------------------------------------------
 
 REASONS: dict[str, str] = {
-    "it tells a fact, and no advice": """answer-moved answer-too-large api-error download-foreign container-converted image-shrunk
-        container-named cancelled job-not-lost item-failed items-failed unexpected login-free profile-free
+    "it tells a fact, and no advice": """answer-moved answer-too-large api-error download-foreign container-converted
+        container-named image-shrunk cancelled job-not-lost item-failed items-failed unexpected login-free profile-free
         profile-built-in picture-none workflow-none page-none batch-line cluster-worker folder-remote
         folder-no-program credits language""",
     "it is mended at the network, then as answer-broken": """connect-dns connect-proxy connect-tls connect-refused
