@@ -191,7 +191,7 @@ def test_of_two_copies_one_runs_and_the_others_stand_aside(names: tuple[str, ...
     assert done.returncode == 0, done.stderr
     *packs, routes = json.loads(done.stdout)
     assert packs == [[12, True], *[[0, False]] * (len(names) - 1)]
-    assert routes == 15
+    assert routes == 16
     told = [line for line in done.stderr.splitlines() if "installed twice" in line]
     assert len(told) == len(names) - 1
     assert all(str(places[0]) in line for line in told)

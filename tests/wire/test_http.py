@@ -235,7 +235,7 @@ async def asked_for(client: NemoClient, call: str) -> None:
         (FREE_SESSION, answer({}, 403), "render", r"no export.*web\.test/register\?bind=anon_7"),
         (FREE_SESSION, answer({"code": 402}), "message", r"does not include this .request..*bind=anon_7"),
         (FREE_SESSION, answer({"code": 2001}), "message", r"Not enough credits.*bind=anon_7"),
-        (GOOD, answer({"code": 1001}, 401), "balance", r"wrong or has expired.*free account.*unset it"),
+        (GOOD, answer({"code": 1001}, 401), "balance", r"wrong or has expired.*unset it.*free account"),
         (GOOD, answer({"code": 402}), "render", r"Register or upgrade your plan to unlock export"),
         (GOOD, answer({}, 403), "render", r"Register or upgrade your plan to unlock export"),
         (GOOD, answer({"code": 402}), "message", r"plan does not include this .request."),
