@@ -22,9 +22,9 @@ FILES = ("main", "nodeDefs", "commands", "settings")
 
 # What is called the same in Chinese: names, formats, values of widgets and what people type.
 SAME = """
-NemoVideo DNS TLS MB nemo local preview auto ComfyUI JSON MP4 mp4 GIF gif avi mkv Vue Windows jpeg png http https URL date yyyy MM dd
+NemoVideo DNS TLS MB nemo local preview auto ComfyUI JSON MP4 mp4 GIF gif jpeg png http https URL date yyyy MM dd
 stop skip edit the newest state generate again pays all images in one video per image true false
-export credits status upload VIDEO AUDIO IMAGE input output temp NEMO_ALLOWED_DIRS
+avi mkv Vue Windows export credits status upload VIDEO AUDIO IMAGE input output temp NEMO_ALLOWED_DIRS
 """
 NAMES = set(SAME.split())
 
