@@ -311,7 +311,7 @@ class DaskExecutor:
             error = ResultUnknown("worker-lost") if isinstance(error, Cancelled) else error
         error.charged = charged
         if charged != "no" and answer["key"]:
-            item_task.register_key(answer["key"])
+            item_task.key = answer["key"]
         item_task.taken = answer.get("taken")
         self._settle_budget(name, pick_worst_charge(item_task.charged, charged), Money())
         return error

@@ -200,9 +200,11 @@ def assign_names(items: Iterable[BatchItem], known: Iterable[Mapping[str, Any]] 
         if not item.output and id(item) not in kept and (name := _take_earlier_name(item, earlier, same=False)):
             kept[id(item)] = name
     taken |= {_fold_case(name) for name in kept.values()}
-    taken |= {_fold_case(name) for image, lines in earlier.items() for name, _ in lines if os.path.exists(image[0])}
+    left = [(image, name) for image, lines in earlier.items() for name, _ in lines]
+    taken |= {_fold_case(name) for image, name in left if os.path.exists(image[0])}
+    gone = {_fold_case(name): name for image, name in left if not os.path.exists(image[0])}
     return [
-        item if item.output else replace(item, output=kept.get(id(item)) or _find_free_name(item.name, taken))
+        item if item.output else replace(item, output=kept.get(id(item)) or _find_free_name(item.name, taken, gone))
         for item in items
     ]
 
@@ -246,9 +248,10 @@ def _take_earlier_name(item: BatchItem, earlier: Earlier, *, same: bool) -> str:
     return ""
 
 
-def _find_free_name(stem: str, taken: set[str]) -> str:
+def _find_free_name(stem: str, taken: set[str], gone: Mapping[str, str]) -> str:
+    """A name that is not taken; that of a picture which is gone only as it was spelled, since its line is replaced."""
     number, name = 1, stem
-    while _fold_case(name) in taken:
+    while _fold_case(name) in taken or gone.get(_fold_case(name), name) != name:
         number += 1
         name = f"{stem}_{number}"
     taken.add(_fold_case(name))

@@ -55,6 +55,10 @@ credits, sign-in, the disk). The next run goes on with both by itself.
 _PAID_STAGES: Final = frozenset({"generate", "settle", "render", "download", "check", "done"})
 
 
+PAID: Final = "paid "
+"""Before a step key among the first names: the failed item whose line tells what the request cost."""
+
+
 class Animator(Protocol):
     """The part of a Studio that an item needs."""
 
@@ -189,12 +193,14 @@ class ItemTask:
         request = await asyncio.to_thread(lambda: item.request)
         async with self._readers:
             media = [await asyncio.to_thread(_open_media, each) for each in item.image]
-        first = self.register_key(self._compute_key(studio, media))
+        self.key = self._compute_key(studio, media)
         output = item.export
         video = await studio.animate(
             media, item.wish, item.destination(self.folder), output, language=item.language, caller=self.caller
         )
-        money = FREE if first or (video.reused and not self.paid) else video.money
+        first = self.register_key(self.key)
+        told = first or self._first_names.get(PAID + self.key, self.item.name) != self.item.name
+        money = FREE if told or (video.reused and not self.paid) else video.money
         line = self._make_line(
             "done", request=request, video=_make_relative(video.path, self.folder), size=video.size,
             sha256=video.sha256, credits=money.sure, charged="no" if money.sure == 0 else "yes", reused=video.reused,
@@ -206,7 +212,7 @@ class ItemTask:
         return self.item.compute_key(studio.profile.id, [each.fingerprint for each in media])
 
     def register_key(self, key: str) -> str:
-        """Note the step key; the name of an earlier item with the same request, empty where there is none."""
+        """Note the step key of an item that is done; the name of the first one with the same request, or empty."""
         self.key = key
         first = self._first_names.setdefault(key, self.item.name)
         return "" if first == self.item.name else first
@@ -222,6 +228,8 @@ class ItemTask:
         if self._first_names.get(self.key) == self.item.name:  # nobody's video is a duplicate of one that failed
             del self._first_names[self.key]
         charged = pick_worst_charge(self.charged, error.charged)
+        if charged == "yes":
+            self._first_names.setdefault(PAID + self.key, self.item.name)
         return self._make_line(
             classify_failure(error), request=self.item.request, error=what, what_to_do=hint or None, error_id=error.id,
             charged=charged, credits={"no": 0.0, "yes": self.taken}.get(charged),

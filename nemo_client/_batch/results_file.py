@@ -132,6 +132,30 @@ def _knows_locks(folder: Path) -> bool:
     return True
 
 
+def correct_duplicates(latest: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The last lines, by item, whose `duplicate_of` no longer names a finished item with the same request, corrected.
+
+    That one may have failed since, or be another picture by now. The first finished one takes its place.
+    """
+    corrected = []
+    firsts: dict[str, str] = {}
+    for name, line in latest.items():
+        if line.get("state") == "done" and line.get("key") and not line.get("duplicate_of"):
+            firsts.setdefault(str(line["key"]), name)
+    for name, line in latest.items():
+        named = latest.get(str(line.get("duplicate_of") or ""))
+        if not line.get("duplicate_of") or (named is not None and _is_first_of(named, line)):
+            continue
+        first = firsts.setdefault(str(line.get("key")), name)
+        corrected.append({**line, "duplicate_of": None if first == name else first})
+    return corrected
+
+
+def _is_first_of(line: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether `other` may be called a duplicate of the item of `line`."""
+    return line.get("state") == "done" and line.get("key") == other.get("key") and not line.get("duplicate_of")
+
+
 class BatchFolder:
     """The folder of a batch, held by this process while it is open."""
 

@@ -15,7 +15,7 @@ from .._batch.dask import Cluster
 from .._batch.item import BatchItem, assign_names
 from .._batch.manifest import MANIFESTS, LeftOut, leave_out_delivered, read_items
 from .._batch.report import locate_thumbnail, make_thumbnail, write_page
-from .._batch.results_file import RESULTS, BatchFolder
+from .._batch.results_file import RESULTS, BatchFolder, correct_duplicates
 from .._batch.runner import Batch, BatchResult, Executor, LocalExecutor
 from .._config.paths import find_home
 from .._errors import InputError, NemoError
@@ -144,6 +144,9 @@ class Work:
                 run.screen.remark(describe_cluster(self._cluster, run))
             await self._carry_out_due(due)
         self._money = await self._accounts.close()
+        for line in correct_duplicates(self._latest):
+            await asyncio.to_thread(self._folder.results.append, line)
+            self._latest[str(line["item"])] = line
         return await self._make_outcome()
 
     def _open_cluster(self) -> Cluster:

@@ -503,3 +503,18 @@ def test_the_shell_takes_what_an_earlier_version_began_of_a_picture_in_other_col
         1,
     )
     assert dry is None or dry.data["credits"] == (100 if state == "failed" else 0)
+
+
+def test_a_twin_stays_when_its_original_fails(shell: Shell, photos: Path, cloud: Opened) -> None:
+    """It keeps its name and its file, and is called a duplicate of nothing that failed."""
+    backend = cloud()
+    fill(photos, 1)
+    (photos / "twin.png").write_bytes((photos / "shot0.png").read_bytes())
+    shell("batch", photos, "--prompt", "x", "--jobs", 1)
+    before = lines()["twin"]
+    (photos / "shot0.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    shell("batch", photos, "--prompt", "x", "--skip-broken")
+
+    assert before["duplicate_of"] == "shot0"
+    assert (lines()["shot0"]["state"], lines()["twin"]) == ("failed", {**before, "duplicate_of": None})
+    assert sent(backend, "message") == 1
