@@ -35,8 +35,10 @@ _TAIL_BYTES: Final = 64 * 1024
 class JsonLinesFile:
     """A file of JSON objects, one a line, that only grows. Blocks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tail_bytes: int = _TAIL_BYTES) -> None:
+        """`tail_bytes` is how much of its end is read at once where its last line is looked for."""
         self.path = path
+        self._tail_bytes = tail_bytes
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The complete lines, oldest first; a line that is no JSON object is skipped."""
@@ -57,7 +59,7 @@ class JsonLinesFile:
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             with os.fdopen(handle, "r+b", buffering=0) as file:
-                end = _repair_tail(file)
+                end = _repair_tail(file, self._tail_bytes)
                 file.seek(end)
                 try:
                     _write_all(file.fileno(), line)
@@ -75,20 +77,20 @@ def _write_all(handle: int, data: bytes) -> None:
         data = data[os.write(handle, data) :]
 
 
-def _repair_tail(file: Any) -> int:
+def _repair_tail(file: Any, tail_bytes: int) -> int:
     """Where the last complete line ends; cuts off an incomplete one behind it, and adds a missing line end."""
     size: int = file.seek(0, os.SEEK_END)
     file.seek(max(size - 1, 0))
     if file.read(1) in (b"", b"\n"):
         return size
-    start = max(size - _TAIL_BYTES, 0)
+    start = max(size - tail_bytes, 0)
     while True:
         file.seek(start)
         tail: bytes = file.read(size - start)
         cut = tail.rfind(b"\n") + 1
         if cut or not start:
             break
-        start = max(start - _TAIL_BYTES, 0)
+        start = max(start - tail_bytes, 0)
     if _parse_line(tail[cut:]) is not None:
         file.seek(size)
         _write_all(file.fileno(), b"\n")

@@ -38,9 +38,9 @@ def read_monotonic_mark() -> Mark:
     return time.monotonic(), time.time()
 
 
-def seconds_since(since: Mark) -> float:
+def seconds_since(since: Mark, now: Mark | None = None) -> float:
     """Seconds since then, rather too many: one clock may stand while the machine sleeps, the other may be set back."""
-    steady, wall = read_monotonic_mark()
+    steady, wall = now or read_monotonic_mark()
     return max(steady - since[0], wall - since[1])
 
 

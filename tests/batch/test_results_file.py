@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_client import DiskError, InputError
-from nemo_client._batch import results_file as files
 from nemo_client._batch.results_file import BatchFolder, JsonLinesFile
 
 
@@ -39,18 +38,13 @@ def test_what_a_crash_tore_off_is_cut_away_before_more_is_added(cut: int, tail: 
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
-        file = JsonLinesFile(Path(name) / "results.jsonl")
+        file = JsonLinesFile(Path(name) / "results.jsonl", tail_bytes=tail)
         for number in range(3):
             file.append(line(f"item {number}", text="ä" * 40))
         data = file.path.read_bytes()
         torn = max(len(data) - cut, data[:-1].rfind(b"\n") + 1)
         file.path.write_bytes(data[:torn])
-        kept = files._TAIL_BYTES
-        files._TAIL_BYTES = tail  # type: ignore[misc]
-        try:
-            file.append(line("next"))
-        finally:
-            files._TAIL_BYTES = kept  # type: ignore[misc]
+        file.append(line("next"))
 
         raw = file.path.read_bytes()
         found = [json.loads(each)["item"] for each in raw.splitlines()]

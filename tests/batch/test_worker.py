@@ -295,8 +295,8 @@ async def found(cloud: Clouds, shorten: Shorten) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def open_worker(**options: Any) -> Any:
-    worker_here = Worker(**options)
+async def open_worker(kind: type[Worker] = Worker, **options: Any) -> Any:
+    worker_here = kind(**options)
     try:
         yield worker_here
     finally:
@@ -318,23 +318,24 @@ async def test_what_this_batch_paid_for_is_told_as_paid_by_whoever_finds_it(orde
     assert [each["money"]["spent"] for each in (paid, again, later)] == [100, 100, 0]
 
 
-async def test_a_video_that_is_there_is_told_also_where_the_journal_is_away_by_then(
-    order: Any, found: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_video_that_is_there_is_told_also_where_the_journal_is_away_by_then(order: Any, found: Any) -> None:
     """Else what was paid for just now would be called free, and its share given away."""
 
-    async def away(*_: object) -> None:
-        raise JournalAway(path="NEMO_JOURNAL_URL", reason="gone")
+    class ThenAway(Journal):
+        away = False
 
-    run = ItemTask.run
+        async def latest(self, key: str) -> Any:
+            if self.away:
+                raise JournalAway(path="NEMO_JOURNAL_URL", reason="gone")
+            return await super().latest(key)
 
-    async def then_away(self: ItemTask, studio: Any) -> Any:
-        ended = await run(self, studio)
-        monkeypatch.setattr(Journal, "latest", away)
-        return ended
+    class WithoutJournal(Worker):
+        async def _attribute_to_run(self, *what: Any) -> Any:
+            journal.away = True
+            return await super()._attribute_to_run(*what)
 
-    monkeypatch.setattr(ItemTask, "run", then_away)
-    async with open_worker() as worker_here:
+    journal = ThenAway(home())
+    async with open_worker(WithoutJournal, open_journal=lambda: journal) as worker_here:
         answer = await worker_here.carry_out(order(**found), "w", nothing)
 
     assert (answer["line"]["state"], answer["line"]["charged"], answer["money"]["spent"]) == ("done", "yes", 100)
@@ -413,22 +414,22 @@ async def test_a_worker_that_is_closed_reads_what_is_paid_for_to_its_end(
 
 
 async def test_a_message_that_goes_out_while_it_is_given_up_is_read_to_its_end(
-    cloud: Clouds, order: Any, shorten: Shorten, monkeypatch: pytest.MonkeyPatch
+    cloud: Clouds, order: Any, shorten: Shorten
 ) -> None:
-    """It is on record, and nobody can call it back: told as perhaps paid, and read on when the batch ends."""
+    """It is on record, and cannot be called back: told as perhaps paid, and read on when the batch ends."""
     shorten(studio={"quiet": 0.0})
     backend = cloud()
-    recorded, go_on, commit = asyncio.Event(), asyncio.Event(), Journal.commit
+    recorded, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(*arguments: Any, **more: Any) -> Any:
-        attempt = await commit(*arguments, **more)
-        recorded.set()
-        await go_on.wait()
-        return attempt
+    class Slow(Journal):
+        async def commit(self, *arguments: Any, **more: Any) -> Any:
+            attempt = await super().commit(*arguments, **more)
+            recorded.set()
+            await go_on.wait()
+            return attempt
 
     mine = await inspect_this_machine({"mark": "", "picture": "", "names": ["nemo"]})
-    async with open_worker() as worker_here:
-        monkeypatch.setattr(Journal, "commit", slow)
+    async with open_worker(open_journal=lambda: Slow(home())) as worker_here:
         working = asyncio.ensure_future(worker_here.carry_out(order(**mine), "w", nothing))
         await recorded.wait()
         worker_here.cancel_unpaid("run")

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nemo_client import Journal, Wish
+from nemo_client import Journal, Wish, home
 from nemo_client._errors import TooLate
-from nemo_client._journal import leases as owners_module
 from nemo_client._journal.leases import read_monotonic_mark, seconds_since
 from nemo_client._journal.steps import State
 from tests.support.backend import Cloud, always, answer, client_of, cloud, picture, serving
@@ -38,12 +37,16 @@ async def test_not_one_byte_of_a_message_that_is_held_back_is_written() -> None:
 
 
 async def test_what_was_held_back_is_asked_for_anew_and_paid_once(
-    cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+    cloud: Callable[..., Cloud],
 ) -> None:
     """Refused for certain, then planned, admitted and sent like any other."""
     backend, answers = cloud(), [False, False, True]
-    monkeypatch.setattr(Journal, "keeps", lambda self, since: answers.pop(0))
-    async with backend.studio() as studio:
+
+    class Hesitant(Journal):
+        def keeps(self, since: object) -> bool:
+            return answers.pop(0)
+
+    async with Hesitant(home(), "sqlite://") as journal, backend.studio(journal=journal) as studio:
         turned = await studio.generate(await studio.upload([picture()]), Wish("slow push-in", duration=2))
         recorded = sorted(await studio._context.journal.recent(), key=lambda each: each.number)
 
@@ -53,28 +56,21 @@ async def test_what_was_held_back_is_asked_for_anew_and_paid_once(
     assert len(backend.ledger.messages) == 1
 
 
-def test_a_record_counts_for_less_than_what_is_left_of_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_counts_for_less_than_what_is_left_of_a_lease(tmp_path: Path) -> None:
     """The lease of who records a message is at most `renew` seconds old then."""
-    journal, now = Journal(tmp_path), [1000.0, 2_000_000_000.0]
-    monkeypatch.setattr(owners_module, "read_monotonic_mark", lambda: (now[0], now[1]))
-    since = owners_module.read_monotonic_mark()
+    journal = Journal(tmp_path)
+    steady, wall = read_monotonic_mark()
     limit = journal.timings.lease * 2 / 3
 
     assert limit < journal.timings.lease - journal.timings.renew
-    now[0] += limit - 1
-    assert journal.keeps(since)
-    now[0] += 2
-    assert not journal.keeps(since)
+    assert journal.keeps((steady - limit / 2, wall))
+    assert not journal.keeps((steady - limit - 1, wall))
     journal._thread.shutdown()
 
 
-def test_time_passes_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_passes_while_a_machine_sleeps() -> None:
     """One clock stands then; the other can be set back. The larger difference counts."""
-    now = [1000.0, 2_000_000_000.0]
-    monkeypatch.setattr(owners_module, "read_monotonic_mark", lambda: (now[0], now[1]))
-    since = owners_module.read_monotonic_mark()
-    now[1] += 3600
-    assert seconds_since(since) == 3600
-    now[:] = [1010.0, 1_000_000_000.0]
-    assert seconds_since(since) == 10
-    assert read_monotonic_mark()[0] > 0
+    since = (1000.0, 2_000_000_000.0)
+
+    assert seconds_since(since, (1000.0, 2_000_003_600.0)) == 3600
+    assert seconds_since(since, (1010.0, 1_000_000_000.0)) == 10

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nemo_client import local
-from nemo_client.local.server import app
+from nemo_client.local.shared.behaviour import Behaviour, CallBehaviour
 from tests.local.plain_client import PLAIN
 
 ENDPOINTS = [
@@ -106,13 +106,18 @@ def test_an_unknown_path_gets_an_envelope(api, method, path, status):
     assert (answer.status_code, answer.json()["code"]) == (status, status)
 
 
-def test_an_error_of_the_server_shows_no_traceback(api, monkeypatch, caplog):
+def test_an_error_of_the_server_shows_no_traceback(start, connect, caplog):
     """The client gets an envelope, the log what happened."""
 
-    def broken(*args):
-        raise RuntimeError("secret detail")
+    class Broken(CallBehaviour):
+        def change_record(self, record, addresses):
+            raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(app, "state_view", broken)
+    class Breaks(Behaviour):
+        def begin_call(self, endpoint):
+            return Broken()
+
+    api = connect(start(faults=Breaks()))
     session = api.session()
     answer = api.http.get(f"/api/state/nemo_agent/me/{session}/latest")
 

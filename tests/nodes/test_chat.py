@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from nemo_client import LimitError, NemoError, RenderFailed
+from nemo_client import LimitError, NemoError
 from tests.nodes._arrays import picture
 from tests.nodes._host import Blocker, Host
+from tests.support.faults import Fault
 from tests.support.ledger import read_ledger
 
 Nodes = dict[str, type[Any]]
@@ -20,15 +21,10 @@ TWO, THREE, FOUR = 'Click "make it 3 seconds".', 'Click "make it 4 seconds".', '
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def answers(cloud: Any) -> list[str]:
     """What the backend's agent answers to edits from now on, one after the other; then plainly."""
     left: list[str] = []
-
-    def say(*_: Any, **__: Any) -> str:
-        return left.pop(0) if left else "Done."
-
-    monkeypatch.setattr("nemo_client.local.agent.agent._is_silent", lambda *_: False)
-    monkeypatch.setattr("nemo_client.local.agent.answers.say", say)
+    cloud.faults.add(Fault("says", "message", count=None, replies=left))
     return left
 
 
@@ -217,17 +213,12 @@ def test_what_an_answer_asked_for_is_done_after_what_it_proposed(
     assert after != at
 
 
-def test_an_answer_comes_out_where_its_export_fails(
-    nodes: Nodes, host: Host, cloud: Any, answers: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_comes_out_where_its_export_fails(nodes: Nodes, host: Host, cloud: Any, answers: list[str]) -> None:
     """The reason stands beside it, and nothing behind video_path runs."""
     at = session(nodes, host)
     answers += ["One. Click Export."]
 
-    async def fails(*_: Any, **__: Any) -> Any:
-        raise RenderFailed("render-failed", reason="no room")
-
-    monkeypatch.setattr("nemo_client._studio.render.Renderer.deliver", fails)
+    cloud.faults.add(Fault("answer", "render", status=400, code=400, message="no room", count=None))
     after, reply, path = host.run(nodes["NemoChat"], session=at, message=EDIT, seed=0)["result"]
 
     assert after != at

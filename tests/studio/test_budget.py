@@ -7,7 +7,19 @@ from collections.abc import Callable
 
 import pytest
 
-from nemo_client import Budget, Caller, LimitError, NemoError, NoCredits, ResultUnknown, Studio, Turned, Wish
+from nemo_client import (
+    Budget,
+    Caller,
+    Journal,
+    LimitError,
+    NemoError,
+    NoCredits,
+    ResultUnknown,
+    Studio,
+    Turned,
+    Wish,
+    home,
+)
 from tests.support.backend import Cloud, Seen, cloud, picture
 
 __all__ = ["cloud"]
@@ -87,16 +99,16 @@ async def test_what_one_process_left_another_may_do_at_once(cloud: Clouds) -> No
     assert len(backend.ledger.messages) == 1
 
 
-async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_let_go_gives_its_session_back_with_it(cloud: Clouds) -> None:
     """In one transaction: a claim that another process makes in between would be undone, and two would send there."""
 
-    async def too_late(*_: str) -> None:
-        raise AssertionError("a claim is undone by itself")
+    class Watched(Journal):
+        async def yield_claim(self, *_: str) -> None:
+            raise AssertionError("a claim is undone by itself")
 
     backend = cloud()
-    async with backend.studio() as first:
+    async with Watched(home(), "sqlite://") as journal, backend.studio(journal=journal) as first:
         session = await first.upload([picture()])
-        monkeypatch.setattr(first._context.journal, "yield_claim", too_late)
         with pytest.raises(LimitError):
             await first.generate(session, WISH, caller=Caller(budget=Budget(50)))
 

@@ -31,6 +31,7 @@ The agent's stream (endpoint "message")
     late_second_stage     a generation's second stage reaches the draft `seconds` after the stream's end
     stop_on_hangup        the work moves on only as its events are taken, and stops when the client hangs up
     silent, spoken        an edit answers without, or with, a text
+    says                  an edit or an answer says the first of `replies`, which is taken from them, else "Done."
 State, money and identity
     resigned_urls         every URL has another signature each time; `draft`: the draft's clips have URLs, too
     late_analyses         an analysis more on each read
@@ -142,6 +143,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "stop_on_hangup": {},
     "silent": {},
     "spoken": {},
+    "says": {"replies": ...},
     "resigned_urls": {"draft": False},
     "late_analyses": {},
     "other_spender": {"amount": ...},
@@ -283,7 +285,14 @@ class FaultyCall(CallBehaviour):
         return None
 
     def is_silent(self, usual: bool) -> bool:
-        return "spoken" not in self._hits and ("silent" in self._hits or usual)
+        speaks = "spoken" in self._hits or "says" in self._hits
+        return not speaks and ("silent" in self._hits or usual)
+
+    def choose_reply(self, planned: str) -> str:
+        says = self._hits.get("says")
+        if says is None:
+            return planned
+        return str(says["replies"].pop(0)) if says["replies"] else "Done."
 
     def fail(self, write: Callable[[], None], charge: Callable[[], None]) -> None:
         error = self._hits["error_in_stream"]

@@ -142,7 +142,7 @@ class Work:
             if plan.ticket is not None:
                 yield Result(call, "ask_question", plan.ticket)
         if not self.silent:
-            async for event in self._say(plan.reply, last=True):
+            async for event in self._say(self._behaviour.choose_reply(plan.reply), last=True):
                 yield event
 
     async def _say(self, text: str, *, last: bool) -> AsyncIterator[Event]:

@@ -40,6 +40,10 @@ class CallBehaviour:
         """A plan of `agent.director` for the message `text`; None leaves it to the director."""
         return None
 
+    def choose_reply(self, planned: str) -> str:
+        """What the agent says behind its work, where it would say `planned`."""
+        return planned
+
     def is_silent(self, usual: bool) -> bool:
         """Whether an edit answers without a text, where it `usual`ly would or would not."""
         return usual
