@@ -383,7 +383,7 @@ def select_durations(connection: Connection, profile: str, kind: str, newest: in
     query = (
         sa.select(ATTEMPTS.c.changed - ATTEMPTS.c.sent)
         .where(ATTEMPTS.c.profile == profile, where_kind_in(kind), ATTEMPTS.c.state == State.DONE.value)
-        .where(ATTEMPTS.c.sent.is_not(None))
+        .where(ATTEMPTS.c.sent.is_not(None), ATTEMPTS.c.changed >= ATTEMPTS.c.sent)  # by a clock that was not set back
         .order_by(ATTEMPTS.c.id.desc())
         .limit(newest)
     )

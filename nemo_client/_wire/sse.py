@@ -252,7 +252,9 @@ def parse_event(data: str) -> list[AgentEvent]:
     if not isinstance(value, dict):
         return [Unknown(data)]
     if isinstance(value.get("type"), str) and not isinstance(value.get("content"), dict):
-        return [_parse_typed(value) or Unknown(data)]
+        typed = _parse_typed(value)
+        return [typed] if typed is not None else _parse_last_typed(value) or [Unknown(data)]
+    value = _spell_as_documented(value)
     bare = _parse_bare(value)
     if bare is not None:
         return [bare]
@@ -350,6 +352,38 @@ def _parse_typed(value: dict[str, Any]) -> AgentEvent | None:
     return None
 
 
+LAST_LINE = "[DONE]"
+"""What closes the streams of many servers; it is no JSON."""
+_LAST_TYPES = frozenset(
+    {
+        "done", "end", "ended", "complete", "completed", "finish", "finished", "stop", "message_stop", "turn_end",
+        "turn_complete", "turn_completed", "stream_end", "end_of_stream", "eos", "close", "final", "final_answer",
+    }
+)  # fmt: skip
+"""Typed events that say that the turn is over, with its last words or without any."""
+
+
+def _parse_last_typed(value: dict[str, Any]) -> list[AgentEvent]:
+    """The end of the turn, told by a type of event; empty for any other one."""
+    if re.sub(r"[\s.-]+", "_", str(value["type"]).strip().lower()) not in _LAST_TYPES or _find_failure(value):
+        return []
+    said = next((value[name] for name in ("content", "text") if isinstance(value.get(name), str) and value[name]), "")
+    return [Text(said, partial=True, typed=True), TurnEnd()] if said else [TurnEnd()]
+
+
+_SPELLINGS = {
+    "turn_complete": "turnComplete", "long_running_tool_ids": "longRunningToolIds", "error_code": "errorCode",
+    "error_message": "errorMessage", "invocation_id": "invocationId",
+}  # fmt: skip
+"""Keys of agent events as the server's own models spell them, where it does not translate them."""
+
+
+def _spell_as_documented(value: dict[str, Any]) -> dict[str, Any]:
+    if _SPELLINGS.keys().isdisjoint(value):
+        return value
+    return {**{known: value[name] for name, known in _SPELLINGS.items() if name in value}, **value}
+
+
 def _parse_agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
     """The events of an agent event; None for each piece of it that has a wrong type."""
     content = value.get("content")
@@ -358,7 +392,7 @@ def _parse_agent(value: dict[str, Any]) -> Iterable[AgentEvent | None]:
     elif content is not None:
         yield None
     actions = value.get("actions")
-    delta = actions.get("stateDelta") if isinstance(actions, dict) else None
+    delta = actions.get("stateDelta", actions.get("state_delta")) if isinstance(actions, dict) else None
     if isinstance(delta, dict) and delta:
         yield StateDelta(delta)
     elif (actions is not None and not isinstance(actions, dict)) or not isinstance(delta, dict | None):
@@ -399,7 +433,8 @@ def _list_parts(value: dict[str, Any], content: dict[str, Any]) -> Iterable[Agen
 
 
 def _tool_part(part: dict[str, Any], partial: bool, lasting: list[Any]) -> Iterable[AgentEvent | None]:
-    call, result = part.get("functionCall"), part.get("functionResponse")
+    call = part.get("functionCall", part.get("function_call"))
+    result = part.get("functionResponse", part.get("function_response"))
     for value in (call, result):
         if value is not None and not (isinstance(value, dict) and (_read_id(value) or _read_name(value))):
             yield None

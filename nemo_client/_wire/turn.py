@@ -10,6 +10,7 @@ from .._safety.redaction import scrub
 from .._text.questions import Inquiry, is_question, is_ticket, read_inquiry
 from .._text.vocabulary import AFTER_NOISE, MAKING_TOOL, NOISE, READING_TOOL, UNDONE, WORK_IS_DONE
 from .sse import (
+    LAST_LINE,
     OTHER_ENDS,
     AgentEvent,
     StreamFailure,
@@ -103,8 +104,8 @@ class Turn:
 
     @property
     def silent(self) -> bool:
-        """Whether the stream held nothing that can be read: no words, no calls, no end."""
-        return not (self.reply or self.tools or self.succeeded or self.ended)
+        """Whether the stream held nothing that can be read: no words and no calls, be it that it said that it ends."""
+        return not (self.reply or self.tools or self.succeeded)
 
     @property
     def tells_of_success(self) -> bool:
@@ -124,6 +125,8 @@ class Turn:
 
     def add(self, event: AgentEvent) -> None:
         """Take the next event of the turn."""
+        if isinstance(event, Unknown) and event.raw.strip() == LAST_LINE:
+            event = TurnEnd()
         if isinstance(event, ToolCall | ToolResult | Unknown) or (isinstance(event, Text) and not event.thought):
             self._last = event
         if isinstance(event, Text):

@@ -149,6 +149,30 @@ def test_typed_text_is_read_wherever_it_stands(payload: str) -> None:
     assert turn_of(payload).reply == "Hello"
 
 
+@pytest.mark.parametrize(
+    "end",
+    ["[DONE]", '{"type":"done"}', '{"type":"message_stop"}', '{"type":"final","content":"It is."}',
+     '{"turn_complete":true}', '{"turnComplete":true}'],
+)  # fmt: skip
+def test_an_end_of_the_turn_is_known_in_many_spellings(end: str) -> None:
+    """The words before it are whole, a call that is open stays open, and alone it is no answer."""
+    said, call = '{"type":"text","content":"It is there"}', '{"type":"tool_call","name":"generate_video","args":{}}'
+
+    assert (turn_of(said).whole, turn_of(said, end).whole) == (False, True)
+    assert not turn_of(call, end).over
+    assert turn_of(end).silent == ("content" not in end)
+
+
+def test_an_agent_event_is_read_as_the_servers_own_models_spell_it() -> None:
+    """With underscores, where it does not translate its keys."""
+    call = '{"content":{"parts":[{"function_call":{"id":"1","name":"generate_video"}}]},"long_running_tool_ids":["1"]}'
+    result = '{"content":{"parts":[{"function_response":{"id":"1","name":"generate_video","response":{"ok":true}}}]}}'
+
+    assert [each.long_running for each in turn_of(call).open_calls] == [True]
+    assert (turn_of(call, result).succeeded, turn_of(call, result).open_calls) == (["generate_video"], ())
+    assert isinstance(parse_event('{"error_code":"STOP"}')[0], Finish)
+
+
 @pytest.mark.parametrize("code", ["STOP", "MAX_TOKENS", "NO_CONTENT", "no content", "FinishReason.STOP", "stop"])
 def test_a_finish_reason_is_no_failure(code: str) -> None:
     """Beside a text, or alone."""
