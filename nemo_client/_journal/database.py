@@ -208,7 +208,9 @@ class Database:
         raise DiskError("journal-unusable", path=self._name, reason=reason)
 
     def _prepare(self, engine: Engine) -> None:
-        """Apply the migrations that are missing, each in a transaction of its own. A current journal is only read.
+        """Apply the migrations that are missing, each in a transaction of its own, to a new journal all in one.
+
+        A current journal is only read.
 
         Where many open a new journal at once, all but one fail at its first table, and look again.
         """
@@ -218,8 +220,7 @@ class Database:
                     applied = read_schema_version(connection)
                 while applied < len(MIGRATIONS):
                     with self._begin_transaction(engine, write=True, prepared=False) as connection:
-                        migrate(connection, time.time())
-                        applied = read_schema_version(connection)
+                        applied = migrate(connection, time.time())
                 break
             except SQLAlchemyError:
                 with self._begin_transaction(engine, write=False, prepared=False) as connection:

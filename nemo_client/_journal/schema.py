@@ -440,17 +440,24 @@ def read_schema_version(connection: Connection) -> int:
     return int(newest or 0)
 
 
-def migrate(connection: Connection, now: float) -> None:
-    """Apply the next missing migration, if there is one, with its record, in the transaction of `connection`."""
+def migrate(connection: Connection, now: float, newest: int | None = None) -> int:
+    """Apply the next missing migration in the transaction of `connection`; to an empty database all up to `newest`.
+
+    The number of the last migration that is applied now.
+    """
     applied = read_schema_version(connection)
     if applied >= len(MIGRATIONS):
-        return
+        return applied
     if applied == 0:
         MIGRATED.create(connection, checkfirst=True)
     if connection.dialect.name == "postgresql":  # the second process waits here, and finds everything done
         connection.exec_driver_sql("LOCK TABLE migrations IN EXCLUSIVE MODE")
-        if read_schema_version(connection) > applied:
-            return
-    name, change = MIGRATIONS[applied]
-    change(connection)
-    connection.execute(MIGRATED.insert().values(number=applied + 1, name=name, applied=now))
+        meanwhile = read_schema_version(connection)
+        if meanwhile > applied:
+            return meanwhile
+    last = applied + 1 if applied else newest or len(MIGRATIONS)
+    for number in range(applied, last):
+        name, change = MIGRATIONS[number]
+        change(connection)
+        connection.execute(MIGRATED.insert().values(number=number + 1, name=name, applied=now))
+    return last

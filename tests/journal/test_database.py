@@ -187,20 +187,29 @@ def test_a_column_that_is_added_the_obvious_way_works_for_new_and_for_old_journa
 
 
 def test_migrations_are_recorded_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that fails, or a crash in it, undoes itself alone; the next opening goes on from there."""
+    """One that fails, or a crash in it, undoes itself alone; the next opening goes on from there. A new one is whole
+    or empty."""
 
     def half(connection: sa.Connection) -> None:
         connection.exec_driver_sql("CREATE TABLE extra (id INTEGER)")
         connection.exec_driver_sql("CREATE TABLE extra (id INTEGER)")
 
     known = tuple(schema.MIGRATIONS)
+    older = old_journal(tmp_path / "old", 2)
     with monkeypatch.context() as broken:
         for module in (schema, database_module):
             broken.setattr(module, "MIGRATIONS", (*known, ("half", half)))
-        database = Database(None, tmp_path)
-        with pytest.raises(DiskError) as caught, database.reading():
-            pass
-    assert caught.value.id == "journal-unusable"
+        for folder in (tmp_path, older.parent):
+            database = Database(None, folder)
+            with pytest.raises(DiskError) as caught, database.reading():
+                pass
+            assert caught.value.id == "journal-unusable"
+            database.close()
+    assert asked(tmp_path / "journal.sqlite3", "SELECT * FROM sqlite_master") == []
+    assert asked(older, "SELECT number FROM migrations") == [(n + 1,) for n in range(len(known))]
+    database = Database(None, tmp_path)
+    with database.writing():
+        pass
     assert asked(tmp_path / "journal.sqlite3", "SELECT number FROM migrations") == [(n + 1,) for n in range(len(known))]
     assert asked(tmp_path / "journal.sqlite3", "SELECT * FROM sqlite_master WHERE name = 'extra'") == []
     with database.writing() as connection:

@@ -184,10 +184,10 @@ def test_twenty_processes_may_open_a_journal_at_once(tmp_path: Path, postgres: S
     name = postgres.database()
     database = Database(postgres.url(name), tmp_path)
     engine = postgres_module.create_postgres_engine(postgres.url(name), JournalTimings())
-    for _ in range(older):
+    if older:
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            schema.migrate(connection, 1.0)
+            schema.migrate(connection, 1.0, older)
             connection.commit()
     engine.dispose()
     code = (
