@@ -77,11 +77,6 @@ if TYPE_CHECKING:
     from ._safety.redaction import format_redacted_traceback as format_redacted_traceback
     from ._safety.redaction import redact as redact
     from ._studio.account_guard import check_given_up as check_given_up
-    from ._studio.choices import FORMATS as FORMATS
-    from ._studio.choices import QUALITIES as QUALITIES
-    from ._studio.choices import RATIOS as RATIOS
-    from ._studio.choices import RESOLUTIONS as RESOLUTIONS
-    from ._studio.choices import WHEN_CHANGED as WHEN_CHANGED
     from ._studio.conversation import Answer as Answer
     from ._studio.conversation import Conversation as Conversation
     from ._studio.handles import AuthHandle as AuthHandle
@@ -108,9 +103,14 @@ if TYPE_CHECKING:
     from ._studio.types import MessageResult as MessageResult
     from ._studio.types import Output as Output
     from ._studio.types import Video as Video
+    from ._text.choices import FORMATS as FORMATS
+    from ._text.choices import LANGUAGES as LANGUAGES
+    from ._text.choices import QUALITIES as QUALITIES
+    from ._text.choices import RATIOS as RATIOS
+    from ._text.choices import RESOLUTIONS as RESOLUTIONS
+    from ._text.choices import WHEN_CHANGED as WHEN_CHANGED
     from ._text.gui_translator import normalize as normalize
     from ._text.gui_translator import translate as translate
-    from ._text.languages import LANGUAGES as LANGUAGES
     from ._text.messages import Phrase as Phrase
     from ._text.messages import say as say
     from ._text.messages import what_and_hint as what_and_hint
@@ -138,16 +138,16 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "CLOUD": "_config.profiles",
-    "FORMATS": "_studio.choices",
+    "FORMATS": "_text.choices",
     "FREE": "_journal.money",
-    "LANGUAGES": "_text.languages",
+    "LANGUAGES": "_text.choices",
     "LATEST": "_studio.jobs",
     "LOCAL": "_config.profiles",
-    "QUALITIES": "_studio.choices",
-    "RATIOS": "_studio.choices",
-    "RESOLUTIONS": "_studio.choices",
+    "QUALITIES": "_text.choices",
+    "RATIOS": "_text.choices",
+    "RESOLUTIONS": "_text.choices",
     "VERSION": "_config.client_id",
-    "WHEN_CHANGED": "_studio.choices",
+    "WHEN_CHANGED": "_text.choices",
     "Answer": "_studio.conversation",
     "ApiError": "_errors",
     "AuthHandle": "_studio.handles",

@@ -3,10 +3,9 @@
 // true figure.
 
 import { addBadge, ask, graphId, nodesById, onPromptEnd, onStatements, rootGraph, typeOf } from "./host.mjs";
-import { isPaid, namePrice } from "./takes.js";
+import { isPaid, KINDS, namePrice } from "./takes.js";
 import { t } from "./words.js";
 
-const KIND = { NemoImageToVideo: "generate", NemoGenerateVideo: "generate", NemoEditVideo: "edit", NemoChat: "chat" };
 const ONE_EACH = "one video per image";
 const STEPS = 40; // links that are followed at most
 
@@ -74,7 +73,7 @@ export function priceOf(node, id = String(node.id)) {
   const known = prices.profiles[profile] ?? prices.profiles[prices.default];
   if (!known) return "";
   if (known.free) return t("price.free");
-  return t("price.about", { credits: Math.round(known[KIND[typeOf(node)]] * itemsOf(node, id)) });
+  return t("price.about", { credits: Math.round(known[KINDS[typeOf(node)]] * itemsOf(node, id)) });
 }
 
 /** Gives a paid node its badge, and its New take the price; front ends without badges show it at New take only. */

@@ -3,16 +3,10 @@
 
 import { ask, canvas, openGraph, Refusal, rootGraph, showNode, tell } from "./host.mjs";
 import { allNodes } from "./prefix.js";
-import { isPaid, newTake } from "./takes.js";
+import { isPaid, KINDS, newTake } from "./takes.js";
 import { t } from "./words.js";
 
 const WORDS = ["prompt", "instruction", "message"];
-const KINDS = {
-  NemoGenerateVideo: "generate",
-  NemoImageToVideo: "generate",
-  NemoEditVideo: "edit",
-  NemoChat: "chat",
-};
 
 /** Opens the workflow that the delivered file of a job carries, in a tab of its own where the front end has tabs. */
 export async function openWorkflow(job) {

@@ -3,7 +3,14 @@
 
 import { EN, t, ZH } from "./words.js";
 
-export const PAID = new Set(["NemoGenerateVideo", "NemoEditVideo", "NemoChat", "NemoImageToVideo"]);
+// The nodes that pay, and the kind of step that each pays for.
+export const KINDS = {
+  NemoGenerateVideo: "generate",
+  NemoEditVideo: "edit",
+  NemoChat: "chat",
+  NemoImageToVideo: "generate",
+};
+export const PAID = new Set(Object.keys(KINDS));
 // The first Vue nodes show a button's name, not its label: the name is the word, too. It is kept nowhere.
 const NAMES = [EN["take.button"], ZH["take.button"]];
 const HIGHEST = 0x7fffffff;

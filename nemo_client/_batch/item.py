@@ -19,9 +19,8 @@ from .._files.save import Destination
 from .._journal.steps import make_step_key, make_upload_key
 from .._safety.file_names import clean_file_name
 from .._safety.pasted_paths import find_meant
-from .._studio.choices import FORMATS
 from .._studio.types import GenerationRequest, Output, check_choice
-from .._text.languages import LANGUAGES
+from .._text.choices import FORMATS, LANGUAGES
 from .._text.messages import Phrase
 
 DEFAULT_STEM: Final = "video"

@@ -16,12 +16,11 @@ from .._files.save import Destination, open_temporary_file
 from .._journal.money import FREE, Money
 from .._safety.file_names import MAX_NAME_BYTES, clean_file_name
 from .._safety.pasted_paths import find_path, is_address
-from .._studio.choices import FORMATS
 from .._studio.handles import SessionHandle
 from .._studio.progress import Progress
 from .._studio.types import GenerationRequest, MessageResult, Output, Video, check_choice
 from .._text import gui_translator
-from .._text.languages import LANGUAGES
+from .._text.choices import FORMATS, LANGUAGES
 from .._text.messages import say
 from .._wire.schemas import Credits
 from .._wire.upload import disk_error

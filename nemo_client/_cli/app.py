@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from .._config.client_id import VERSION
 from .._config.profiles import CLOUD, LOCAL
+from .._text.choices import FORMATS
 from .._text.messages import say
 from .output import INTERRUPTED, Failure, Outcome, Screen, make_early_failure
 
@@ -54,13 +55,14 @@ _Sources = Annotated[
     list[str],
     typer.Argument(metavar="SOURCE...", help="A folder, a glob, a manifest (.csv, .tsv, .jsonl), or pictures."),
 ]
+_FORMATS: Final = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _Folder = Annotated[
     str,
     typer.Option(
         "--output", "-o", metavar="FOLDER", help="Save the videos here; by default in a folder named after SOURCE."
     ),
 ]
-_BatchFormat = Annotated[str, typer.Option("--format", metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif.")]
+_BatchFormat = Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{_FORMATS}.")]
 _Duration = Annotated[
     float, typer.Option(metavar="SECONDS", help="Length in seconds. 0 = automatic (up to 15 s a clip).")
 ]
@@ -74,9 +76,7 @@ _Seed = Annotated[
         help="Same seed: same video, no new charge. New seed: a new version, paid again.",
     ),
 ]
-_Format = Annotated[
-    str, typer.Option(metavar="FORMAT", help="mp4, mov, webm, mkv, avi or gif; by default as --output ends.")
-]
+_Format = Annotated[str, typer.Option(metavar="FORMAT", help=f"{_FORMATS}; by default as --output ends.")]
 _Quality = Annotated[str, typer.Option(metavar="QUALITY", help="high, medium or low.")]
 _Resolution = Annotated[str, typer.Option(metavar="SIZE", help="auto, 1080p, 720p or 480p.")]
 _Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the answers: auto, en, zh-CN, ja ...")]

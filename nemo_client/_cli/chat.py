@@ -16,7 +16,7 @@ from .._studio.handles import SessionHandle
 from .._studio.progress import Caller
 from .._studio.studio import Studio
 from .._studio.types import MessageResult, Output, Video, check_choice
-from .._text.languages import LANGUAGES
+from .._text.choices import LANGUAGES
 from .._text.messages import say
 from .._text.router import ExportWish
 from .animate import Delivery, describe_spending, plan_export, read_media, show_proposal, video_to_json

@@ -14,7 +14,7 @@ from .._errors import InputError, NemoError, SessionBusy, SessionGone
 from .._journal.money import FREE, Money, sum_money
 from .._journal.records import Attempt
 from .._journal.steps import PAID, Kind, State, make_step_key
-from .choices import WHEN_CHANGED
+from .._text.choices import WHEN_CHANGED
 from .context import StudioContext
 from .handles import SessionHandle
 from .progress import Caller

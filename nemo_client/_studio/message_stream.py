@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from .._errors import NemoError
 from .._journal.records import Attempt
+from .._journal.steps import PAID
 from .._wire import draft as drafts
 from .._wire.schemas import State as SessionState
 from .._wire.sse import Heartbeat
@@ -126,4 +127,4 @@ class MessageStream:
 
 def find_stage(kind: str) -> Any:
     """The stage that a message of this kind is shown as."""
-    return kind if kind in ("generate", "edit", "chat") else "generate"
+    return kind if kind in PAID else "generate"

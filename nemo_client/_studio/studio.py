@@ -32,7 +32,7 @@ from .._journal.retention import run_upkeep
 from .._journal.steps import PAID, Event, Kind, State, make_step_key, make_upload_key, normalize_text
 from .._safety.redaction import Secret
 from .._text import messages, prompts
-from .._text.languages import LANGUAGES
+from .._text.choices import LANGUAGES, WHEN_CHANGED
 from .._text.messages import Phrase
 from .._wire import draft as drafts
 from .._wire.client import NemoClient, encode_message, renew_client_id
@@ -42,7 +42,6 @@ from .._wire.schemas import Credits
 from .account_guard import MayReplace
 from .admission import record_late_charges
 from .attach import SessionAttacher
-from .choices import WHEN_CHANGED
 from .context import StudioContext
 from .edits import STOP, Edits, count_earlier_payment
 from .handles import SessionHandle

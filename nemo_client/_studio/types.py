@@ -9,8 +9,8 @@ from typing import Final
 from .._errors import InputError
 from .._journal.money import FREE, Money
 from .._journal.steps import normalize_text
+from .._text.choices import FORMATS, QUALITIES, RATIOS, RESOLUTIONS
 from .._text.messages import Phrase
-from .choices import FORMATS, QUALITIES, RATIOS, RESOLUTIONS
 from .handles import SessionHandle
 
 MAX_DURATION: Final = 600

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from . import vocabulary as ph
-from .languages import LANGUAGES
+from .choices import LANGUAGES
 
 _SCRIPTS = (
     # Characters that make about one word, so that scripts can be weighed against words.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .choices import FORMATS
+
 SHORT: Final = {
     "im": "i am", "ive": "i have", "id": "i would", "ill": "i will", "lets": "let us", "whats": "what is",
     "wheres": "where is", "hows": "how is", "heres": "here is", "thats": "that is", "theres": "there is",
@@ -29,7 +31,7 @@ film_det = the | my | this | that | our | your | these | a copy of | a copy of t
  | all my
 stage = final | finished | complete | completed | full | whole | entire | current | latest | edited | newest
  | resulting | rendered | generated | finalized | exported | ready | actual
-container = mp4 | mov | webm | mkv | avi | gif | mp 4 | animated gif
+container = FORMATS | mp 4 | animated gif
 size = anysize | 1080 | 720 | 480 | 2k | 4k | 8k | 5k | 6k | 16k | 4 k | 8 k | 2 k | full hd | fhd | uhd | ultra hd
  | 4k uhd | hd | sd | hq | full size | full res | full resolution | original size | original resolution | native
  resolution | ( the )? ( largest | biggest | highest | max | maximum ) ( possible | available )? ( size | resolution
@@ -402,4 +404,4 @@ credits = <junk>* ( ( <credits_unit> | <price_unit> ) <junk>* )+
 price = <junk>* ( <price_unit> <junk>* )+
 state = <junk>* ( <state_unit> <junk>* )+
 upload = <junk>* ( <upload_unit> <junk>* )+
-"""
+""".replace("FORMATS", " | ".join(FORMATS))

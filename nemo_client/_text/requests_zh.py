@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .choices import FORMATS
+
 TO_SIMPLIFIED: Final = str.maketrans(
     "導匯載輸儲積餘額點狀態進軌時間線傳檔視頻圖張錄幫請麼沒個這給發來為還詢顯現帳賬號戶將電腦機質後訂應預畫鐘簡當條"
     "寫開關變換聲標題處過裡裏麼嗎們會買費錢長終結轉動謝麻煩歡滿從舊項務總幾樣壓縮解析權產員區頁貼鏈連結並與對說",
@@ -40,7 +42,7 @@ film_mark = 这 | 那 | 该 | 此 | 个 | 条 | 部 | 份 | 支 | 我 | 我的 |
  | 刚生成的 | 当前 | 现在 | 高清 | 的 | 好 | 做完的 | 弄好的 | 改好的 | 修改后的 | 渲染好的 | 制作好的 | 处理好的
  | 上面 | 已完成的
 film = <film_mark>* <film_word>+ 的? ( <film_mark> | <film_word> )*
-container = mp4 | mov | webm | mkv | avi | gif | 动图 | gif动图 | gif图
+container = FORMATS | 动图 | gif动图 | gif图
 size = anysize | 2k | 4k | 8k | hd | fhd | uhd | full hd | 高清 | 超清 | 全高清 | 超高清 | 标清 | 原画 | 蓝光 | 原尺寸
  | 原分辨率 | ( 最大 | 最高 | 最小 | 最低 ) ( 尺寸 | 分辨率 | 清晰度 ) | 最高清 | 最清晰 | 最大 | 流畅
 level = 最高 | 最好 | 高 | 低 | 中等 | 中 | 较高 | 较低 | 更高 | 好 | 普通 | 标准 | 最佳 | 最低
@@ -211,7 +213,7 @@ media_word = 一 | 二 | 两 | 三 | 几 | 这 | 那 | 个 | 张 | 段 | 首 | �
  | 的 | 相册 | 从 | 到这里 | 第二 | 第三 | 到项目 | 到时间线 | 哪些 | 什么 | 格式 | 吗 | 这里 | 在 | 它 | 把 | 将 | 来
  | 大 | 多大 | 多少 | 支持 | 其他 | 另一个 | <media>
 kind_of_file = heic | heif | png | jpg | jpeg | webp | bmp | tiff | tif | svg | pdf | mp3 | wav | m4a | aac | flac |
- mp4 | mov | webm | mkv | avi | gif
+ FORMATS
 upload_unit = <media>+ ( 从 | 在 | 去 )? ( 哪 | 哪里 | 哪儿 | 怎么 | 如何 ) ( 能 | 可以 )* ( 传 | 上传 ) ( 上去 | 上来
  | 给你 )? <particle>* | ( 在 | 请问 | 图片 | 照片 | 文件 | 视频 | 素材 )* 的? 上传 的? ( 入口 | 按钮 | 键 | 地方 |
  位置 | 选项 ) ( 在 )? ( 哪 | 哪里 | 哪儿 | 呢 | 怎么找 ) <particle>* | ( 想 | 我 | 要 | 我想 | 我要 | 能 | 可以 )* (
@@ -244,4 +246,4 @@ credits = <filler>* ( ( <credits_unit> | <price_unit> ) <filler>* )+
 price = <filler>* ( <price_unit> <filler>* )+
 state = <filler>* ( <state_unit> <filler>* )+
 upload = <filler>* ( <upload_unit> <filler>* )+
-"""
+""".replace("FORMATS", " | ".join(FORMATS))

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from . import requests_en as en
 from . import requests_zh as zh
+from .choices import FORMATS
 from .grammar import Grammar, split_words
 from .vocabulary import CJK, FILE_TYPES
 
@@ -165,7 +166,7 @@ def _read_export(part: str) -> ExportWish | None:
 
 # --- What an export is asked to be ----------------------------------------------------------------------------------
 
-_CONTAINER: Final = re.compile(r"\b(?:mp ?4|mov|webm|mkv|avi|gif)\b|动图", re.ASCII)
+_CONTAINER: Final = re.compile(rf"\b(?:mp 4|{'|'.join(FORMATS)})\b|动图", re.ASCII)
 _HEIGHT: Final = re.compile(
     r"(?P<lines>\d{3,4})[pi]|\d{3,4}x(?P<high>\d{3,4})|(?P<k>\d{1,2}) ?k\b|(?P<bare>\b(?:1080|720|480)\b)"
     r"|(?P<full>full hd|fhd|全高清|蓝光|(?<!最)超清)|(?P<ultra>uhd|ultra hd|超高清)|(?P<sd>\bsd\b|标清)"

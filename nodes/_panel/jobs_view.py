@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from ...nemo_client import FORMATS
 from .._comfy import host, inputs, packages, run
 from .._comfy.status import compute_fraction
 
@@ -449,7 +450,7 @@ def _make_thumbnail(path: Path) -> bytes:
     return make_video_thumbnail(path, THUMBNAIL_SIDE) if films else thumbnail(path, THUMBNAIL_SIDE)
 
 
-_FILMS: Final = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
+_FILMS: Final = tuple(f".{each}" for each in FORMATS)
 
 
 def _read_graph(path: Path) -> dict[str, Any]:
