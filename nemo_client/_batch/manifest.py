@@ -38,6 +38,10 @@ _OTHER_TABLES: Final = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", "
 _OWN_FILES: Final = (RESULTS, RUNS, LOCK, PAGE, PAGE_BESIDE_FOREIGN)
 _SYSTEM_FILES: Final = (".DS_Store", "Thumbs.db", "desktop.ini", ".directory")
 _INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060"
+_SHEET_ERRORS: Final = frozenset(
+    {"#NAME?", "#REF!", "#VALUE!", "#N/A", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#GETTING_DATA"}
+)
+"""What a spreadsheet puts in a cell whose text it took for a formula: a prompt that begins with `=` or `-`."""
 _SEP_LINE: Final = re.compile(r'[ \t]*"?sep=(.)"?[ \t,;]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _FIRST_BYTES: Final = 64
 _NUMBER: Final = re.compile(r"(\d+)")
@@ -222,6 +226,8 @@ def _read_text(path: Path) -> str:
 
 def _detect_encoding(data: bytes) -> str:
     """UTF-16 by its byte order mark, or by the zero bytes of ASCII letters in it; else UTF-8."""
+    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return "utf-32"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     first = data[:_FIRST_BYTES]
@@ -265,7 +271,11 @@ def _read_csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, An
                 continue
             if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
                 raise InputError("batch-cells", file=path.name, line=line, cells=len(row), columns=len(header))
-            yield line, dict(zip(header, (_clean_cell(cell) for cell in row), strict=False))
+            cells = dict(zip(header, map(_clean_cell, row), strict=False))
+            for column, cell in cells.items():
+                if cell in _SHEET_ERRORS:
+                    raise InputError("batch-cell-error", file=path.name, line=line, column=column, value=cell)
+            yield line, cells
     except csv.Error as error:
         raise InputError("batch-csv", file=path.name, line=begin, what=str(error)) from error
 
@@ -276,8 +286,8 @@ def _clean_cell(text: str) -> str:
 
 
 def _detect_delimiter(text: str) -> str:
-    """The delimiter that gives the most known columns in the first line that is not empty."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    """The delimiter that gives the most known columns in the first line with a text."""
+    first = next((line for line in text.splitlines() if line.strip(" \t,;")), "")
 
     def count_columns(delimiter: str) -> int:
         cells = next(csv.reader([first], delimiter=delimiter), [])

@@ -36,7 +36,7 @@ def from_samples(samples: npt.NDArray[np.float32], rate: int) -> Media:
     More than two channels are mixed to stereo. Raises `InputError` for no samples or values that are not numbers, and
     `FileTooLarge` above the backend's limit. Blocks.
     """
-    if samples.ndim != 2 or samples.shape[1] < 1 or not 1 <= rate <= 768_000:
+    if samples.ndim != 2 or samples.size < 1 or not 1 <= rate <= 768_000:
         raise InputError("audio-shape", shape="x".join(str(side) for side in samples.shape), rate=rate)
     older = ""
     if samples.shape[0] > MAX_CHANNELS:

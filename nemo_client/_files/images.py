@@ -491,7 +491,7 @@ def _look_at_large(file: BinaryIO, path: Path, kind: str, error: InputError) -> 
     """
     try:
         with open_unbounded(file, kind) as image:
-            orientation = read_orientation(image)
+            orientation = read_orientation(image, decode=False)
             check_ratio(image.size, os.fstat(file.fileno()).st_size, as_is=True)
         file.seek(0)
         whole = is_large_whole(file.read(), kind)
@@ -576,8 +576,10 @@ def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> _Still:
 
 def read_pixels(path: Path) -> Pixels:
     """The upright pixels of a picture in sRGB: uint8 [H, W, C], RGB or RGBA."""
-    with _opened_file(path, None) as file, _open_image(file, path) as image:
-        return _shown(image, path)[0]
+    with _opened_file(path, None) as file:
+        heic = _is_heic(file)
+        with _open_heic(file, path) if heic else _open_image(file, path) as image:
+            return _shown(image, path)[0]
 
 
 def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:

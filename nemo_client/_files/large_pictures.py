@@ -208,10 +208,13 @@ def _reduce_in_bands(size: tuple[int, int], factor: int, read_band: Callable[[in
     return small
 
 
-def read_orientation(image: Image.Image) -> int:
-    """EXIF's 1..8, else that of XMP; 1 where neither can be read. Nothing is decoded for it."""
+def read_orientation(image: Image.Image, *, decode: bool = True) -> int:
+    """EXIF's 1..8, else that of XMP; 1 where neither can be read.
+
+    A PNG is decoded for it, as it may stand behind the pixels; not `decode`, what stands before them counts alone.
+    """
     try:
-        value = Image.Image.getexif(image).get(0x0112, 1)
+        value = (image.getexif() if decode else Image.Image.getexif(image)).get(0x0112, 1)
     except UNREADABLE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -187,6 +187,7 @@ def test_every_fault_of_a_manifest_is_told_with_its_line(
 
 
 TABLE = "image,prompt,ratio\r\na.jpg,ein Käfer,1:1\r\n"
+ROWS = "\n;;\n Image ; PROMPT;ratio;\n;;;\n'a.jpg';\"ein Käfer\";1:1;\n\n"
 
 
 @pytest.mark.parametrize(
@@ -199,15 +200,49 @@ TABLE = "image,prompt,ratio\r\na.jpg,ein Käfer,1:1\r\n"
         "sep=,\n" + TABLE,
         '"sep=\t"\r\n' + TABLE.replace(",", "\t"),
         "SEP=|\r\n" + TABLE.replace(",", "|"),
+        TABLE.encode("utf-32"),
+        TABLE.replace("\r\n", "\r"),
+        ROWS,
         TABLE.replace("image", "\u200bimage").replace("a.jpg", "a.jpg\u200b").replace("1:1", "\u20601:1"),
     ],
-    ids=["utf-16-be", "utf-16-le", "three marks", "two marks in utf-16", "sep", "quoted sep", "odd sep", "unseen"],
+    ids=[
+        "utf-16-be",
+        "utf-16-le",
+        "three marks",
+        "two marks in utf-16",
+        "sep",
+        "quoted sep",
+        "odd sep",
+        "utf-32",
+        "CR only",
+        "blank rows and columns",
+        "unseen",
+    ],
 )
 def test_a_manifest_is_read_as_spreadsheets_write_it(content: str | bytes, tmp_path: Path) -> None:
     """Without its mark, with it twice, with Excel's first line, with characters that nobody sees."""
     (found,) = items(written(tmp_path, "list.csv", content))
 
     assert (names([found]), found.prompt, found.ratio) == (["a.jpg"], "ein Käfer", "1:1")
+
+
+@pytest.mark.parametrize(
+    ("row", "seconds"), [('a.jpg;"say ""go; on""";2,5', 2.5), ("a.jpg;x;3,0", 3), ("a.jpg;;0,25", 0.25)]
+)
+def test_semicolons_go_with_decimal_commas(row: str, seconds: float, tmp_path: Path) -> None:
+    """As spreadsheets of half the world save them, quotes in quotes included."""
+    (found,) = items(written(tmp_path, "list.csv", f"image;prompt;duration\n{row}\n"))
+
+    assert found.duration == seconds
+    assert "go; on" not in row or found.prompt == 'say "go; on"'
+
+
+@pytest.mark.parametrize("cell", ["#NAME?", "#REF!", "#VALUE!", "#N/A"])
+def test_what_a_spreadsheet_made_of_a_prompt_is_not_paid_for(cell: str, tmp_path: Path) -> None:
+    """It took text that begins with `=` or `-` for a formula."""
+    with pytest.raises(InputError, match="line 2: the spreadsheet wrote") as caught:
+        items(written(tmp_path, "list.csv", f"image,prompt\na.jpg,{cell}\n"))
+    assert cell in str(caught.value)
 
 
 def test_a_fault_below_excel_s_first_line_is_told_with_its_own_line(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ REASONS: dict[str, str] = {
         value profile-unknown url prefix-outside prefix-odd sessions-and-images handle-unknown lists-differ usage
         either output-format chat-no-session chat-output-format chat-upload login-refused token-odd body-not-json
         body-too-large folder-none batch-no-image batch-no-pictures batch-empty batch-kind batch-encoding batch-json
-        batch-cells batch-csv batch-column-twice batch-no-image-column batch-column batch-column-meant
+        batch-cells batch-cell-error batch-csv batch-column-twice batch-no-image-column batch-column batch-column-meant
         batch-same-name job-unknown job-none-waiting uploads-elsewhere""",
     "the same advice as of another text, whose test follows it": """nothing-made-image question-asked-image
         stream-capped cancelled-beside answer-refused result-late stream-failure job-open session-busy batch-unknown""",
