@@ -35,11 +35,8 @@ NAMES = sorted(TWINS)
 NEWEST = "comfyui-frontend-package"
 ROOTS = [each for each in os.environ.get("COMFYUI_FRONT_END_ROOTS", "").split(os.pathsep) if each]
 """Front ends to try instead: the `static` folders of other releases of the package."""
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.VueNodes.Enabled": bool(os.environ.get("COMFYUI_VUE_NODES")),
-}
+VUE = bool(os.environ.get("COMFYUI_VUE_NODES"))
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.VueNodes.Enabled": VUE}
 # ComfyUI's own page says these of itself.
 OWN_WORDS = (
     "deprecated",
@@ -465,6 +462,30 @@ def test_three_items_cost_three_times_as_much(editor: Editor) -> None:
     assert prices[1] == 3 * prices[0]
 
 
+@pytest.mark.skipif(not VUE, reason="COMFYUI_VUE_NODES is not set: the canvas draws the nodes")
+def test_several_videos_are_turned_over_where_vue_draws_the_nodes(editor: Editor) -> None:
+    """The page's own dots turn from one to the next, and a list names them all; each plays on hover, muted."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    prompt = "a slow pan of 1 second, to be turned over"
+    editor.set(quality="low", resolution="480p", images=3, batch_mode="one video per image", prompt=prompt)
+    editor.run()
+    film = editor.page.locator("[data-node-id] video").last
+    film.wait_for(timeout=20_000)
+    named = editor.page.locator(".nemo-video-result .nemo-file").all_inner_texts()
+    shown = []
+    for number in (1, 2, 3):
+        editor.page.get_by_label(re.compile(rf"\b{number} of 3")).first.click()
+        editor.page.wait_for_timeout(500)
+        shown.append(film.evaluate("film => new URL(film.currentSrc || film.src).searchParams.get('filename')"))
+    film.dispatch_event("pointerover")
+    editor.page.wait_for_timeout(500)
+
+    assert len(named) == len(set(shown)) == 3
+    assert {line.split(" · ")[0] for line in named} == set(shown)
+    assert film.evaluate("film => ({ paused: film.paused, muted: film.muted })") == {"paused": False, "muted": True}
+
+
+@pytest.mark.skipif(VUE, reason="Vue nodes turn over several videos by themselves")
 def test_several_videos_stand_as_a_grid_and_play_on_hover(editor: Editor) -> None:
     """Each with its name and size, an avi as its small copy, muted and looping; the prompt keeps its height."""
     editor.open(workflow("image_to_video_in_one_node"))
