@@ -133,11 +133,14 @@ export function hasIcons() {
 }
 
 /** Calls back with each statement of a node, {node, prompt, graph, class, state, …}; `cached` is set where it is of an
- * earlier run whose result ComfyUI kept. */
+ * earlier run whose result ComfyUI kept, which may have been another workflow's: then it is told of the node here. */
 export function onStatements(listener) {
   api.addEventListener?.("nemo.node", ({ detail }) => listener(detail, false));
   api.addEventListener?.("executed", ({ detail }) => {
-    for (const each of detail?.output?.nemo ?? []) listener(each, each.prompt !== detail.prompt_id);
+    for (const each of detail?.output?.nemo ?? []) {
+      const cached = each.prompt !== detail.prompt_id;
+      listener(cached ? { ...each, node: String(detail.node), graph: graphId() } : each, cached);
+    }
   });
 }
 

@@ -990,6 +990,24 @@ def test_a_page_that_is_loaded_again_shows_what_its_nodes_said(load: Load, serve
     assert server.asked.count("/nemo/statements") == 1
 
 
+def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_this_one(load: Load) -> None:
+    """It comes with the prompt, node and workflow that made it; here it is unchanged and cost nothing."""
+    page = load()
+    page.evaluate(
+        """async () => {
+          const node = { id: 7, comfyClass: "NemoExportRender", widgets: [], size: [200, 100],
+            addDOMWidget(name, type, element) { document.body.append(element); return {}; } };
+          Object.assign(app.graph, { id: "g-2", nodes: [node] });
+          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+          const said = { node: "3", prompt: "before", graph: "g-1", class: "NemoExportRender", state: "done", line: "5 s" };
+          const detail = { node: "7", prompt_id: "now", output: { nemo: [said] } };
+          api.dispatchEvent(new CustomEvent("executed", { detail }));
+        }"""
+    )
+
+    assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, nothing charged"
+
+
 BARS = """async () => {
   const add = (tag, style) => {
     const made = Object.assign(document.createElement(tag), { className: "bar" });
