@@ -999,8 +999,8 @@ def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_
             addDOMWidget(name, type, element) { document.body.append(element); return {}; } };
           Object.assign(app.graph, { id: "g-2", nodes: [node] });
           (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
-          const said = { node: "3", prompt: "before", graph: "g-1", class: "NemoExportRender", state: "done", line: "5 s" };
-          const detail = { node: "7", prompt_id: "now", output: { nemo: [said] } };
+          const said = { node: "3", prompt: "before", graph: "g-1", class: "NemoExportRender", state: "done" };
+          const detail = { node: "7", prompt_id: "now", output: { nemo: [{ ...said, line: "5 s" }] } };
           api.dispatchEvent(new CustomEvent("executed", { detail }));
         }"""
     )
