@@ -2,7 +2,7 @@
 // preview. By profile and by what was charged here before, as the server tells; after the run the result line has the
 // true figure.
 
-import { addBadge, ask, graphId, nodesById, onPromptEnd, onStatements, rootGraph, typeOf } from "./host.mjs";
+import { ask, graphId, nodesById, onPromptEnd, onStatements, rootGraph, typeOf } from "./host.mjs";
 import { isPaid, KINDS, namePrice } from "./takes.js";
 import { t } from "./words.js";
 
@@ -76,13 +76,6 @@ export function priceOf(node, id = String(node.id)) {
   return t("price.about", { credits: Math.round(known[KINDS[typeOf(node)]] * itemsOf(node, id)) });
 }
 
-/** Gives a paid node its badge, and its New take the price; front ends without badges show it at New take only. */
-export function addPrice(node) {
-  if (!isPaid(node) || node.nemoPriced) return;
-  node.nemoPriced = true;
-  addBadge(node, () => priceOf(node));
-}
-
 async function read() {
   try {
     prices = await ask("prices");
@@ -96,7 +89,6 @@ async function read() {
 export function refresh() {
   for (const [id, node] of nodesById()) {
     if (!isPaid(node)) continue;
-    addPrice(node);
     namePrice(node, priceOf(node, id));
     node.setDirtyCanvas?.(true, false);
   }

@@ -204,14 +204,6 @@ export function queue() {
   return app.queuePrompt?.(0);
 }
 
-/** A badge at a node whose text is asked for whenever it is drawn; false where the front end has none. */
-export function addBadge(node, text) {
-  const Badge = globalThis.LGraphBadge;
-  if (typeof Badge !== "function" || !Array.isArray(node.badges)) return false;
-  node.badges.push(() => new Badge({ text: text(), fgColor: "#e8e8e8", bgColor: "#40404a" }));
-  return true;
-}
-
 const COLUMN = 12; // pixels between two looks
 
 /** How far from the top, in pixels, an element of the right side covers nothing but the graph; null where it nowhere does. */

@@ -6,7 +6,7 @@ import { api } from "../../scripts/api.js";
 import { dress } from "./looks.js";
 import { nameOptions } from "./options.js";
 import { allNodes, expandOnSend } from "./prefix.js";
-import { addButton, isPaid, newTake, relabel } from "./takes.js";
+import { addBadge, addButton, isPaid, newTake, relabel } from "./takes.js";
 import { language, setLanguage, t } from "./words.js";
 
 const TAB = "nemovideo";
@@ -229,7 +229,7 @@ app.registerExtension({
     if (String(node.comfyClass ?? "").startsWith("Nemo")) beginGraphOnce();
     if (isPaid(node)) {
       addButton(node, take);
-      graph?.badge.addPrice(node);
+      addBadge(node, () => graph?.badge.priceOf(node) ?? "");
       queueMicrotask(() => graph?.badge.refresh());
     }
     if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;

@@ -51,10 +51,23 @@ function buttonOf(node) {
   return node.widgets?.find((each) => each.type === "button" && NAMES.includes(each.name));
 }
 
+/**
+ * A badge at a node whose text is asked for whenever it is drawn; nothing where the front end has none. Vue nodes ask
+ * again when what was read meanwhile changes: the value of the button, which means nothing else and is kept nowhere.
+ */
+export function addBadge(node, text) {
+  const Badge = globalThis.LGraphBadge;
+  if (typeof Badge !== "function" || !Array.isArray(node.badges)) return;
+  const draw = () => [buttonOf(node)?.value, new Badge({ text: text(), fgColor: "#e8e8e8", bgColor: "#40404a" })][1];
+  node.badges.push(draw);
+}
+
 /** Says at the button what another take costs; `price` is in words, "" where it is not known. */
 export function namePrice(node, price) {
   const button = buttonOf(node);
   if (!button) return;
+  if (button.nemoPrice !== price) button.value = (Number(button.value) || 0) + 1;
+  button.nemoPrice = price;
   button.label = price ? t("take.price", { price }) : t("take.button");
   button.tooltip = button.options.tooltip = t("take.tip");
 }
