@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from nemo_client._batch.item import PICTURES
@@ -54,6 +55,7 @@ def test_every_option_that_is_named_exists() -> None:
     assert {name for name in own - animate if name.startswith("--")} <= named
 
 
+@pytest.mark.long
 def test_the_python_example_runs_as_written(tmp_path: Path) -> None:
     """With its picture's path made absolute, it makes two videos."""
     (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

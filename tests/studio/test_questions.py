@@ -71,7 +71,7 @@ def test_what_was_read_is_read_again_from_the_journal() -> None:
 
 def test_a_question_is_bounded() -> None:
     """However much the agent writes, the error stays one that people can read."""
-    many = {"questions": [{"prompt": "x" * 10_000, "options": ["y" * 10_000] * 1000}] * 1000}
+    many = {"questions": [{"prompt": "x" * 10_000, "options": ["y" * 10_000] * 1000}] + [{"prompt": "z"}] * 1000}
 
     assert len(read_inquiry(many).questions) == 20
     assert max(len(option.label) for option in read_inquiry(many).options) == 500

@@ -307,9 +307,9 @@ FRAMES = ["{}", "{}!!", "{}。", "{} 🙏", "OK {}", "{}\n", "“{}”"]
 def test_what_stands_around_a_request_does_not_take_it_from_the_agent(language: str, frame: str) -> None:
     """Punctuation, emoji and quotes make no export of a wish for the agent, nor the other way round.
 
-    Each of them around every third request, not around the same ones.
+    Each of them around every seventh request, not around the same ones.
     """
-    for who, text in [*requests_of(language)][FRAMES.index(frame) % 3 :: 3]:
+    for who, text in [*requests_of(language)][FRAMES.index(frame) :: len(FRAMES)]:
         if "://" not in text and "\\" not in text and "." not in text:
             assert route(frame.format(text)) == who, text
 
@@ -841,7 +841,7 @@ PIECES = [
 @pytest.mark.parametrize("piece", PIECES, ids=repr)
 def test_no_text_makes_a_pattern_explode(piece: str) -> None:
     """The same piece over and over, then something that fits nowhere: four times the text is not 16 times the work."""
-    short, long = (piece * (size // len(piece)) + "x" for size in (25_000, 100_000))
+    short, long = (piece * (size // len(piece)) + "x" for size in (12_500, 50_000))
 
     assert measure_growth(translate, short, long) < 10
 
@@ -849,7 +849,7 @@ def test_no_text_makes_a_pattern_explode(piece: str) -> None:
 def test_long_answers_take_linear_time() -> None:
     """Four times the text takes about four times as long."""
     text = "".join(piece * 50 for piece in PIECES)
-    short, long = ((text * (size // len(text) + 1))[:size] for size in (125_000, 500_000))
+    short, long = ((text * (size // len(text) + 1))[:size] for size in (50_000, 200_000))
 
     assert measure_growth(translate, short, long) < 10
 

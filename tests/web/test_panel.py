@@ -19,7 +19,7 @@ from tests.web._page import BARE_APP, Server, job, profile, running, serve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"), pytest.mark.long]
 
 OPEN = "tab.render(document.getElementById('side'))"
 EVIL = "<img src=x onerror='window.hacked=1'><b>bold</b>"
