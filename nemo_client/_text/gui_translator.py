@@ -459,6 +459,7 @@ def _open_en(verb: str, window: list[str], rest: str, orders: _Orders) -> bool:
         return True
     opens = verb in ("open", "opening") and window[:1] not in (["with"], ["on"], ["up"], ["by"])
     goes = verb not in ("open", "opening") and (verb in ("visit", "visiting", "hover") or "to" in window[:2])
+    goes = goes or (verb == "scroll" and window[:1] in (["through"], ["along"]))
     if not (opens or goes) or not near & (ph.PAGE_PLACES | ph.ACCOUNT):
         return False
     place = "timeline" if goes and "timeline" in near else "export" if near & {"export", "download"} else "state"
@@ -487,7 +488,8 @@ def _instructs_zh(clause: str, quoted: str, orders: _Orders) -> bool:
 _ZH_PLACE = re.compile(
     "[在到从](?:个人|用户|账户)中心|[在到从].{1,14}?[中里上内处侧方栏角](?:的.{1,8}?[中里上内处侧方栏角])?"
     f"(?=$|[把将]|{'|'.join(ph.ZH_LEADS)})"
-    "|[在到从](?:时间[线轴]|画布|面板|编辑器|素材库|媒体库|工作区)|(?:输入框|对话框|聊天框)[中里内]"
+    "|[在到从去](?:(?:导出|下载|设置|预览)?(?:面板|窗口|页面?)|时间[线轴]|画布|编辑器|素材库|媒体库|工作区|播放器)"
+    "|[在到从去](?:我的|您的|你的)?(?:账户|账号|账单|充值|订阅|积分)(?:页面?|中心|设置)|(?:输入框|对话框|聊天框)[中里内]"
     f"|(?:通过|用|使用|利用)[^，。]{{0,6}}?(?:{ph.ZH_CONTROLS.pattern})"
     "|(?:通过|利用)[^，。]{0,8}?(?:界面|页面|网页|面板|按钮|菜单)(?:[左右上下][侧方边角]{1,2}的?)?(?:导出|下载)?(?:按钮|功能)?"
 )
@@ -584,6 +586,8 @@ def _click_zh(place: str, rest: str, orders: _Orders) -> bool:
         return False
     found = [(m.start(), what) for pattern, what in ph.ZH_BUTTON_ACTIONS if (m := pattern.search(rest))]
     meanings = [what for _, what in sorted(found)] + [ph.BUTTON_ACTIONS.get(word, "") for word in named]
+    if not any(meanings) and re.search("导出|下载", place):
+        meanings = ["export"]
     what = next((m for m in meanings if m and m != "state"), meanings[0] if meanings else "")
     name = re.match(r"\s*[“\"「『【]([^”\"」』】\n]{1,60})", rest)
     if name and not what:

@@ -936,3 +936,23 @@ def test_a_prompt_goes_out_in_one_form() -> None:
     assert compose_prompt("e\u0301\r\nb\rc \n") == "é\nb\nc \n"
     assert compose_prompt("b \n", duration=5) == "b\nDuration: 5 seconds."
     assert re.fullmatch(r" {2}indented", compose_prompt("  indented"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "action"),
+    [
+        ("Scroll through the timeline to review your edit.", "timeline"),
+        ("请到导出面板选择MP4格式。", "export"),
+        ("您可以在账单页查看余额。", "credits"),
+        ("打开个人中心即可看到积分。", "credits"),
+        ("请在预览窗口播放看看。", "timeline"),
+        ("滚动时间轴检查剪辑。", "timeline"),
+    ],
+)
+def test_pages_and_windows_of_the_editor_are_known(reply: str, action: Action) -> None:
+    """What is said of them is done here, free, and not left for a page that is not open."""
+    found = translate(reply, detect_language(reply))
+
+    assert found.actions == (action,)
+    assert reply not in found.text
+    assert not found.proposals
