@@ -3,6 +3,7 @@
 import { change } from "./accounts.mjs";
 import { make } from "./dom.mjs";
 import { attempt, tell } from "./host.mjs";
+import { profileName } from "./options.js";
 import { t } from "./words.js";
 
 const HIGHEST = 1_000_000;
@@ -18,7 +19,7 @@ export function defaultChoice() {
     answer = next;
     const names = next.profiles.map((each) => each.name);
     if (names.join("\n") !== [...element.options].map((each) => each.value).join("\n")) {
-      element.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+      element.replaceChildren(...names.map((name) => make("option", { value: name }, profileName(name))));
     }
     element.value = next.default;
   };

@@ -15,10 +15,10 @@ export class Refusal extends Error {
 /** Asks a /nemo route: GET without a body, else POST. Throws Refusal, or AbortError when the signal says so. */
 export async function ask(path, { body, signal } = {}) {
   const route = `/nemo/${path}${path.includes("?") ? "&" : "?"}lang=${language()}`;
-  const options = { cache: "no-store", signal };
+  const options = { cache: "no-store", signal, headers: pageHeader() };
   if (body !== undefined) {
     options.method = "POST";
-    options.headers = { "Content-Type": "application/json", "X-NemoVideo": "1" };
+    Object.assign(options.headers, { "Content-Type": "application/json", "X-NemoVideo": "1" });
     options.body = JSON.stringify(body);
   }
   let response;
@@ -30,6 +30,12 @@ export async function ask(path, { body, signal } = {}) {
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
   throw new Refusal(answer.error || t("error.status", { status: response.status }), answer);
+}
+
+// Nodes answer in the page's language. ComfyUI's settings hold it only where it is not the browser's own.
+function pageHeader() {
+  const locale = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? language();
+  return /^[\w-]+$/.test(api.clientId ?? "") ? { "X-NemoVideo-Page": `${api.clientId} ${locale}` } : {};
 }
 
 /** A refusal as one text: what happened, the money where it matters, what to do. */

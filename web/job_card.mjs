@@ -4,6 +4,7 @@
 import { button, make, show, write } from "./dom.mjs";
 import { ask, Refusal, viewAddress } from "./host.mjs";
 import { actionRow, label } from "./job_actions.mjs";
+import { profileName } from "./options.js";
 import { moment, t } from "./words.js";
 
 const SHORT = 40;
@@ -80,7 +81,7 @@ export function jobCard({ changed, gone }) {
 
 function factsOf(job) {
   const kind = job.kind === "generate" ? "" : t(`jobs.kind.${job.kind}`);
-  const parts = [moneyOf(job), moment(new Date(job.created * 1000)), kind, job.profile];
+  const parts = [moneyOf(job), moment(new Date(job.created * 1000)), kind, profileName(job.profile)];
   return parts.filter(Boolean).join(" · ");
 }
 

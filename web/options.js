@@ -105,6 +105,12 @@ export function labelOf(name, value) {
   return job ?? (language() === "zh" ? ZH : EN)[name]?.[value] ?? String(value ?? "");
 }
 
+/** A profile as the panel names it: the built-in ones in words, as on nodes; the user's own by their names. */
+export function profileName(name) {
+  const label = labelOf("profile", name);
+  return label === name ? name : label.replace(/\s*[(（].*[)）]$/, ""); // without "(free)"
+}
+
 // Widgets that the canvas draws ask `_displayValue` what to show; those of Vue nodes show the number.
 function nameZero(widget) {
   let kind = widget;

@@ -5,6 +5,7 @@ import { creditsLine } from "./account_view.mjs";
 import { button, make, show, write } from "./dom.mjs";
 import { limitField } from "./fields.mjs";
 import { attempt, confirmed } from "./host.mjs";
+import { profileName } from "./options.js";
 import { tokenField } from "./token.mjs";
 import { t } from "./words.js";
 
@@ -54,7 +55,7 @@ function profileRow() {
   const update = (profile, isDefault) => {
     name = profile.name;
     element.dataset.profile = name;
-    write(title, name);
+    write(title, profileName(name));
     write(address, profile.address || t("profiles.local"));
     write(kind, t(`account.${profile.account}`));
     write(trouble, profile.problem);

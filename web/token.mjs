@@ -3,6 +3,7 @@
 import { change } from "./accounts.mjs";
 import { button, make, show, write } from "./dom.mjs";
 import { attempt, confirmed, Refusal, tell, words } from "./host.mjs";
+import { profileName } from "./options.js";
 import { t } from "./words.js";
 
 /** What a profile's token is known by. */
@@ -53,7 +54,7 @@ export function tokenField() {
   };
   const remove = button(t("token.remove"), async () => {
     const { name } = profile;
-    if (!(await confirmed(t("token.remove.ask", { name }), "delete"))) return;
+    if (!(await confirmed(t("token.remove.ask", { name: profileName(name) }), "delete"))) return;
     if (await attempt(() => send(name, ""))) tell("success", t("token.removed"));
   });
   const state = make("p", { class: "nv-quiet", "data-what": "token" });

@@ -190,10 +190,30 @@ def send_to_client(name: str, data: Mapping[str, Any]) -> None:
 
 
 _locale: tuple[float, str] = (0.0, "")
+_PAGES_NOTED: Final = 200
+_page_languages: dict[str, str] = {}
+
+
+def note_page_language(page: str) -> None:
+    """Remember the language of a browser's page: `CLIENT LOCALE`, as its requests name them; what is odd forgets it."""
+    client, _, locale = page.partition(" ")
+    _page_languages.pop(client, None)
+    if not 0 < len(client) <= 64 or not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,8}){0,2}", locale):
+        return
+    _page_languages[client] = locale
+    if len(_page_languages) > _PAGES_NOTED:
+        del _page_languages[next(iter(_page_languages))]
 
 
 def find_page_language() -> str:
-    """The language that ComfyUI's page is set to, of its first user; empty where none is chosen."""
+    """The language chosen in ComfyUI's settings, else that of the page which queued the prompt; empty if unknown.
+
+    The front end stores its language only where it is not the browser's own.
+    """
+    return _read_chosen_language() or _page_languages.get(find_client() or "", "")
+
+
+def _read_chosen_language() -> str:
     import folder_paths
 
     global _locale

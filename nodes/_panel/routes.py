@@ -273,6 +273,7 @@ def _answering(handler: Handler, *, acts: bool) -> Callable[[web.Request], Await
 async def _handled(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
     body: Mapping[str, Any] = {}
     _check_caller(request, acts)
+    host.note_page_language(request.headers.get("X-NemoVideo-Page", ""))
     missing = packages.find_missing()
     if missing:
         raise packages.missing_error(missing)

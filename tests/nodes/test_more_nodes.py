@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,19 @@ def test_words_are_in_the_language_of_the_page(nodes: Nodes, host: Host) -> None
     assert "时间线" in said(host)
     with pytest.raises(InputError, match="exactly one"):
         host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host, language="en"))
+
+
+def test_words_are_in_the_language_of_the_browser_that_queued(pack: Any, nodes: Nodes, host: Host) -> None:
+    """ComfyUI's settings name no language where the page speaks the browser's own; each page has its own."""
+    note = sys.modules[f"{pack.__name__}.nodes._comfy.host"].note_page_language
+    made = generated(nodes, host)
+    for page in (f"{host.client_id} zh", "another en", "", f"{'c' * 80} en"):
+        note(page)
+    host.run(nodes["NemoTimeline"], session=made)
+    assert "时间线" in said(host)
+    note(f"{host.client_id} <b>")
+    with pytest.raises(InputError, match="exactly one"):
+        host.run(nodes["NemoUploadMedia"], auth=auth(nodes, host))
 
 
 def spoken_by(host: Host) -> list[str]:

@@ -925,8 +925,12 @@ def test_the_panel_fits_a_narrow_sidebar(load: Load, server: Server) -> None:
 
 def test_the_chinese_panel_shows_no_english(load: Load, server: Server) -> None:
     """All that is not data of the user is Chinese, names of products apart."""
-    server.profiles = [profile("配置", builtin=False), profile("本地", account="local", address="")]
-    server.jobs = [job(1, prompt="湖边", profile="配置"), job(2, prompt="", profile="配置", resumable=True)]
+    server.profiles = [profile("配置", builtin=False), profile(), profile("local preview", account="local", address="")]
+    server.jobs = [
+        job(1, prompt="湖边", profile="nemo"),
+        job(2, prompt="", profile="配置", resumable=True),
+        job(3, prompt="山", profile="local preview"),
+    ]
     page = load("zh")
     panel = open_panel(page)
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
@@ -937,6 +941,7 @@ def test_the_chinese_panel_shows_no_english(load: Load, server: Server) -> None:
     words = re.sub(r"NemoVideo|https://[\w.]*|option>", "", f"{panel.inner_text()} {hints}")
 
     assert re.findall("[A-Za-z]+", words) == []
+    assert "本地预览" in words
 
 
 def test_the_language_changes_without_a_reload(load: Load) -> None:
