@@ -59,7 +59,7 @@ class StudioContext:
         now = self.clock()
         if attempt.id in self._sent:
             return now - self._sent[attempt.id]
-        met = self._met.setdefault(attempt.id, now)
+        met = self._met.setdefault(attempt.id, now) if attempt.id else now
         return max(self.wall() - find_sent_time(attempt), now - met)
 
     async def token(self) -> Token:
