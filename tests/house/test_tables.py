@@ -9,8 +9,10 @@ from typing import Any, get_args
 
 import pytest
 
+import nemo_client
 from nemo_client import FORMATS
 from nemo_client._cli import app
+from nemo_client._errors import CODES
 from nemo_client._files import containers
 from nemo_client._journal.money import ESTIMATES
 from nemo_client._journal.steps import DEFAULTS, PAID, Kind
@@ -46,6 +48,16 @@ def test_a_format_is_written_drawn_and_asked_for(name: str) -> None:
     assert name in app._FORMATS
     assert router._CONTAINER.search(f"export it as {name}")
     assert tuple(formats.MIME_TYPES) == FORMATS
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_a_code_has_a_public_error_with_words_and_an_action(code: int) -> None:
+    """So that it is caught by name, read in both languages, and helped with in the page."""
+    error = CODES[code]
+
+    assert getattr(nemo_client, error.__name__, None) is error
+    assert all(error.default_id in messages.load_texts(lang) for lang in messages.LANGUAGES)
+    assert error.__name__ in table_of("nodes/_comfy/actions.py", "BY_CLASS")
 
 
 @pytest.mark.parametrize("stage", get_args(Stage))
