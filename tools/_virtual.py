@@ -21,7 +21,7 @@ from typing import Any
 from aiohttp import web
 
 from nemo_client import Studio
-from nemo_client.local.server.server import _services
+from nemo_client.local.server.server import _make_services
 from nemo_client.local.sessions.ledger import Ledger
 from nemo_client.local.shared.disk import Owner
 from nemo_client.local.shared.settings import MAX_UPLOAD_BYTES, Settings
@@ -127,7 +127,7 @@ async def backend_on(loop: VirtualLoop, directory: Path, weather: Weather) -> As
         clock=loop.wall,
     )  # fmt: skip
     owner = Owner(directory / "owners")
-    api, agent, renders = _services(settings, owner, Ledger(directory, loop.wall))
+    api, agent, renders = _make_services(settings, owner, Ledger(directory, loop.wall))
     loop.others = lambda: min(len(renders._live), RENDERS) - renderer.waiting
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(owner.release)

@@ -308,7 +308,7 @@ def test_a_private_or_strange_url_is_refused(api, url):
 
 def test_a_url_is_judged_again_after_each_redirect(start, connect, site, monkeypatch):
     """A public address that leads to a private one is refused there."""
-    monkeypatch.setattr(fetching, "_checked", checked_but_the_first(fetching._checked))
+    monkeypatch.setattr(fetching, "_check_address", checked_but_the_first(fetching._check_address))
     monkeypatch.setattr(fetching._PublicResolver, "resolve", lambda *args: pytest.fail("nothing to resolve"))
     answer = fetch(connect(start()), site + "/hop").json()
 

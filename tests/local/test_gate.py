@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from nemo_client.local.render.plan import plan
 from nemo_client.local.server import app
-from nemo_client.local.server.gate import allowed, is_loopback
+from nemo_client.local.server.gate import is_allowed, is_loopback
 from nemo_client.local.sessions import accounts, uploads
 from nemo_client.local.sessions import fetch as fetching
 from nemo_client.local.shared.settings import Limits
@@ -85,13 +85,13 @@ def test_other_machines_reach_it_only_where_that_is_said(start, host):
 def test_every_form_of_a_name_is_read_the_same():
     """Upper case, ports and brackets change nothing; more than a name is none."""
     for host in ("LOCALHOST:1", "[::1]:65535", "127.9.9.9"):
-        assert allowed(CIMultiDict(Host=host), "127.0.0.1")
+        assert is_allowed(CIMultiDict(Host=host), "127.0.0.1")
     for host in ("localhost:123456", "localhost:x", "::1", "[::1", "local host", "localhost#", " "):
-        assert not allowed(CIMultiDict(Host=host), "127.0.0.1")
+        assert not is_allowed(CIMultiDict(Host=host), "127.0.0.1")
     for two in (("localhost", "evil.test"), ("evil.test", "localhost"), ("localhost", "localhost")):
-        assert not allowed(CIMultiDict([("Host", host) for host in two]), "127.0.0.1")
-    assert not allowed(CIMultiDict(Host=""), "")
-    assert not allowed(CIMultiDict(Host="evil.test"), EVERYWHERE)
+        assert not is_allowed(CIMultiDict([("Host", host) for host in two]), "127.0.0.1")
+    assert not is_allowed(CIMultiDict(Host=""), "")
+    assert not is_allowed(CIMultiDict(Host="evil.test"), EVERYWHERE)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])

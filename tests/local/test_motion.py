@@ -79,7 +79,7 @@ def test_the_fast_way_and_the_exact_way_draw_the_same():
     """libswscale's canvas and Pillow's fractional box differ by less than what a thirtieth of a pixel makes."""
     noise = np.random.default_rng(5).integers(0, 256, (300, 500), dtype=np.uint8)
     smooth = np.asarray(sampler.scale_gray(sampler.VideoReformatter(), noise[:75, :125], (500, 300)))
-    plane = Plane.padded(smooth)
+    plane = Plane.pad(smooth)
     window = Window(20.37, 11.81, 401.3, 225.73)
     target = np.zeros((180, 320), np.uint8)
 
@@ -94,7 +94,7 @@ def test_a_window_on_whole_pixels_of_the_same_size_is_copied():
     noise = np.random.default_rng(5).integers(0, 256, (90, 160), dtype=np.uint8)
     target = np.zeros((50, 60), np.uint8)
 
-    Sampler().draw(Plane.padded(noise, 0), Window(7, 3, 60, 50), target)
+    Sampler().draw(Plane.pad(noise, 0), Window(7, 3, 60, 50), target)
 
     assert np.array_equal(target, noise[3:53, 7:67])
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from multidict import CIMultiDict
 
-from nemo_client.local.server.gate import allowed, is_loopback
+from nemo_client.local.server.gate import is_allowed, is_loopback
 from tests.local.plain_client import PLAIN
 from tests.support.waiting import PATIENT_SECONDS, wait_until
 
@@ -186,7 +186,7 @@ def test_it_listens_on_ipv6(start, connect):
 )
 def test_known_hosts(host, configured, known):
     """This machine's names and the one that was configured; on all interfaces any address, but no name."""
-    assert allowed(CIMultiDict(Host=host), configured) is known
+    assert is_allowed(CIMultiDict(Host=host), configured) is known
 
 
 @pytest.mark.parametrize(

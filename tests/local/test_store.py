@@ -183,11 +183,11 @@ def test_the_ledger_survives_a_torn_line(folder):
     ledger.append("charge", account="a", amount=100, reason="generation")
     with open(folder / "ledger.jsonl", "ab") as file:
         file.write(b'{"kind": "charge", "acc')
-    assert ledger.spent("a") == 100
+    assert ledger.sum_spent("a") == 100
     ledger.append("charge", account="a", amount=50, reason="edit")
 
-    assert ledger.spent("a") == 150
-    assert Ledger(folder, time.time).spent("a") == 150
+    assert ledger.sum_spent("a") == 150
+    assert Ledger(folder, time.time).sum_spent("a") == 150
     assert [entry["amount"] for entry in read_ledger(folder).charges] == [100, 50]
 
 
@@ -227,7 +227,7 @@ def test_a_lock_is_held_by_one_thread_at_a_time(folder):
 
     def work(lock):
         for _ in range(20):
-            with lock.held():
+            with lock.hold():
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()

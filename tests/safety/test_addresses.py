@@ -17,7 +17,7 @@ from nemo_client._safety.addresses import (
     parse_url_target,
 )
 from nemo_client._safety.confusables import looks_like
-from nemo_client.local.sessions.fetch import _checked, is_public
+from nemo_client.local.sessions.fetch import _check_address, is_public
 from nemo_client.local.shared.replies import ApiError
 
 KINDS = {
@@ -89,7 +89,7 @@ def test_the_local_preview_fetches_from_public_addresses_only(kind: str) -> None
 def test_the_local_preview_reads_a_host_as_a_proxy_would(host: str) -> None:
     """Which it may be behind, and which would take these for addresses."""
     with pytest.raises(ApiError, match="private address"):
-        _checked(f"http://{host}/a.png", private_allowed=False)
+        _check_address(f"http://{host}/a.png", private_allowed=False)
 
 
 @given(st.ip_addresses())

@@ -392,7 +392,7 @@ def make_answer(fault: Fault) -> RawReply:
 
 def _expire_account(accounts: Any, user: str) -> None:
     """End an anonymous account's token now; its client may then sign up again."""
-    with accounts._lock.held():
+    with accounts._lock.hold():
         table = read_json(accounts._path) or {}
         for entry in table.values():
             if entry["user_id"] == user:

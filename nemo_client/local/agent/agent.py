@@ -42,25 +42,25 @@ class Agent:
         self, body: dict[str, Any], account: Account, behaviour: CallBehaviour, addresses: Addresses
     ) -> Work:
         """Start the work on a message (ApiError when it is refused: then nothing was done and nothing charged)."""
-        session, text = _message(body)
+        session, text = _parse_message(body)
         most = self._settings.limits.messages
         if len(self._tasks) >= most:
             raise ApiError(429, f"{most} messages are being worked on already")
-        run, plan = await asyncio.to_thread(self._claim, session, text, account, behaviour)
+        run, plan = await asyncio.to_thread(self._claim_session, session, text, account, behaviour)
         work = Work(
             self._settings, self._store, self._runs, run=run, plan=plan, behaviour=behaviour, addresses=addresses
         )
         work.silent = _is_silent(plan, text, behaviour)
-        work.start(self._spawn)
+        work.start(self._spawn_task)
         return work
 
-    def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn_task(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(self._drop_task)
         return task
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _drop_task(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             _log.error("A message's work failed", exc_info=task.exception())
@@ -70,26 +70,28 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _claim(self, session: str, text: str, account: Account, behaviour: CallBehaviour) -> tuple[Run, director.Plan]:
+    def _claim_session(
+        self, session: str, text: str, account: Account, behaviour: CallBehaviour
+    ) -> tuple[Run, director.Plan]:
         self._store.load(session, account)
         try:
             run = self._runs.begin(session, account)
         except SessionBusy:
-            raise self._refusal(BUSY, "This session still works on a message", session, account) from None
+            raise self._make_refusal(BUSY, "This session still works on a message", session, account) from None
         started = False
         try:
-            plan = self._plan(session, text, account, behaviour)
+            plan = self._plan_work(session, text, account, behaviour)
             self._runs.reserve(run, PRICES[plan.kind])
             self._ledger.append("message", id=run.id, session=session, account=account.user_id, text=text)
             started = True
         except NotEnoughCredits as error:
-            raise self._refusal(NO_CREDITS, f"Not enough credits: {error}", session, account) from None
+            raise self._make_refusal(NO_CREDITS, f"Not enough credits: {error}", session, account) from None
         finally:
             if not started:
                 self._runs.end(run)
         return run, plan
 
-    def _plan(self, session: str, text: str, account: Account, behaviour: CallBehaviour) -> director.Plan:
+    def _plan_work(self, session: str, text: str, account: Account, behaviour: CallBehaviour) -> director.Plan:
         given: director.Plan | None = behaviour.plan(text)
         if given is not None:
             return given
@@ -98,7 +100,7 @@ class Agent:
         scene = director.Scene(record["assets"], record["draft"], record["language"], record["task_name"], missing)
         return director.plan(text, scene)
 
-    def _refusal(self, code: int, message: str, session: str, account: Account) -> ApiError:
+    def _make_refusal(self, code: int, message: str, session: str, account: Account) -> ApiError:
         self._ledger.append("refused", session=session, account=account.user_id, code=code)
         return ApiError(code, message)
 
@@ -109,7 +111,7 @@ def _missing_glyphs(text: str) -> str:
     return missing_glyphs(text)
 
 
-def _message(body: dict[str, Any]) -> tuple[str, str]:
+def _parse_message(body: dict[str, Any]) -> tuple[str, str]:
     """Session and text of a request in the agent server's shape (ApiError 400 for any other)."""
     if body.get("app_name") != "nemo_agent" or body.get("user_id") != "me":
         raise ApiError(400, "'app_name' must be 'nemo_agent' and 'user_id' must be 'me'")

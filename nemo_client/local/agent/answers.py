@@ -76,12 +76,12 @@ def say(key: str, *, chinese: bool, **facts: object) -> str:
     return _WORDS[key][chinese].format(**facts)
 
 
-def done(key: str, *, chinese: bool, **facts: object) -> str:
+def word_done(key: str, *, chinese: bool, **facts: object) -> str:
     """One thing that was done, as a part of a sentence."""
     return _DONE[key][chinese].format(**facts)
 
 
-def joined(parts: list[str], *, chinese: bool) -> str:
+def join_parts(parts: list[str], *, chinese: bool) -> str:
     if chinese:
         return "，".join(parts)
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
@@ -95,4 +95,4 @@ def ready(timeline: Timeline, *, chinese: bool) -> str:
     motions = list(dict.fromkeys(clip.motion for clip in timeline.clips if clip.kind == "image"))
     names = [motion_name(motion, chinese=chinese) for motion in motions] or ["—"]
     facts = {"seconds": seconds_text(timeline.length), "ratio": timeline.ratio}
-    return say("ready", chinese=chinese, motion=joined(names, chinese=chinese), **facts)
+    return say("ready", chinese=chinese, motion=join_parts(names, chinese=chinese), **facts)

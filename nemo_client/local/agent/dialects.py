@@ -62,20 +62,20 @@ class AgentDialect:
 
     def encode(self, event: Event) -> bytes:
         if isinstance(event, Failure):
-            return _frame(_failure(event, self._clock()))
+            return _make_frame(_encode_failure(event, self._clock()))
         if isinstance(event, Thought):
-            return self._event([{"text": event.text, "thought": True}])
+            return self._encode_event([{"text": event.text, "thought": True}])
         if isinstance(event, Piece):
-            return self._event([{"text": event.text}], extra={"partial": True})
+            return self._encode_event([{"text": event.text}], extra={"partial": True})
         if isinstance(event, Say):
-            return self._event([{"text": event.text}], extra={"turnComplete": True} if event.last else {})
+            return self._encode_event([{"text": event.text}], extra={"turnComplete": True} if event.last else {})
         if isinstance(event, Call):
             call = {"functionCall": {"id": event.id, "args": event.args, "name": event.name}}
-            return self._event([call], extra={"longRunningToolIds": [event.id]})
+            return self._encode_event([call], extra={"longRunningToolIds": [event.id]})
         result = {"functionResponse": {"id": event.id, "name": event.name, "response": event.response}}
-        return self._event([result], role="user", delta=event.delta)
+        return self._encode_event([result], role="user", delta=event.delta)
 
-    def _event(
+    def _encode_event(
         self,
         parts: Sequence[Mapping[str, Any]],
         *,
@@ -83,7 +83,7 @@ class AgentDialect:
         delta: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return _frame(
+        return _make_frame(
             {
                 "content": {"parts": parts, "role": role},
                 **(extra or {}),
@@ -110,22 +110,22 @@ class TypedDialect:
 
     def encode(self, event: Event) -> bytes:
         if isinstance(event, Failure):
-            return _frame(_failure(event, self._clock()))
+            return _make_frame(_encode_failure(event, self._clock()))
         if isinstance(event, Say):
-            return _frame({"type": "text", "content": event.text})
+            return _make_frame({"type": "text", "content": event.text})
         if isinstance(event, Call):
-            return _frame({"type": "tool_call", "name": event.name, "args": event.args})
+            return _make_frame({"type": "tool_call", "name": event.name, "args": event.args})
         if isinstance(event, Result):
-            return _frame({"type": "tool_result", "name": event.name, "result": event.response})
+            return _make_frame({"type": "tool_result", "name": event.name, "result": event.response})
         return b""
 
 
-def _failure(event: Failure, now: float) -> dict[str, Any]:
+def _encode_failure(event: Failure, now: float) -> dict[str, Any]:
     kind, _, message = event.message.partition(": ")
     details = {"error_type": kind, "error_message": message or kind, "timestamp": now}
     return {"error": event.message, "error_details": details}
 
 
-def _frame(value: Mapping[str, Any]) -> bytes:
+def _make_frame(value: Mapping[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return b"data: " + text.encode("utf-8", "replace") + b"\n\n"

@@ -76,11 +76,11 @@ def plan(message: str, scene: Scene) -> Plan:
     if not pictures:
         return Plan("answer", answers.say("need_image", chinese=chinese))
     if timeline is None or wishes.generate:
-        return _generate(wishes, pictures, scene, chinese)
-    return _edit(wishes, timeline, pictures, scene, chinese)
+        return _plan_generation(wishes, pictures, scene, chinese)
+    return _plan_edit(wishes, timeline, pictures, scene, chinese)
 
 
-def _generate(wishes: Wishes, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:
+def _plan_generation(wishes: Wishes, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:
     raw = _raw_timeline(wishes, pictures, scene.name)
     whole = _with_music(replace(raw, title=wishes.title), wishes, scene)
     motion = answers.motion_name(raw.clips[0].motion, chinese=chinese)
@@ -118,7 +118,7 @@ def _with_music(timeline: Timeline, wishes: Wishes, scene: Scene) -> Timeline:
 
 
 def _raw_timeline(wishes: Wishes, pictures: Sequence[Asset], name: str) -> Timeline:
-    shown = _without(pictures, wishes.clip) if "clip" in wishes.remove and len(pictures) > 1 else list(pictures)
+    shown = _leave_out(pictures, wishes.clip) if "clip" in wishes.remove and len(pictures) > 1 else list(pictures)
     motions = wishes.motions or ("push_in",)
     if len(shown) == 1 and wishes.in_turn and len(motions) > 1:
         shown = shown * len(motions)
@@ -151,12 +151,12 @@ def _natural_ms(asset: Asset, *, several: bool) -> int:
     return EACH_MS if several else DEFAULT_MS
 
 
-def _without(pictures: Sequence[Asset], clip: int | None) -> list[Asset]:
+def _leave_out(pictures: Sequence[Asset], clip: int | None) -> list[Asset]:
     index = len(pictures) - 1 if clip == LAST else (clip or 0) - 1
     return [asset for number, asset in enumerate(pictures) if number != index]
 
 
-def _edit(wishes: Wishes, timeline: Timeline, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:
+def _plan_edit(wishes: Wishes, timeline: Timeline, pictures: Sequence[Asset], scene: Scene, chinese: bool) -> Plan:
     if not wishes.edits:
         return Plan("answer", answers.say("nothing", chinese=chinese))
     change: Change = apply(wishes, timeline, pictures)
@@ -164,18 +164,18 @@ def _edit(wishes: Wishes, timeline: Timeline, pictures: Sequence[Asset], scene: 
         return Plan("answer", answers.say(change.refused, chinese=chinese))
     if change.timeline == timeline:
         return Plan("answer", answers.say("unchanged", chinese=chinese))
-    parts = [answers.done(name, chinese=chinese, **_named(facts, chinese)) for name, facts in change.done]
+    parts = [answers.word_done(name, chinese=chinese, **_name_facts(facts, chinese)) for name, facts in change.done]
     warning = _glyph_warning(wishes.title, scene, chinese)
     operations = [{"op": name, **facts} for name, facts in change.done]
     return Plan(
         "edit",
-        reply=answers.say("edited", chinese=chinese, done=answers.joined(parts, chinese=chinese)) + warning,
+        reply=answers.say("edited", chinese=chinese, done=answers.join_parts(parts, chinese=chinese)) + warning,
         stages=(Stage("edit_multitrack", {"ops": operations}, change.timeline.to_draft()),),
         must_speak=bool(warning),
     )
 
 
-def _named(facts: Mapping[str, Any], chinese: bool) -> dict[str, Any]:
+def _name_facts(facts: Mapping[str, Any], chinese: bool) -> dict[str, Any]:
     return {
         name: answers.motion_name(value, chinese=chinese) if name == "motion" else value
         for name, value in facts.items()

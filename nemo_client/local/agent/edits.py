@@ -9,7 +9,7 @@ from typing import Any
 from ..sessions.store import Asset
 from .answers import seconds_text
 from .phrases import LAST, LOUDER, NORMAL, QUIETER, Wishes
-from .timeline import MUSIC_VOLUME, TRANSITION_MS, Clip, Timeline, fitted, size_of, with_length
+from .timeline import MUSIC_VOLUME, TRANSITION_MS, Clip, Timeline, fit_clips, size_of, with_length
 
 MAX_CLIPS = 50
 EACH_MS = 3000
@@ -35,43 +35,43 @@ class Change:
 def apply(wishes: Wishes, timeline: Timeline, pictures: Sequence[Asset]) -> Change:
     """Do everything that is asked for, in an order in which each finds what it needs."""
     change = Change(timeline)
-    _remove(wishes, change)
+    _remove_clips(wishes, change)
     if change.refused:
         return change
-    _append(wishes, change, pictures)
-    _frame(wishes, change)
-    _move(wishes, change)
-    _fades(wishes, change)
-    _length(wishes, change)
+    _append_clips(wishes, change, pictures)
+    _change_frame(wishes, change)
+    _change_motion(wishes, change)
+    _change_fades(wishes, change)
+    _change_length(wishes, change)
     _titles_and_music(wishes, change)
     return change
 
 
-def _remove(wishes: Wishes, change: Change) -> None:
+def _remove_clips(wishes: Wishes, change: Change) -> None:
     if "clip" in wishes.remove:
         clips = change.timeline.clips
-        index = _index(wishes.clip, clips)
+        index = _find_index(wishes.clip, clips)
         if len(clips) == 1:
             change.refused = "only_clip"
             return
         if index is not None:
             left = [clip for number, clip in enumerate(clips) if number != index]
             left[0] = replace(left[0], transition=0)
-            change.to(replace(change.timeline, clips=fitted(left)), "remove_clip", clip=index + 1)
+            change.to(replace(change.timeline, clips=fit_clips(left)), "remove_clip", clip=index + 1)
     if "title" in wishes.remove:
         change.to(replace(change.timeline, title=None), "remove_title")
     if "music" in wishes.remove:
         change.to(replace(change.timeline, music=None), "remove_music")
 
 
-def _index(clip: int | None, clips: Sequence[Clip]) -> int | None:
+def _find_index(clip: int | None, clips: Sequence[Clip]) -> int | None:
     """The place of the clip that is meant; None when there is no such clip."""
     if clip == LAST:
         return len(clips) - 1
     return clip - 1 if clip and 1 <= clip <= len(clips) else None
 
 
-def _append(wishes: Wishes, change: Change, pictures: Sequence[Asset]) -> None:
+def _append_clips(wishes: Wishes, change: Change, pictures: Sequence[Asset]) -> None:
     clips = change.timeline.clips
     used = {clip.asset for clip in clips}
     fresh = [asset for asset in pictures if asset["id"] not in used][: MAX_CLIPS - len(clips)]
@@ -82,18 +82,18 @@ def _append(wishes: Wishes, change: Change, pictures: Sequence[Asset]) -> None:
     new = [
         Clip(asset["filename"], asset["id"], asset["kind"], like.motion, like.amount, EACH_MS, fade) for asset in fresh
     ]
-    change.to(replace(change.timeline, clips=fitted((*clips, *new))), "append", count=len(new))
+    change.to(replace(change.timeline, clips=fit_clips((*clips, *new))), "append", count=len(new))
 
 
-def _frame(wishes: Wishes, change: Change) -> None:
+def _change_frame(wishes: Wishes, change: Change) -> None:
     if wishes.ratio:
         width, height = size_of(wishes.ratio)
         change.to(replace(change.timeline, width=width, height=height), "ratio", ratio=wishes.ratio)
 
 
-def _move(wishes: Wishes, change: Change) -> None:
+def _change_motion(wishes: Wishes, change: Change) -> None:
     clips = change.timeline.clips
-    only = _index(wishes.clip, clips) if "clip" not in wishes.remove else None
+    only = _find_index(wishes.clip, clips) if "clip" not in wishes.remove else None
     if wishes.motions:
         moved = tuple(
             replace(clip, motion=wishes.motions[number % len(wishes.motions)], amount=wishes.amount or NORMAL)
@@ -114,7 +114,7 @@ def _move(wishes: Wishes, change: Change) -> None:
         change.to(replace(change.timeline, clips=paced), "pace", pace=wishes.pace)
 
 
-def _fades(wishes: Wishes, change: Change) -> None:
+def _change_fades(wishes: Wishes, change: Change) -> None:
     clips = change.timeline.clips
     if wishes.fade is None or len(clips) < 2:
         return
@@ -125,7 +125,7 @@ def _fades(wishes: Wishes, change: Change) -> None:
     change.to(replace(change.timeline, clips=whole), name)
 
 
-def _length(wishes: Wishes, change: Change) -> None:
+def _change_length(wishes: Wishes, change: Change) -> None:
     clips = change.timeline.clips
     total = wishes.seconds_each * len(clips) if wishes.seconds_each else wishes.seconds
     if total:

@@ -254,7 +254,7 @@ def is_chinese(text: str) -> bool:
 def read(message: str) -> Wishes:
     """Everything that `message` asks for."""
     text = unicodedata.normalize("NFC", message).replace("\r\n", "\n").replace("’", "'")
-    title, rest = _title(text)
+    title, rest = _read_title(text)
     remove = {thing for thing, pattern in _REMOVES if pattern.search(rest)}
     if "title" in remove:
         title = None
@@ -262,21 +262,21 @@ def read(message: str) -> Wishes:
     which = clip_to_remove or _CLIP.search(rest)
     if clip_to_remove:
         remove.add("clip")
-    seconds, each, fade = _durations(rest)
-    motions = _motions(rest)
+    seconds, each, fade = _read_durations(rest)
+    motions = _read_motions(rest)
     return Wishes(
         seconds=seconds,
         seconds_each=each,
-        ratio=_ratio(rest),
+        ratio=_read_ratio(rest),
         motions=motions,
         in_turn=bool(_IN_TURN.search(rest)),
         amount=next((amount for amount, pattern in _AMOUNTS if pattern.search(rest)), None) if motions else None,
         pace=next((pace for pace, pattern in _PACES if pattern.search(rest)), ""),
         title=title,
         music="music" not in remove and bool(_MUSIC.search(rest)),
-        volume=_volume(rest),
-        fade=_fade(rest, fade, removed="fades" in remove),
-        clip=_ordinal(which) if which else None,
+        volume=_read_volume(rest),
+        fade=_read_fade(rest, fade, removed="fades" in remove),
+        clip=_read_ordinal(which) if which else None,
         remove=frozenset(remove),
         append=bool(_APPEND.search(rest)),
         generate=bool(_GENERATE.search(rest)),
@@ -284,7 +284,7 @@ def read(message: str) -> Wishes:
     )
 
 
-def _title(text: str) -> tuple[str | None, str]:
+def _read_title(text: str) -> tuple[str | None, str]:
     """The title asked for, and the message without it (its words are no wishes)."""
     for pattern in _TITLES:
         if match := pattern.search(text):
@@ -292,23 +292,23 @@ def _title(text: str) -> tuple[str | None, str]:
             given, end = match[number], match.end()
             if match.end(number) == end and (more := _AND_THEN.search(given)):
                 given, end = given[: more.start()], match.start(number) + more.start()
-            title = _printable(given)
+            title = _keep_printable(given)
             if title and not _NOT_A_TITLE.fullmatch(title):
                 word = re.search(_TITLE_WORDS, match[0], re.I)
                 return title, f"{text[: match.start()]}{word[0] if word else ''} {text[end:]}"
     return None, text
 
 
-def _printable(text: str) -> str:
+def _keep_printable(text: str) -> str:
     kept = "".join(letter if unicodedata.category(letter)[0] != "C" else " " for letter in text)
     return " ".join(kept.split())[:MAX_TITLE]
 
 
-def _durations(text: str) -> tuple[float | None, float | None, float | None]:
+def _read_durations(text: str) -> tuple[float | None, float | None, float | None]:
     """Seconds in all, of each clip, of a cross-fade; of several that are named the last counts."""
     total = each = fade = None
     for match in _SECONDS.finditer(text):
-        value = _number(match[1]) * (60 if match[2][0] in "mM分" else 1)
+        value = _read_number(match[1]) * (60 if match[2][0] in "mM分" else 1)
         if match[2] == "s" and re.search(r"\bthe $", text[: match.start()]):
             continue  # "the 80s" are years
         after, before = (match[3] or "").lower(), text[max(0, match.start() - 40) : match.start()]
@@ -318,14 +318,14 @@ def _durations(text: str) -> tuple[float | None, float | None, float | None]:
             fade = value
         elif not _TITLE_BEFORE.search(before):
             total = value
-    return _bounded(total), _bounded(each), fade
+    return _bound_seconds(total), _bound_seconds(each), fade
 
 
-def _bounded(seconds: float | None) -> float | None:
+def _bound_seconds(seconds: float | None) -> float | None:
     return None if seconds is None else min(MAX_SECONDS, max(MIN_SECONDS, seconds))
 
 
-def _number(text: str) -> float:
+def _read_number(text: str) -> float:
     if text[0].isdigit():
         return float(text)
     if text.lower() in _NUMBERS:
@@ -336,7 +336,7 @@ def _number(text: str) -> float:
     return float(_DIGITS.get(tens[-1:], 1) * 10 + _DIGITS.get(ones[-1:], 0))
 
 
-def _ratio(text: str) -> str | None:
+def _read_ratio(text: str) -> str | None:
     for match in reversed(list(_RATIO.finditer(text))):
         if (ratio := f"{match[1]}:{match[2]}") in RATIOS:
             return ratio
@@ -346,7 +346,7 @@ def _ratio(text: str) -> str | None:
     return next((ratio for words, ratio in _SHAPES_ZH if re.search(words, text)), None)
 
 
-def _motions(text: str) -> tuple[str, ...]:
+def _read_motions(text: str) -> tuple[str, ...]:
     """The motions in the order in which they are named; only negated ones ("no zoom") mean a static shot."""
     found: list[tuple[int, int, str]] = []
     negated = False
@@ -361,7 +361,7 @@ def _motions(text: str) -> tuple[str, ...]:
     return tuple(motion for _, _, motion in sorted(found)[:8])
 
 
-def _volume(text: str) -> float | None:
+def _read_volume(text: str) -> float | None:
     """From 0 to 1, or QUIETER, or LOUDER."""
     if match := _VOLUME.search(text):
         return min(100, int(match[1] or match[2])) / 100
@@ -370,7 +370,7 @@ def _volume(text: str) -> float | None:
     return LOUDER if _LOUDER.search(text) else None
 
 
-def _fade(text: str, seconds: float | None, *, removed: bool) -> float | None:
+def _read_fade(text: str, seconds: float | None, *, removed: bool) -> float | None:
     if removed or _CUT.search(text):
         return 0.0
     if seconds is not None:
@@ -378,11 +378,11 @@ def _fade(text: str, seconds: float | None, *, removed: bool) -> float | None:
     return _FADE_SECONDS if _FADE.search(text) else None
 
 
-def _ordinal(match: re.Match[str]) -> int | None:
+def _read_ordinal(match: re.Match[str]) -> int | None:
     for group in match.groups():
         if group:
             word = group.lower()
             if word in _ORDINALS or group == "最后一":
                 return _ORDINALS.get(word, LAST)
-            return int(_number(re.sub(r"(?<=\d)[a-z]+", "", word)))
+            return int(_read_number(re.sub(r"(?<=\d)[a-z]+", "", word)))
     return None

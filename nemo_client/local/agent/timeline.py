@@ -53,23 +53,23 @@ class Timeline:
         return nearest_ratio(self.width / self.height)
 
     def to_draft(self) -> dict[str, Any]:
-        tracks: list[dict[str, Any]] = [{"tt": 0, "sg": self._video()}]
+        tracks: list[dict[str, Any]] = [{"tt": 0, "sg": self._write_video()}]
         length = self.length
         if self.music is not None:
-            tracks.append({"tt": 1, "sg": [{"st": 0, "d": length, "m": self._music(self.music)}]})
+            tracks.append({"tt": 1, "sg": [{"st": 0, "d": length, "m": self._write_music(self.music)}]})
         if self.title:
             words = {"title": self.title, "text": self.title}
             tracks.append({"tt": 7, "sg": [{"st": 0, "d": min(TITLE_MS, length), "m": words}]})
         size = {"width": self.width, "height": self.height, "fps": FPS, "title": self.name}
         return {"t": tracks, "d": length, "m": size}
 
-    def _music(self, volume: float) -> dict[str, Any]:
+    def _write_music(self, volume: float) -> dict[str, Any]:
         if self.sound is None:
             return {"title": MUSIC_TITLE, "volume": volume, "source": "bed"}
         asset, name = self.sound
         return {"title": name, "volume": volume, "source": "upload", "asset": asset}
 
-    def _video(self) -> list[dict[str, Any]]:
+    def _write_video(self) -> list[dict[str, Any]]:
         segments, start = [], 0
         for clip in self.clips:
             start -= clip.transition
@@ -91,7 +91,7 @@ def from_draft(draft: Mapping[str, Any]) -> Timeline | None:
     sounds, titles = tracks.get(1), tracks.get(7)
     music = sounds[0]["m"] if sounds else {}
     return Timeline(
-        clips=tuple(_clip(segment) for segment in tracks[0]),
+        clips=tuple(_read_clip(segment) for segment in tracks[0]),
         name=draft["m"]["title"],
         width=draft["m"]["width"],
         height=draft["m"]["height"],
@@ -101,7 +101,7 @@ def from_draft(draft: Mapping[str, Any]) -> Timeline | None:
     )
 
 
-def _clip(segment: Mapping[str, Any]) -> Clip:
+def _read_clip(segment: Mapping[str, Any]) -> Clip:
     about = segment["m"]
     motion = about.get("motion", {"type": "static", "amount": 0.0})
     transition = about.get("transition", {"d": 0})["d"]
@@ -133,10 +133,10 @@ def with_length(clips: Sequence[Clip], total: int) -> tuple[Clip, ...]:
     total = max(total, MIN_CLIP_MS * len(clips))
     longest_fade = total // len(clips) // 3
     faded = [replace(clip, transition=min(clip.transition, longest_fade)) for clip in clips]
-    return _stretched(fitted(_stretched(faded, total)), total)
+    return _stretch_clips(fit_clips(_stretch_clips(faded, total)), total)
 
 
-def fitted(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+def fit_clips(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """The same clips, each fading in for no more than a third of itself and of the one before."""
     shorter = [min(clip.d, before.d) for clip, before in zip(clips, (clips[0], *clips), strict=False)]
     return tuple(
@@ -144,7 +144,7 @@ def fitted(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     )
 
 
-def _stretched(clips: Sequence[Clip], total: int) -> tuple[Clip, ...]:
+def _stretch_clips(clips: Sequence[Clip], total: int) -> tuple[Clip, ...]:
     """Lengths in proportion that sum to `total` and the fades; where that would be too short, the least there is."""
     left = total + sum(clip.transition for clip in clips)
     lengths: dict[int, int] = {}

@@ -67,9 +67,9 @@ class Work:
         self._spawn = spawn
         self._task = spawn(self._carry_out())
         # Not in the task's `finally`: a task cancelled before its first step never gets there.
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._finish_stream)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _finish_stream(self, task: asyncio.Task[None]) -> None:
         # Not on another thread: this also runs while the program ends, when none can be started.
         self._runs.end(self._run)
         self._queue.put_nowait(None)
@@ -78,7 +78,7 @@ class Work:
 
     async def next(self) -> bytes | None:
         """The next frame, or a heartbeat when there is none for a while; None at the end."""
-        self._taken()
+        self._mark_taken()
         interval = max(MIN_HEARTBEAT_SECONDS, HEARTBEAT_SECONDS * self._settings.pace)
         with contextlib.suppress(asyncio.TimeoutError):
             frame = await asyncio.wait_for(self._queue.get(), interval)
@@ -87,7 +87,7 @@ class Work:
         self._beat += 1
         return HEARTBEATS[self._beat % len(HEARTBEATS)]
 
-    def _taken(self) -> None:
+    def _mark_taken(self) -> None:
         while self._untaken:
             self._untaken -= 1
             self._queue.task_done()
@@ -101,25 +101,25 @@ class Work:
 
     async def _carry_out(self) -> None:
         try:
-            async for event in self._events():
-                await self._tell(event)
+            async for event in self._make_events():
+                await self._send_event(event)
         except (ApiError, OSError) as error:
-            await self._tell(Failure(f"{type(error).__name__}: {error}"))
+            await self._send_event(Failure(f"{type(error).__name__}: {error}"))
 
-    async def _tell(self, event: Event) -> None:
+    async def _send_event(self, event: Event) -> None:
         if frame := self._dialect.encode(event):
             self._queue.put_nowait(frame)
             if self._behaviour.stops_unheard:
                 await self._queue.join()
 
-    async def _events(self) -> AsyncIterator[Event]:
+    async def _make_events(self) -> AsyncIterator[Event]:
         plan = self._plan
         if plan.thought:
             yield Thought(plan.thought)
-        async for event in self._say(plan.intro, last=False):
+        async for event in self._say_text(plan.intro, last=False):
             yield event
         if not plan.stages:
-            await self._rest(0.5)
+            await self._wait_share(0.5)
             if self._behaviour.failure is not None:
                 yield Failure(self._behaviour.failure)
                 return
@@ -129,12 +129,12 @@ class Work:
                 break
             call = f"call_{uuid.uuid4().hex[:12]}"
             yield Call(call, stage.tool, stage.args)
-            await self._rest(0.2 if number else 0.5)
+            await self._wait_share(0.2 if number else 0.5)
             if self._behaviour.failure is not None:
-                await settle(self._behaviour.fail, self._write_all, self._charge)
+                await settle(self._behaviour.fail, self._write_all, self._charge_price)
                 yield Failure(self._behaviour.failure)
                 return
-            delta, response = await settle(self._commit, stage, number == 0)
+            delta, response = await settle(self._commit_stage, stage, number == 0)
             yield Result(call, stage.tool, response, delta)
         if plan.question is not None:
             call = f"call_{uuid.uuid4().hex[:12]}"
@@ -142,21 +142,21 @@ class Work:
             if plan.ticket is not None:
                 yield Result(call, "ask_question", plan.ticket)
         if not self.silent:
-            async for event in self._say(self._behaviour.choose_reply(plan.reply), last=True):
+            async for event in self._say_text(self._behaviour.choose_reply(plan.reply), last=True):
                 yield event
 
-    async def _say(self, text: str, *, last: bool) -> AsyncIterator[Event]:
+    async def _say_text(self, text: str, *, last: bool) -> AsyncIterator[Event]:
         """The text in a few pieces, then whole."""
         words = _WORDS.findall(text)
         size = max(1, -(-len(words) // _PIECES)) if len(words) > 1 else max(1, -(-len(text) // _PIECES))
         units = words if len(words) > 1 else list(text)
         for start in range(0, len(units), size):
-            await self._rest(0.03)
+            await self._wait_share(0.03)
             yield Piece("".join(units[start : start + size]))
         if text:
             yield Say(text, last)
 
-    async def _rest(self, share: float) -> None:
+    async def _wait_share(self, share: float) -> None:
         settings, kind = self._settings, self._plan.kind
         given = {"generation": settings.generation_seconds, "edit": settings.edit_seconds, "answer": None}[kind]
         seconds = USUAL_SECONDS[kind] * settings.pace if given is None else given
@@ -164,13 +164,13 @@ class Work:
 
     def _write_all(self) -> None:
         for stage in self._plan.stages:
-            self._write(stage)
+            self._write_stage(stage)
 
-    def _commit(self, stage: Stage, first: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _commit_stage(self, stage: Stage, first: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """Write the stage into the session, charge with the first one; the event's state delta and response."""
-        record = self._write(stage)
+        record = self._write_stage(stage)
         if first:
-            self._charge()
+            self._charge_price()
         delta: dict[str, Any] = {"draft": record["draft"]}
         response: dict[str, Any] = {"ok": True}
         if stage.clip:
@@ -179,7 +179,7 @@ class Work:
             response = {"status": "success", "video_url": media[-1]["url"]}
         return delta, response
 
-    def _write(self, stage: Stage) -> SessionRecord:
+    def _write_stage(self, stage: Stage) -> SessionRecord:
         def change(record: SessionRecord) -> SessionRecord:
             record["draft"] = dict(stage.draft)
             if stage.clip:
@@ -188,12 +188,12 @@ class Work:
 
         return self._store.update(self._run.session, self._run.account, change)
 
-    def _charge(self) -> None:
+    def _charge_price(self) -> None:
         self._runs.charge(self._run, PRICES[self._plan.kind], self._plan.kind)
 
     async def _write_later(self, stage: Stage, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await settle(self._write, stage)
+        await settle(self._write_stage, stage)
 
 
 async def settle(function: Callable[..., T], *args: Any) -> T:

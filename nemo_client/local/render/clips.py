@@ -34,7 +34,7 @@ class Clip:
         self._motion = motion
         self._margin = MARGIN if motion.kind != "static" else 0
         self._scaler = VideoReformatter()
-        self._container = _open(path)
+        self._container = _open_container(path)
         if not self._container.streams.video:
             self._container.close()
             raise RenderError("a clip has no pictures in it")
@@ -66,16 +66,16 @@ class Clip:
     def at(self, seconds: float) -> Picture:
         """The picture at `seconds` after the clip's first frame; moments must not go back."""
         if self._shown is None:
-            self._shown, self._next = self._read(), self._read()
-        while self._next is not None and self._moment(self._next) <= seconds + 1e-6:
-            self._shown, self._next, self._picture = self._next, self._read(), None
+            self._shown, self._next = self._read_frame(), self._read_frame()
+        while self._next is not None and self._compute_moment(self._next) <= seconds + 1e-6:
+            self._shown, self._next, self._picture = self._next, self._read_frame(), None
         if self._shown is None:
             raise RenderError("a clip has no picture that can be decoded")
         if self._picture is None:
-            self._picture = self._converted(self._shown)
+            self._picture = self._convert_frame(self._shown)
         return self._picture
 
-    def _read(self) -> av.VideoFrame | None:
+    def _read_frame(self) -> av.VideoFrame | None:
         try:
             frame = next(self._frames, None)
         except DAMAGE:
@@ -85,18 +85,18 @@ class Clip:
             self._zero = frame.time or 0.0
         return frame
 
-    def _moment(self, frame: av.VideoFrame) -> float:
+    def _compute_moment(self, frame: av.VideoFrame) -> float:
         return (frame.time or 0.0) - (self._zero or 0.0)
 
-    def _converted(self, frame: av.VideoFrame) -> Picture:
+    def _convert_frame(self, frame: av.VideoFrame) -> Picture:
         turns = round(frame.rotation / 90) % 4
-        size = self._size(frame, sideways=turns % 2 == 1)
+        size = self._compute_size(frame, sideways=turns % 2 == 1)
         scaled = self._scaler.reformat(
             frame,
             width=size[0],
             height=size[1],
             format="yuv420p",
-            src_colorspace=_colorspace(frame),
+            src_colorspace=_find_colorspace(frame),
             dst_colorspace=Colorspace.ITU709,
             src_color_range=frame.color_range or ColorRange.UNSPECIFIED,
             dst_color_range=ColorRange.MPEG,
@@ -104,10 +104,10 @@ class Clip:
             **single(),
         )
         planes = [np.rot90(plane_view(scaled, index), turns) for index in range(3)]
-        luma, blue, red = (Plane.padded(np.ascontiguousarray(plane), self._margin) for plane in planes)
+        luma, blue, red = (Plane.pad(np.ascontiguousarray(plane), self._margin) for plane in planes)
         return Picture((luma, blue, red))
 
-    def _size(self, frame: av.VideoFrame, *, sideways: bool) -> Size:
+    def _compute_size(self, frame: av.VideoFrame, *, sideways: bool) -> Size:
         """How large a frame is needed, before it is turned, to fill the video's frame at the camera's closest."""
         shape, goal = (max(1, round(frame.width * self._aspect)), frame.height), self._frame
         if sideways:
@@ -124,14 +124,14 @@ class Clip:
         return width, height
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open_container(path: Path) -> av.container.InputContainer:
     try:
         return open_media(path)
     except DAMAGE as error:
         raise RenderError("a clip cannot be opened; it may be damaged") from error
 
 
-def _colorspace(frame: av.VideoFrame) -> Colorspace:
+def _find_colorspace(frame: av.VideoFrame) -> Colorspace:
     """What the frame says, else what players assume: BT.601 for small pictures, BT.709 for large ones."""
     if frame.colorspace == _BT709 or (frame.colorspace not in _BT601 and frame.height >= 720):
         return Colorspace.ITU709

@@ -149,7 +149,7 @@ class _GifWriter:
         rgb.pts, rgb.time_base = self._frames, self._interval
         self._frames += 1
         self._graph.push(rgb)
-        self._drain()
+        self._drain_packets()
 
     def audio(self, samples: Samples) -> None:
         """A GIF has no sound."""
@@ -157,7 +157,7 @@ class _GifWriter:
     def finish(self) -> None:
         """Write what the filters and the encoder still hold."""
         self._graph.push(None)
-        self._drain()
+        self._drain_packets()
         self._container.mux(self._stream.encode(None))
         self._container.close()
 
@@ -166,7 +166,7 @@ class _GifWriter:
         with suppress(OSError, av.error.FFmpegError):
             self._container.close()
 
-    def _drain(self) -> None:
+    def _drain_packets(self) -> None:
         while True:
             try:
                 frame = self._graph.pull()

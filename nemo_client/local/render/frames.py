@@ -78,13 +78,13 @@ class Stage:
     def scene(self, index: int) -> Scene:
         """What frame `index` shows; indices must not go back."""
         moment = index * self._step
-        visible = self._visible(moment)
-        self._forget(moment, visible)
-        layers = tuple(self._layer(number, moment, share) for number, share in visible)
+        visible = self._list_visible(moment)
+        self._drop_covered(moment, visible)
+        layers = tuple(self._draw_layer(number, moment, share) for number, share in visible)
         self._prepare_next(moment)
-        return Scene(self._size, layers, (*self._artwork(moment), (self._badge, 1.0)))
+        return Scene(self._size, layers, (*self._collect_artwork(moment), (self._badge, 1.0)))
 
-    def _visible(self, moment: float) -> list[tuple[int, float]]:
+    def _list_visible(self, moment: float) -> list[tuple[int, float]]:
         """(shot, share) of the shots to draw, from the lowest that is not wholly covered."""
         layers: list[tuple[int, float]] = []
         for number, shot in reversed(list(enumerate(self._plan.shots))):
@@ -95,7 +95,7 @@ class Stage:
                     break
         return layers[::-1]
 
-    def _layer(self, number: int, moment: float, share: float) -> Layer:
+    def _draw_layer(self, number: int, moment: float, share: float) -> Layer:
         shot = self._plan.shots[number]
         if shot.kind == "video":
             if number not in self._clips:
@@ -103,13 +103,13 @@ class Stage:
                 self._clips[number] = self._open.enter_context(clip)
             picture = self._clips[number].at((moment - shot.start) / 1000)
         else:
-            picture = self._still(number).result()
+            picture = self._load_still(number).result()
         # The last frame of the shot, not the first after it, is where the motion ends.
         length = max(shot.end - shot.start - self._step, 1e-6)
         progress = max(0.0, min(1.0, (moment - shot.start) / length))
         return Layer(picture, Camera(shot.motion, picture.size, self._size).at(progress), share)
 
-    def _still(self, number: int) -> Future[Picture]:
+    def _load_still(self, number: int) -> Future[Picture]:
         if number not in self._stills:
             shot = self._plan.shots[number]
             path = self._assets[shot.asset]
@@ -120,10 +120,10 @@ class Stage:
         """Begin to load the next still that comes soon; one at a time, so that few are in memory."""
         for number, shot in enumerate(self._plan.shots):
             if shot.kind != "video" and moment < shot.start <= moment + _AHEAD_MS:
-                self._still(number)
+                self._load_still(number)
                 return
 
-    def _forget(self, moment: float, visible: list[tuple[int, float]]) -> None:
+    def _drop_covered(self, moment: float, visible: list[tuple[int, float]]) -> None:
         """Let go of what is over or covered."""
         shown = {number for number, _ in visible}
         shots = self._plan.shots
@@ -132,7 +132,7 @@ class Stage:
         for number in [n for n in self._clips if shots[n].until <= moment]:
             self._clips.pop(number).close()
 
-    def _artwork(self, moment: float) -> list[tuple[Overlay, float]]:
+    def _collect_artwork(self, moment: float) -> list[tuple[Overlay, float]]:
         captions = [
             (number, caption)
             for number, caption in enumerate(self._plan.captions)
@@ -140,9 +140,9 @@ class Stage:
         ][:MAX_TITLES]
         current = {number for number, _ in captions}
         self._titles = {number: art for number, art in self._titles.items() if number in current}
-        return [(self._title(number, caption), strength(caption, moment)) for number, caption in captions]
+        return [(self._draw_title(number, caption), strength(caption, moment)) for number, caption in captions]
 
-    def _title(self, number: int, caption: Caption) -> Overlay:
+    def _draw_title(self, number: int, caption: Caption) -> Overlay:
         if number not in self._titles:
             self._titles[number] = title_overlay(caption, self._size, list(self._titles.values()))
         return self._titles[number]
@@ -159,7 +159,7 @@ class Painter:
         if not hasattr(self._own, "sampler"):
             self._own.sampler = Sampler()
         frame = av.VideoFrame(scene.size[0], scene.size[1], "yuv420p")
-        planes = _planes(frame)
+        planes = _convert_planes(frame)
         bottom, *above = scene.layers or (None,)
         if bottom is None or bottom.share < 1.0:
             for plane, ground in zip(planes, _GROUND, strict=True):
@@ -168,7 +168,7 @@ class Painter:
         else:
             bottom.picture.draw(self._own.sampler, bottom.window, planes)
         for layer in above:
-            over = _planes(av.VideoFrame(scene.size[0], scene.size[1], "yuv420p"))
+            over = _convert_planes(av.VideoFrame(scene.size[0], scene.size[1], "yuv420p"))
             layer.picture.draw(self._own.sampler, layer.window, over)
             crossfade(planes, over, layer.share)
         for art, level in scene.artwork:
@@ -176,5 +176,5 @@ class Painter:
         return frame
 
 
-def _planes(frame: av.VideoFrame) -> Planes:
+def _convert_planes(frame: av.VideoFrame) -> Planes:
     return plane_view(frame, 0), plane_view(frame, 1), plane_view(frame, 2)

@@ -41,17 +41,17 @@ class Camera:
     @property
     def closest(self) -> float:
         """The strongest magnification on the way."""
-        return max(self._zoom(0.0), self._zoom(1.0))
+        return max(self._compute_zoom(0.0), self._compute_zoom(1.0))
 
     def at(self, progress: float) -> Window:
         """The window at `progress` 0..1 of the shot."""
         across, down = _PANS.get(self.motion.kind, (0, 0))
-        zoom = self._zoom(progress)
-        width, height = (side / zoom for side in self._cover())
+        zoom = self._compute_zoom(progress)
+        width, height = (side / zoom for side in self._compute_cover())
         spare_x, spare_y = self.picture[0] - width, self.picture[1] - height
-        return Window(spare_x * _along(across, progress), spare_y * _along(down, progress), width, height)
+        return Window(spare_x * _place_along(across, progress), spare_y * _place_along(down, progress), width, height)
 
-    def _zoom(self, progress: float) -> float:
+    def _compute_zoom(self, progress: float) -> float:
         amount, axis = self.motion.amount, pan_axis(self.motion)
         if self.motion.kind == "push_in":
             return 1.0 + amount * progress
@@ -59,7 +59,7 @@ class Camera:
             return 1.0 + amount * (1.0 - progress)
         return 1.0 if axis is None or self._has_room(axis) else 1.0 + amount
 
-    def _cover(self) -> tuple[float, float]:
+    def _compute_cover(self) -> tuple[float, float]:
         """The largest window with the frame's shape inside the picture; all of it when only rounding differs."""
         across, down = self.picture[0] / self.frame[0], self.picture[1] / self.frame[1]
         if abs(across / down - 1) < _SAME_SHAPE:
@@ -68,7 +68,7 @@ class Camera:
         return self.frame[0] * scale, self.frame[1] * scale
 
     def _has_room(self, axis: int) -> bool:
-        window = self._cover()[axis]
+        window = self._compute_cover()[axis]
         return self.picture[axis] - window >= self.motion.amount / (1 + self.motion.amount) * window
 
 
@@ -78,7 +78,7 @@ def pan_axis(motion: Motion) -> int | None:
     return None if step is None else (0 if step[0] else 1)
 
 
-def _along(direction: int, progress: float) -> float:
+def _place_along(direction: int, progress: float) -> float:
     """The share of the spare room before the window: centred without a pan, else from edge to edge."""
     if not direction:
         return 0.5

@@ -31,43 +31,43 @@ def bed(first: int, count: int) -> Samples:
         run = min(count - done, length - at % length)
         moment = ((at % length) + np.arange(run)) / RATE
         bar = at // length
-        part = _chord(bar, moment) + _plucks(bar, moment)
+        part = _play_chord(bar, moment) + _play_plucks(bar, moment)
         if bar:
-            part += _release(bar - 1, moment)
+            part += _fade_chord(bar - 1, moment)
         mixed[:, done : done + run] = part
         done += run
     return mixed
 
 
-def _chord(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _play_chord(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The held chord: every note twice, a little apart in pitch, one to each side."""
     swell = 1.0 - np.exp(-moment / 0.6)
-    return swell * _tones(bar, moment)
+    return swell * _sum_tones(bar, moment)
 
 
-def _release(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _fade_chord(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """What still rings of the chord before."""
     fade = np.exp(-moment / 0.35) * (1.0 - np.exp(-_CHORD_SECONDS / 0.6))
     ring = moment < 2.5
     part: npt.NDArray[np.float64] = np.zeros((2, len(moment)))
-    part[:, ring] = fade[ring] * _tones(bar, moment[ring] + _CHORD_SECONDS)
+    part[:, ring] = fade[ring] * _sum_tones(bar, moment[ring] + _CHORD_SECONDS)
     return part
 
 
-def _tones(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _sum_tones(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     chord = _CHORDS[bar % len(_CHORDS)]
     sides = np.zeros((2, len(moment)))
     for note in chord:
         for side, detune in enumerate((0.9985, 1.0015)):
-            sides[side] += _PAD_LEVEL * np.sin(2 * np.pi * _pitch(note) * detune * moment)
-    return sides + _BASS_LEVEL * np.sin(2 * np.pi * _pitch(chord[0] - 12) * moment)
+            sides[side] += _PAD_LEVEL * np.sin(2 * np.pi * _compute_pitch(note) * detune * moment)
+    return sides + _BASS_LEVEL * np.sin(2 * np.pi * _compute_pitch(chord[0] - 12) * moment)
 
 
-def _plucks(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _play_plucks(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """One note of the chord, an octave up, each second; it has died away before the next."""
     chord = _CHORDS[bar % len(_CHORDS)]
     beat = (moment // _PLUCK_SECONDS).astype(np.int64)
-    order = np.array([_pitch(chord[_PLUCKS[(bar * 4 + step) % len(_PLUCKS)]] + 12) for step in range(4)])
+    order = np.array([_compute_pitch(chord[_PLUCKS[(bar * 4 + step) % len(_PLUCKS)]] + 12) for step in range(4)])
     since = moment - beat * _PLUCK_SECONDS
     envelope = np.exp(-since * 5.0) * np.minimum(1.0, since / 0.008) * np.minimum(1.0, (1.0 - since) / 0.02)
     tone = np.sin(2 * np.pi * order[beat] * since)
@@ -75,5 +75,5 @@ def _plucks(bar: int, moment: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return sides
 
 
-def _pitch(semitone: int) -> float:
+def _compute_pitch(semitone: int) -> float:
     return float(220.0 * 2 ** (semitone / 12))

@@ -37,12 +37,12 @@ class Overlay:
             return
         width, height = self.size
         rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
-        _mix(planes[0][rows, columns], self.luma, _scaled(self.opacity, level))
+        _mix_into(planes[0][rows, columns], self.luma, _scale_opacity(self.opacity, level))
         rows = slice(self.top // 2, (self.top + height) // 2)
         columns = slice(self.left // 2, (self.left + width) // 2)
-        weights = _scaled(self.chroma_opacity, level)
+        weights = _scale_opacity(self.chroma_opacity, level)
         for plane in planes[1:]:
-            _mix(plane[rows, columns], np.uint16(_GREY), weights)
+            _mix_into(plane[rows, columns], np.uint16(_GREY), weights)
 
 
 def overlay(grey: Bytes, alpha: Bytes, left: int, top: int) -> Overlay:
@@ -59,10 +59,10 @@ def crossfade(below: tuple[Bytes, ...], above: tuple[Bytes, ...], share: float) 
     weight = np.uint16(round(max(0.0, min(1.0, share)) * 256))
     for low, high in zip(below, above, strict=True):
         for row in range(0, low.shape[0], 64):
-            _mix(low[row : row + 64], high[row : row + 64].astype(np.uint16), weight)
+            _mix_into(low[row : row + 64], high[row : row + 64].astype(np.uint16), weight)
 
 
-def _mix(target: Bytes, value: _Levels | np.uint16, weight: _Levels | np.uint16) -> None:
+def _mix_into(target: Bytes, value: _Levels | np.uint16, weight: _Levels | np.uint16) -> None:
     """target += (value - target) * weight / 256, rounded; products stay below 2^16."""
     # The type is named because NumPy 1 would compute bytes times a small number in bytes.
     mixed = np.multiply(target, np.uint16(256) - weight, dtype=np.uint16)
@@ -72,5 +72,5 @@ def _mix(target: Bytes, value: _Levels | np.uint16, weight: _Levels | np.uint16)
     target[:] = mixed
 
 
-def _scaled(opacity: _Levels, level: int) -> _Levels:
+def _scale_opacity(opacity: _Levels, level: int) -> _Levels:
     return opacity if level == 256 else ((opacity.astype(np.uint32) * level) >> 8).astype(np.uint16)

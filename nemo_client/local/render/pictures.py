@@ -65,13 +65,13 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
     moving = motion.kind != "static"
     try:
         with open_picture(path) as image:
-            turned = _orientation(image)
+            turned = _read_orientation(image)
             original = (image.height, image.width) if turned >= 5 else (image.width, image.height)
-            whole = _shown_whole(original, frame, motion)
+            whole = _is_shown_whole(original, frame, motion)
             closest = Camera(motion, frame if whole else original, frame).closest * (HEADROOM if moving else 1.0)
-            scale = _scale(original, frame, closest, whole)
+            scale = _choose_scale(original, frame, closest, whole)
             profile = image.info.get("icc_profile")
-            image = _decoded(image, scale)
+            image = _decode_image(image, scale)
             if turned != 1:
                 image = ImageOps.exif_transpose(image)
     except (TooManyPixels, Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -79,13 +79,13 @@ def load_picture(path: Path, frame: Size, motion: Motion) -> Picture:
     except _DAMAGE as error:
         raise RenderError("a picture cannot be decoded; it may be damaged") from error
     scale *= original[0] / image.width
-    image = _opaque(_in_srgb(image, profile))
+    image = _make_opaque(_in_srgb(image, profile))
     margin = MARGIN if moving else 0
     if whole:
-        size = _even(frame[0] * closest, frame[1] * closest)
+        size = _make_even(frame[0] * closest, frame[1] * closest)
         return to_planes(np.asarray(_before_itself(image, size)), size, margin)
-    left, top, right, bottom = _seen(image.size, frame, motion)
-    size = _even((right - left) * scale, (bottom - top) * scale) if moving else frame
+    left, top, right, bottom = _find_seen_part(image.size, frame, motion)
+    size = _make_even((right - left) * scale, (bottom - top) * scale) if moving else frame
     return to_planes(np.asarray(image.crop((left, top, right, bottom))), size, margin)
 
 
@@ -104,11 +104,11 @@ def to_planes(rgb: Bytes, size: Size, margin: int) -> Picture:
         **single(),
     )
     luma, blue, red = (plane_view(full, index) for index in range(3))
-    planes = [Plane.padded(channel, margin) for channel in (luma, _halved(scaler, blue), _halved(scaler, red))]
+    planes = [Plane.pad(channel, margin) for channel in (luma, _halve_chroma(scaler, blue), _halve_chroma(scaler, red))]
     return Picture((planes[0], planes[1], planes[2]))
 
 
-def _halved(scaler: VideoReformatter, channel: Bytes) -> Bytes:
+def _halve_chroma(scaler: VideoReformatter, channel: Bytes) -> Bytes:
     """A chroma channel for 4:2:0: the mean of two rows, and 1, 2, 1 around the left of two columns."""
     half = (channel.shape[1] // 2, channel.shape[0] // 2)
     shifted = np.pad(channel[:, :-1], ((0, 0), (1, 0)), mode="edge")
@@ -116,13 +116,13 @@ def _halved(scaler: VideoReformatter, channel: Bytes) -> Bytes:
     return ((left + right + 1) >> 1).astype(np.uint8)
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """EXIF's 1..8; from 5 on the picture lies on its side."""
     value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _decoded(image: Image.Image, scale: float) -> Image.Image:
+def _decode_image(image: Image.Image, scale: float) -> Image.Image:
     """The pixels in memory; what is far larger than needed is decoded at a fraction of its size, or shrunk at once."""
     own = image.width
     wanted = math.ceil(image.width * scale), math.ceil(image.height * scale)
@@ -140,20 +140,20 @@ def _decoded(image: Image.Image, scale: float) -> Image.Image:
     return (image.convert(mode) if mode else image).reduce(factor)
 
 
-def _shown_whole(picture: Size, frame: Size, motion: Motion) -> bool:
+def _is_shown_whole(picture: Size, frame: Size, motion: Motion) -> bool:
     wide, ours = picture[0] / picture[1], frame[0] / frame[1]
     long_axis = 0 if wide > ours else 1
     return min(wide / ours, ours / wide) < _CROPPABLE and pan_axis(motion) != long_axis
 
 
-def _scale(picture: Size, frame: Size, closest: float, whole: bool) -> float:
+def _choose_scale(picture: Size, frame: Size, closest: float, whole: bool) -> float:
     """Target pixels a source pixel: as many as the closest window needs; a small picture is not blown up for zooms."""
     ratios = frame[0] / picture[0], frame[1] / picture[1]
     cover = min(ratios) if whole else max(ratios)
     return min(cover * closest, max(1.0, cover * HEADROOM))
 
 
-def _seen(picture: Size, frame: Size, motion: Motion) -> tuple[int, int, int, int]:
+def _find_seen_part(picture: Size, frame: Size, motion: Motion) -> tuple[int, int, int, int]:
     """The part of the picture that the camera can ever see, as (left, top, right, bottom)."""
     scale = min(picture[0] / frame[0], picture[1] / frame[1])
     extent = [frame[0] * scale, frame[1] * scale]
@@ -167,7 +167,7 @@ def _seen(picture: Size, frame: Size, motion: Motion) -> tuple[int, int, int, in
 
 def _before_itself(image: Image.Image, size: Size) -> Image.Image:
     """The whole image in the middle of `size`, before a blurred, darkened enlargement that fills it."""
-    small = ImageOps.fit(image, _even(size[0] / 16, size[1] / 16), Image.Resampling.BOX)
+    small = ImageOps.fit(image, _make_even(size[0] / 16, size[1] / 16), Image.Resampling.BOX)
     small = small.filter(ImageFilter.GaussianBlur(max(1.0, min(small.size) / 12))).point(lambda value: value * 0.5)
     canvas = small.resize(size, Image.Resampling.BICUBIC)
     scale = min(size[0] / image.width, size[1] / image.height)
@@ -202,7 +202,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return converted
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _make_opaque(image: Image.Image) -> Image.Image:
     """RGB; see-through parts stand before light grey when the picture is dark, before dark grey when it is light."""
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)
@@ -220,5 +220,5 @@ def _opaque(image: Image.Image) -> Image.Image:
     return ground
 
 
-def _even(width: float, height: float) -> Size:
+def _make_even(width: float, height: float) -> Size:
     return max(2, round(width / 2) * 2), max(2, round(height / 2) * 2)

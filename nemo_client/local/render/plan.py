@@ -128,34 +128,38 @@ def plan(
     fps: float | None = None,
 ) -> Plan:
     """Judge `draft` and the wishes for the file; raises RenderError for what cannot or must not be rendered."""
-    meta = _mapping(draft.get("m"), "the draft's metadata")
-    output = _output(meta, _one_of(format, FORMATS, "format"), _one_of(quality, QUALITIES, "quality"), resolution, fps)
-    total = _number(draft.get("d"), "the draft's duration", low=0, high=MAX_DURATION_MS, default=0.0)
-    tracks = _tracks(draft)
+    meta = _require_mapping(draft.get("m"), "the draft's metadata")
+    output = _plan_output(
+        meta, _one_of(format, FORMATS, "format"), _one_of(quality, QUALITIES, "quality"), resolution, fps
+    )
+    total = _require_number(draft.get("d"), "the draft's duration", low=0, high=MAX_DURATION_MS, default=0.0)
+    tracks = _list_tracks(draft)
     shots: list[Shot] = []
     sounds: list[Sound] = []
     captions: list[Caption] = []
     for kind, segments in tracks:
-        placed = _placed(segments, total)
+        placed = _place_segments(segments, total)
         if kind == _VIDEO:
-            shots += _held(sorted((_shot(*at) for at in placed), key=lambda shot: shot.start))
+            shots += _hold_shots(sorted((_plan_shot(*at) for at in placed), key=lambda shot: shot.start))
         elif kind == _AUDIO:
-            sounds += [_sound(*at) for at in placed]
+            sounds += [_plan_sound(*at) for at in placed]
         elif kind == _TEXT:
-            captions += [caption for at in placed if (caption := _caption(*at))]
+            captions += [caption for at in placed if (caption := _plan_caption(*at))]
     ends = [*(shot.end for shot in shots), *(one.end for one in sounds), *(one.end for one in captions)]
     if not ends:
         raise RenderError("the draft has nothing to render yet: no track has a segment with a duration")
     duration = total or max(ends)
-    return Plan(output, duration, _words(meta.get("title")), tuple(shots), tuple(sounds), tuple(captions))
+    return Plan(output, duration, _read_words(meta.get("title")), tuple(shots), tuple(sounds), tuple(captions))
 
 
 # --- what the file shall be ---------------------------------------------------------------------------------------
 
 
-def _output(meta: Mapping[str, object], format: str, quality: str, resolution: str | None, fps: float | None) -> Output:
-    width = _number(meta.get("width"), "the draft's width", low=1, high=100_000, default=DEFAULT_SIZE[0])
-    height = _number(meta.get("height"), "the draft's height", low=1, high=100_000, default=DEFAULT_SIZE[1])
+def _plan_output(
+    meta: Mapping[str, object], format: str, quality: str, resolution: str | None, fps: float | None
+) -> Output:
+    width = _require_number(meta.get("width"), "the draft's width", low=1, high=100_000, default=DEFAULT_SIZE[0])
+    height = _require_number(meta.get("height"), "the draft's height", low=1, high=100_000, default=DEFAULT_SIZE[1])
     short = min(width, height)
     if resolution not in (None, "", "auto"):
         short = RESOLUTIONS[_one_of(resolution, tuple(RESOLUTIONS), "resolution")]
@@ -163,18 +167,18 @@ def _output(meta: Mapping[str, object], format: str, quality: str, resolution: s
         short = min(short, GIF_SHORT_SIDE)
     scale = min(short / min(width, height), MAX_LONG_SIDE / max(width, height))
     size = [max(MIN_SIDE, round(side * scale / 2) * 2) for side in (width, height)]
-    return Output(size[0], size[1], _rate(meta, format, fps), format, quality)
+    return Output(size[0], size[1], _choose_rate(meta, format, fps), format, quality)
 
 
-def _rate(meta: Mapping[str, object], format: str, asked: float | None) -> Fraction:
+def _choose_rate(meta: Mapping[str, object], format: str, asked: float | None) -> Fraction:
     fastest = GIF_MAX_FPS if format == "gif" else MAX_FPS
     if asked is not None:
-        return _fraction(_number(asked, "the frame rate", low=1, high=fastest))
-    rate = _number(meta.get("fps"), "the draft's frame rate", low=1, high=MAX_FPS, default=DEFAULT_FPS)
-    return _fraction(min(rate, GIF_FPS) if format == "gif" else rate)
+        return _make_fraction(_require_number(asked, "the frame rate", low=1, high=fastest))
+    rate = _require_number(meta.get("fps"), "the draft's frame rate", low=1, high=MAX_FPS, default=DEFAULT_FPS)
+    return _make_fraction(min(rate, GIF_FPS) if format == "gif" else rate)
 
 
-def _fraction(rate: float) -> Fraction:
+def _make_fraction(rate: float) -> Fraction:
     """29.97 becomes 30000/1001, as broadcast rates are meant; whole rates stay whole."""
     broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     if abs(float(broadcast) - rate) < 0.005 and rate != round(rate):
@@ -187,18 +191,20 @@ def _fraction(rate: float) -> Fraction:
 _Placed = tuple[Mapping[str, object], float, float]
 
 
-def _tracks(draft: Mapping[str, object]) -> list[tuple[int, list[Mapping[str, object]]]]:
+def _list_tracks(draft: Mapping[str, object]) -> list[tuple[int, list[Mapping[str, object]]]]:
     """The tracks this renderer draws, with their segments; bounds their number."""
-    listed = _list(draft.get("t"), "the draft's tracks")
+    listed = _require_list(draft.get("t"), "the draft's tracks")
     if len(listed) > MAX_TRACKS:
         raise RenderError(f"the draft has {len(listed)} tracks; the local preview renders up to {MAX_TRACKS}")
     tracks = []
     for entry in listed:
-        track = _mapping(entry, "a track")
+        track = _require_mapping(entry, "a track")
         kind = track.get("tt")
         if isinstance(kind, bool) or kind not in (_VIDEO, _AUDIO, _TEXT):
             continue
-        segments = [_mapping(segment, "a segment") for segment in _list(track.get("sg"), "a track's segments")]
+        segments = [
+            _require_mapping(segment, "a segment") for segment in _require_list(track.get("sg"), "a track's segments")
+        ]
         tracks.append((next(known for known in (_VIDEO, _AUDIO, _TEXT) if known == kind), segments))
     count = sum(len(segments) for _, segments in tracks)
     if count > MAX_SEGMENTS:
@@ -206,16 +212,16 @@ def _tracks(draft: Mapping[str, object]) -> list[tuple[int, list[Mapping[str, ob
     return tracks
 
 
-def _placed(segments: Sequence[Mapping[str, object]], total: float) -> list[_Placed]:
+def _place_segments(segments: Sequence[Mapping[str, object]], total: float) -> list[_Placed]:
     """(metadata, start, end) of each segment; without a start it follows the one before, overlapped by its fade."""
     placed: list[_Placed] = []
     clock = 0.0
     for segment in segments:
-        meta = _mapping(segment.get("m"), "a segment's metadata")
-        follows = max(0.0, clock - _fade(meta))
-        start = _number(segment.get("st"), "a segment's start", low=0, high=MAX_DURATION_MS, default=follows)
+        meta = _require_mapping(segment.get("m"), "a segment's metadata")
+        follows = max(0.0, clock - _read_fade(meta))
+        start = _require_number(segment.get("st"), "a segment's start", low=0, high=MAX_DURATION_MS, default=follows)
         rest = total - start if total > start else DEFAULT_SEGMENT_MS
-        length = _number(segment.get("d"), "a segment's duration", low=0, high=MAX_DURATION_MS, default=rest)
+        length = _require_number(segment.get("d"), "a segment's duration", low=0, high=MAX_DURATION_MS, default=rest)
         clock = start + length
         if clock > MAX_DURATION_MS:
             raise RenderError(f"the video would be longer than {MAX_DURATION_MS // 60_000} minutes")
@@ -224,8 +230,8 @@ def _placed(segments: Sequence[Mapping[str, object]], total: float) -> list[_Pla
     return placed
 
 
-def _shot(meta: Mapping[str, object], start: float, end: float) -> Shot:
-    title = _words(meta.get("title"))
+def _plan_shot(meta: Mapping[str, object], start: float, end: float) -> Shot:
+    title = _read_words(meta.get("title"))
     asset = meta.get("asset")
     if not isinstance(asset, str) or not asset:
         raise RenderError(f"the segment {title or 'without a title'} has no picture or clip")
@@ -236,14 +242,14 @@ def _shot(meta: Mapping[str, object], start: float, end: float) -> Shot:
         title,
         start,
         end,
-        min(_fade(meta), end - start),
+        min(_read_fade(meta), end - start),
         end,
-        _motion(meta),
-        _volume(meta),
+        _read_motion(meta),
+        _read_volume(meta),
     )
 
 
-def _held(shots: list[Shot]) -> list[Shot]:
+def _hold_shots(shots: list[Shot]) -> list[Shot]:
     """Let each shot hold until its successor on the track has faded in."""
     held = []
     for index, shot in enumerate(shots):
@@ -253,45 +259,47 @@ def _held(shots: list[Shot]) -> list[Shot]:
     return held
 
 
-def _sound(meta: Mapping[str, object], start: float, end: float) -> Sound:
+def _plan_sound(meta: Mapping[str, object], start: float, end: float) -> Sound:
     asset = meta.get("asset")
     if asset is not None and not (isinstance(asset, str) and asset):
         raise RenderError("an audio segment names its asset by something else than an id")
-    return Sound(asset, _words(meta.get("title")), start, end, _volume(meta))
+    return Sound(asset, _read_words(meta.get("title")), start, end, _read_volume(meta))
 
 
-def _caption(meta: Mapping[str, object], start: float, end: float) -> Caption | None:
+def _plan_caption(meta: Mapping[str, object], start: float, end: float) -> Caption | None:
     given = meta.get("text", meta.get("title"))
     if isinstance(given, str) and len(given) > MAX_TEXT:
         raise RenderError(f"a title has {len(given)} characters; the local preview draws up to {MAX_TEXT}")
-    text = _words(given)
+    text = _read_words(given)
     position = meta.get("position")
     return Caption(text, start, end, position if position in POSITIONS else "bottom") if text else None
 
 
-def _motion(meta: Mapping[str, object]) -> Motion:
-    given = _mapping(meta.get("motion"), "a segment's motion")
+def _read_motion(meta: Mapping[str, object]) -> Motion:
+    given = _require_mapping(meta.get("motion"), "a segment's motion")
     kind = _one_of(given.get("type", "static"), MOTIONS, "camera motion")
-    amount = _number(given.get("amount"), "a motion's amount", low=0, high=MAX_AMOUNT, default=DEFAULT_AMOUNT)
+    amount = _require_number(given.get("amount"), "a motion's amount", low=0, high=MAX_AMOUNT, default=DEFAULT_AMOUNT)
     return Motion() if kind == "static" or not amount else Motion(kind, amount)
 
 
-def _fade(meta: Mapping[str, object]) -> float:
-    given = _mapping(meta.get("transition"), "a segment's transition")
+def _read_fade(meta: Mapping[str, object]) -> float:
+    given = _require_mapping(meta.get("transition"), "a segment's transition")
     if not given or given.get("type", "cross_fade") == "cut":
         return 0.0
     _one_of(given.get("type", "cross_fade"), ("cross_fade",), "transition")
-    return _number(given.get("d"), "a transition's duration", low=0, high=MAX_DURATION_MS, default=DEFAULT_FADE_MS)
+    return _require_number(
+        given.get("d"), "a transition's duration", low=0, high=MAX_DURATION_MS, default=DEFAULT_FADE_MS
+    )
 
 
-def _volume(meta: Mapping[str, object]) -> float:
-    return _number(meta.get("volume"), "a volume", low=0, high=MAX_VOLUME, default=DEFAULT_VOLUME)
+def _read_volume(meta: Mapping[str, object]) -> float:
+    return _require_number(meta.get("volume"), "a volume", low=0, high=MAX_VOLUME, default=DEFAULT_VOLUME)
 
 
 # --- values from a stranger ---------------------------------------------------------------------------------------
 
 
-def _mapping(value: object, what: str) -> Mapping[str, object]:
+def _require_mapping(value: object, what: str) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -299,7 +307,7 @@ def _mapping(value: object, what: str) -> Mapping[str, object]:
     return value
 
 
-def _list(value: object, what: str) -> Sequence[object]:
+def _require_list(value: object, what: str) -> Sequence[object]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)):
@@ -307,7 +315,7 @@ def _list(value: object, what: str) -> Sequence[object]:
     return value
 
 
-def _number(value: object, what: str, *, low: float, high: float, default: float | None = None) -> float:
+def _require_number(value: object, what: str, *, low: float, high: float, default: float | None = None) -> float:
     if value is None and default is not None:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
@@ -325,7 +333,7 @@ def _one_of(value: object, known: tuple[str, ...], what: str) -> str:
     raise RenderError(f"the local preview knows no {what} {str(value)[:40]!r}; it knows {', '.join(known)}")
 
 
-def _words(value: object) -> str:
+def _read_words(value: object) -> str:
     """Text without control characters; line breaks stay, anything else than a string is no text."""
     if not isinstance(value, str):
         return ""

@@ -74,13 +74,13 @@ class Renders:
 
     def submit(self, body: dict[str, Any], account: Account) -> dict[str, Any]:
         """Accept a render (ApiError 400, 409, 429 or 1002) and queue it."""
-        render, draft, output = _checked(body)
+        render, draft, output = _check_request(body)
         text = json.dumps(draft, sort_keys=True)
         most = self._settings.limits.draft_characters
         if len(text) > most:
             raise ApiError(413, f"The draft has more than {most} characters")
         session = self._store.load(str(body.get("sessionId")), account)
-        folder = self._folder(render)
+        folder = self._find_folder(render)
         with self._lock:
             if len(self._live) >= MAX_WAITING:
                 raise ApiError(429, f"{MAX_WAITING} renders are waiting already")
@@ -102,12 +102,12 @@ class Renders:
             "title": session["task_name"],
         }
         job = _Job(record, folder, text, self._store.asset_paths(session), output)
-        self._save(job)
+        self._save_job(job)
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._ledger.append("render", id=render, session=session["id"], account=account.user_id, draft=digest)
         with self._lock:
             self._live[render] = job
-        self._hire()
+        self._hire_thread()
         self._waiting.put(job)
         return dict(record)
 
@@ -116,8 +116,8 @@ class Renders:
         with self._lock:
             job = self._live.get(render)
             if job and job.record["account"] == account.user_id:
-                return self._record(job)
-        record = read_json(self._folder(render) / "job.json") if _RENDER_ID.fullmatch(render) else None
+                return self._describe_job(job)
+        record = read_json(self._find_folder(render) / "job.json") if _RENDER_ID.fullmatch(render) else None
         if record is None or record["account"] != account.user_id:
             raise ApiError(404, "There is no such render")
         if record["status"] not in FINAL and not self._owner.alive(record["owner"]):
@@ -133,9 +133,9 @@ class Renders:
             job = self._live.get(render)
         if job:
             job.cancelled.set()
-            self._finish(job, error=CANCELLED)
+            self._finish_job(job, error=CANCELLED)
             return dict(job.record)
-        with open(self._folder(render) / "cancel", "wb", opener=private_opener):
+        with open(self._find_folder(render) / "cancel", "wb", opener=private_opener):
             pass
         return record
 
@@ -148,7 +148,7 @@ class Renders:
             jobs = list(self._live.values())
         for job in jobs:
             job.cancelled.set()
-            self._finish(job, error=DIED)
+            self._finish_job(job, error=DIED)
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -156,47 +156,47 @@ class Renders:
 
     # --- on the rendering threads ---------------------------------------------------------------------------------
 
-    def _hire(self) -> None:
+    def _hire_thread(self) -> None:
         with self._lock:
             if len(self._threads) < min(self._settings.render_threads, len(self._live)):
                 # Daemons, because a program that ends must not wait for a render that no client will fetch.
-                thread = threading.Thread(target=self._work, name="nemo-local-render", daemon=True)
+                thread = threading.Thread(target=self._work_jobs, name="nemo-local-render", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
-    def _work(self) -> None:
+    def _work_jobs(self) -> None:
         while (job := self._waiting.get()) is not None:
             if not job.cancelled.is_set():
                 self._carry_out(job)
 
     def _carry_out(self, job: _Job) -> None:
         job.started = time.monotonic()
-        self._set(job, status="processing")
+        self._set_state(job, status="processing")
         target = self._store.renders / str(job.record["name"])
         part = target.with_name(f"part-{target.name}")
         error: str | None = None
         try:
             with open(part, "wb", opener=private_opener):  # the encoder would make a file that others may read
                 pass
-            self._draw(job, part)
+            self._draw_job(job, part)
             self._wait_for_script(job)
-            if not self._cancelled(job):
+            if not self._is_cancelled(job):
                 replace_file(part, target)
         except Exception as problem:  # noqa: BLE001 - whatever a renderer raises fails its job, not the thread
-            error = _reason(problem)
+            error = _word_reason(problem)
         finally:
             part.unlink(missing_ok=True)
-        self._finish(job, error=CANCELLED if job.cancelled.is_set() else error)
+        self._finish_job(job, error=CANCELLED if job.cancelled.is_set() else error)
         if job.record["status"] == "failed":
             target.unlink(missing_ok=True)  # cancelled in the moment in which it appeared
 
-    def _draw(self, job: _Job, part: Path) -> None:
-        render = self._settings.renderer or renderer_in_use() or _renderer()
+    def _draw_job(self, job: _Job, part: Path) -> None:
+        render = self._settings.renderer or renderer_in_use() or _load_renderer()
 
         def progress(done: float) -> None:
             job.done = done
             if time.monotonic() - job.saved > SAVE_SECONDS:
-                self._save(job)
+                self._save_job(job)
 
         render(
             json.loads(job.draft),
@@ -207,16 +207,16 @@ class Renders:
             resolution=job.output["resolution"],
             fps=job.output["fps"],
             progress=progress,
-            cancelled=lambda: self._cancelled(job),
+            cancelled=lambda: self._is_cancelled(job),
         )
         job.done = 1.0
 
     def _wait_for_script(self, job: _Job) -> None:
         """Last at least as long as `render_seconds` says."""
-        while not self._cancelled(job) and self._elapsed(job) < self._settings.render_seconds:
+        while not self._is_cancelled(job) and self._count_elapsed(job) < self._settings.render_seconds:
             job.cancelled.wait(SCRIPTED_STEP_SECONDS)
 
-    def _cancelled(self, job: _Job) -> bool:
+    def _is_cancelled(self, job: _Job) -> bool:
         """Whether anybody wants the job to stop; another process says so by a file."""
         now = time.monotonic()
         if not job.cancelled.is_set() and now - job.looked > LOOK_SECONDS:
@@ -225,60 +225,60 @@ class Renders:
                 job.cancelled.set()
         return job.cancelled.is_set()
 
-    def _finish(self, job: _Job, *, error: str | None) -> None:
+    def _finish_job(self, job: _Job, *, error: str | None) -> None:
         """Settle the job once: a second call (by a cancelled job's thread) changes nothing."""
         if error is None:
-            self._set(job, status="completed", progress=100)
+            self._set_state(job, status="completed", progress=100)
         else:
-            self._set(job, status="failed", error=error)
+            self._set_state(job, status="failed", error=error)
         with self._lock:
             self._live.pop(job.record["id"], None)
 
     # --- records --------------------------------------------------------------------------------------------------
 
-    def _set(self, job: _Job, **facts: Any) -> None:
+    def _set_state(self, job: _Job, **facts: Any) -> None:
         with self._lock:
             if job.record["status"] in FINAL:
                 return
             job.record.update(facts)
-        self._save(job)
+        self._save_job(job)
 
-    def _save(self, job: _Job) -> None:
+    def _save_job(self, job: _Job) -> None:
         job.saved = time.monotonic()
         with self._lock:
-            write_json(job.folder / "job.json", self._record(job))
+            write_json(job.folder / "job.json", self._describe_job(job))
 
-    def _record(self, job: _Job) -> dict[str, Any]:
+    def _describe_job(self, job: _Job) -> dict[str, Any]:
         """The job's record as it stands; its progress is news until it is finished."""
         if job.record["status"] in FINAL:
             return dict(job.record)
-        return {**job.record, "progress": self._shown(job)}
+        return {**job.record, "progress": self._shape_progress(job)}
 
-    def _elapsed(self, job: _Job) -> float:
+    def _count_elapsed(self, job: _Job) -> float:
         return 0.0 if job.started is None else time.monotonic() - job.started
 
-    def _shown(self, job: _Job) -> int:
+    def _shape_progress(self, job: _Job) -> int:
         """0 to 99 while it runs, in the shape the settings ask for."""
         done = job.done
         if self._settings.render_seconds:
-            done = min(done, self._elapsed(job) / self._settings.render_seconds)
+            done = min(done, self._count_elapsed(job) / self._settings.render_seconds)
         if self._settings.render_progress == "stepped":
             done = int(done * 4) / 4
         elif self._settings.render_progress == "stuck_at_99":
             done *= 2
         return max(0, min(99, int(done * 100)))
 
-    def _folder(self, render: str) -> Path:
+    def _find_folder(self, render: str) -> Path:
         return self._jobs_directory / hashlib.sha256(render.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _renderer() -> Renderer:
+def _load_renderer() -> Renderer:
     from .render import render  # loads PyAV: only when something is rendered
 
     return render
 
 
-def _reason(problem: Exception) -> str:
+def _word_reason(problem: Exception) -> str:
     """Words for people: the renderer's own, else only what kind of failure it was."""
     reason = getattr(problem, "reason", None)
     if isinstance(reason, str):
@@ -289,7 +289,7 @@ def _reason(problem: Exception) -> str:
     return f"The renderer failed ({type(problem).__name__})"
 
 
-def _checked(body: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _check_request(body: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Id, draft and output of a submission (ApiError 400 when one of them cannot be rendered)."""
     render, draft, output = body.get("id"), body.get("draft"), body.get("output")
     if not isinstance(render, str) or not _RENDER_ID.fullmatch(render):

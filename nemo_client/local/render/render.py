@@ -56,12 +56,12 @@ def render(
     judged = _with_kinds(judged, assets)
     refuse_missing(judged.captions)
     try:
-        _write(judged, assets, target, progress, cancelled)
+        _write_film(judged, assets, target, progress, cancelled)
     except BaseException as error:
         with suppress(OSError):
             target.unlink(missing_ok=True)
         if isinstance(error, (OSError, av.error.FFmpegError)):
-            raise RenderError(f"the video could not be written: {_words(error)}") from error
+            raise RenderError(f"the video could not be written: {_word_error(error)}") from error
         raise
 
 
@@ -82,7 +82,7 @@ def ahead(
             future.cancel()
 
 
-def _write(
+def _write_film(
     judged: Plan,
     assets: Mapping[str, Path],
     target: Path,
@@ -134,6 +134,6 @@ def _with_kind(shot: Shot, path: Path) -> Shot:
     return replace(shot, kind="image" if path.suffix.lower() in _IMAGES else "video")
 
 
-def _words(error: BaseException) -> str:
+def _word_error(error: BaseException) -> str:
     """What an operating system error says, without the file's name."""
     return (getattr(error, "strerror", None) or type(error).__name__).lower()

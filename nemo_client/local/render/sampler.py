@@ -47,7 +47,7 @@ class Plane:
     margin: int
 
     @classmethod
-    def padded(cls, channel: Bytes, margin: int = MARGIN) -> Plane:
+    def pad(cls, channel: Bytes, margin: int = MARGIN) -> Plane:
         """A plane of `channel` with its margin; margin 0 shares the memory."""
         data = np.pad(channel, margin, mode="edge") if margin else channel
         return cls(data, channel.shape[1], channel.shape[0], margin)
@@ -98,14 +98,14 @@ class _Lattice:
 
 
 @functools.lru_cache(maxsize=32)
-def _lattice(count: int, spare: int) -> _Lattice:
+def _make_lattice(count: int, spare: int) -> _Lattice:
     return _Lattice(count, spare)
 
 
 def stretch(left: float, extent: float, size: int, *, count: int, margin: int) -> Stretch | None:
     """How to see `extent` of `size` source pixels from `left` on as `count` pixels, or None (see the module)."""
     for spare in _SPARE:
-        if found := _lattice(count, spare).find(left, extent, size, margin):
+        if found := _make_lattice(count, spare).find(left, extent, size, margin):
             return found
     return None
 
@@ -119,7 +119,7 @@ class Sampler:
     def draw(self, plane: Plane, window: Window, target: Bytes) -> None:
         """Fill `target` with what `window` shows of `plane`."""
         height, width = target.shape
-        if (window.width, window.height) == (width, height) and _whole(window.left) and _whole(window.top):
+        if (window.width, window.height) == (width, height) and _is_whole(window.left) and _is_whole(window.top):
             target[:] = plane.cut(int(window.left), int(window.top), width, height)
             return
         across = stretch(window.left, window.width, plane.width, count=width, margin=plane.margin)
@@ -175,5 +175,5 @@ def single() -> dict[str, int]:
     return {"threads": 1}
 
 
-def _whole(value: float) -> bool:
+def _is_whole(value: float) -> bool:
     return float(value).is_integer()

@@ -59,11 +59,11 @@ class Mixer:
         sounding = [voice for voice in self._voices if voice.start < end and begin < voice.end]
         for voice in sounding[:MAX_AT_ONCE]:
             low, high = max(begin, voice.start), min(end, voice.end)
-            mixed[:, low - begin : high - begin] += self._voice(voice, low, high)
+            mixed[:, low - begin : high - begin] += self._open_voice(voice, low, high)
         self._drop_ended(end)
         return np.clip(mixed, -1.0, 1.0)
 
-    def _voice(self, voice: _Voice, low: int, high: int) -> Samples:
+    def _open_voice(self, voice: _Voice, low: int, high: int) -> Samples:
         if voice.path is None:
             samples = bed(low - voice.start, high - low)
         else:
@@ -95,7 +95,7 @@ class _Reader:
         self._blocks: Iterator[Samples] = iter(())
         self._left: deque[Samples] = deque()
         if self._container.streams.audio:
-            self._blocks = self._decoded()
+            self._blocks = self._decode_samples()
         elif required:
             self._container.close()
             raise RenderError("an audio file has no sound in it")
@@ -125,7 +125,7 @@ class _Reader:
                 self._left.appendleft(block[:, fits:])
         return taken
 
-    def _decoded(self) -> Iterator[Samples]:
+    def _decode_samples(self) -> Iterator[Samples]:
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=RATE)
         try:
             for frame in self._container.decode(audio=0):
@@ -142,17 +142,17 @@ def _voices(plan: Plan, assets: Mapping[str, Path]) -> list[_Voice]:
     for sound in plan.sounds:
         path = assets[sound.asset] if sound.asset is not None else None
         edge = _EDGE_MS if path else _BED_EDGE_MS
-        voices.append(_voice(path, sound.start, min(sound.end, plan.duration), sound.volume, edge, edge))
+        voices.append(_open_voice(path, sound.start, min(sound.end, plan.duration), sound.volume, edge, edge))
     for shot in plan.shots:
         if shot.kind == "video":
             rise = max(_EDGE_MS, shot.fade)
-            voice = _voice(assets[shot.asset], shot.start, shot.end, shot.volume, rise, _EDGE_MS)
+            voice = _open_voice(assets[shot.asset], shot.start, shot.end, shot.volume, rise, _EDGE_MS)
             voice.required = False
             voices.append(voice)
     return [voice for voice in voices if voice.end > voice.start and voice.volume > 0]
 
 
-def _voice(path: Path | None, start: float, end: float, volume: float, rise: float, fall: float) -> _Voice:
+def _open_voice(path: Path | None, start: float, end: float, volume: float, rise: float, fall: float) -> _Voice:
     first, last = (round(moment / 1000 * RATE) for moment in (start, end))
     longest = max(1, (last - first) // 3)
     fades = [min(longest, max(1, round(edge / 1000 * RATE))) for edge in (rise, fall)]

@@ -54,16 +54,16 @@ def refuse_missing(captions: Sequence[Caption]) -> None:
 
 def title_overlay(caption: Caption, frame: Size, occupied: Sequence[Overlay] = ()) -> Overlay:
     """`caption` as an overlay for a frame of `frame` pixels, moved clear of the overlays that are already on screen."""
-    layout = _fitting(caption.text, frame)
+    layout = _fit_text(caption.text, frame)
     shadow = max(1, round(layout.font.size * 0.06))
     left, top, right, bottom = layout.box
     size = _even_up(right - left + 8 * shadow), _even_up(bottom - top + 8 * shadow)
     at = 4 * shadow - left, 4 * shadow - top
-    behind = _written(layout, size, (at[0] + shadow, at[1] + shadow), fill=_SHADOW, edge=_SHADOW)
+    behind = _write_text(layout, size, (at[0] + shadow, at[1] + shadow), fill=_SHADOW, edge=_SHADOW)
     art = behind.filter(ImageFilter.GaussianBlur(shadow))
-    art = Image.alpha_composite(art, _written(layout, size, at, fill=(255, 255, 255, 255), edge=_EDGE_COLOUR))
+    art = Image.alpha_composite(art, _write_text(layout, size, at, fill=(255, 255, 255, 255), edge=_EDGE_COLOUR))
     x = max(0, (frame[0] - size[0]) // 4 * 2)
-    placed = _placed(art, x, _row(caption.position, size[1], frame), frame)
+    placed = _place_art(art, x, _find_row(caption.position, size[1], frame), frame)
     return _clear_of(occupied, placed, up=caption.position != "top", frame=frame)
 
 
@@ -77,10 +77,10 @@ def badge(frame: Size) -> Overlay:
     ImageDraw.Draw(art).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=pad, fill=_PLATE)
     layout = _Layout(BADGE, font, 0, 0, (left, top, right, bottom))
     at = (pad - left, pad - top)
-    art = Image.alpha_composite(art, _written(layout, size, at, fill=_BADGE_COLOUR, edge=_BADGE_COLOUR))
+    art = Image.alpha_composite(art, _write_text(layout, size, at, fill=_BADGE_COLOUR, edge=_BADGE_COLOUR))
     gap = max(2, round(min(frame) * 0.02))
     x, y = (max(0, (frame[axis] - size[axis] - gap) // 2 * 2) for axis in (0, 1))
-    return _placed(art, x, y, frame)
+    return _place_art(art, x, y, frame)
 
 
 def strength(caption: Caption, moment: float) -> float:
@@ -94,7 +94,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
-        for piece in _pieces(paragraph):
+        for piece in _split_pieces(paragraph):
             if line and font.getlength((line + piece).rstrip()) > width:
                 lines.append(line.rstrip())
                 line = piece.lstrip()
@@ -108,7 +108,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     return [line for line in lines if line]
 
 
-def _pieces(text: str) -> list[str]:
+def _split_pieces(text: str) -> list[str]:
     """What must stay on one line: a word with the space behind it, one ideograph with its closing punctuation."""
     pieces: list[str] = []
     for character in text:
@@ -122,7 +122,7 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def _fitting(text: str, frame: Size) -> _Layout:
+def _fit_text(text: str, frame: Size) -> _Layout:
     """The largest layout, from the usual title size down, that fits; the smallest one when none does."""
     face, _ = choose_face(text)
     smallest = max(8, round(min(frame) * _SMALLEST_SIZE))
@@ -145,7 +145,7 @@ def _laid_out(text: str, font: ImageFont.FreeTypeFont, frame: Size) -> _Layout:
     return _Layout(lines, font, outline, spacing, box)
 
 
-def _written(layout: _Layout, size: Size, at: tuple[float, float], *, fill: _Colour, edge: _Colour) -> Image.Image:
+def _write_text(layout: _Layout, size: Size, at: tuple[float, float], *, fill: _Colour, edge: _Colour) -> Image.Image:
     art = Image.new("RGBA", size)
     ImageDraw.Draw(art).multiline_text(
         at,
@@ -160,13 +160,13 @@ def _written(layout: _Layout, size: Size, at: tuple[float, float], *, fill: _Col
     return art
 
 
-def _placed(art: Image.Image, left: int, top: int, frame: Size) -> Overlay:
+def _place_art(art: Image.Image, left: int, top: int, frame: Size) -> Overlay:
     """`art` as an overlay at an even corner, cut where it would leave the frame."""
     levels = np.asarray(art)[: frame[1] - top, : frame[0] - left]
     return overlay(levels[..., 0], levels[..., 3], left, top)
 
 
-def _row(position: str, height: int, frame: Size) -> int:
+def _find_row(position: str, height: int, frame: Size) -> int:
     edge = round(frame[1] * _EDGE)
     rows = {"top": edge, "center": (frame[1] - height) // 2, "bottom": frame[1] - edge - height}
     return max(0, rows[position] // 2 * 2)

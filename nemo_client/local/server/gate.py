@@ -23,10 +23,10 @@ class Headers(Protocol):
     def getall(self, key: str, default: Sequence[str]) -> Sequence[str]: ...
 
 
-def allowed(headers: Headers, configured: str) -> bool:
+def is_allowed(headers: Headers, configured: str) -> bool:
     """Whether a request with these headers may be answered by a server told to listen on `configured`."""
     hosts = headers.getall("Host", [])
-    if len(hosts) != 1 or not _known_host(_without_port(hosts[0]), configured.lower()):
+    if len(hosts) != 1 or not _is_known_host(_without_port(hosts[0]), configured.lower()):
         return False
     if any(site.strip().lower() not in ("same-origin", "none") for site in headers.getall("Sec-Fetch-Site", [])):
         return False
@@ -39,7 +39,7 @@ def _without_port(host: str) -> str:
     return (match[1] or match[2]).lower() if match else ""
 
 
-def _known_host(name: str, configured: str) -> bool:
+def _is_known_host(name: str, configured: str) -> bool:
     if name == "localhost" or (name and name == configured):
         return True
     try:

@@ -49,10 +49,10 @@ async def send(request: web.Request, reply: Reply, behaviour: CallBehaviour) -> 
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_type = reply.content_type
     response.content_length = len(reply.body)
-    return await _send_body(request, response, _once(reply.body), behaviour)
+    return await _send_body(request, response, _yield_once(reply.body), behaviour)
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def _yield_once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
@@ -115,7 +115,7 @@ async def _send_file(request: web.Request, reply: FileReply, behaviour: CallBeha
     headers = {"ETag": etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
     if reply.filename:
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(reply.filename)}"
-    status, start, stop = _span(request, stat.st_size, etag, stat.st_mtime)
+    status, start, stop = _choose_span(request, stat.st_size, etag, stat.st_mtime)
     if status == 206:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stat.st_size}"
     elif status == 416:
@@ -123,13 +123,13 @@ async def _send_file(request: web.Request, reply: FileReply, behaviour: CallBeha
     response = web.StreamResponse(status=status, headers=headers)
     response.content_type = reply.content_type
     response.content_length = stop - start
-    return await _send_body(request, response, _chunks(reply.path, start, stop), behaviour)
+    return await _send_body(request, response, _read_chunks(reply.path, start, stop), behaviour)
 
 
-def _span(request: web.Request, size: int, etag: str, modified: float) -> tuple[int, int, int]:
+def _choose_span(request: web.Request, size: int, etag: str, modified: float) -> tuple[int, int, int]:
     """HTTP status, first byte and the byte after the last one."""
     condition = request.headers.get("If-Range")
-    if "Range" not in request.headers or (condition and not _unchanged(condition, etag, modified)):
+    if "Range" not in request.headers or (condition and not _is_unchanged(condition, etag, modified)):
         return 200, 0, size
     try:
         wanted = request.http_range
@@ -142,7 +142,7 @@ def _span(request: web.Request, size: int, etag: str, modified: float) -> tuple[
     return (206, start, stop) if start < stop else (416, 0, 0)
 
 
-def _unchanged(condition: str, etag: str, modified: float) -> bool:
+def _is_unchanged(condition: str, etag: str, modified: float) -> bool:
     if condition.startswith(('"', "W/")):
         return condition == etag
     try:
@@ -151,7 +151,7 @@ def _unchanged(condition: str, etag: str, modified: float) -> bool:
         return False
 
 
-async def _chunks(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
+async def _read_chunks(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
     file = await asyncio.to_thread(open, path, "rb")
     try:
         file.seek(start)

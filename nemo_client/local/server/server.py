@@ -122,8 +122,8 @@ class LocalBackend:
 
     def __init__(self, settings: Settings, port: int) -> None:
         self.url = ""
-        listener = _listen(settings.host, port)
-        self.url = _url(settings.host, listener)
+        listener = _open_listener(settings.host, port)
+        self.url = _make_url(settings.host, listener)
         self.token = settings.token
         self.faults = settings.faults
         self.directory = settings.directory
@@ -134,7 +134,7 @@ class LocalBackend:
         started: Future[None] = Future()
         # A daemon, so that a program which forgets to close still ends; `close` at exit settles what runs.
         self._thread = threading.Thread(
-            target=self._run, args=(listener, started), name="nemo-local-backend", daemon=True
+            target=self._run_loop, args=(listener, started), name="nemo-local-backend", daemon=True
         )
         self._thread.start()
         started.result()
@@ -169,12 +169,12 @@ class LocalBackend:
 
     # --- on the backend's thread ----------------------------------------------------------------------------------
 
-    def _run(self, listener: socket.socket, started: Future[None]) -> None:
+    def _run_loop(self, listener: socket.socket, started: Future[None]) -> None:
         loop = asyncio.new_event_loop()
         executor = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="nemo-local-files")
         loop.set_default_executor(executor)
         try:
-            loop.run_until_complete(self._serve(listener, started))
+            loop.run_until_complete(self._serve_requests(listener, started))
         except BaseException as error:  # noqa: BLE001 - whatever kept it from starting is raised by `open`
             if started.done():
                 _log.exception("The local preview has failed")
@@ -186,7 +186,7 @@ class LocalBackend:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
-    async def _serve(self, listener: socket.socket, started: Future[None]) -> None:
+    async def _serve_requests(self, listener: socket.socket, started: Future[None]) -> None:
         from aiohttp import web
 
         settings = self._settings
@@ -194,7 +194,7 @@ class LocalBackend:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(owner.release)
             ledger = Ledger(settings.directory, settings.clock)
-            api, agent, renders = _services(settings, owner, ledger)
+            api, agent, renders = _make_services(settings, owner, ledger)
             self._calls = api.calls
             runner = web.AppRunner(api.application(), shutdown_timeout=HANDLER_SECONDS, **_SERVING)
             stack.callback(renders.close)
@@ -204,12 +204,12 @@ class LocalBackend:
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             loop, stop = asyncio.get_running_loop(), asyncio.Event()
             self._stop = lambda: loop.call_soon_threadsafe(stop.set)
-            loop.run_in_executor(None, _tidy, settings, owner)
+            loop.run_in_executor(None, _tidy_folder, settings, owner)
             started.set_result(None)
             await stop.wait()
 
 
-def _services(settings: Settings, owner: Owner, ledger: Ledger) -> tuple[Api, Agent, Renders]:
+def _make_services(settings: Settings, owner: Owner, ledger: Ledger) -> tuple[Api, Agent, Renders]:
     from ..agent.agent import Agent
     from ..render.queue import Renders
     from ..sessions.uploads import Uploads
@@ -232,19 +232,19 @@ def _services(settings: Settings, owner: Owner, ledger: Ledger) -> tuple[Api, Ag
     return api, agent, renders
 
 
-def _tidy(settings: Settings, owner: Owner) -> None:
+def _tidy_folder(settings: Settings, owner: Owner) -> None:
     try:
         tidy(settings.directory, owner, render_bytes=settings.limits.render_bytes)
     except OSError as error:
         _log.warning("The local preview's folder could not be tidied: %s", error.strerror)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _open_listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def _url(host: str, listener: socket.socket) -> str:
+def _make_url(host: str, listener: socket.socket) -> str:
     port = listener.getsockname()[1]
     shown = {"::": "[::1]"}.get(host, "127.0.0.1") if host in WILDCARDS else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}"

@@ -33,7 +33,7 @@ def new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(24)
 
 
-def _digest(text: str) -> str:
+def _hash_token(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -63,14 +63,14 @@ class Accounts:
         """The account behind an `Authorization` header (ApiError 1001 for a wrong or expired token)."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            if hmac.compare_digest(_digest(token), _digest(self._token)):
+            if hmac.compare_digest(_hash_token(token), _hash_token(self._token)):
                 return self._own
-            entry = self._find(_digest(token)) if self._anonymous else None
+            entry = self._find_entry(_hash_token(token)) if self._anonymous else None
             if entry and entry["expires"] > self._clock():
                 return Account(entry["user_id"], ANONYMOUS_CREDITS)
         raise ApiError(BAD_TOKEN, "The token is wrong or expired")
 
-    def _find(self, digest: str) -> dict[str, Any] | None:
+    def _find_entry(self, digest: str) -> dict[str, Any] | None:
         for entry in (read_json(self._path) or {}).values():
             if hmac.compare_digest(entry["token"], digest):
                 return dict(entry)
@@ -84,17 +84,17 @@ class Accounts:
             raise ApiError(400, f"The header X-Client-Id (1 to {MAX_CLIENT_ID} characters) is missing")
         now = self._clock()
         token = new_token()
-        with self._lock.held():
+        with self._lock.hold():
             known = read_json(self._path) or {}
             table = {client: entry for client, entry in known.items() if entry["expires"] > now}
-            key = _digest(client_id)
+            key = _hash_token(client_id)
             if key in table:
                 raise ApiError(429, "One anonymous token a client in 7 days")
             if len(table) >= self._most:
                 raise ApiError(429, f"There are {self._most} anonymous users already")
             expires = now + ANONYMOUS_SECONDS
             user = f"anon_{secrets.token_hex(8)}"
-            table[key] = {"user_id": user, "token": _digest(token), "expires": expires}
+            table[key] = {"user_id": user, "token": _hash_token(token), "expires": expires}
             write_json(self._path, table)
         moment = datetime.fromtimestamp(expires, timezone.utc).isoformat()
         return {"token": token, "user_id": user, "expires_at": moment, "credits": ANONYMOUS_CREDITS}

@@ -80,7 +80,7 @@ class _PublicResolver(AbstractResolver):
 @asynccontextmanager
 async def fetch(url: str, *, private_allowed: bool) -> AsyncIterator[aiohttp.ClientResponse]:
     """The answer to a GET of `url` (ApiError 400 when it cannot be fetched, or must not be)."""
-    target = _checked(url, private_allowed)
+    target = _check_address(url, private_allowed)
     for _ in range(MAX_REDIRECTS + 1):
         timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS, sock_read=FETCH_IDLE_SECONDS)
         resolver = None if private_allowed else _PublicResolver()
@@ -96,7 +96,7 @@ async def fetch(url: str, *, private_allowed: bool) -> AsyncIterator[aiohttp.Cli
                     location = response.headers.get("Location", "")
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
                 raise ApiError(400, f"The URL could not be fetched ({type(error).__name__})") from None
-        target = _checked(str(target.join(URL(location))), private_allowed)
+        target = _check_address(str(target.join(URL(location))), private_allowed)
     raise ApiError(400, "The URL redirects too often")
 
 
@@ -106,7 +106,7 @@ def _proxy_of(target: URL) -> str | None:
     return proxy if proxy and not proxy_bypass(f"{target.host}:{target.port}") else None
 
 
-def _checked(url: str, private_allowed: bool) -> URL:
+def _check_address(url: str, private_allowed: bool) -> URL:
     try:
         target = URL(url)
         host = target.host

@@ -42,7 +42,7 @@ class Ledger:
 
     def append(self, kind: str, **facts: Any) -> None:
         line = json.dumps({"kind": kind, "time": self._clock(), **facts}).encode() + b"\n"
-        with self._lock.held(), open(self._path, "a+b", opener=private_opener) as file:
+        with self._lock.hold(), open(self._path, "a+b", opener=private_opener) as file:
             if file.tell() and not self._ends_whole():
                 line = b"\n" + line
             file.write(line)
@@ -54,9 +54,9 @@ class Ledger:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def spent(self, account: str) -> int:
+    def sum_spent(self, account: str) -> int:
         """The credits taken from `account` so far, by any process; only what is new is read."""
-        with self._lock.held():
+        with self._lock.hold():
             self._catch_up()
             return self._spent.get(account, 0)
 

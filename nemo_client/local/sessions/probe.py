@@ -64,7 +64,7 @@ class Media:
     fps: float | None = None
 
 
-def unsupported(filename: str, why: str) -> ApiError:
+def make_unsupported_error(filename: str, why: str) -> ApiError:
     return ApiError(UNSUPPORTED_FILE, f"{filename}: {why}. Supported: {SUPPORTED}")
 
 
@@ -72,7 +72,7 @@ def suffix_of(filename: str) -> str:
     return filename.rpartition(".")[2].lower() if "." in filename else ""
 
 
-def known_suffix(filename: str) -> bool:
+def has_known_suffix(filename: str) -> bool:
     return suffix_of(filename) in _KIND_OF
 
 
@@ -81,11 +81,11 @@ def probe(path: Path, filename: str) -> Media:
     suffix = suffix_of(filename)
     kind = _KIND_OF.get(suffix)
     if kind is None:
-        raise unsupported(filename, "this file type is not supported")
+        raise make_unsupported_error(filename, "this file type is not supported")
     with open(path, "rb") as file:
         family = sniff(file.read(16))
     if family not in _FAMILIES[kind]:
-        raise unsupported(filename, f"its content is not {kind} of a supported type")
+        raise make_unsupported_error(filename, f"its content is not {kind} of a supported type")
     return _probe_image(path, filename, family) if kind == "image" else _probe_av(path, filename, kind, family)
 
 
@@ -118,9 +118,9 @@ def _probe_image(path: Path, filename: str, family: str) -> Media:
                 width, height = height, width
             decode_picture(image)
     except TooManyPixels as error:
-        raise unsupported(filename, f"{error} are more pixels than can be opened here") from None
+        raise make_unsupported_error(filename, f"{error} are more pixels than can be opened here") from None
     except _BROKEN_IMAGE:
-        raise unsupported(filename, "this picture is damaged") from None
+        raise make_unsupported_error(filename, "this picture is damaged") from None
     return Media("image", _SUFFIXES[family], width, height)
 
 
@@ -132,19 +132,19 @@ def _probe_av(path: Path, filename: str, kind: str, family: str) -> Media:
         with av.open(str(path), format=family, container_options={"protocol_whitelist": "file"}) as container:
             streams = container.streams.video if kind == "video" else container.streams.audio
             if not streams:
-                raise unsupported(filename, f"there is no {kind} in it")
+                raise make_unsupported_error(filename, f"there is no {kind} in it")
             duration = container.duration / av.time_base if container.duration else None
             if kind == "audio":
                 return Media("audio", f".{suffix_of(filename)}", duration=duration)
             stream = container.streams.video[0]
             rate = float(stream.average_rate) if stream.average_rate else None
-            width, height = _shown_size(container, stream)
+            width, height = _compute_shown_size(container, stream)
             return Media("video", f".{suffix_of(filename)}", width, height, duration, rate)
     except (av.error.FFmpegError, OSError, ValueError):
-        raise unsupported(filename, f"this {kind} is damaged") from None
+        raise make_unsupported_error(filename, f"this {kind} is damaged") from None
 
 
-def _shown_size(container: Any, stream: Any) -> tuple[int, int]:
+def _compute_shown_size(container: Any, stream: Any) -> tuple[int, int]:
     """The size as people see it: the shape of the pixels counts, and the way the film was held."""
     shape = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
     width, height = stream.width, stream.height

@@ -54,58 +54,58 @@ class Runs:
 
     def begin(self, session: str, account: Account) -> Run:
         """Claim `session` for one message (SessionBusy if another one is being worked on)."""
-        with self._lock.held():
-            if self._running(self._path(session)) is not None:
+        with self._lock.hold():
+            if self._read_running(self._find_path(session)) is not None:
                 raise SessionBusy
             run = Run(uuid.uuid4().hex, session, account)
-            self._write(run, 0)
+            self._write_run(run, 0)
         return run
 
     def reserve(self, run: Run, price: int) -> None:
         """Freeze `price` on the run's account (NotEnoughCredits if it is not available)."""
-        with self._lock.held():
+        with self._lock.hold():
             if run.account.granted is None or not price:
                 return
-            available = self._balance(run.account).available
+            available = self._compute_balance(run.account).available
             if available < price:
                 raise NotEnoughCredits(price, available)
-            self._write(run, price)
+            self._write_run(run, price)
 
     def charge(self, run: Run, amount: int, reason: str) -> None:
         """Turn the reservation into a charge; an account without a limit is never charged."""
-        with self._lock.held():
+        with self._lock.hold():
             if run.account.granted is None or not amount:
                 return
-            self._write(run, 0)
-            self._take(run.account, amount, reason, session=run.session, run=run.id)
+            self._write_run(run, 0)
+            self._record_charge(run.account, amount, reason, session=run.session, run=run.id)
 
-    def _take(self, account: Account, amount: int, reason: str, **where: str | None) -> None:
+    def _record_charge(self, account: Account, amount: int, reason: str, **where: str | None) -> None:
         self._ledger.append("charge", account=account.user_id, amount=amount, reason=reason, **where)
 
     def end(self, run: Run) -> None:
         """Give the session free; what is still reserved is released."""
-        with self._lock.held():
-            self._path(run.session).unlink(missing_ok=True)
+        with self._lock.hold():
+            self._find_path(run.session).unlink(missing_ok=True)
 
     def balance(self, account: Account) -> Balance:
-        with self._lock.held():
-            return self._balance(account)
+        with self._lock.hold():
+            return self._compute_balance(account)
 
-    def _balance(self, account: Account) -> Balance:
+    def _compute_balance(self, account: Account) -> Balance:
         if account.granted is None:
             return Balance(STEADY_BALANCE, 0)
-        entries = (self._running(path) for path in self._directory.glob("*.json"))
+        entries = (self._read_running(path) for path in self._directory.glob("*.json"))
         frozen = sum(entry["amount"] for entry in entries if entry and entry["account"] == account.user_id)
-        left = account.granted - self._ledger.spent(account.user_id)
+        left = account.granted - self._ledger.sum_spent(account.user_id)
         return Balance(max(0, left - frozen), frozen)
 
-    def _running(self, path: Path) -> dict[str, Any] | None:
+    def _read_running(self, path: Path) -> dict[str, Any] | None:
         entry = read_json(path)
         return entry if entry and self._owner.alive(entry["owner"]) else None
 
-    def _write(self, run: Run, amount: int) -> None:
+    def _write_run(self, run: Run, amount: int) -> None:
         entry = {"id": run.id, "account": run.account.user_id, "amount": amount, "owner": self._owner.id}
-        write_json(self._path(run.session), entry)
+        write_json(self._find_path(run.session), entry)
 
-    def _path(self, session: str) -> Path:
+    def _find_path(self, session: str) -> Path:
         return self._directory / f"{session}.json"

@@ -65,7 +65,7 @@ class Store:
         self._clock = clock
         # A fixed number of locks: two sessions that share one only wait for each other a little.
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
-        self._key = _signing_key(directory)
+        self._key = _load_signing_key(directory)
 
     def create(self, account: Account, task_name: str, language: str) -> SessionRecord:
         record: SessionRecord = {
@@ -82,12 +82,12 @@ class Store:
             "analyses": [],
         }
         private_directory(self._sessions / record["id"])
-        write_json(self._path(record["id"]), record)
+        write_json(self._find_path(record["id"]), record)
         return record
 
     def load(self, session: str, account: Account) -> SessionRecord:
         """The session as it stands (ApiError 1002 when it is unknown, lost, or somebody else's)."""
-        record: Any = read_json(self._path(session)) if _SESSION_ID.fullmatch(session) else None
+        record: Any = read_json(self._find_path(session)) if _SESSION_ID.fullmatch(session) else None
         if record is None or record["lost"] or record["account"] != account.user_id:
             raise ApiError(NO_SESSION, "Session not found")
         found: SessionRecord = record
@@ -96,13 +96,13 @@ class Store:
     def update(self, session: str, account: Account, change: Callable[[SessionRecord], T]) -> T:
         """Let `change` alter the record under the session's lock, and write it whole."""
         self.load(session, account)
-        with self._stripes[hash(session) % _STRIPES], Lock(self._path(session).with_suffix(".lock")).held():
+        with self._stripes[hash(session) % _STRIPES], Lock(self._find_path(session).with_suffix(".lock")).hold():
             record = self.load(session, account)
             result = change(record)
-            write_json(self._path(session), record)
+            write_json(self._find_path(session), record)
         return result
 
-    def _path(self, session: str) -> Path:
+    def _find_path(self, session: str) -> Path:
         return self._sessions / session / "session.json"
 
     def asset_paths(self, record: SessionRecord) -> dict[str, Path]:
@@ -117,24 +117,24 @@ class Store:
 
     def file_path(self, name: str) -> str:
         """The path part of an address that needs no token: the name, behind a signature that cannot be guessed."""
-        return f"/files/{self._sign(name)}/{name}"
+        return f"/files/{self._sign_name(name)}/{name}"
 
-    def signed_file(self, signature: str, name: str) -> Path:
+    def find_signed_file(self, signature: str, name: str) -> Path:
         """The file behind such an address (ApiError 404 for any other)."""
-        if not hmac.compare_digest(signature.encode(), self._sign(name).encode()):
+        if not hmac.compare_digest(signature.encode(), self._sign_name(name).encode()):
             raise ApiError(404, "No such file")
         if not _STORED_NAME.fullmatch(name):
             raise ApiError(404, "No such file")
         return (self.renders if name.startswith("render-") else self.uploads) / name
 
-    def _sign(self, name: str) -> str:
+    def _sign_name(self, name: str) -> str:
         return hmac.new(self._key, name.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
 
 
-def _signing_key(directory: Path) -> bytes:
+def _load_signing_key(directory: Path) -> bytes:
     """The directory's key, made once: an address stays valid across restarts and for every backend on it."""
     path = directory / "key"
-    with Lock(directory / "key.lock").held():
+    with Lock(directory / "key.lock").hold():
         if not path.exists():
             part = path.with_suffix(".part")
             with open(part, "wb", opener=private_opener) as file:

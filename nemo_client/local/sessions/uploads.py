@@ -22,7 +22,7 @@ from ..shared.settings import Settings
 from .accounts import Account
 from .fetch import fetch
 from .ledger import Ledger
-from .probe import Media, known_suffix, probe
+from .probe import Media, has_known_suffix, probe
 from .store import MAX_ASSETS, Asset, SessionRecord, Store, new_asset_id
 
 CHUNK = 256 * 1024
@@ -92,7 +92,7 @@ class Uploads:
                     raise ApiError(FILE_TOO_LARGE, f"One request brings at most {most} bytes")
             if not received:
                 raise ApiError(400, "The request brings no file: name the parts 'files'")
-            return await asyncio.to_thread(self._keep, received, session, account)
+            return await asyncio.to_thread(self._keep_files, received, session, account)
         finally:
             for item in received:
                 item.path.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ class Uploads:
                     await _pass_over(part, fields)
                     continue
                 chunks = _read_part(part)
-                yield await self._write(plain_name(part.filename or "file"), chunks)
+                yield await self._write_file(plain_name(part.filename or "file"), chunks)
         except (ValueError, AssertionError, aiohttp.ClientPayloadError, aiohttp.http.HttpProcessingError):
             raise ApiError(400, "The multipart body cannot be read") from None
         except asyncio.TimeoutError:
@@ -126,12 +126,12 @@ class Uploads:
             async with AsyncExitStack() as stack:
                 allowed = self._settings.private_urls
                 response = await stack.enter_async_context(fetch(url, private_allowed=allowed))
-                yield await self._write(_name_of(response), response.content.iter_chunked(CHUNK))
+                yield await self._write_file(_name_of(response), response.content.iter_chunked(CHUNK))
 
-    async def _write(self, filename: str, chunks: AsyncIterator[bytes]) -> _Received:
+    async def _write_file(self, filename: str, chunks: AsyncIterator[bytes]) -> _Received:
         item = _Received(filename, self._store.incoming / f"{uuid.uuid4().hex}.part")
         digest, size, limit = hashlib.sha256(), 0, self._settings.max_upload
-        with _removed_on_failure(item.path) as file:
+        with _remove_on_failure(item.path) as file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
@@ -141,23 +141,23 @@ class Uploads:
         item.sha256, item.size = digest.hexdigest(), size
         return item
 
-    def _keep(self, received: list[_Received], session: str, account: Account) -> list[Asset]:
+    def _keep_files(self, received: list[_Received], session: str, account: Account) -> list[Asset]:
         for item in received:
             item.media = probe(item.path, item.filename)
-        assets = [self._asset(item, item.media) for item in received if item.media]
+        assets = [self._make_asset(item, item.media) for item in received if item.media]
 
         def add(record: SessionRecord) -> None:
             if len(record["assets"]) + len(assets) > MAX_ASSETS:
                 raise ApiError(400, f"A session holds at most {MAX_ASSETS} files")
             record["assets"].extend(assets)
-            record["analyses"].extend({"id": asset["id"], "summary": _summary(asset)} for asset in assets)
+            record["analyses"].extend({"id": asset["id"], "summary": _describe_asset(asset)} for asset in assets)
 
         self._store.update(session, account, add)
         for asset in assets:
             self._ledger.append("upload", session=session, filename=asset["filename"], hash=asset["hash"])
         return assets
 
-    def _asset(self, item: _Received, media: Media) -> Asset:
+    def _make_asset(self, item: _Received, media: Media) -> Asset:
         return {
             "id": new_asset_id(),
             "filename": item.filename,
@@ -188,7 +188,7 @@ async def _read_part(part: aiohttp.BodyPartReader) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _removed_on_failure(path: Path) -> Iterator[BinaryIO]:
+def _remove_on_failure(path: Path) -> Iterator[BinaryIO]:
     whole = False
     try:
         with open(path, "xb", opener=private_opener) as file:
@@ -202,12 +202,12 @@ def _removed_on_failure(path: Path) -> Iterator[BinaryIO]:
 def _name_of(response: aiohttp.ClientResponse) -> str:
     """A file name for what a URL gave: its last path segment, with a suffix by content type when it has none."""
     name = plain_name(unquote(response.url.path))
-    if not known_suffix(name) and (suffix := _SUFFIX_OF_TYPE.get(response.content_type)):
+    if not has_known_suffix(name) and (suffix := _SUFFIX_OF_TYPE.get(response.content_type)):
         return plain_name(f"{name}.{suffix}")
     return name
 
 
-def _summary(asset: Asset) -> str:
+def _describe_asset(asset: Asset) -> str:
     size = f", {asset['width']} x {asset['height']}" if asset["width"] else ""
     length = f", {asset['duration']:.1f} s" if asset["duration"] else ""
     return f"{asset['kind']}{size}{length}"

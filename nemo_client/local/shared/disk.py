@@ -95,7 +95,7 @@ class Lock:
         self._threads = threading.Lock()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         with self._threads:
             lock = FileLock(str(self._path), mode=FILE_MODE, thread_local=False)
             with lock.acquire(timeout=LOCK_WAIT_SECONDS, poll_interval=LOCK_POLL_SECONDS):

@@ -57,11 +57,11 @@ class Face:
 
 def choose_face(text: str) -> tuple[Face, str]:
     """The first face that has every character of `text`; else the one that lacks least, and what it lacks."""
-    best, lacking = Face(), _lacks(Face(), text)
+    best, lacking = Face(), _find_lacking(Face(), text)
     if not lacking:
         return best, ""
-    for face in _ordered(_system_faces(), text):
-        missing = _lacks(face, text)
+    for face in _order_faces(_system_faces(), text):
+        missing = _find_lacking(face, text)
         if not missing:
             return face, ""
         if len(missing) < len(lacking):
@@ -74,24 +74,24 @@ def missing_glyphs(text: str) -> str:
     return choose_face(text)[1]
 
 
-def _lacks(face: Face, text: str) -> str:
-    font = _probe(face)
-    blank = _shape(font, _NONCHARACTER)
+def _find_lacking(face: Face, text: str) -> str:
+    font = _open_probe(face)
+    blank = _read_shape(font, _NONCHARACTER)
     wanted = dict.fromkeys(c for c in text if unicodedata.category(c) not in _INVISIBLE)
-    return "".join(c for c in wanted if _shape(font, c) == blank)
+    return "".join(c for c in wanted if _read_shape(font, c) == blank)
 
 
 @functools.lru_cache(maxsize=64)
-def _probe(face: Face) -> ImageFont.FreeTypeFont:
+def _open_probe(face: Face) -> ImageFont.FreeTypeFont:
     return face.at(_PROBE_SIZE)
 
 
-def _shape(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes]:
+def _read_shape(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes]:
     mask = font.getmask(character)
     return mask.size, bytes(mask)
 
 
-def _ordered(faces: tuple[Face, ...], text: str) -> list[Face]:
+def _order_faces(faces: tuple[Face, ...], text: str) -> list[Face]:
     """Faces of the text's own region first: Chinese and Japanese draw many characters differently."""
     region = next((name for low, high, name in _REGIONS if any(low <= c <= high for c in text)), _DEFAULT_REGION)
     return sorted(faces, key=lambda face: not face.name.endswith(region) and face.name[-3:-2] == " ")
