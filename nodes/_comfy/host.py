@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import time
+from abc import ABC
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -270,7 +271,7 @@ def find_video_file(video: Any, folder: Path) -> tuple[Path, Path]:
     from comfy_api.util import VideoCodec, VideoContainer
 
     window = getattr(video, "get_active_trim_window", lambda: (0.0, 0.0))()
-    source = video.get_stream_source() if hasattr(video, "get_stream_source") else None
+    source = video.get_stream_source() if _has_source(video) else None
     if isinstance(source, str) and source.lower().endswith(_SENT_AS_IS) and not any(window):
         found = _inside(Path(source), _folders(""))
         if found is not None:
@@ -282,6 +283,12 @@ def find_video_file(video: Any, folder: Path) -> tuple[Path, Path]:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise nemo_client.InputError("video-unusable", reason=reason) from error
     return path, path.parent
+
+
+def _has_source(video: Any) -> bool:
+    """Whether a VIDEO tells where it comes from; ComfyUI's abstract one would encode all of it into memory instead."""
+    own = next((kind for kind in type(video).__mro__ if "get_stream_source" in vars(kind)), None)
+    return own is not None and ABC not in own.__bases__
 
 
 def find_encoder_error() -> type[Exception]:

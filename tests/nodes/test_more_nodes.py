@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -439,6 +441,16 @@ def test_the_whole_way_in_one_node_speaks_the_prompts_language_at_once(nodes: No
     assert spoken_by(host) == ["zh-CN"]
 
 
+class AbstractVideo(ABC):
+    """As ComfyUI's: a VIDEO that was put together of frames tells its source by encoding them into memory."""
+
+    def get_stream_source(self) -> Any:
+        self.save_to(io.BytesIO())
+
+    @abstractmethod
+    def save_to(self, target: Any, **_: Any) -> None: ...
+
+
 @pytest.mark.parametrize(
     "error",
     [ValueError("Unexpected numpy array shape `(48, 64, 4)`"), av.error.ExternalError(542398533, "x"), OSError("no")],
@@ -446,8 +458,8 @@ def test_the_whole_way_in_one_node_speaks_the_prompts_language_at_once(nodes: No
 def test_a_video_that_cannot_be_written_is_told_in_words(error: Exception, nodes: Nodes, host: Host) -> None:
     """From frames with transparency, of one pixel or of odd sizes; nothing is charged."""
 
-    class Created:
-        def save_to(self, target: str, **_: Any) -> None:
+    class Created(AbstractVideo):
+        def save_to(self, target: Any, **_: Any) -> None:
             raise error
 
     with pytest.raises(InputError, match=r"cannot be saved as a file.*Nothing was charged"):
