@@ -549,6 +549,36 @@ def without_session() -> Iterator[None]:
         raise
 
 
+async def _call_with_inputs(node: object, function: Callable[..., Awaitable[_T]], inputs: dict[str, Any]) -> _T:
+    filled = fill_in(type(node), inputs)
+    check_handles(filled)
+    return await function(node, **filled)
+
+
+async def _name_what_the_run_paid(work: Awaitable[_T]) -> _T:
+    """Errors of a node that come before its work, about an input say, also name what nodes before it paid."""
+    from ...nemo_client import NemoError
+
+    try:
+        return await work
+    except NemoError as error:
+        if error.kept is None and error.charged == "no":
+            prompt_id, _ = host.find_running_node()
+            paid = await run_on_network(functools.partial(_paid_in_any, prompt_id)) if prompt_id else None
+            if paid is not None:
+                error.kept, error.charged = paid, "yes" if paid.sure else "maybe"
+        raise
+
+
+async def _paid_in_any(run: str) -> Kept | None:
+    """What the run paid for and got, by the first profile in use that knows of it."""
+    for studio in get_network().opened():
+        found = await _paid_in(studio.profile.name, run)
+        if found is not None:
+            return found
+    return None
+
+
 def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
     """A node's function whose errors are in the language of its handle, wherever in it they come from.
 
@@ -560,9 +590,7 @@ def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitab
         language = find_language(inputs)
         with statements.open_statement(type(self).__name__, find_text_language(language)) as statement:
             with worded_errors(language):
-                inputs = fill_in(type(self), inputs)
-                check_handles(inputs)
-                result = await function(self, **inputs)
+                result = await _name_what_the_run_paid(_call_with_inputs(self, function, inputs))
             return cast(_T, statements.attach(result, statement))
 
     return told

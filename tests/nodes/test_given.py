@@ -265,6 +265,27 @@ def test_an_export_that_fails_says_what_the_run_paid_and_that_it_is_kept(
     assert sent(charging) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("NemoExportRender", {"filename_prefix": "../../x", "format": "mp4", "quality": "high"}),
+        ("NemoExportRender", {"filename_prefix": "video/x", "format": "exe", "quality": "high"}),
+        ("NemoEditVideo", {"instruction": " ", "when_changed": "stop", "seed": 0}),
+        ("NemoChat", {"message": "", "seed": 0}),
+    ],
+    ids=["prefix", "format", "instruction", "message"],
+)
+def test_a_later_node_with_a_wrong_input_says_what_the_run_paid(
+    name: str, inputs: dict[str, Any], nodes: Nodes, host: Host, charging: Any
+) -> None:
+    """What comes over a link is judged when the node runs: by then another one has paid."""
+    (made,), _, _ = host.run_in("run-1", nodes["NemoGenerateVideo"], session=uploaded(nodes, host, "nemo"), **GENERATE)
+    with pytest.raises(NemoError, match="100 credits were paid before that"):
+        host.run_in("run-1", nodes[name], session=made, **inputs)
+    with pytest.raises(NemoError, match="Nothing was charged"):
+        host.run_in("run-2", nodes[name], session=made, **inputs)
+
+
 def test_a_run_that_paid_nothing_says_so(nodes: Nodes, host: Host, charging: Any) -> None:
     """The generation is of an earlier run: this one was free."""
     (made,), _, _ = host.run_in("run-1", nodes["NemoGenerateVideo"], session=uploaded(nodes, host, "nemo"), **GENERATE)
