@@ -1010,7 +1010,7 @@ def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_
         }"""
     )
 
-    assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, nothing charged"
+    assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, no new charge"
 
 
 BARS = """async () => {
