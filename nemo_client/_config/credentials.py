@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 from filelock import Timeout as LockTimeout
 
 from .._errors import ApiError, ClientIdRefused, DiskError, RateLimited, SignInError
+from .._safety.addresses import is_loopback
 from .._safety.json_limits import parse_json
 from .._safety.private_files import restrict_file
 from .._safety.redaction import Secret, register_secret
@@ -85,7 +87,10 @@ class CredentialStore:
 
     def read(self, profile: Profile) -> Token | None:
         """The stored token of this profile, if its origin issued it."""
-        entry = self._load().get(profile.name)
+        entries = self._load()
+        entry = entries.get(profile.name)
+        if not isinstance(entry, Mapping) or entry.get("origin") != profile.origin:
+            entry = entries.get(_name_aside(profile.name, profile.origin))
         if not isinstance(entry, Mapping) or entry.get("origin") != profile.origin:
             return None
         value = entry.get("token")
@@ -95,8 +100,18 @@ class CredentialStore:
         return Token(value, kind, str(entry.get("user_id") or ""), _parse_moment(entry.get("expires_at")))
 
     def write(self, profile: Profile, token: Token) -> None:
-        """Keep `token` for this profile; the caller holds the lock."""
+        """Keep `token` for this profile; the caller holds the lock.
+
+        A free account that another address gave under the same profile is set aside, and found there again: it cannot
+        be signed in to without its token.
+        """
         entries = self._load()
+        before = entries.get(profile.name)
+        if isinstance(before, Mapping) and before.get("kind") == "anonymous":
+            origin = str(before.get("origin") or "")
+            if origin != profile.origin and not is_loopback(urlsplit(origin).hostname or ""):
+                entries[_name_aside(profile.name, origin)] = before
+        entries.pop(_name_aside(profile.name, profile.origin), None)
         entries[profile.name] = {
             "token": token.value,
             "kind": token.kind,
@@ -106,14 +121,20 @@ class CredentialStore:
         }
         self._save(entries)
 
-    def remove(self, name: str) -> bool:
-        """Forget the token of the profile of that name, whether it had one; the caller holds the lock."""
+    def remove(self, name: str, origin: str | None = None) -> bool:
+        """Forget the token of the profile of that name, whether it had one; the caller holds the lock.
+
+        With an `origin`, the one that it issued; else all, those that were set aside, too.
+        """
         entries = self._load()
-        if name not in entries:
-            return False
-        del entries[name]
-        self._save(entries)
-        return True
+        gone = [each for each in entries if each == name or each.startswith(_name_aside(name, ""))]
+        if origin is not None:
+            gone = [each for each in gone if _is_of_origin(entries[each], origin)]
+        for each in gone:
+            del entries[each]
+        if gone:
+            self._save(entries)
+        return bool(gone)
 
     def version(self) -> tuple[int, ...]:
         """Another value whenever the file was changed: every change replaces it."""
@@ -144,6 +165,16 @@ class CredentialStore:
         if entries is None:  # raised here, where no variable and no other error holds what was read
             raise DiskError("credentials-broken", path=self._path)
         return entries
+
+
+def _name_aside(name: str, origin: str) -> str:
+    """Under which name a free account of another address is kept; no profile has such a one."""
+    return f"{name}#{origin}"
+
+
+def _is_of_origin(entry: object, origin: str) -> bool:
+    """Whether an entry is of that origin; one that cannot be read is of any."""
+    return not isinstance(entry, Mapping) or entry.get("origin") in (origin, None)
 
 
 def _read_sealed_entries(path: Path) -> dict[str, object] | None:

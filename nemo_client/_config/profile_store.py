@@ -223,7 +223,7 @@ def _store_token(place: Path, name: str, which: Profile | None, token: Token | N
     try:
         with store.locked():
             if token is None or which is None:
-                store.remove(name)
+                store.remove(name, which.origin if which is not None else None)
             else:
                 store.write(which, token)
     except OSError as error:

@@ -71,7 +71,7 @@ class Change:
                 if not _is_same(store.read(self.which), self.before):
                     return False
                 if self.token is None:
-                    store.remove(self.which.name)
+                    store.remove(self.which.name, self.which.origin)
                 elif not _is_same(self.token, self.before):  # the same one again keeps its kind and its expiry
                     store.write(self.which, self.token)
                 return True

@@ -152,6 +152,27 @@ async def test_a_token_is_used_at_the_origin_that_issued_it_only() -> None:
     assert (await elsewhere.account(moved).token()).value == "token-6"
 
 
+async def test_a_free_account_outlives_a_sign_up_at_another_address() -> None:
+    """One try with NEMO_API_URL must not cost the credits and the open work of the account that is there."""
+    cloud, elsewhere = Backend(), Backend()
+    elsewhere.sign_ups = 5
+    first = await cloud.account().token()
+    moved = Profile("nemo", "https://other.test", token_env="NEMO_TOKEN")
+    other = await elsewhere.account(moved).token()
+    back = await cloud.account().token()
+    again = await elsewhere.account(moved).token()
+    store = CredentialStore(home())
+
+    assert (back.value, again.value) == (first.value, other.value)
+    assert (cloud.sign_ups, elsewhere.sign_ups) == (1, 6)
+    assert (store.read(CLOUD), store.read(moved)) == (first, other)
+    with store.locked():
+        store.remove("nemo", CLOUD.origin)
+        assert (store.read(CLOUD), store.read(moved)) == (None, other)
+        store.remove("nemo")
+    assert kept() == {}
+
+
 async def test_a_refused_anonymous_token_is_renewed_where_nothing_is_owed() -> None:
     """1001; what another process got in the meantime is used first."""
     backend = Backend()
