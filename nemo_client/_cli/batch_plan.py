@@ -113,8 +113,10 @@ async def plan_batch(run: Run, plan: Plan, max_credits: int) -> Outcome:
     lang = run.screen.lang
     seen = Seen()
     found = await asyncio.to_thread(find_problems, plan.due, run.profile, seen)
-    fresh = await _count_new(plan.due, run.profile, seen.keys)
-    counts = Counter(item.profile or run.profile for item in plan.due)
+    broken = {problem.item.name for problem in found}
+    sound = [item for item in plan.due if item.name not in broken]
+    fresh = await _count_new(sound, run.profile, seen.keys)
+    counts = Counter(item.profile or run.profile for item in sound)
     prices = [await _estimate_price(name, count, fresh[name]) for name, count in counts.items() if _is_known(name)]
     lines = [say("batch.plan", lang, count=len(plan.due), total=len(plan.items))]
     lines += [_describe_price(price, lang) for price in prices]

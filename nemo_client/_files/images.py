@@ -189,15 +189,10 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELES
     part of the key only if it was chosen. Several threads may encode at once. More than MAX_PIXELS raise `InputError`,
     or, with `shrink`, are sent smaller with a `notice`; the key is that of the given pixels.
     """
-    notice = None
     if shrink and is_large(pixels.shape[1], pixels.shape[0]):
-        fingerprint = pixels_fingerprint(_plain(pixels, bounded=False))
-        own = pixels.shape[1], pixels.shape[0]
-        pixels = _plain(shrink_pixels(pixels))
-        notice = _tell_shrunk(stem, own, (pixels.shape[1], pixels.shape[0]))
-    else:
-        pixels = _plain(pixels)
-        fingerprint = pixels_fingerprint(pixels)
+        return _from_shrunk_pixels(pixels, stem, stem, encoding)
+    pixels = _plain(pixels)
+    fingerprint = pixels_fingerprint(pixels)
     suits_jpeg = pixels.shape[2] == 3 and max(pixels.shape) <= MAX_JPEG_SIDE
     kind = encoding if encoding != "auto" else ("jpeg" if suits_jpeg else "png")
     if kind == "jpeg" and pixels.shape[2] == 4:
@@ -208,7 +203,18 @@ def from_pixels(pixels: Pixels, encoding: Encoding = "auto", stem: str = NAMELES
     check_size(name, len(content))
     chosen = "" if encoding == "auto" else f"{encoding}:"
     kept = f"{hashlib.sha256(content).hexdigest()}.{suffix}"
-    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept, notice=notice)
+    return Media(chosen + fingerprint, name, f"image/{kind}", content, kept=kept)
+
+
+def _from_shrunk_pixels(pixels: Pixels, stem: str, called: str, encoding: Encoding = "auto") -> Media:
+    """As `from_pixels`, with fewer pixels than were given, by which it counts; `called` is how people know it."""
+    small = shrink_pixels(pixels)
+    media = from_pixels(small, encoding, stem)
+    chosen = "" if encoding == "auto" else f"{encoding}:"
+    fingerprint = chosen + pixels_fingerprint(_plain(pixels, bounded=False))
+    name = wire_name(stem, fingerprint, Path(media.name).suffix.lstrip("."))
+    notice = _tell_shrunk(called, (pixels.shape[1], pixels.shape[0]), (small.shape[1], small.shape[0]))
+    return replace(media, fingerprint=fingerprint, name=name, notice=notice)
 
 
 def from_file(path: Path, inside: Path | None = None) -> Media:
@@ -447,7 +453,10 @@ def _still(file: BinaryIO, path: Path) -> Media:
             return replace(_as_pixels_are(file, path, still.kind, fingerprint), older=still.older)
         except ValueError:  # built in an odd way: its pixels are encoded anew
             pass
-    media = from_pixels(still.pixels, stem=path.stem)
+    try:
+        media = from_pixels(still.pixels, stem=path.stem)
+    except FileTooLarge:  # its pixels take more bytes than its file: they go smaller
+        return replace(_from_shrunk_pixels(still.pixels, path.stem, path.name), older=still.older)
     if still.notice is None:
         return replace(media, older=still.older)
     fingerprint = f"file:{_digest(file, path)}"

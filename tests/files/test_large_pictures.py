@@ -182,6 +182,23 @@ def test_pixels_out_of_a_graph_are_shrunk_where_that_is_asked_for(
     assert media.fingerprint == from_pixels(pixels).fingerprint
 
 
+def test_pixels_that_take_more_bytes_than_can_be_sent_go_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is small packs them better than what it is converted to; it counts as it was."""
+    monkeypatch.setattr(large, "SHRUNK_PIXELS", 1000)
+    noise = np.random.default_rng(3).integers(0, 256, (48, 64, 4), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.tif")
+    whole = from_file(tmp_path / "a.tif")
+    monkeypatch.setattr("nemo_client._files.images.MAX_UPLOAD_BYTES", len(sent_bytes(whole)) - 1)
+    media = from_file(tmp_path / "a.tif")
+
+    assert media.fingerprint == whole.fingerprint == check_file(tmp_path / "a.tif")
+    assert media.notice == "a.tif has 64 x 48 pixels and is uploaded smaller: 32 x 24."
+    with Image.open(io.BytesIO(sent_bytes(media))) as sent:
+        assert sent.size == (32, 24)
+
+
 # --- Bombs ------------------------------------------------------------------------------------------------------------
 
 MEGA = 1_000_000
