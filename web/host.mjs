@@ -210,7 +210,8 @@ export function queue() {
   return app.queuePrompt?.(0);
 }
 
-const COLUMN = 12; // pixels between two looks
+const LOOK = 12; // pixels between two looks
+const NOTICE = 48; // room for what some front ends show for a moment below their bar, and no pointer meets
 
 /** How far from the top, in pixels, an element of the right side covers nothing but the graph; null where it nowhere does. */
 export function findFreeTop(element) {
@@ -222,10 +223,10 @@ export function findFreeTop(element) {
     [left + 4, (left + right) / 2, right - 4].every((x) =>
       isGraph(document.elementsFromPoint(x, y).find((hit) => !element.contains(hit))),
     );
-  const last = window.innerHeight - COLUMN;
-  for (let top = COLUMN, free = 0; top < last; top += COLUMN) {
-    free = isFree(top) ? free + COLUMN : 0;
-    if (free > height + COLUMN) return top - free + 2 * COLUMN;
+  const last = window.innerHeight - LOOK;
+  for (let top = LOOK, free = 0; top < last; top += LOOK) {
+    free = isFree(top) ? free + LOOK : 0;
+    if (free > height + NOTICE) return top - free + LOOK + NOTICE;
   }
   return null;
 }

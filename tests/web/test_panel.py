@@ -1040,7 +1040,7 @@ def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load:
     page.evaluate(BARS)
     page.wait_for_function(f"{TOP} >= 230")
     page.evaluate("popup.remove(), fail()")
-    page.wait_for_function(f"{TOP} >= 90 && {TOP} < 130")
+    page.wait_for_function(f"{TOP} >= 90 && {TOP} < 160")
 
 
 def test_what_this_browser_cannot_play_is_shown_as_its_small_copy(quiet: Page) -> None:
