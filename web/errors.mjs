@@ -6,9 +6,11 @@ import { newTake } from "./takes.js";
 import { t } from "./words.js";
 
 const MOST = 3;
-const PLACED = [0, 400, 1500, 3000]; // the page's own message of a failed node comes a little later
+const SOON = 400; // the page's own message of a failed node comes a little later
+const LATER = 1500; // and dialogs come and go
 const told = new Set(); // by prompt and node
 let box = null;
+let placing = 0;
 
 /** The actions by name: what each does with the error and its node. `open` opens the sidebar at a part of it. */
 function actions(open) {
@@ -56,15 +58,19 @@ export function showError(error, node, title, open) {
   );
   box.append(element);
   while (box.childElementCount > MOST) box.firstElementChild.remove();
-  for (const later of PLACED) setTimeout(place, later);
+  clearTimeout(placing);
+  placing = setTimeout(() => place(SOON));
   return element;
 }
 
-/** Moves the messages to where they cover neither the Run button nor a message of the page's own. */
-function place() {
+/** Keeps the messages where they cover neither the Run button nor a message of the page's own, until they are closed. */
+function place(pause) {
   if (!box?.childElementCount) return;
-  const top = findFreeTop(box);
-  box.style.insetBlockStart = top === null ? "" : `${top}px`;
+  if (!box.matches(":hover")) {
+    const top = findFreeTop(box);
+    box.style.insetBlockStart = top === null ? "" : `${top}px`;
+  }
+  placing = setTimeout(() => place(LATER), pause);
 }
 
 /** Of ComfyUI's own report, where the server's statement did not come: its message without the class's name. */

@@ -1027,19 +1027,18 @@ BARS = """async () => {
   const [errors, words] = await Promise.all(["errors", "node_words"].map(load));
   words.beginNodeWords();
   await new Promise((done) => (document.head.lastElementChild.onload = done));
-  window.fail = () => errors.showError({ what: "It failed.", action: "retry" }, null, "Node", () => {});
+  errors.showError({ what: "It failed.", action: "retry" }, null, "Node", () => {});
   window.popup = popup;
-  fail();
 }"""
 TOP = "document.querySelector('.nemo-video-errors').getBoundingClientRect().top"
 
 
 def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load: Load) -> None:
-    """It stands where only the graph is, below what is there; once that has gone, the next one stands higher."""
+    """It stands where only the graph is, below what is there; once that has gone, it moves up."""
     page = load()
     page.evaluate(BARS)
     page.wait_for_function(f"{TOP} >= 230")
-    page.evaluate("popup.remove(), fail()")
+    page.evaluate("popup.remove()")
     page.wait_for_function(f"{TOP} >= 90 && {TOP} < 160")
 
 
