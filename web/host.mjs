@@ -141,11 +141,12 @@ export function hasIcons() {
 /** Calls back with each statement of a node, {node, prompt, graph, class, state, …}; `cached` is set where it is of an
  * earlier run whose result ComfyUI kept, which may have been another workflow's: then it is told of the node here. */
 export function onStatements(listener) {
-  api.addEventListener?.("nemo.node", ({ detail }) => listener(detail, false));
+  api.addEventListener?.("nemo.node", ({ detail }) => listener({ ...detail, graph: named(detail.graph) }, false));
   api.addEventListener?.("executed", ({ detail }) => {
     for (const each of detail?.output?.nemo ?? []) {
       const cached = each.prompt !== detail.prompt_id;
-      listener(cached ? { ...each, node: String(detail.node), graph: graphId() } : each, cached);
+      const here = cached ? { node: String(detail.node), graph: graphId() } : { graph: named(each.graph) };
+      listener({ ...each, ...here }, cached);
     }
   });
 }
@@ -160,10 +161,12 @@ export function onExecutionError(listener) {
   api.addEventListener?.("execution_error", ({ detail }) => listener(detail ?? {}));
 }
 
+/** A workflow's id; "" for the zeros of one that was cleared, which name none. */
+const named = (id) => (/^[0-]*$/.test(String(id ?? "")) ? "" : String(id));
+
 /** The id of the open workflow; "" where the front end gives none. */
 export function graphId() {
-  const id = String(rootGraph()?.id ?? "");
-  return /^[0-]*$/.test(id) ? "" : id;
+  return named(rootGraph()?.id);
 }
 
 /** The nodes of the open workflow with their ids as the server has them: `12`, inside of subgraphs `12:3`. */

@@ -1013,6 +1013,23 @@ def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_
     assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, no new charge"
 
 
+def test_a_workflow_that_was_cleared_shows_results_too(load: Load) -> None:
+    """Its id is zeros, in the page and in what the server tells."""
+    page = load()
+    page.evaluate(
+        """async () => {
+          const node = { id: 7, comfyClass: "NemoCredits", widgets: [], size: [200, 100],
+            addDOMWidget(name, type, element) { document.body.append(element); return {}; } };
+          Object.assign(app.graph, { id: "00000000-0000-0000-0000-000000000000", nodes: [node] });
+          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+          const detail = { node: "7", prompt: "p", graph: app.graph.id, class: "NemoCredits", state: "done" };
+          api.dispatchEvent(new CustomEvent("nemo.node", { detail: { ...detail, line: "900" } }));
+        }"""
+    )
+
+    assert page.locator(".nemo-video-result").inner_text() == "900"
+
+
 BARS = """async () => {
   const add = (tag, style) => {
     const made = Object.assign(document.createElement(tag), { className: "bar" });
