@@ -36,7 +36,7 @@ class NemoAuth:
         from ..nemo_client import AuthHandle, account_text
         from ..nemo_client import profile as find_profile
 
-        with run.worded_errors(language or "auto"):
+        with run.localize_errors(language or "auto"):
             fill_in(type(self), {"profile": profile, "language": language})
             host.check_home()
             return AuthHandle(profile, language), account_text(

@@ -164,7 +164,7 @@ class _Talk:
 
     def note_result(self, result: MessageResult) -> None:
         """Note what a message took."""
-        self.item.took(result)
+        self.item.note_result(result)
 
     def choose_language(self) -> str:
         """The session's language, else the page's."""

@@ -102,7 +102,7 @@ def _work(item: dict[str, Any]) -> Any:
             when_changed=item["when_changed"],
             caller=waiting.caller,
         )
-        waiting.took(turned)
+        waiting.note_result(turned)
         return make_row(turned, item["session"].language)
 
     return work

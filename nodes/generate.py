@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._comfy import inputs, lists, run
 
 if TYPE_CHECKING:
-    from ..nemo_client import SessionHandle, Studio, Turned
+    from ..nemo_client import MessageResult, SessionHandle, Studio
 
 
 class NemoGenerateVideo:
@@ -98,7 +98,7 @@ def mark_failed(session: SessionHandle, error: Exception) -> SessionHandle:
     return replace(getattr(error, "session", None) or session, language=session.language, error=str(error))
 
 
-def make_row(turned: Turned, language: str) -> tuple[Any, str, str]:
+def make_row(turned: MessageResult, language: str) -> tuple[Any, str, str]:
     """The outputs of a message: the session, the reply without talk of the web page, the timeline."""
     from ..nemo_client import translate
 
@@ -108,11 +108,11 @@ def make_row(turned: Turned, language: str) -> tuple[Any, str, str]:
 
 def _work(item: dict[str, Any]) -> Any:
     async def work(studio: Studio, waiting: run.Item) -> tuple[Any, str, str]:
-        from ..nemo_client import Wish
+        from ..nemo_client import GenerationRequest
 
-        wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"])
+        wish = GenerationRequest(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"])
         turned = await studio.generate(item["session"], wish, caller=waiting.caller)
-        waiting.took(turned)
+        waiting.note_result(turned)
         return make_row(turned, item["session"].language)
 
     return work

@@ -136,14 +136,14 @@ def _work(pictures: list[Picture], item: dict[str, Any], ends: bool, tags: Mappi
     destination, page = host.make_destination(item["filename_prefix"], tags, graph), host.find_page_language()
 
     async def work(studio: Studio, waiting: run.Item) -> Video:
-        from ..nemo_client import Wish
+        from ..nemo_client import GenerationRequest
 
-        wish = Wish(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
+        wish = GenerationRequest(item["prompt"], item["aspect_ratio"], item["duration"], item["seed"], ends)
         language = item["language"]
         output, caller, media = read_output(item), waiting.caller, require_all_readable(pictures)
         with run.without_session():
             video = await studio.animate(media, wish, destination, output, language=language, page=page, caller=caller)
-        waiting.took(video)
+        waiting.note_result(video)
         return video
 
     return work

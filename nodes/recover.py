@@ -42,7 +42,7 @@ class NemoRecover:
     @run.word_errors
     async def recover(self, job: str, graph: Any = None, workflow: Any = None) -> dict[str, Any]:
         """Video, path, last frame and info, and the preview."""
-        found = await run.run_on_network(lambda: run.get_network().find_job(job))
+        found = await run.run_on_network(lambda: run.get_network().find_listed_job(job))
         tags = host.read_workflow_tags(graph, workflow)
         outcomes = await run.run_all(found.profile, [_work(found, tags)])
         return await present_videos(outcomes, "stop", inputs.PREFIX[1]["default"])

@@ -79,11 +79,11 @@ class NemoUploadImage:
         onto = _sessions_for(session, groups)
         works = [_work(group, handle.language, target) for group, target in zip(groups, onto, strict=True)]
         outcomes = await run.run_all(handle.profile, works, language=handle.language)
-        rows = lists.settle_items(outcomes, lists.SKIP, lambda error: {0: _failed(handle, error)}, 1)
+        rows = lists.settle_items(outcomes, lists.SKIP, lambda error: {0: _make_failed_handle(handle, error)}, 1)
         return ([row[0] if isinstance(row, tuple) else row for row in rows],)
 
 
-def _failed(auth: Any, error: Exception) -> SessionHandle:
+def _make_failed_handle(auth: Any, error: Exception) -> SessionHandle:
     """What stands for an image that was not uploaded, so that the nodes behind decide: stop, or continue."""
     from ..nemo_client import SessionHandle
 
@@ -97,12 +97,12 @@ def read_pictures(images: Sequence[Any], masks: Sequence[Any], encoding: Any) ->
     """
     readers = tensors.make_readers(images, masks)
     if len(readers) == 1:
-        return [_picture(readers[0], encoding)]
+        return [_encode_picture(readers[0], encoding)]
     with ThreadPoolExecutor(min(len(readers), os.cpu_count() or 1), "nemo-pictures") as pool:
-        return list(pool.map(lambda read: _picture(read, encoding), readers))
+        return list(pool.map(lambda read: _encode_picture(read, encoding), readers))
 
 
-def _picture(read: Callable[[], Any], encoding: Any) -> Picture:
+def _encode_picture(read: Callable[[], Any], encoding: Any) -> Picture:
     from ..nemo_client import NemoError, from_pixels
 
     try:

@@ -223,7 +223,7 @@ def from_file(path: Path, inside: Path | None = None) -> Media:
     With `inside`, a real folder, the file must be in it when it is opened: links that lead outside are refused. Raises
     `InputError` for what cannot be sent.
     """
-    with _opened_file(path, inside) as file:
+    with _open_readable(path, inside) as file:
         return _from_opened(file, path)
 
 
@@ -231,7 +231,7 @@ def is_picture_file(path: Path) -> bool:
     """Whether the first bytes of a file are those of a picture."""
     try:
         with open_file(path) as file:
-            found = _sniffed(file)
+            found = _sniff_format(file)
     except OSError:
         return False
     return found == "gif" or found in _STILLS or found in _CONVERTED
@@ -256,7 +256,7 @@ def check_file(path: Path) -> str:
 
 def judge_file(path: Path) -> Judged:
     """As `check_file`, with all that is known of the file beforehand."""
-    with _opened_file(path, None) as file:
+    with _open_readable(path, None) as file:
         suffix = _kind_of(file, path)
         if suffix in _STILLS or suffix in _CONVERTED:
             still = _look_at_still(file, path)
@@ -281,7 +281,7 @@ def _check_other(file: BinaryIO, path: Path, suffix: str) -> None:
     kind = _type_of(suffix)
     if kind != "image":
         check_media(file, path.name, suffix, kind)
-    elif _sniffed(file) != suffix:
+    elif _sniff_format(file) != suffix:
         raise InputError("not-an-image", name=path.name)
     elif not is_gif_whole(file):
         raise InputError("image-damaged", name=path.name)
@@ -315,7 +315,7 @@ def _kind_of(file: BinaryIO, path: Path) -> str:
     """
     given = path.suffix.lower().lstrip(".")
     suffix = given if given in _MIME or given in _CONVERTED else ""
-    found = _sniffed(file)
+    found = _sniff_format(file)
     if found and suffix not in _FAMILIES.get(found, (found,)) and (not suffix or _type_of(found) == _type_of(suffix)):
         suffix = found
     if not suffix:
@@ -334,7 +334,7 @@ def _type_of(suffix: str) -> str:
     return "image" if suffix in _CONVERTED else _MIME[suffix].partition("/")[0]
 
 
-def _sniffed(file: BinaryIO) -> str:
+def _sniff_format(file: BinaryIO) -> str:
     """The suffix for what a file's first bytes announce; empty where they tell nothing for sure."""
     try:
         head = file.read(64)
@@ -351,11 +351,11 @@ def _sniffed(file: BinaryIO) -> str:
 
 
 def _is_known(file: BinaryIO) -> bool:
-    """Whether a file begins as films and sounds do, those that `_sniffed` does not tell apart included."""
+    """Whether a file begins as films and sounds do, those that `_sniff_format` does not tell apart included."""
     head = file.read(8)
     file.seek(0)
     sound = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    return bool(_sniffed(file)) or sound or head[4:8] in _QUICKTIME
+    return bool(_sniff_format(file)) or sound or head[4:8] in _QUICKTIME
 
 
 def from_url(url: str) -> Media:
@@ -473,7 +473,7 @@ def _look_at_still(file: BinaryIO, path: Path) -> _Still:
         return _read_still_or_mend(file, path)
     except InputError as error:
         file.seek(0)
-        if error.id == "not-an-image" and _sniffed(file) in _STILLS | _CONVERTED | {"gif"}:
+        if error.id == "not-an-image" and _sniff_format(file) in _STILLS | _CONVERTED | {"gif"}:
             raise InputError("image-damaged", name=path.name) from error
         raise
 
@@ -485,12 +485,12 @@ def _read_still_or_mend(file: BinaryIO, path: Path) -> _Still:
         if error.id not in ("not-an-image", "image-too-large"):
             raise
         file.seek(0)
-        kind = {"jpg": "jpeg"}.get(found := _sniffed(file), found)
+        kind = {"jpg": "jpeg"}.get(found := _sniff_format(file), found)
         if error.id == "image-too-large":
             return _look_at_large(file, path, kind, error) if kind in AS_THEY_ARE else _shrink_large(file, path, kind)
         if kind not in KINDS:
             raise
-        return _read_still(io.BytesIO(_mended(file, kind, error)), file, path)
+        return _read_still(io.BytesIO(_mend_file(file, kind, error)), file, path)
 
 
 def _look_at_large(file: BinaryIO, path: Path, kind: str, error: InputError) -> _Still:
@@ -526,7 +526,7 @@ def _shrink_large(file: BinaryIO, path: Path, kind: str) -> _Still:
             small, own = shrink_file(file, kind, size)
     except UNREADABLE as error:
         raise InputError("image-damaged", name=path.name) from error
-    return _Still(kind, 1, False, _shown(small, path)[0], notice=_tell_shrunk(path.name, own, small.size))
+    return _Still(kind, 1, False, _show_upright(small, path)[0], notice=_tell_shrunk(path.name, own, small.size))
 
 
 def _tell_shrunk(name: str, own: tuple[int, int], small: tuple[int, int]) -> Phrase:
@@ -545,7 +545,7 @@ def _shrink_heic(file: BinaryIO, path: Path, size: int) -> tuple[Image.Image, tu
         return shrink_image(image, read_orientation(image)), image.size
 
 
-def _mended(file: BinaryIO, kind: str, error: InputError) -> bytes:
+def _mend_file(file: BinaryIO, kind: str, error: InputError) -> bytes:
     """The picture without side data that is not needed, ended as it should be; raises `error` where pixels are missing.
 
     A JPEG that lacks more than its end marker shows other pixels once something else follows its data.
@@ -579,24 +579,24 @@ def _read_still(readable: BinaryIO, file: BinaryIO, path: Path) -> _Still:
             raise InputError("not-an-image", name=path.name) from error
         orientation = read_orientation(image)
         plain_mode = image.mode in ("L", "RGB", "RGBA", "P", "LA", "1")
-        pixels, older = _shown(image, path)
+        pixels, older = _show_upright(image, path)
     return _Still(kind, orientation, kind in KINDS and orientation == 1 and plain_mode, pixels, older)
 
 
 def read_pixels(path: Path) -> Pixels:
     """The upright pixels of a picture in sRGB: uint8 [H, W, C], RGB or RGBA."""
-    with _opened_file(path, None) as file:
+    with _open_readable(path, None) as file:
         heic = _is_heic(file)
         with _open_heic(file, path) if heic else _open_image(file, path) as image:
-            return _shown(image, path)[0]
+            return _show_upright(image, path)[0]
 
 
-def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:
+def _show_upright(image: Image.Image, path: Path) -> tuple[Pixels, str]:
     """The upright pixels in sRGB, and their fingerprint as earlier versions took it, without regard to the profile."""
     try:
         profile = image.info.get("icc_profile")
         image.load()
-        upright = _turned(image)
+        upright = _turn_upright(image)
         if upright.mode.startswith("I") or upright.mode == "F":
             upright = Image.fromarray(_eight_bit_levels(upright, image.format == "TIFF"))
         alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
@@ -609,7 +609,7 @@ def _shown(image: Image.Image, path: Path) -> tuple[Pixels, str]:
         raise InputError("not-an-image", name=path.name) from error
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except UNREADABLE:  # pixels are never lost to what stands beside them
@@ -632,10 +632,10 @@ def _eight_bit_levels(image: Image.Image, of_tiff: bool) -> Pixels:
 
 def _open_image(file: BinaryIO, path: Path) -> Image.Image:
     place = file.tell()
-    formats = [*_READ, *_find_decoder(_sniffed(file), path)]
+    formats = [*_READ, *_find_decoder(_sniff_format(file), path)]
     file.seek(place)
     known = [each for each in formats if each in _known_formats()]
-    image = _opened(path, lambda: Image.open(file, formats=known))
+    image = _open_checked(path, lambda: Image.open(file, formats=known))
     skip_previews(image)
     check_pixels(image.width, image.height)  # the file, which is not the picture's own, is looked at further
     return image
@@ -659,7 +659,7 @@ def _find_decoder(kind: str, path: Path) -> list[str]:
     return [form]
 
 
-def _opened(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
+def _open_checked(path: Path, opener: Callable[[], Image.Image]) -> Image.Image:
     try:
         image = opener()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -695,7 +695,7 @@ def _decode_heic(file: BinaryIO, path: Path, most: int) -> Image.Image:
         image.format = "HEIF"
         return image
 
-    return _opened(path, opener)
+    return _open_checked(path, opener)
 
 
 def _heic_sizes(file: BinaryIO) -> list[tuple[int, int]]:
@@ -715,7 +715,7 @@ def _is_heic(file: BinaryIO) -> bool:
 
 
 @contextmanager
-def _opened_file(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
+def _open_readable(path: Path, inside: Path | None) -> Iterator[BinaryIO]:
     """The file, opened once for all that is looked at; an `InputError` where there is none that can be read."""
     silence_pillow()
     try:
@@ -779,7 +779,7 @@ class UploadStore:
     def _plain(self, media: Media, kind: str) -> Media:
         """What an earlier version kept as the file was, without its side data: under another name."""
         assert isinstance(media.content, Path)  # noqa: S101 - kept media are files
-        with _opened_file(media.content, None) as file:
+        with _open_readable(media.content, None) as file:
             try:
                 plain = _as_pixels_are(file, media.content, kind, media.fingerprint)
             except ValueError:
@@ -814,7 +814,7 @@ class UploadStore:
                 out.flush()
                 sync_to_disk(out.fileno())
             if media.sha256 and not media.plain and media.sha256 != digest.hexdigest():
-                raise _changed(media)
+                raise _make_changed_error(media)
             temporary.replace(target)
 
 
@@ -830,11 +830,11 @@ def _whole(media: Media) -> bytes:
     """The file that was looked at; an `InputError` if it is another one by now."""
     data = b"".join(_source_chunks(media))
     if media.sha256 and media.sha256 != hashlib.sha256(data).hexdigest():
-        raise _changed(media)
+        raise _make_changed_error(media)
     return data
 
 
-def _changed(media: Media) -> InputError:
+def _make_changed_error(media: Media) -> InputError:
     return InputError("file-unreadable", name=media.name, reason=Phrase("why.changed-read"))
 
 

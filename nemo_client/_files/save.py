@@ -258,7 +258,7 @@ def check_video(path: Path) -> Checked:
             stream = container.streams.video[0]
             _bound_decoder(stream)
             seen = _walk_frames(container, stream)
-            gap = _missing_seconds(container, stream, seen)
+            gap = _count_missing_seconds(container, stream, seen)
             length = container.duration / av.time_base if container.duration else 0.0
             rate = float(stream.average_rate or stream.base_rate or 0)
             (width, height), kind = compute_shown_size(stream, seen.turned), container.format.name
@@ -331,7 +331,7 @@ def compute_shown_size(stream: VideoStream, turned: bool) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def _missing_seconds(container: InputContainer, video: VideoStream, seen: _Seen) -> float:
+def _count_missing_seconds(container: InputContainer, video: VideoStream, seen: _Seen) -> float:
     """By how much more than rounding the file ends before it says; 0 if it is whole.
 
     Not by counting frames alone: a file with an edit list holds more than it plays.

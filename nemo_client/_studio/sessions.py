@@ -269,7 +269,7 @@ class Sessions:
         chain = [] if asked else await self._find_uploads_behind(behind)
         moved = await self._move_uploads(message, chain) if chain else None
         if moved is None:
-            known = bool(chain) and await self._answered_just_now(message, behind)
+            known = bool(chain) and await self._is_answered_just_now(message, behind)
             alive = known or await self._is_alive(behind.session_id)
             if alive and await self._claim_at(behind.session_id, after.key, message.key):
                 return make_handle(behind, after.language)
@@ -371,7 +371,7 @@ class Sessions:
         left = self._context.timings.horizon - self._context.seconds_since_sent(head)
         return SessionBusy("session-unsettled", minutes=max(math.ceil(left / 60), 1), job=make_job_id(head.key))
 
-    async def _answered_just_now(self, message: Message, behind: Attempt) -> bool:
+    async def _is_answered_just_now(self, message: Message, behind: Attempt) -> bool:
         """Whether this Studio uploaded to the session a moment ago, as the account in use now; nothing was paid behind.
 
         Then no look is needed before the claim: the state is read behind it, as the baseline, and tells if it is gone.

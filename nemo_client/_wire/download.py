@@ -104,7 +104,7 @@ class Download:
                 except (ConnectionBroken, httpx.HTTPError) as error:
                     self._check_pace(error)
                     idle_tries = 1 if self._state.have > before else idle_tries + 1
-                    told = error if isinstance(error, NemoError) else self._told(error)
+                    told = error if isinstance(error, NemoError) else self._translate_failure(error)
                     if idle_tries >= DOWNLOAD_TRIES or told.id in FINAL:
                         if told is error:
                             raise
@@ -119,7 +119,7 @@ class Download:
             return min(wish, LONGEST_WISH)
         return DOWNLOAD_PAUSES[min(tries, len(DOWNLOAD_PAUSES)) - 1]
 
-    def _told(self, error: httpx.HTTPError) -> NemoError:
+    def _translate_failure(self, error: httpx.HTTPError) -> NemoError:
         told = translate_transport_error(error, "download", self._host, body_started=True)
         if not isinstance(told, ConnectError):
             told.facts["host"] = self._address
@@ -257,15 +257,15 @@ class Download:
             request = client.build_request("GET", url, headers=headers)
             if hop == 0:
                 request.headers.update(own)
-            response = await self._answered(client, request)
+            response = await self._await_answer(client, request)
             location = response.extensions.get(MOVED, "")
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response
             await response.aclose()
-            url = check_url(_joined(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
+            url = check_url(_join_address(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
         raise RenderFailed("download-foreign", reason=Phrase("why.redirects"))
 
-    async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    async def _await_answer(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
             return await run_within(self._timings.answer, send_request(client, request))
         except asyncio.TimeoutError as error:
@@ -280,7 +280,7 @@ def resolve_address(url: str, near: str) -> str:
     text = _AROUND.sub("", url)
     if text and not _SCHEME.match(text):
         base = near if text.startswith("/") else near.rstrip("/") + "/"
-        text = _joined(base, text)
+        text = _join_address(base, text)
     return _BLANKS.sub(lambda blank: quote(blank[0]) if blank[0] == " " else "", text)
 
 
@@ -369,7 +369,7 @@ def _elsewhere(kind: Kind, near: str) -> bool:
     return kind == "loopback" if own is None else classify_address(own) != kind
 
 
-def _joined(url: str, location: str) -> str:
+def _join_address(url: str, location: str) -> str:
     """Where a redirect leads to."""
     try:
         return str(httpx.URL(url).join(location))

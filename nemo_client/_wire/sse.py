@@ -65,7 +65,7 @@ class SseDecoder:
         the next call raises.
         """
         if self._special:
-            chunk = self._beginning(chunk)
+            chunk = self._take_beginning(chunk)
         if b"\r" in chunk:  # a CR ends its line at once
             self._special = self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -102,7 +102,7 @@ class SseDecoder:
         self._tail = b""
         return [payload for payload in payloads if isinstance(_parse_object(payload), dict)]
 
-    def _beginning(self, chunk: bytes) -> bytes:
+    def _take_beginning(self, chunk: bytes) -> bytes:
         """`chunk` without a BOM at the stream's start, and without the LF that belongs to the CR before it."""
         if self._failed:
             raise EventTooLarge(self._limit)

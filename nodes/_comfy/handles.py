@@ -37,45 +37,45 @@ def fill_in(node: type[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("required", "optional"):
         for name, definition in kinds.get(part, {}).items():
             if name in given:
-                given[name] = _filled(name, definition, given[name], part == "required", listed)
+                given[name] = _fill_input(name, definition, given[name], part == "required", listed)
                 if given[name] is _ABSENT:
                     del given[name]
             elif part == "required":
-                raise _missing(name)
+                raise _make_missing_error(name)
     return given
 
 
 _ABSENT: Final = object()
 
 
-def _filled(name: str, definition: tuple[Any, ...], value: Any, required: bool, listed: bool) -> Any:
+def _fill_input(name: str, definition: tuple[Any, ...], value: Any, required: bool, listed: bool) -> Any:
     """An input with its values as they count, or `_ABSENT` where an optional one holds nothing."""
     values = list(value) if listed and isinstance(value, (list, tuple)) else [value]
     if None in [each if each is None else True for each in values]:
         if required:
-            raise _missing(name)
+            raise _make_missing_error(name)
         default = definition[1].get("default") if len(definition) > 1 else None
         held = [default if each is None else each for each in values if each is not None or default is not None]
         if not held or all(each is None for each in values):
             return _ABSENT
         values = held
-    counted = [_count(name, definition[0], each) for each in values]
+    counted = [_count_items(name, definition[0], each) for each in values]
     return counted if listed else counted[0]
 
 
-def _count(name: str, kind: Any, value: Any) -> Any:
+def _count_items(name: str, kind: Any, value: Any) -> Any:
     """A text "None" is empty; a whole number is an integer, however large and of whichever library."""
     if kind == "STRING" and isinstance(value, str):
         return "" if value.strip() == "None" else value
     if kind == "INT" and type(value) is not int:
         try:
-            return value.__index__() if hasattr(value, "__index__") else _whole(value)
+            return value.__index__() if hasattr(value, "__index__") else _require_whole(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise _odd_number(name, value) from error
     return value
 
 
-def _whole(value: Any) -> int:
+def _require_whole(value: Any) -> int:
     number = float(value)
     if not number.is_integer():
         raise ValueError(value)
@@ -94,7 +94,7 @@ def judge_seed(seed: Any, language: str | None) -> bool | str:
     return True
 
 
-def _missing(name: str) -> InputError:
+def _make_missing_error(name: str) -> InputError:
     from ...nemo_client import InputError
 
     return InputError("input-missing", name=name)

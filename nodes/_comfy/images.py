@@ -80,18 +80,18 @@ def _batch(image: Any) -> list[Callable[[], Pixels]]:
     try:
         array = _array(image)
     except nemo_client.InputError as error:
-        return [partial(_refused, error)]
+        return [partial(_raise_refusal, error)]
     if array.ndim == 3:
         array = array[None]
     shape = "x".join(str(side) for side in array.shape)
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
-        return [partial(_refused, nemo_client.InputError("image-shape", shape=shape))]
+        return [partial(_raise_refusal, nemo_client.InputError("image-shape", shape=shape))]
     if array.size == 0:
-        return [partial(_refused, nemo_client.InputError("image-empty"))]
+        return [partial(_raise_refusal, nemo_client.InputError("image-empty"))]
     return [partial(_eight_bit, picture) for picture in array]
 
 
-def _refused(error: nemo_client.InputError) -> Pixels:
+def _raise_refusal(error: nemo_client.InputError) -> Pixels:
     raise error
 
 
@@ -138,12 +138,14 @@ def _alphas(mask: Any) -> list[Callable[[], Pixels | None]]:
     try:
         array = _array(mask)
     except nemo_client.InputError as error:
-        return [partial(_refused, error)]
+        return [partial(_raise_refusal, error)]
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
         return [
-            partial(_refused, nemo_client.InputError("mask-shape", shape="x".join(str(side) for side in array.shape)))
+            partial(
+                _raise_refusal, nemo_client.InputError("mask-shape", shape="x".join(str(side) for side in array.shape))
+            )
         ]
     return [partial(_alpha, each) for each in array]
 

@@ -64,10 +64,10 @@ def describe(error: BaseException | None) -> NemoError | None:
     name = (error.name or "").split(".")[0]
     if name in _HOSTS or name in sys.stdlib_module_names or not (name or error.msg) or "/" in name or "\\" in name:
         return None  # ComfyUI's own, Python's own, or ours
-    return missing_error([name or str(error)[:80]])
+    return make_missing_error([name or str(error)[:80]])
 
 
-def missing_error(missing: list[str]) -> NemoError:
+def make_missing_error(missing: list[str]) -> NemoError:
     """What is missing, and the command for this very Python."""
     from ...nemo_client import InputError
 
@@ -87,26 +87,26 @@ def install_command() -> str:
 
 def refuse(classes: Mapping[str, type[Any]], missing: list[str]) -> dict[str, type[Any]]:
     """The node classes as they are seen, each of which only says what is missing."""
-    error = missing_error(missing)
+    error = make_missing_error(missing)
     logger.error("NemoVideo: %s", error.text("en"))
     problem = {lang: error.text(lang) for lang in ("en", "zh")}
-    return {name: _refusing(each, missing, problem) for name, each in classes.items()}
+    return {name: _make_refusing_class(each, missing, problem) for name, each in classes.items()}
 
 
-def _refusing(base: type[Any], missing: list[str], problem: Mapping[str, str]) -> type[Any]:
+def _make_refusing_class(base: type[Any], missing: list[str], problem: Mapping[str, str]) -> type[Any]:
     def inputs(_: type[Any]) -> dict[str, Any]:
         return {
-            kind: {name: _marked(each, problem) for name, each in group.items()} if kind != "hidden" else group
+            kind: {name: _mark_input(each, problem) for name, each in group.items()} if kind != "hidden" else group
             for kind, group in base.INPUT_TYPES().items()
         }
 
     def fail(_: Any, **__: Any) -> Any:
-        raise missing_error(missing)
+        raise make_missing_error(missing)
 
     members = {"INPUT_TYPES": classmethod(inputs), "FUNCTION": "fail", "fail": fail}
     return type(base.__name__, (base,), members)
 
 
-def _marked(given: tuple[Any, ...], problem: Mapping[str, str]) -> tuple[Any, ...]:
+def _mark_input(given: tuple[Any, ...], problem: Mapping[str, str]) -> tuple[Any, ...]:
     options = given[1] if len(given) > 1 else {}
     return (given[0], {**options, OPTION: dict(problem)})

@@ -31,7 +31,7 @@ from .handles import check_handles, fill_in, find_language
 from .status import Countdown, advance, compute_own_fraction
 
 if TYPE_CHECKING:
-    from ...nemo_client import Budget, Job, Journal, Kept, Money, Profile, Progress, Studio, Turned, Video
+    from ...nemo_client import Budget, Job, Journal, Kept, MessageResult, Money, Profile, Progress, Studio, Video
 
 logger = logging.getLogger("nemo_client")
 
@@ -60,7 +60,7 @@ class Network:
         self.jobs: tuple[Job, ...] = ()
         self._profiles_seen: tuple[object, ...] = ()
         self._jobs_seen: tuple[Journal, str] | None = None
-        threading.Thread(target=self._live, name="nemo-network", daemon=True).start()
+        threading.Thread(target=self._run_loop, name="nemo-network", daemon=True).start()
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run `work` on the network thread."""
@@ -97,7 +97,7 @@ class Network:
         async def find() -> Job:
             if not await asyncio.to_thread(is_journal):
                 return pick_job((), wanted)
-            return await self.find_job(wanted)
+            return await self.find_listed_job(wanted)
 
         finding = self.submit(find())
         try:
@@ -110,7 +110,7 @@ class Network:
                 return ""
         return f"{job.id} {job.state} {job.delivered} {Path(job.video).is_file() if job.video else ''}"
 
-    async def find_job(self, wanted: str) -> Job:
+    async def find_listed_job(self, wanted: str) -> Job:
         """The job that `wanted` means, from the journal as it is now."""
         from ...nemo_client import find_job
 
@@ -134,12 +134,12 @@ class Network:
         known = self._studios.get(name)
         if known is None or known[:2] != (wanted, journal) or (known[2].done() and known[2].exception()):
             if known is not None:
-                self._retire(known[2])
+                self._retire_studio(known[2])
             opening = asyncio.ensure_future(Studio.open(name, journal=journal))
             known = self._studios[name] = (wanted, journal, opening)
         return await asyncio.shield(known[2])
 
-    def _retire(self, opened: asyncio.Task[Studio]) -> None:
+    def _retire_studio(self, opened: asyncio.Task[Studio]) -> None:
         """Close a Studio whose profile has changed, once what is under way there has ended."""
         from ...nemo_client import NemoError
 
@@ -157,12 +157,12 @@ class Network:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    def opened(self) -> list[Studio]:
+    def list_open_studios(self) -> list[Studio]:
         """The Studios that are open; on the network thread."""
         tasks = [task for _, _, task in self._studios.values() if task.done() and not task.cancelled()]
         return [task.result() for task in tasks if task.exception() is None]
 
-    def _live(self) -> None:
+    def _run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
         self._watching = self.loop.create_task(self._watch())
         self.loop.run_forever()
@@ -262,14 +262,14 @@ class Item:
         self.told = time.monotonic()
         self.fraction = 0.0
         self._parts: list[Money] = []
-        self.caller = Caller(self._store, budget, run_id) if run_id else Caller(self._store, budget)
+        self.caller = Caller(self._store_progress, budget, run_id) if run_id else Caller(self._store_progress, budget)
 
-    def _store(self, progress: Progress) -> None:
+    def _store_progress(self, progress: Progress) -> None:
         self.latest = progress
         self.told = time.monotonic()
         self.fraction = max(self.fraction, compute_own_fraction(self._kind, progress))
 
-    def took(self, result: Turned | Video) -> None:
+    def note_result(self, result: MessageResult | Video) -> None:
         """Note what a result took now: nothing where it was found in the journal."""
         from ...nemo_client import FREE
 
@@ -282,7 +282,7 @@ class Item:
 
         return together(self._parts) if self._parts else None
 
-    def seen(self, started: float, now: float) -> Progress | None:
+    def tell_progress(self, started: float, now: float) -> Progress | None:
         """The latest progress as it stands `now`: the node's own time, and an estimate that runs down."""
         if self.latest is None:
             return None
@@ -327,39 +327,41 @@ async def run_all(
     started = time.monotonic()
     profiles = profile if isinstance(profile, (list, tuple)) else [profile] * len(works)
     each = zip(profiles, works, items, strict=True)
-    futures: list[Future[_T]] = [get_network().submit(_one(name, work, item)) for name, work, item in each]
+    futures: list[Future[_T]] = [get_network().submit(_carry_out_item(name, work, item)) for name, work, item in each]
     waiting = {asyncio.wrap_future(future): item for future, item in zip(futures, items, strict=True)}
     try:
-        await _watched(waiting, items, display, started, language)
+        await _watch_items(waiting, items, display, started, language)
     except asyncio.CancelledError:
         if not host.is_interrupted():
-            _leave(futures)
+            _leave_futures(futures)
             raise
         await _give_up(futures, items, node_id, language)
     except host.get_interrupt_type():
         await _give_up(futures, items, node_id, language)
-    errors = [_error(future, language) for future in futures]
+    errors = [_translate_error(future, language) for future in futures]
     await _name_what_is_kept(errors, profiles, prompt_id)
-    _note(statements.current(), time.monotonic() - started, items, errors)
+    _note_items(statements.current(), time.monotonic() - started, items, errors)
     if len(items) > 1 or errors[0] is None:
-        display.show(_done(time.monotonic() - started, items, errors, language), 1.0)
+        display.show(_word_result(time.monotonic() - started, items, errors, language), 1.0)
     results = [future.result() if error is None else error for future, error in zip(futures, errors, strict=True)]
     return Outcomes(results, any(item.money is not None and item.money.sure != 0 for item in items))
 
 
-def _note(statement: statements.Statement, seconds: float, items: list[Item], errors: list[Exception | None]) -> None:
+def _note_items(
+    statement: statements.Statement, seconds: float, items: list[Item], errors: list[Exception | None]
+) -> None:
     """Put into a node's statement what its items came to."""
     statement.seconds, statement.count = seconds, len(items)
     statement.money += [item.money for item in items if item.money is not None]
     statement.skipped += [(number, error) for number, error in enumerate(errors, 1) if error is not None]
 
 
-async def _one(profile: str, work: Work[_T], item: Item) -> _T:
+async def _carry_out_item(profile: str, work: Work[_T], item: Item) -> _T:
     studio = await get_network().studio(profile)
     return await studio.lane.carry_out(lambda: work(studio, item))
 
 
-async def _watched(
+async def _watch_items(
     waiting: dict[asyncio.Future[Any], Item], items: list[Item], display: host.Display, started: float, language: str
 ) -> None:
     """Wait until all is done, showing progress; raises ComfyUI's interrupt when the user cancels."""
@@ -370,16 +372,16 @@ async def _watched(
             waiting.pop(each).fraction = 1.0
         if host.is_interrupted():
             raise host.get_interrupt_type()
-        text = _line(items, list(waiting.values()), started, language)
+        text = _word_line(items, list(waiting.values()), started, language)
         if waiting and text:
             display.show(text, sum(item.fraction for item in items) / len(items))
 
 
-def _line(items: list[Item], waiting: list[Item], started: float, language: str) -> str:
+def _word_line(items: list[Item], waiting: list[Item], started: float, language: str) -> str:
     """Stage, elapsed, about what is left, and the price; for several items how many are done, and the slowest."""
     done = len(items) - len(waiting)
     slowest = min((item for item in waiting if item.latest), key=lambda item: item.fraction, default=None)
-    seen = slowest.seen(started, time.monotonic()) if slowest else None
+    seen = slowest.tell_progress(started, time.monotonic()) if slowest else None
     if seen is None:
         return ""
     prices = [item.latest.price for item in items if item.latest and item.latest.price]
@@ -389,7 +391,7 @@ def _line(items: list[Item], waiting: list[Item], started: float, language: str)
     return line if len(items) == 1 else f"{done}/{len(items)} · {line}"
 
 
-def _done(seconds: float, items: list[Item], errors: list[Exception | None], language: str) -> str:
+def _word_result(seconds: float, items: list[Item], errors: list[Exception | None], language: str) -> str:
     """The result in words: the time, what was paid, and the items that failed, each with its reason."""
     from ...nemo_client import Progress, say
 
@@ -397,7 +399,7 @@ def _done(seconds: float, items: list[Item], errors: list[Exception | None], lan
     lines = [Progress("done", elapsed=seconds).text(lang)]
     paid = [item.money for item in items if item.money is not None]
     if paid:
-        lines[0] += " · " + _paid(paid, lang)
+        lines[0] += " · " + _word_paid(paid, lang)
     failed = [(number, error) for number, error in enumerate(errors, 1) if error is not None]
     if failed and len(items) > 1:
         lines[0] = say("progress.some", lang, done=len(items) - len(failed), total=len(items)) + " · " + lines[0]
@@ -405,7 +407,7 @@ def _done(seconds: float, items: list[Item], errors: list[Exception | None], lan
     return "\n".join(lines)
 
 
-def _leave(futures: list[Future[Any]]) -> None:
+def _leave_futures(futures: list[Future[Any]]) -> None:
     """Stop waiting: nothing new is started, what is paid for goes on."""
     for future in futures:
         future.cancel()
@@ -417,7 +419,7 @@ async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, 
 
     for item in items:
         item.caller.gave_up = True
-    _leave(futures)
+    _leave_futures(futures)
     committed = await asyncio.wrap_future(get_network().submit(_is_out(items)))
     text = say("cancelled-detached" if committed else "cancelled", find_text_language(language))
     host.send_text(text, node_id)
@@ -428,11 +430,11 @@ async def _give_up(futures: list[Future[Any]], items: list[Item], node_id: str, 
 async def _is_out(items: Sequence[Item]) -> bool:
     """Whether paid work of these items goes on, once they had a moment to leave. What other nodes pay for is theirs."""
     await asyncio.sleep(LEAVE_SECONDS)
-    studios = get_network().opened()
+    studios = get_network().list_open_studios()
     return any(item.caller.goes_on or any(studio.is_paid_for(item.caller) for studio in studios) for item in items)
 
 
-def _error(future: Future[Any], language: str) -> Exception | None:
+def _translate_error(future: Future[Any], language: str) -> Exception | None:
     """The error of finished work as people shall read it, or None."""
     from ...nemo_client import Cancelled, NemoError, redact, traceback_of
 
@@ -465,13 +467,13 @@ async def _name_what_is_kept(errors: list[Exception | None], profiles: Sequence[
         if not isinstance(profile, str):  # a forged one: nothing can have been paid there
             continue
         if profile not in kept:
-            kept[profile] = await run_on_network(functools.partial(_paid_in, profile, run))
+            kept[profile] = await run_on_network(functools.partial(_read_paid, profile, run))
         error.kept = kept[profile]
         if error.kept is not None:
             error.charged = "yes" if error.kept.sure else "maybe"
 
 
-async def _paid_in(profile: str, run: str) -> Kept | None:
+async def _read_paid(profile: str, run: str) -> Kept | None:
     """What the run paid for and got; None as well where the journal cannot be read."""
     from ...nemo_client import NemoError
 
@@ -482,7 +484,7 @@ async def _paid_in(profile: str, run: str) -> Kept | None:
         return None
 
 
-def _paid(parts: list[Money], lang: str | None) -> str:
+def _word_paid(parts: list[Money], lang: str | None) -> str:
     """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
     from ...nemo_client import Tally, say
 
@@ -510,7 +512,7 @@ def find_text_language(language: str) -> str | None:
 
 
 @contextmanager
-def worded_errors(language: str) -> Iterator[None]:
+def localize_errors(language: str) -> Iterator[None]:
     """Errors that leave this block are in the language of a handle, and come without what caused them.
 
     ComfyUI logs the traceback of every error with all that are chained to it: two pages to say that credits are
@@ -572,8 +574,8 @@ async def _name_what_the_run_paid(work: Awaitable[_T]) -> _T:
 
 async def _paid_in_any(run: str) -> Kept | None:
     """What the run paid for and got, by the first profile in use that knows of it."""
-    for studio in get_network().opened():
-        found = await _paid_in(studio.profile.name, run)
+    for studio in get_network().list_open_studios():
+        found = await _read_paid(studio.profile.name, run)
         if found is not None:
             return found
     return None
@@ -589,7 +591,7 @@ def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitab
     async def told(self: Any, **inputs: Any) -> _T:
         language = find_language(inputs)
         with statements.open_statement(type(self).__name__, find_text_language(language)) as statement:
-            with worded_errors(language):
+            with localize_errors(language):
                 result = await _name_what_the_run_paid(_call_with_inputs(self, function, inputs))
             return cast(_T, statements.attach(result, statement))
 

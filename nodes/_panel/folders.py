@@ -30,7 +30,7 @@ def is_here(remote: str | None, headers: Mapping[str, str]) -> bool:
 
 def can_open(remote: str | None, headers: Mapping[str, str]) -> bool:
     """Whether a folder can be opened for the browser: it runs on this machine, and there is a file manager."""
-    return is_here(remote, headers) and (sys.platform == "win32" or _program() is not None)
+    return is_here(remote, headers) and (sys.platform == "win32" or _find_program() is not None)
 
 
 def open_folder(file: Path) -> None:
@@ -43,23 +43,23 @@ def open_folder(file: Path) -> None:
             # "explore" shows folders only: by itself Windows may start a program of that name that lies beside it.
             os.startfile(folder, "explore")  # noqa: S606 - a folder of ours, which the user asked to see
             return
-        program = _program()
+        program = _find_program()
         if program:
-            _start(program, folder)
+            _start_program(program, folder)
             return
     except OSError as error:
         raise InputError("folder-no-program", path=file) from error
     raise InputError("folder-no-program", path=file)
 
 
-def _program() -> str | None:
+def _find_program() -> str | None:
     """What shows folders here; nothing does without a screen."""
     if sys.platform == "darwin":
         return shutil.which("open")
     return shutil.which("xdg-open") if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else None
 
 
-def _start(program: str, folder: Path) -> None:
+def _start_program(program: str, folder: Path) -> None:
     """Start it on its own, without our tokens; a thread waits for its end, so that it leaves no zombie."""
     from ...nemo_client import tokenless_environment
 

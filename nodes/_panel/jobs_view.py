@@ -118,24 +118,24 @@ class Board:
         """
         self._asked = time.monotonic()
         if self._watching is None or self._watching.done():
-            self._watching = asyncio.ensure_future(self._watch())
+            self._watching = asyncio.ensure_future(self._watch_journals())
         if not await asyncio.to_thread(run.is_journal):
             return {"jobs": [], "now": time.time()}
-        running = self._running()
-        mark = await self._mark(page, running)
+        running = self._list_running()
+        mark = await self._make_mark(page, running)
         if page.seen and page.seen == mark:
-            told = {self._ids[key]: _progress(each, lang) for key, each in running.items() if key in self._ids}
+            told = {self._ids[key]: _describe_progress(each, lang) for key, each in running.items() if key in self._ids}
             return {"unchanged": True, "running": told, "now": time.time(), "mark": mark}
-        found = await self._page(page, running)
-        return {**found, "jobs": await self._views(found["jobs"], lang), "now": time.time(), "mark": mark}
+        found = await self._describe_page(page, running)
+        return {**found, "jobs": await self._describe_jobs(found["jobs"], lang), "now": time.time(), "mark": mark}
 
-    async def _mark(self, page: Page, running: Mapping[str, Progress]) -> str:
+    async def _make_mark(self, page: Page, running: Mapping[str, Progress]) -> str:
         """Changes with the journal, with what is done here, and once a minute: files may go without a word."""
         changed = await run.get_network().journal().change_mark()
         here = (self._acts, sorted((key, each.stage) for key, each in running.items()), int(time.time() // 60))
         return hashlib.sha256(repr((self._born, replace(page, seen=""), changed, here)).encode()).hexdigest()[:32]
 
-    async def _page(self, page: Page, running: Mapping[str, Progress]) -> dict[str, Any]:
+    async def _describe_page(self, page: Page, running: Mapping[str, Progress]) -> dict[str, Any]:
         from ...nemo_client import count_jobs, list_jobs, list_owed
 
         journal, first = run.get_network().journal(), not page.after
@@ -165,14 +165,14 @@ class Board:
 
         if not is_id(wanted) or not await asyncio.to_thread(run.is_journal):
             raise InputError("job-unknown", job=wanted[:16])
-        job = await run.get_network().find_job(wanted)
+        job = await run.get_network().find_listed_job(wanted)
         if job.id != wanted:  # a word of a prompt
             raise InputError("job-unknown", job=wanted)
         return job
 
     async def view(self, wanted: str, lang: str) -> dict[str, Any]:
         """One job as it is now."""
-        return (await self._views([await self.find(wanted)], lang))[0]
+        return (await self._describe_jobs([await self.find(wanted)], lang))[0]
 
     async def picture(self, wanted: str) -> str:
         """The thumbnail of a job as a data URL: a frame of its video where that lies in its place, else its upload."""
@@ -224,15 +224,15 @@ class Board:
 
         job = await self.find(wanted)
         key = (run.get_network().journal(), job.key)
-        if job.key not in self._running():
+        if job.key not in self._list_running():
             known = await asyncio.to_thread(profile, job.profile)
             if job.unsent and not known.free:
                 raise InputError("resume-unsent", job=job.id)
             # The message may turn out refused meanwhile: it is not sent again from here.
             entry = _Resume(Caller(only_collects=not known.free), Progress("settle"))
             entry.caller.on_progress = entry.take
-            entry.task = asyncio.ensure_future(_collected(job, entry.caller))
-            entry.task.add_done_callback(lambda task: self._ended(task, key, entry))
+            entry.task = asyncio.ensure_future(_collect_job(job, entry.caller))
+            entry.task.add_done_callback(lambda task: self._finish_collecting(task, key, entry))
             self._resumes[key] = entry
             self._acts += 1
         return {"job": await self.view(job.id, lang)}
@@ -264,7 +264,7 @@ class Board:
         from ...nemo_client import forget_job
 
         job = await self.find(wanted)
-        await forget_job(run.get_network().journal(), job, keep_uploads=job.key in self._running())
+        await forget_job(run.get_network().journal(), job, keep_uploads=job.key in self._list_running())
         self._acts += 1
 
     async def project_page(self, wanted: str) -> str:
@@ -276,15 +276,15 @@ class Board:
             raise InputError("page-none", job=job.id)
         return await (await run.get_network().studio(job.profile)).project_page(job)
 
-    def _ended(self, task: asyncio.Task[None], key: tuple[Journal, str], entry: _Resume) -> None:
+    def _finish_collecting(self, task: asyncio.Task[None], key: tuple[Journal, str], entry: _Resume) -> None:
         self._acts += 1
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            entry.error = describe_error(error)
+            entry.error = translate_error(error)
         elif self._resumes.get(key) is entry:
             del self._resumes[key]
 
-    async def _views(self, jobs: Sequence[Job], lang: str) -> list[dict[str, Any]]:
+    async def _describe_jobs(self, jobs: Sequence[Job], lang: str) -> list[dict[str, Any]]:
         from ...nemo_client import pictures_of
 
         if not jobs:
@@ -292,10 +292,10 @@ class Board:
         journal = run.get_network().journal()
         errors = {key: each.error for (place, key), each in self._resumes.items() if place is journal and each.error}
         pictures = await pictures_of(journal, jobs)
-        errors = {**await self._answers(journal, jobs), **errors}
+        errors = {**await self._read_answers(journal, jobs), **errors}
         collected = {key for (place, key), each in self._resumes.items() if place is journal and each.is_going_on}
-        around = _Around(self._running(), collected, errors, pictures)
-        views = await asyncio.to_thread(_views, jobs, around, lang)
+        around = _Around(self._list_running(), collected, errors, pictures)
+        views = await asyncio.to_thread(_describe_jobs, jobs, around, lang)
         if len(self._places) > PLACES or len(self._ids) > PLACES:
             self._places.clear()
             self._ids.clear()
@@ -305,7 +305,7 @@ class Board:
                 self._places[journal, job.id] = Path(job.video) if view["video"] else pictures[job.key]
         return views
 
-    async def _answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
+    async def _read_answers(self, journal: Journal, jobs: Sequence[Job]) -> dict[str, NemoError]:
         """What the backend asked or said, of jobs that failed or wait to be collected; each is read once."""
         from ...nemo_client import outcome_of
 
@@ -324,7 +324,7 @@ class Board:
                     found[job.key] = error
         return found
 
-    def _running(self) -> dict[str, Progress]:
+    def _list_running(self) -> dict[str, Progress]:
         """What is under way in this process, by step key; what is collected here is, whatever it waits for."""
         found = {
             key: entry.latest
@@ -332,13 +332,13 @@ class Board:
             if entry.is_going_on and journal is run.get_network().journal()
         }
         self._studios.update(
-            run.get_network().opened()
+            run.get_network().list_open_studios()
         )  # one whose profile has changed works on until it is done, unseen elsewhere
         for studio in self._studios:
             found.update(studio.running())
         return found
 
-    async def _watch(self) -> None:
+    async def _watch_journals(self) -> None:
         """Tell browsers when a job starts, moves or ends; no disk and no database is read for it.
 
         It ends when the list was not asked for in a while: no page shows it.
@@ -346,7 +346,7 @@ class Board:
         before: Any = None
         while time.monotonic() - self._asked < WATCH_SECONDS:
             network = run.get_network()
-            running = {(key, progress.stage) for key, progress in self._running().items()}
+            running = {(key, progress.stage) for key, progress in self._list_running().items()}
             states = {(job.id, job.state, job.delivered, job.video) for job in network.jobs}
             now = (running, states, self._acts)
             if before is not None and now != before:
@@ -355,12 +355,12 @@ class Board:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _collected(job: Job, caller: Caller) -> None:
+async def _collect_job(job: Job, caller: Caller) -> None:
     studio = await run.get_network().studio(job.profile)
     await studio.collect(job, host.make_destination(inputs.PREFIX[1]["default"]), caller=caller)
 
 
-def describe_error(error: BaseException) -> NemoError:
+def translate_error(error: BaseException) -> NemoError:
     """An error as people shall read it; an unexpected one is logged, without secrets."""
     from ...nemo_client import NemoError, redact, traceback_of
 
@@ -372,7 +372,7 @@ def describe_error(error: BaseException) -> NemoError:
     return NemoError("unexpected", charged="maybe", kind=type(error).__name__, reason=redact(str(error))[:300])
 
 
-def _views(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, Any]]:
+def _describe_jobs(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, Any]]:
     """Jobs as plain data. Blocks: looks at files."""
     from ...nemo_client import NemoError, profiles
 
@@ -380,10 +380,10 @@ def _views(jobs: Sequence[Job], around: _Around, lang: str) -> list[dict[str, An
         around.profiles = profiles()
     except NemoError as error:
         logger.debug("the profiles could not be read: %s", error.id)
-    return [_view(job, around, lang) for job in jobs]
+    return [_describe_job(job, around, lang) for job in jobs]
 
 
-def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
+def _describe_job(job: Job, around: _Around, lang: str) -> dict[str, Any]:
     path = job.video if job.video and os.path.isfile(job.video) else ""
     video = host.find_view(Path(path)) if path else None
     running = around.running.get(job.key)
@@ -402,16 +402,16 @@ def _view(job: Job, around: _Around, lang: str) -> dict[str, Any]:
         "spent": job.spent,
         "certainty": job.certainty,
         "free": profile is not None and profile.free,
-        "error": "" if running or path else _error(job, error, lang),
+        "error": "" if running or path else _word_error(job, error, lang),
         "asks": job.state == "failed" and error is not None and error.id.startswith("question-asked") and not running,
         "delivered": job.delivered,
         "unfinished": job.unfinished,
         "video": video,
         "path": path,
         "picture": video is not None or (picture is not None and picture.is_file()),
-        "running": _progress(running, lang) if running else None,
+        "running": _describe_progress(running, lang) if running else None,
         "stops": _what_stops(job, running, job.key in around.collected),
-        "resumable": profile is not None and running is None and _resumable(job, path, profile.free),
+        "resumable": profile is not None and running is None and _is_resumable(job, path, profile.free),
         "page": profile is not None and not profile.free and bool(job.session_id and job.task_id),
     }
 
@@ -473,7 +473,7 @@ def _parse_object(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found else None
 
 
-def _progress(progress: Progress, lang: str) -> dict[str, Any]:
+def _describe_progress(progress: Progress, lang: str) -> dict[str, Any]:
     return {
         "text": progress.text(lang),
         "fraction": round(compute_fraction(progress), 4),
@@ -482,7 +482,7 @@ def _progress(progress: Progress, lang: str) -> dict[str, Any]:
     }
 
 
-def _error(job: Job, error: NemoError | None, lang: str) -> str:
+def _word_error(job: Job, error: NemoError | None, lang: str) -> str:
     """Why a job is not there, and how it goes on from the list."""
     from ...nemo_client import say
 
@@ -494,7 +494,7 @@ def _error(job: Job, error: NemoError | None, lang: str) -> str:
     return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""
 
 
-def _resumable(job: Job, path: str, free: bool) -> bool:
+def _is_resumable(job: Job, path: str, free: bool) -> bool:
     """Whether collecting it may bring a video: one that is owed, or one whose file is gone."""
     if job.unsent:
         return free and job.unfinished

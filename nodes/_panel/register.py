@@ -40,10 +40,10 @@ def register() -> None:
     if server is None:
         return
     for method, path in PATHS:
-        server.routes.route(method, path)(_answering(method, path))
+        server.routes.route(method, path)(_make_answer(method, path))
 
 
-def _answering(method: str, path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _make_answer(method: str, path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         from . import routes
 

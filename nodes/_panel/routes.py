@@ -12,7 +12,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -45,7 +45,7 @@ class Call:
         """A field that must be text; `InputError` where it is not."""
         found = self.body.get(name)
         if not isinstance(found, str) or not found.strip() or len(found) > MAX_BODY_BYTES:
-            raise _odd(name, found, "text")
+            raise _make_value_error(name, found, "text")
         return found.strip()
 
     @property
@@ -60,10 +60,10 @@ Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
 async def answer(method: str, path: str, request: web.Request) -> web.Response:
     """The answer of a route by its method and path, as `register.PATHS` names them."""
     handler = next(each for known, where, each in (*ROUTES, *FILE_ROUTES) if (known, where) == (method, path))
-    return await _answering(handler, acts=method == "POST")(request)
+    return await _make_route(handler, acts=method == "POST")(request)
 
 
-async def _profiles(call: Call) -> Mapping[str, Any]:
+async def _list_profiles(call: Call) -> Mapping[str, Any]:
     return await asyncio.to_thread(_profiles_view, call.lang)
 
 
@@ -73,10 +73,10 @@ def _profiles_view(lang: str) -> Mapping[str, Any]:
     from ...nemo_client import default_profile, described
 
     profiles = [asdict(each) for each in described(None, lang)]
-    return {"default": default_profile(), "profiles": profiles, "notice": _notice(lang)}
+    return {"default": default_profile(), "profiles": profiles, "notice": _word_notice(lang)}
 
 
-def _notice(lang: str) -> str:
+def _word_notice(lang: str) -> str:
     """What the panel says of the installation as long as it is so; empty where nothing is wrong with it."""
     from ...nemo_client import say
 
@@ -84,38 +84,38 @@ def _notice(lang: str) -> str:
     return say("pack-twice", lang, running=copies[0], aside=", ".join(copies[1:])) if len(copies) > 1 else ""
 
 
-async def _save(call: Call) -> Mapping[str, Any]:
+async def _save_profile(call: Call) -> Mapping[str, Any]:
     from ...nemo_client import save_profile
 
     address = call.body.get("address")
     if address is not None and not isinstance(address, str):
-        raise _odd("address", address, "text")
+        raise _make_value_error("address", address, "text")
     limits = {name: call.body.get(name) for name in ("run_limit", "day_limit")}
     for name, limit in limits.items():
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise _odd(name, limit, "a whole number, 0 for no limit")
+            raise _make_value_error(name, limit, "a whole number, 0 for no limit")
     name = call.text("name")
     await asyncio.to_thread(
         save_profile, name, address=address, run_limit=limits["run_limit"], day_limit=limits["day_limit"]
     )
-    return await _profiles(call)
+    return await _list_profiles(call)
 
 
-async def _delete(call: Call) -> Mapping[str, Any]:
+async def _delete_profile(call: Call) -> Mapping[str, Any]:
     from ...nemo_client import delete_profile
 
     await asyncio.to_thread(delete_profile, call.text("name"))
-    return await _profiles(call)
+    return await _list_profiles(call)
 
 
-async def _default(call: Call) -> Mapping[str, Any]:
+async def _choose_default(call: Call) -> Mapping[str, Any]:
     from ...nemo_client import set_default
 
     await asyncio.to_thread(set_default, call.text("name"))
-    return await _profiles(call)
+    return await _list_profiles(call)
 
 
-async def _token(call: Call) -> Mapping[str, Any]:
+async def _keep_token(call: Call) -> Mapping[str, Any]:
     from ...nemo_client import InputError, Secret, redact, replace_token
 
     name, token, force = call.text("name"), call.body.get("token"), call.body.get("force") is True
@@ -125,11 +125,11 @@ async def _token(call: Call) -> Mapping[str, Any]:
     async def replace() -> str:  # the journal is opened on the network thread
         return await replace_token(name, token, run.get_network().journal(), force=force, lang=call.lang)
 
-    untried = await _on_network(replace)
-    return {**await _profiles(call), "untried": redact(untried)}
+    untried = await run.run_on_network(replace)
+    return {**await _list_profiles(call), "untried": redact(untried)}
 
 
-async def _prices(call: Call) -> Mapping[str, Any]:
+async def _tell_prices(call: Call) -> Mapping[str, Any]:
     """What paid steps are expected to take, in credits, by profile and what was charged here before; sends nothing."""
     from ...nemo_client import default_profile, estimate_prices, profile, profiles
 
@@ -141,10 +141,10 @@ async def _prices(call: Call) -> Mapping[str, Any]:
         known = None if journal is None else journal()
         return {name: {"free": name in free, **await estimate_prices(known, name)} for name in names}
 
-    return {"default": await asyncio.to_thread(default_profile), "profiles": await _on_network(read)}
+    return {"default": await asyncio.to_thread(default_profile), "profiles": await run.run_on_network(read)}
 
 
-async def _credits(call: Call) -> Mapping[str, Any]:
+async def _tell_credits(call: Call) -> Mapping[str, Any]:
     name = call.text("profile")
 
     async def ask() -> Mapping[str, Any]:
@@ -158,19 +158,19 @@ async def _credits(call: Call) -> Mapping[str, Any]:
             "register": register,
         }
 
-    return await _on_network(ask)
+    return await run.run_on_network(ask)
 
 
-async def _jobs(call: Call) -> Mapping[str, Any]:
+async def _list_jobs(call: Call) -> Mapping[str, Any]:
     wanted = call.request.query.get("limit", str(_JOBS))
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 0 < int(wanted) <= MAX_JOBS):
-        raise _odd("limit", wanted, f"1 to {MAX_JOBS}")
+        raise _make_value_error("limit", wanted, f"1 to {MAX_JOBS}")
     query = call.request.query
     after, search = query.get("after", ""), query.get("search", "")
     if after and not jobs_view.is_id(after):
-        raise _odd("after", after, "the id of a job")
+        raise _make_value_error("after", after, "the id of a job")
     page = jobs_view.Page(int(wanted), search, query.get("filter", "all"), after, query.get("seen", ""))
-    answer = await _on_network(lambda: board.jobs(page, call.lang))
+    answer = await run.run_on_network(lambda: board.jobs(page, call.lang))
     return {**answer, "jobs": _offer_folders(call, answer["jobs"])} if "jobs" in answer else answer
 
 
@@ -180,33 +180,33 @@ def _offer_folders(call: Call, jobs: Sequence[Mapping[str, Any]]) -> list[Mappin
     return [{**job, "folder": can_open and job["video"] is not None} for job in jobs]
 
 
-async def _picture(call: Call) -> Mapping[str, Any]:
-    return {"image": await _on_network(lambda: board.picture(call.job))}
+async def _send_picture(call: Call) -> Mapping[str, Any]:
+    return {"image": await run.run_on_network(lambda: board.picture(call.job))}
 
 
-async def _workflow(call: Call) -> Mapping[str, Any]:
-    return await _on_network(lambda: board.workflow(call.job))
+async def _send_workflow(call: Call) -> Mapping[str, Any]:
+    return await run.run_on_network(lambda: board.workflow(call.job))
 
 
-async def _resume(call: Call) -> Mapping[str, Any]:
-    answer = await _on_network(lambda: board.resume(call.job, call.lang))
+async def _resume_job(call: Call) -> Mapping[str, Any]:
+    answer = await run.run_on_network(lambda: board.resume(call.job, call.lang))
     return {**answer, "job": _offer_folders(call, [answer["job"]])[0]}
 
 
-async def _cancel(call: Call) -> Mapping[str, Any]:
-    answer = await _on_network(lambda: board.cancel(call.job, call.lang))
+async def _cancel_job(call: Call) -> Mapping[str, Any]:
+    answer = await run.run_on_network(lambda: board.cancel(call.job, call.lang))
     return {**answer, "job": _offer_folders(call, [answer["job"]])[0]}
 
 
-async def _forget(call: Call) -> Mapping[str, Any]:
-    await _on_network(lambda: board.forget(call.job))
+async def _forget_job(call: Call) -> Mapping[str, Any]:
+    await run.run_on_network(lambda: board.forget(call.job))
     return {"forgotten": True}
 
 
 async def _open_folder(call: Call) -> Mapping[str, Any]:
     from ...nemo_client import InputError
 
-    video = Path((await _on_network(lambda: board.find(call.job))).video)
+    video = Path((await run.run_on_network(lambda: board.find(call.job))).video)
     if await asyncio.to_thread(host.find_view, video) is None:
         raise InputError("folder-none", job=call.job)
     if not folders.is_here(call.request.remote, call.request.headers):
@@ -216,69 +216,65 @@ async def _open_folder(call: Call) -> Mapping[str, Any]:
 
 
 async def _project_page(call: Call) -> Mapping[str, Any]:
-    return {"url": await _on_network(lambda: board.project_page(call.job))}
+    return {"url": await run.run_on_network(lambda: board.project_page(call.job))}
 
 
-async def _statements(call: Call) -> Mapping[str, Any]:
+async def _tell_statements(call: Call) -> Mapping[str, Any]:
     return {"statements": statements.find_kept(call.request.query.get("graph", ""))}
 
 
 ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
-    ("GET", "/nemo/profiles", _profiles),
-    ("POST", "/nemo/profiles/save", _save),
-    ("POST", "/nemo/profiles/delete", _delete),
-    ("POST", "/nemo/profiles/default", _default),
-    ("POST", "/nemo/profiles/token", _token),
-    ("POST", "/nemo/credits", _credits),
-    ("GET", "/nemo/prices", _prices),
-    ("GET", "/nemo/statements", _statements),
-    ("GET", "/nemo/jobs", _jobs),
-    ("GET", "/nemo/jobs/{id}/picture", _picture),
-    ("POST", "/nemo/jobs/{id}/resume", _resume),
-    ("POST", "/nemo/jobs/{id}/cancel", _cancel),
-    ("POST", "/nemo/jobs/{id}/forget", _forget),
+    ("GET", "/nemo/profiles", _list_profiles),
+    ("POST", "/nemo/profiles/save", _save_profile),
+    ("POST", "/nemo/profiles/delete", _delete_profile),
+    ("POST", "/nemo/profiles/default", _choose_default),
+    ("POST", "/nemo/profiles/token", _keep_token),
+    ("POST", "/nemo/credits", _tell_credits),
+    ("GET", "/nemo/prices", _tell_prices),
+    ("GET", "/nemo/statements", _tell_statements),
+    ("GET", "/nemo/jobs", _list_jobs),
+    ("GET", "/nemo/jobs/{id}/picture", _send_picture),
+    ("POST", "/nemo/jobs/{id}/resume", _resume_job),
+    ("POST", "/nemo/jobs/{id}/cancel", _cancel_job),
+    ("POST", "/nemo/jobs/{id}/forget", _forget_job),
     ("POST", "/nemo/jobs/{id}/open-folder", _open_folder),
     ("POST", "/nemo/jobs/{id}/project-page", _project_page),
 )
 
-FILE_ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (("GET", "/nemo/jobs/{id}/workflow", _workflow),)
+FILE_ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (("GET", "/nemo/jobs/{id}/workflow", _send_workflow),)
 """Routes that read a delivered file."""
 
 board: Final = jobs_view.Board()
 
 
-async def _on_network(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    return await asyncio.wrap_future(run.get_network().submit(work()))
-
-
-def _answering(handler: Handler, *, acts: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _make_route(handler: Handler, *, acts: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The handler as aiohttp wants it; whatever happens becomes an answer in JSON."""
 
     async def answer(request: web.Request) -> web.Response:
         lang = "zh" if request.query.get("lang", "").lower().startswith("zh") else "en"
-        task = asyncio.ensure_future(_handled(handler, request, lang, acts))
+        task = asyncio.ensure_future(_handle_request(handler, request, lang, acts))
         try:
             await asyncio.wait({task})
         finally:
             task.cancel()  # the browser went away
         error = task.exception() if not task.cancelled() else asyncio.CancelledError()
         if error is None:
-            return _json(200, task.result())
-        told = jobs_view.describe_error(error)
-        return _json(_status(told), _told(told, lang))
+            return _make_json(200, task.result())
+        told = jobs_view.translate_error(error)
+        return _make_json(_choose_status(told), _describe_refusal(told, lang))
 
     return answer
 
 
-async def _handled(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
+async def _handle_request(handler: Handler, request: web.Request, lang: str, acts: bool) -> Mapping[str, Any]:
     body: Mapping[str, Any] = {}
     _check_caller(request, acts)
     host.note_page_language(request.headers.get("X-NemoVideo-Page", ""))
     missing = packages.find_missing()
     if missing:
-        raise packages.missing_error(missing)
+        raise packages.make_missing_error(missing)
     if acts:
-        body = await _body(request)
+        body = await _read_body(request)
         await asyncio.to_thread(host.check_home)
     return await handler(Call(request, body, lang))
 
@@ -293,7 +289,7 @@ def _check_caller(request: web.Request, acts: bool) -> None:
         raise InputError(found, host=request.headers.get("Host", "")[:80], header=request_guard.HEADER)
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def _read_body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object that was sent, of which no more than MAX_BODY_BYTES are read.
 
     A token in it is a `Secret` from here on, and no error that leaves holds what was read.
@@ -303,9 +299,9 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise InputError("body-not-json")
     body = io.BytesIO()  # in something whose `repr` does not show it
-    if not await _read(request, body):
+    if not await _read_into(request, body):
         raise InputError("body-too-large", limit=MAX_BODY_BYTES)
-    found = _object(body)
+    found = _parse_object(body)
     if found is None:
         raise InputError("body-not-json")
     if isinstance(found.get("token"), str):
@@ -313,7 +309,7 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     return found
 
 
-async def _read(request: web.Request, body: io.BytesIO) -> bool:
+async def _read_into(request: web.Request, body: io.BytesIO) -> bool:
     """Read what was sent into `body`, as far as it comes in BODY_SECONDS; False where it is too large."""
 
     async def all_of_it() -> bool:
@@ -330,7 +326,7 @@ async def _read(request: web.Request, body: io.BytesIO) -> bool:
     return True
 
 
-def _object(body: io.BytesIO) -> dict[str, Any] | None:
+def _parse_object(body: io.BytesIO) -> dict[str, Any] | None:
     """The JSON object in it, if it is one."""
     try:
         found = json.loads(body.getvalue())
@@ -339,7 +335,7 @@ def _object(body: io.BytesIO) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _odd(name: str, value: object, expected: str) -> NemoError:
+def _make_value_error(name: str, value: object, expected: str) -> NemoError:
     from ...nemo_client import InputError
 
     return InputError("value", name=name, value=value if isinstance(value, int) else str(value)[:80], expected=expected)
@@ -367,7 +363,7 @@ _STATUS: Final = {
 }
 
 
-def _status(error: NemoError) -> int:
+def _choose_status(error: NemoError) -> int:
     """By the text, else by the kind: what was asked wrongly, what does not fit now, what the backend or network did."""
     from ...nemo_client import ApiError, InputError, JobError, LimitError, TransportError
 
@@ -377,7 +373,7 @@ def _status(error: NemoError) -> int:
     return next((status for kind, status in kinds if isinstance(error, kind)), 500)
 
 
-def _told(error: NemoError, lang: str) -> Mapping[str, Any]:
+def _describe_refusal(error: NemoError, lang: str) -> Mapping[str, Any]:
     from ...nemo_client import redact
 
     error.on_page = True
@@ -385,7 +381,7 @@ def _told(error: NemoError, lang: str) -> Mapping[str, Any]:
     return {"error": redact(what), "hint": redact(hint), "id": error.id, "charged": error.charged}
 
 
-def _json(status: int, data: Mapping[str, Any]) -> web.Response:
+def _make_json(status: int, data: Mapping[str, Any]) -> web.Response:
     from aiohttp import web
 
     return web.json_response(data, status=status, headers={"Cache-Control": "no-store"})

@@ -44,8 +44,8 @@ REPLACED = {
     # Counted, while the real work is done.
     "local/test_gate.py compare_digest": "how tokens are compared",
     "local/test_motion.py stretch": "the picture where it is not sampled",
-    "nodes/test_images.py _picture": "two pictures are encoded at once",
-    "nodes/test_secrets.py describe_error": "the error behind each answer, with its variables",
+    "nodes/test_images.py _encode_picture": "two pictures are encoded at once",
+    "nodes/test_secrets.py translate_error": "the error behind each answer, with its variables",
     "nodes/test_side_by_side.py turn": "how many items are under way",
     "wire/test_origins.py call": "which calls are made",
     "wire/test_upload_and_download.py _write_chunk": "how often a thread is asked to write",

@@ -45,7 +45,10 @@ async def _resting(network: Any) -> None:
     for task in retiring:  # it may wait for a backend that the test has closed, and does so for 45 s
         task.cancel()
     await asyncio.gather(*retiring, return_exceptions=True)
-    for each in (*(studio.aclose for studio in network.opened()), *(j.close for j in network._journals.values())):
+    for each in (
+        *(studio.aclose for studio in network.list_open_studios()),
+        *(j.close for j in network._journals.values()),
+    ):
         with contextlib.suppress(NemoError):  # its home directory has gone
             await each()
     network._studios.clear()

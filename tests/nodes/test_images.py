@@ -143,7 +143,7 @@ def test_a_batch_is_encoded_side_by_side(upload: Any, monkeypatch: pytest.Monkey
         both.wait()
         return read(), encoding
 
-    monkeypatch.setattr(upload, "_picture", picture)
+    monkeypatch.setattr(upload, "_encode_picture", picture)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
     assert len(upload.read_pictures([picture_batch(4)], (), "auto")) == 4

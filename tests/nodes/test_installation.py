@@ -153,7 +153,7 @@ def test_the_panel_says_what_to_install(tmp_path: Path) -> None:
 )
 async def test_a_package_that_is_there_and_does_not_load_is_told_alike(error: ImportError, pack: Any) -> None:
     """What a package itself needs can be missing, too; it is found out before anything is sent."""
-    told = sys.modules[f"{pack.__name__}.nodes._panel.jobs_view"].describe_error(error)
+    told = sys.modules[f"{pack.__name__}.nodes._panel.jobs_view"].translate_error(error)
 
     assert (told.id, told.charged, told.facts["missing"]) == ("packages-missing", "no", error.name.split(".")[0])
     assert "pip install" in told.text("en")

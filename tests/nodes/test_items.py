@@ -191,7 +191,7 @@ def test_the_line_tells_of_items_that_still_run(pack: Any, host: Host) -> None:
         going: Future[None] = Future()
         asyncio.get_running_loop().call_later(0.3, going.set_result, None)
         waiting = dict(zip(map(asyncio.wrap_future, (over, going)), items, strict=True))
-        await run._watched(waiting, items, display, 0.0, "en")
+        await run._watch_items(waiting, items, display, 0.0, "en")
 
     asyncio.run(watched())
 

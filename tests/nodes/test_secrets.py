@@ -229,13 +229,13 @@ async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     names = ("_panel.routes", "_panel.register", "_comfy.run", "_panel.jobs_view", "_panel.folders")
     modules = {name: sys.modules[f"{pack.__name__}.nodes.{name}"] for name in names}
     kept = Kept()
-    usual = modules["_panel.jobs_view"].describe_error
+    usual = modules["_panel.jobs_view"].translate_error
 
     def in_words(error: BaseException) -> Any:
         kept.error("behind an answer", error)
         return usual(error)
 
-    monkeypatch.setattr(modules["_panel.jobs_view"], "describe_error", in_words)
+    monkeypatch.setattr(modules["_panel.jobs_view"], "translate_error", in_words)
     modules["_panel.register"].register()
     app = web.Application()
     app.add_routes(host.routes)
