@@ -566,13 +566,13 @@ async def _name_what_the_run_paid(work: Awaitable[_T]) -> _T:
     except NemoError as error:
         if error.kept is None and error.charged == "no":
             prompt_id, _ = host.find_running_node()
-            paid = await run_on_network(functools.partial(_paid_in_any, prompt_id)) if prompt_id else None
+            paid = await run_on_network(functools.partial(_find_paid, prompt_id)) if prompt_id else None
             if paid is not None:
                 error.kept, error.charged = paid, "yes" if paid.sure else "maybe"
         raise
 
 
-async def _paid_in_any(run: str) -> Kept | None:
+async def _find_paid(run: str) -> Kept | None:
     """What the run paid for and got, by the first profile in use that knows of it."""
     for studio in get_network().list_open_studios():
         found = await _read_paid(studio.profile.name, run)
