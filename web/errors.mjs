@@ -68,7 +68,7 @@ function place(pause) {
   if (!box?.childElementCount) return;
   if (!box.matches(":hover")) {
     const top = findFreeTop(box);
-    box.style.insetBlockStart = top === null ? "" : `${top}px`;
+    if (top !== null) box.style.insetBlockStart = `${top}px`; // below a dialog they stay where they are
   }
   placing = setTimeout(() => place(LATER), pause);
 }
@@ -86,10 +86,13 @@ export function beginErrors(open) {
     if (told.has(mark)) return;
     told.add(mark);
     const node = nodesById().find(([each, found]) => each === id && found.type === type)?.[1];
-    showError(error, node, node?.title ?? "NemoVideo", open);
+    showError(error, node, node?.title ?? "NemoVideo", open).dataset.node = `${type} ${id}`;
+  };
+  const forget = (type, id) => {
+    for (const each of [...(box?.children ?? [])]) if (each.dataset.node === `${type} ${id}`) each.remove();
   };
   onStatements((statement, cached) => {
-    if (statement.state === "running") return;
+    if (statement.state === "running") return forget(statement.class, statement.node);
     if (statement.state === "failed" && !cached) tell(statement.node, statement.class, statement.prompt, statement.error);
   });
   onExecutionError(({ node_id, node_type, prompt_id, exception_message }) => {

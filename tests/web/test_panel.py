@@ -1059,6 +1059,26 @@ def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load:
     page.wait_for_function(f"{TOP} >= 90 && {TOP} < 160")
 
 
+def test_a_message_goes_when_its_node_runs_again(load: Load) -> None:
+    """Of that node alone."""
+    page = load()
+    left = page.evaluate(
+        """async () => {
+          (await import("/extensions/nemo-video/errors.mjs")).beginErrors(() => {});
+          const tell = (node, prompt, state) => {
+            const detail = { node, prompt, graph: "", class: "NemoChat", state, error: { what: `${node} failed` } };
+            api.dispatchEvent(new CustomEvent("nemo.node", { detail }));
+          };
+          tell("7", "a", "failed");
+          tell("8", "a", "failed");
+          tell("7", "b", "running");
+          return [...document.querySelectorAll(".nemo-video-error p")].map((each) => each.textContent);
+        }"""
+    )
+
+    assert left == ["8 failed"]
+
+
 def test_what_this_browser_cannot_play_is_shown_as_its_small_copy(quiet: Page) -> None:
     """A Matroska film by what the browser says of it; several stand as a grid either way."""
     shown = quiet.evaluate(
