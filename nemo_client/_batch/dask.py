@@ -264,7 +264,7 @@ class DaskExecutor:
 
     cluster: Cluster
     profile: Profile
-    lane: RateLimiter
+    limiter: RateLimiter
     estimate_price: PriceEstimate
 
     async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:

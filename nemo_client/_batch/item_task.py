@@ -66,7 +66,7 @@ class Animator(Protocol):
     def profile(self) -> Profile: ...
 
     @property
-    def lane(self) -> RateLimiter: ...
+    def limiter(self) -> RateLimiter: ...
 
     async def animate(
         self,
@@ -91,7 +91,7 @@ async def carry_out_item(
     """
     item_task = ItemTask(parse_item(data), folder, caller or Caller())
     try:
-        line, _ = await studio.lane.carry_out(lambda: item_task.run(studio))
+        line, _ = await studio.limiter.carry_out(lambda: item_task.run(studio))
     except NemoError as error:
         line = item_task.make_failure_line(error)
     return line

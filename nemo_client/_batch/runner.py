@@ -52,7 +52,7 @@ class Executor(Protocol):
     def profile(self) -> Profile: ...
 
     @property
-    def lane(self) -> RateLimiter: ...
+    def limiter(self) -> RateLimiter: ...
 
     async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
         """Carry out an item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
@@ -75,9 +75,9 @@ class LocalExecutor:
         return self.studio.profile
 
     @property
-    def lane(self) -> RateLimiter:
+    def limiter(self) -> RateLimiter:
         """How many of them at once."""
-        return self.studio.lane
+        return self.studio.limiter
 
     async def carry_out(self, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
         """Carry out an item: its result line, and what it cost now. Raises the `NemoError` that it failed with."""
@@ -210,9 +210,9 @@ class _ProfileGroup:
             self._stop_group(error)
             return
         self._executor = executor
-        lane = executor.lane
-        lane.widen(self._batch.jobs)
-        count = min(self._batch.jobs or lane.most, len(self.queue))
+        limiter = executor.limiter
+        limiter.widen(self._batch.jobs)
+        count = min(self._batch.jobs or limiter.most, len(self.queue))
         self._workers = [asyncio.ensure_future(self._run_worker(executor)) for _ in range(count)]
         try:
             for ended in await asyncio.gather(*self._workers, return_exceptions=True):
@@ -249,10 +249,10 @@ class _ProfileGroup:
         self._batch.record_result(item_task, line, money, None)
 
     async def _carry_out(self, executor: Executor, item_task: ItemTask) -> tuple[dict[str, Any], Money]:
-        lane = executor.lane
-        await lane.pause(RETRY_DELAYS[min(item_task.attempts, len(RETRY_DELAYS) - 1)])
+        limiter = executor.limiter
+        await limiter.pause(RETRY_DELAYS[min(item_task.attempts, len(RETRY_DELAYS) - 1)])
         try:
-            return await lane.carry_out(lambda: executor.carry_out(item_task))
+            return await limiter.carry_out(lambda: executor.carry_out(item_task))
         except NemoError as error:
             if isinstance(error, Cancelled) and self._batch.stopping:
                 raise asyncio.CancelledError from error

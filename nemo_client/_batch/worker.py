@@ -244,7 +244,7 @@ class Worker:
         if work.run in self._stopped_runs:
             raise Cancelled("cancelled")
         work.free = studio.profile.free
-        work.task = task = asyncio.ensure_future(studio.lane.carry_out(lambda: item_task.run(studio)))
+        work.task = task = asyncio.ensure_future(studio.limiter.carry_out(lambda: item_task.run(studio)))
         try:
             line, money = await task
         except asyncio.CancelledError:

@@ -131,7 +131,7 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
         renewed = await account.renew(before) if before is not None else None
         return renewed or await account.token()
     finally:
-        await account.settled()
+        await account.finish_sign_up()
         await client.aclose()
 
 

@@ -88,7 +88,7 @@ class Run:
     async def call_free(self, work: Callable[[Studio], Awaitable[_T]]) -> _T:
         """Carry out something free; begun again where the backend asks to go slower, as nodes and batches do."""
         studio = await self.studio()
-        return await studio.lane.carry_out(lambda: work(studio))
+        return await studio.limiter.carry_out(lambda: work(studio))
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run `work`; `Cancelled` if the user stopped it."""

@@ -38,7 +38,7 @@ logger = logging.getLogger("nemo_client")
 
 Kind = Literal["user", "anonymous", "local"]
 ANONYMOUS_DAYS: Final = 7
-SETTLE_SECONDS: Final = 5.0
+SIGN_UP_SECONDS: Final = 5.0
 _EXPIRY_MARGIN: Final = timedelta(minutes=1)
 _LOCK_LOOK_SECONDS: Final = 0.05
 
@@ -227,7 +227,7 @@ class TokenSource(Protocol):
     async def renew(self, refused: Token) -> Token | None:
         """Another token in the place of one that was refused (1001), or None where that is not allowed."""
 
-    async def settled(self) -> None:
+    async def finish_sign_up(self) -> None:
         """Wait a little for a sign-up that is under way."""
 
 
@@ -243,7 +243,7 @@ class FixedToken:
     async def renew(self, refused: Token) -> Token | None:
         return None
 
-    async def settled(self) -> None:
+    async def finish_sign_up(self) -> None:
         return None
 
 
@@ -297,10 +297,10 @@ class AccountTokens:
             raise SignInError("token-refused-anonymous", code=1001, profile=self._profile.name)
         return await self._sign_up_again(refused)
 
-    async def settled(self) -> None:
+    async def finish_sign_up(self) -> None:
         if self._under_way is None:
             return
-        _, left = await asyncio.wait({self._under_way}, timeout=SETTLE_SECONDS)
+        _, left = await asyncio.wait({self._under_way}, timeout=SIGN_UP_SECONDS)
         for task in left:
             task.cancel()
             await asyncio.wait({task})

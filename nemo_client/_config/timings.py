@@ -26,7 +26,7 @@ class WireTimings:
     first_pause: float = 0.5
     """Before the first further try; each later one doubles it."""
     grow: float = 5.0
-    """After each of these, a rate limiter that was narrowed lets one piece of work more through."""
+    """After each of these, a rate limiter that lets fewer through lets one piece of work more through."""
     download: float = 15 * 60.0
     slowest_download: float = 16 * 1024.0
     """Bytes a second: a download that is slower than this for `download` seconds in all is given up."""

@@ -153,7 +153,7 @@ class Studio:
         """Stop what runs here and close the connections. Drain paid messages in flight before."""
         try:
             await self._context.in_flight.stop()
-            await self._context.client.http.tokens.settled()
+            await self._context.client.http.tokens.finish_sign_up()
             await self._context.client.aclose()
         finally:
             if self._own_journal is not None:
@@ -172,9 +172,12 @@ class Studio:
         return self._context.journal
 
     @property
-    def lane(self) -> RateLimiter:
+    def limiter(self) -> RateLimiter:
         """How many pieces of work go on here side by side: batches and lists begin theirs through it."""
-        return self._context.client.http.lane
+        return self._context.client.http.limiter
+
+    lane = limiter
+    """Its name in earlier versions."""
 
     @property
     def committed(self) -> int:

@@ -127,7 +127,7 @@ class NemoClient:
         try:
             open_envelope(await self.http.read_whole("message", response), strict=True)
         except NemoError as error:
-            self.http.lane.note(error)
+            self.http.limiter.note(error)
             return self.http.explain_for_account(error, await self.http.tokens.token())
         return self._make_shape_error("message", Phrase("why.no-event-stream"))
 

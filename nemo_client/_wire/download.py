@@ -200,7 +200,7 @@ class Download:
                 await file.flush()  # the next try goes on behind it
                 raise
             finally:
-                await file.settle()
+                await file.wait_for_writes()
         if state.total is not None and state.have < state.total:
             raise self._broken()
 
@@ -461,7 +461,7 @@ class BatchedFile:
         await self._hand_over()
         await self._wait()
 
-    async def settle(self) -> None:
+    async def wait_for_writes(self) -> None:
         """Wait until nothing is being written any more, however that ended."""
         with contextlib.suppress(DiskError):
             await self._wait()

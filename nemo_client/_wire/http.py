@@ -137,7 +137,7 @@ class Http:
         self.host = urlsplit(profile.api_url).hostname or ""
         self.sleep = sleep
         self.timings = timings or timings_in_use().wire
-        self.lane = RateLimiter(profile.streams, sleep=sleep, clock=clock, grow_seconds=self.timings.grow)
+        self.limiter = RateLimiter(profile.streams, sleep=sleep, clock=clock, grow_seconds=self.timings.grow)
         self._max_answer_bytes = max_answer_bytes
         self._platform = detect_platform()
         self._clock = clock
@@ -214,7 +214,7 @@ class Http:
                     raise
             except NemoError as error:
                 if signed_in:
-                    self.lane.note(error)
+                    self.limiter.note(error)
                 elapsed, reached = self._clock() - started, self.server_date is not None
                 pause = retry_pause(
                     error,

@@ -2,7 +2,7 @@
 
 It begins as wide as the profile allows. An answer 429 (or one that asks for a pause) halves it, and nothing new
 begins before the pause has passed; from then on it grows again by one every few seconds: additive increase,
-multiplicative decrease. The items of a batch and those of a node's lists go through the same lane.
+multiplicative decrease. The items of a batch and those of a node's lists go through the same limiter.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RateLimiter:
             self.most = most
 
     def note(self, error: NemoError) -> None:
-        """Narrow the lane if `error` is the backend's wish for a pause; a burst of such answers counts once."""
+        """Let fewer through if `error` is the backend's wish for a pause; a burst of such answers counts once."""
         if not asks_for_pause(error):
             return
         asked = getattr(error, "retry_after", None)
@@ -110,7 +110,7 @@ class RateLimiter:
             await self._sleep(seconds)
 
     def _compute_closed_seconds(self) -> float:
-        """Seconds until time alone may open the lane; 0 if it is open, infinite if somebody has to leave first."""
+        """Seconds until the next piece of work may begin by time alone; 0 if now, infinite if another has to end first."""
         now = self._clock()
         if now < self._opens:
             return self._opens - now
@@ -121,7 +121,7 @@ class RateLimiter:
         return self._grow_seconds - (now - self._opens) % self._grow_seconds
 
     async def _wait(self, seconds: float) -> None:
-        """Until somebody leaves, or so many seconds have passed."""
+        """Until a piece of work ends, or so many seconds have passed."""
         self._left.clear()
         waiting: set[asyncio.Future[object]] = {asyncio.ensure_future(self._left.wait())}
         if seconds < math.inf:

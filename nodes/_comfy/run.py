@@ -358,7 +358,7 @@ def _note_items(
 
 async def _carry_out_item(profile: str, work: Work[_T], item: Item) -> _T:
     studio = await get_network().studio(profile)
-    return await studio.lane.carry_out(lambda: work(studio, item))
+    return await studio.limiter.carry_out(lambda: work(studio, item))
 
 
 async def _watch_items(

@@ -149,7 +149,7 @@ async def test_no_more_than_jobs_are_under_way(cloud: Clouds, photos: Any, tmp_p
 
         async def watched(*given: Any, **named: Any) -> Any:
             nonlocal most
-            most = max(most, studio.lane.running)
+            most = max(most, studio.limiter.running)
             return await real(*given, **named)
 
         studio.animate = watched  # type: ignore[method-assign]
@@ -296,7 +296,7 @@ async def test_it_follows_rate_limits_and_loses_no_item(cloud: Clouds, photos: A
     backend.fault("http_429", "session", nth=6, count=3, retry_after=4)
     async with backend.studio() as studio:
         found = await results(studio, photos(16), tmp_path / "out", jobs=16)
-        assert studio.lane.most == 64
+        assert studio.limiter.most == 64
 
     assert set(states(found).values()) == {"done"}
     assert len(backend.ledger.charges) == 16
@@ -308,10 +308,10 @@ async def test_a_rate_limit_of_a_free_call_narrows_the_lane(cloud: Clouds) -> No
     backend = cloud()
     backend.fault("http_429", "credits", retry_after=1)
     async with backend.studio() as studio:
-        studio.lane.running = 8
+        studio.limiter.running = 8
         await studio.credits()
-        width = studio.lane.width
-        studio.lane.running = 0
+        width = studio.limiter.width
+        studio.limiter.running = 0
 
     assert width == 4
 
@@ -409,7 +409,7 @@ async def test_who_stops_listening_stops_the_work(cloud: Clouds, photos: Any, tm
             break
         await batch.aclose()
 
-        assert studio.lane.running == 0
+        assert studio.limiter.running == 0
     assert len(backend.ledger.messages) <= 2
 
 

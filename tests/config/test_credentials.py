@@ -344,7 +344,7 @@ async def test_a_cancel_during_sign_up_does_not_lose_the_token() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     backend.gate.set()
-    await account.settled()
+    await account.finish_sign_up()
 
     assert kept()["nemo"]["token"] == "token-1"
     assert (await account.token()).value == "token-1"
@@ -360,7 +360,7 @@ async def test_a_cancel_while_waiting_for_the_lock_leaves_it_free() -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-    await account.settled()
+    await account.finish_sign_up()
 
     assert (await account.token()).value == "token-1"
 

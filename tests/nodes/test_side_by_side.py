@@ -1,4 +1,4 @@
-"""Lists go through their profile's lane, as the items of a batch do: bounded, and slower where that is asked for."""
+"""Lists go through their profile's rate limiter, as the items of a batch do: bounded, and slower where asked."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     real = RateLimiter.turn
 
-    def turn(lane: RateLimiter) -> Any:
-        seen.append(lane.running)
-        return real(lane)
+    def turn(limiter: RateLimiter) -> Any:
+        seen.append(limiter.running)
+        return real(limiter)
 
     monkeypatch.setattr(RateLimiter, "turn", turn)
     return seen

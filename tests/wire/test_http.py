@@ -44,7 +44,7 @@ class Tokens:
         self._left.pop(0)
         return await self.token()
 
-    async def settled(self) -> None:
+    async def finish_sign_up(self) -> None:
         return None
 
 

@@ -12,7 +12,7 @@ from nemo_client._wire.rate_limiter import PATIENCE, RateLimiter
 from tests.support.backend import Clock, until
 
 
-def lane(most: int = 8, clock: Clock | None = None) -> RateLimiter:
+def make_limiter(most: int = 8, clock: Clock | None = None) -> RateLimiter:
     clock = clock or Clock()
     return RateLimiter(most, sleep=clock.sleep, clock=clock.time)
 
@@ -24,7 +24,7 @@ async def settle() -> None:
 
 async def test_no_more_than_its_width_are_under_way() -> None:
     """The others wait, and begin in the order of asking as those before them end."""
-    narrow, began, may_end = lane(2), list[int](), asyncio.Event()
+    narrow, began, may_end = make_limiter(2), list[int](), asyncio.Event()
 
     async def work(number: int) -> None:
         began.append(number)
@@ -44,7 +44,7 @@ async def test_no_more_than_its_width_are_under_way() -> None:
 def test_a_rate_limit_halves_it_and_a_burst_counts_once() -> None:
     """Multiplicative decrease: of what was under way, not of what might have been."""
     clock = Clock()
-    wide = lane(64, clock)
+    wide = make_limiter(64, clock)
     wide.running = 40
     for _ in range(5):
         wide.note(RateLimited(retry_after=4))
@@ -59,7 +59,7 @@ def test_a_rate_limit_halves_it_and_a_burst_counts_once() -> None:
 def test_it_grows_by_one_every_few_seconds_up_to_what_it_was() -> None:
     """Additive increase, from the end of the pause on."""
     clock = Clock()
-    wide = lane(8, clock)
+    wide = make_limiter(8, clock)
     wide.running = 8
     wide.note(RateLimited(retry_after=10))
     seen = []
@@ -83,7 +83,7 @@ def test_it_grows_by_one_every_few_seconds_up_to_what_it_was() -> None:
 )
 def test_only_a_wish_for_a_pause_narrows_it(error: RateLimited | BadAnswer | InputError, narrower: bool) -> None:
     """The limit on sign-ups lasts for days, and other errors say nothing about the rate."""
-    wide = lane(8)
+    wide = make_limiter(8)
     wide.running = 8
     wide.note(error)
 
@@ -93,7 +93,7 @@ def test_only_a_wish_for_a_pause_narrows_it(error: RateLimited | BadAnswer | Inp
 async def test_nothing_begins_before_the_pause_has_passed() -> None:
     """As long as the backend asked for, and no longer."""
     clock = Clock()
-    wide, began = lane(8, clock), clock.now
+    wide, began = make_limiter(8, clock), clock.now
     wide.note(RateLimited(retry_after=7))
 
     async def work() -> float:
@@ -105,7 +105,7 @@ async def test_nothing_begins_before_the_pause_has_passed() -> None:
 async def test_work_refused_for_its_rate_is_begun_again_a_bounded_number_of_times() -> None:
     """Such a refusal proves that nothing was worked on; a backend that never gives way is told at last."""
     clock = Clock()
-    wide, tries = lane(8, clock), 0
+    wide, tries = make_limiter(8, clock), 0
 
     async def work() -> str:
         nonlocal tries
@@ -128,7 +128,7 @@ async def test_work_refused_for_its_rate_is_begun_again_a_bounded_number_of_time
 
 async def test_who_leaves_the_line_takes_no_place() -> None:
     """A waiter that is cancelled neither blocks the next one nor counts as under way."""
-    narrow, may_end = lane(1), asyncio.Event()
+    narrow, may_end = make_limiter(1), asyncio.Event()
     first = asyncio.ensure_future(narrow.carry_out(may_end.wait))
     await settle()
     second = asyncio.ensure_future(narrow.carry_out(may_end.wait))
@@ -145,7 +145,7 @@ async def test_who_leaves_the_line_takes_no_place() -> None:
 async def test_a_lane_that_was_narrowed_lets_more_in_as_time_passes() -> None:
     """Not only as others end: work can take minutes."""
     clock = Clock()
-    wide, may_end = lane(2, clock), asyncio.Event()
+    wide, may_end = make_limiter(2, clock), asyncio.Event()
     wide.running = 2
     wide.note(RateLimited(retry_after=1))
     wide.running = 0
@@ -159,7 +159,7 @@ async def test_a_lane_that_was_narrowed_lets_more_in_as_time_passes() -> None:
 
 def test_the_user_s_own_number_may_be_larger_than_the_profile_s() -> None:
     """`--jobs` is the user's word; a smaller one is for the batch alone."""
-    wide = lane(8)
+    wide = make_limiter(8)
     wide.widen(20)
     wide.widen(3)
 

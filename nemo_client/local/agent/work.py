@@ -131,10 +131,10 @@ class Work:
             yield Call(call, stage.tool, stage.args)
             await self._wait_share(0.2 if number else 0.5)
             if self._behaviour.failure is not None:
-                await settle(self._behaviour.fail, self._write_all, self._charge_price)
+                await run_to_end(self._behaviour.fail, self._write_all, self._charge_price)
                 yield Failure(self._behaviour.failure)
                 return
-            delta, response = await settle(self._commit_stage, stage, number == 0)
+            delta, response = await run_to_end(self._commit_stage, stage, number == 0)
             yield Result(call, stage.tool, response, delta)
         if plan.question is not None:
             call = f"call_{uuid.uuid4().hex[:12]}"
@@ -193,10 +193,10 @@ class Work:
 
     async def _write_later(self, stage: Stage, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await settle(self._write_stage, stage)
+        await run_to_end(self._write_stage, stage)
 
 
-async def settle(function: Callable[..., T], *args: Any) -> T:
+async def run_to_end(function: Callable[..., T], *args: Any) -> T:
     """Run on a thread, and to its end: a cancel comes through only when what was begun is whole."""
     task = asyncio.ensure_future(asyncio.to_thread(function, *args))
     try:
