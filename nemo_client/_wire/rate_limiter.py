@@ -110,7 +110,7 @@ class RateLimiter:
             await self._sleep(seconds)
 
     def _compute_closed_seconds(self) -> float:
-        """Seconds until the next piece of work may begin by time alone; 0 if now, infinite if another has to end first."""
+        """Seconds until more may begin by time alone; 0 if now, infinite if something else has to end first."""
         now = self._clock()
         if now < self._opens:
             return self._opens - now
