@@ -22,6 +22,16 @@ def find_listed(state: Mapping[str, Any], media: Iterable[Media]) -> frozenset[s
     return frozenset(each.mark for each in media if each.mark and _is_named(text, each))
 
 
+def find_missing(state: Mapping[str, Any], media: Iterable[Media]) -> list[Media]:
+    """Those media that the state does not name; an address counts only whole, since others end with the same name.
+
+    What is sent twice costs nothing, and what is missing is paid for in vain.
+    """
+    media = list(media)
+    listed, texts = find_listed(state, media), "\n".join(_iterate_texts(state))
+    return [each for each in media if (unquote(each.url) not in texts if each.url else each.mark not in listed)]
+
+
 def select_file_lists(state: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a state that lists files: a draft may still name one that is there no more."""
     if state.get("video_infos") is not None:

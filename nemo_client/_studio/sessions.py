@@ -37,7 +37,7 @@ from .._wire.schemas import Uploaded
 from .context import RACE_TRIES, StudioContext
 from .handles import SessionHandle
 from .in_flight import InFlightRequest
-from .listed_uploads import find_listed, lists_uploads, select_file_lists
+from .listed_uploads import find_listed, find_missing, lists_uploads, select_file_lists
 from .progress import Progress
 from .reconcile import Baseline, Message, Reconciler, is_answered, make_handle
 
@@ -214,18 +214,17 @@ class Sessions:
             request.report(Progress("upload", sent / total if total else None))
 
         client = self._context.client
-        if batch[0].url:
-            return _find_refused(await client.upload_urls(session_id, [each.url for each in batch]), batch)
+
+        async def send(some: Sequence[Media]) -> list[Media]:
+            if some[0].url:
+                return _find_refused(await client.upload_urls(session_id, [each.url for each in some]), some)
+            return _find_refused(await client.upload_files(session_id, [each.part for each in some], on_bytes), some)
+
         try:
-            return _find_refused(await client.upload_files(session_id, [each.part for each in batch], on_bytes), batch)
+            return await send(batch)
         except (ConnectionBroken, BadAnswer):
-            listed = find_listed((await client.state(session_id)).raw, batch)
-            missing = [each for each in batch if each.mark not in listed]
-            if not missing:
-                return []
-            return _find_refused(
-                await client.upload_files(session_id, [each.part for each in missing], on_bytes), missing
-            )
+            missing = find_missing((await client.state(session_id)).raw, batch)
+            return await send(missing) if missing else []
 
     async def _record_upload(self, upload: Upload, place: SessionHandle, known: Attempt | None) -> Attempt:
         """Note where the upload lies now; a repeated one is another placement of the same step.

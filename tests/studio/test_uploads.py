@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -24,12 +25,13 @@ from nemo_client import (
     from_file,
     from_pixels,
     from_samples,
+    from_url,
     home,
 )
 from nemo_client._files.images import wire_name
 from nemo_client._studio.listed_uploads import find_listed, lists_uploads
 from nemo_client._text.prompts import certain_language, choose_spoken_language, page_language
-from tests.support.backend import Cloud, always, answer, client_of, cloud, picture, serving, write_video
+from tests.support.backend import Asked, Cloud, always, answer, client_of, cloud, picture, serving, write_video
 
 __all__ = ["cloud"]
 
@@ -168,6 +170,33 @@ def test_a_file_is_found_however_the_state_names_it(listed: dict[str, Any]) -> N
 
     assert len(find_listed(listed, [media, other])) == 1
     assert find_listed({"video_infos": [{"filename": "cat-a01234567b.png", "hash": "ac" * 32}]}, [media]) == set()
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["not there", "there"])
+async def test_an_address_whose_upload_broke_is_sent_once_more_unless_the_state_names_it(
+    listed: bool, cloud: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway answered in the place of the backend: the upload is free, and nobody has to begin again for it."""
+    url = "https://cdn.test/films/My%20cat.mp4?sign=1"
+    infos = [{"filename": "other.mp4"}, *([{"source_url": url}] if listed else [])]
+    sent: list[list[str]] = []
+
+    async def reply(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        data: dict[str, Any] = {"task_id": "t-1", "session_id": "s-1", "state": {"video_infos": infos}}
+        if "/upload-video/" in asked.path:
+            sent.append(asked.json["urls"])
+            if len(sent) == 1:
+                writer.write(answer(b"<html>", 502, content_type="text/html"))
+                return
+        writer.write(answer({"code": 0, "data": data}))
+
+    backend = cloud()
+    async with serving(reply) as server:
+        monkeypatch.setenv("NEMO_API_URL", server.url)
+        async with backend.studio() as studio:
+            await studio.upload([from_url(url)])
+
+    assert sent == ([[url]] if listed else [[url], [url]])
 
 
 # --- A known upload under another name ------------------------------------------------------------------------------
