@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from .._config.timings import JournalTimings, timings_in_use
-from .._errors import JournalAway
+from .._errors import Cancelled, JournalAway
 from .database import Conflict
 from .records import Attempt
 
@@ -130,8 +130,15 @@ class DatabaseThread:
                 return result
 
     async def _submit(self, transaction: Transaction, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do `work` on the thread. A cancelled caller waits for the transaction: it must know what was written."""
-        future = asyncio.wrap_future(self._thread.submit(self._try_work, transaction, work, *arguments))
+        """Do `work` on the thread. A cancelled caller waits for the transaction: it must know what was written.
+
+        `Cancelled` where the thread was closed meanwhile; what the caller did before may have cost credits.
+        """
+        try:
+            submitted = self._thread.submit(self._try_work, transaction, work, *arguments)
+        except RuntimeError:
+            raise Cancelled("closed-detached", charged="maybe") from None
+        future = asyncio.wrap_future(submitted)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -96,12 +96,13 @@ async def test_an_open_stream_is_read_to_its_end_and_recorded_when_the_database_
 ) -> None:  # fmt: skip
     """Whether the server is killed, the network cut, or nothing comes through: the price and the result are kept."""
     shorten(journal={"silent": 0.5, "connect": 2})
-    backend, seen = cloud(generation_seconds=0.6), Seen()
+    backend, seen = cloud(), Seen()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
         session = await studio.upload([picture()])
-        work = asyncio.ensure_future(studio.generate(session, WISH, caller=Caller(seen)))
-        await streaming(backend, studio, work)
-        await asyncio.to_thread(away, network, postgres)
+        with backend.faults.hold():
+            work = asyncio.ensure_future(studio.generate(session, WISH, caller=Caller(seen)))
+            await streaming(backend, studio, work)
+            await asyncio.to_thread(away, network, postgres)
         await until(lambda: "record" in seen.stages)
         assert not work.done()
         with pytest.raises(JournalAway) as caught:
@@ -126,11 +127,12 @@ async def test_a_database_that_stays_away_is_told_and_the_result_is_found_later(
 ) -> None:
     """Bounded: then an error says what to do. Asked again, also on another machine, nothing is sent twice."""
     shorten(journal={"away": 0.3})
-    backend = cloud(generation_seconds=0.4)
+    backend = cloud()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
-        work = asyncio.ensure_future(generated(studio))
-        await streaming(backend, studio, work)
-        network.cut()
+        with backend.faults.hold():
+            work = asyncio.ensure_future(generated(studio))
+            await streaming(backend, studio, work)
+            network.cut()
         with pytest.raises(DiskError) as caught:
             await work
         network.open()
@@ -215,14 +217,13 @@ async def test_a_closing_program_does_not_wait_for_the_database(
     cloud: Clouds, through: str, network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Its lease ends by itself; the message in flight is settled by the next one that asks."""
-    backend = cloud(generation_seconds=0.4)
+    backend = cloud()
     async with machine(backend, tmp_path, through, monkeypatch, "one") as studio:
-        work = asyncio.ensure_future(generated(studio))
-        await streaming(backend, studio, work)
-        network.cut()
-        started = asyncio.get_running_loop().time()
-        await studio.aclose()
-        assert asyncio.get_running_loop().time() - started < 5
+        with backend.faults.hold():
+            work = asyncio.ensure_future(generated(studio))
+            await streaming(backend, studio, work)
+            network.cut()
+            await asyncio.wait_for(studio.aclose(), timings_in_use().journal.away / 2)
         with pytest.raises((asyncio.CancelledError, NemoError)):
             await work
 

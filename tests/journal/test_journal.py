@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from nemo_client import Journal, LimitError, NoCredits, SessionBusy, list_jobs
+from nemo_client import Cancelled, Journal, LimitError, NoCredits, SessionBusy, list_jobs
 from nemo_client._config.timings import JournalTimings
 from nemo_client._journal.money import covers_estimate
 from nemo_client._journal.records import DAY_SECONDS as DAY
@@ -748,6 +748,17 @@ async def test_what_is_often_asked_uses_an_index(filled: Path) -> None:
     assert len(owed) == 2, "what an account still owes"
     assert not any("facts" in statement for statement in owed), "facts are long"
     await journal.close()
+
+
+async def test_who_asks_a_closed_journal_is_told_that_the_program_was_closed() -> None:
+    """A caller who was between two steps when its Studio was closed: no RuntimeError, and no "Nothing was charged"."""
+    journal = memory_journal()
+    await journal.check()
+    await journal.close()
+
+    with pytest.raises(Cancelled) as caught:
+        await journal.latest("generate-x")
+    assert (caught.value.id, caught.value.charged) == ("closed-detached", "maybe")
 
 
 async def test_a_journal_in_memory_needs_no_file() -> None:

@@ -139,7 +139,7 @@ async def test_two_profiles_of_one_account_claim_no_exact_price_side_by_side(
     cloud: Clouds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the other profile sent meanwhile is in the same balance."""
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     twin = {"api_url": backend.backend.url, "web_url": "https://web.test", "token_env": "TWIN_TOKEN"}
     home().mkdir(parents=True, exist_ok=True)
     (home() / "profiles.json").write_text(json.dumps({"profiles": {"twin": twin}}))
@@ -149,27 +149,33 @@ async def test_two_profiles_of_one_account_claim_no_exact_price_side_by_side(
     async with backend.studio() as first, await Studio.open("twin", journal=first.journal, **given) as second:
         moment, start = await first.begin_spending()
         mine, other = await first.upload([picture()]), await second.upload([picture(40)])
-        both = await asyncio.gather(
-            first.generate(mine, WISH, caller=Caller(run="one")),
-            second.generate(other, WISH, caller=Caller(run="two")),
-        )
+        with backend.faults.hold():
+            both = asyncio.gather(
+                first.generate(mine, WISH, caller=Caller(run="one")),
+                second.generate(other, WISH, caller=Caller(run="two")),
+            )
+            await until(lambda: backend.sent("message") == 2)
+        moneys = [each.money for each in await both]
         batch = await first.measure_spending(moment - 1, start, "one")
         accounts = {each.account for each in await first.journal.recent()}
 
     assert len(accounts) == 1
-    assert {each.money.certainty for each in both} <= {"at most", "unknown"}
+    assert {each.certainty for each in moneys} <= {"at most", "unknown"}
     assert batch.certainty == "at most"
 
 
 async def test_two_studios_with_one_journal_read_one_stream(cloud: Clouds) -> None:
     """They are one owner: the second waits for the first, and does not take its stream for a dead one."""
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     backend.clock.real = 0.02
     async with backend.studio() as first, backend.studio(journal=first.journal) as second:
         session = await first.upload([picture()])
-        one = asyncio.ensure_future(first.generate(session, WISH))
-        await until(lambda: backend.sent("message"))
-        two = await second.generate(session, WISH)
+        with backend.faults.hold():
+            one = asyncio.ensure_future(first.generate(session, WISH))
+            await until(lambda: backend.sent("message"))
+            another = asyncio.ensure_future(second.generate(session, WISH))
+            await asyncio.sleep(0.1)
+        two = await another
         states = [each.epoch for each in await first.journal.recent()]
 
     assert (await one).session == two.session

@@ -82,13 +82,15 @@ async def test_a_batch_over_an_earlier_message_that_is_out_waits_for_it_or_leave
     whose: str, leaves: str, cloud: Callable[..., Cloud], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """In this process or another's; whoever stops listening stops at once, without a word of the interpreter's."""
-    backend, path = cloud(pace=1, generation_seconds=0.3), save_in_p3(tmp_path / "a.png")
+    backend, path = cloud(), save_in_p3(tmp_path / "a.png")
     async with backend.studio() as one, backend.studio() as two:
-        first = asyncio.ensure_future(make_earlier(one, path, WISH, "done", backend.fault))
-        await until(lambda: len(backend.ledger.messages) == 1)
-        item = BatchItem((str(path),), WISH.prompt, duration=WISH.duration)
-        results = (one if whose == "its own" else two).batch([item], tmp_path / "out")
-        asked: asyncio.Future[Any] = asyncio.ensure_future(anext(results))
+        with backend.faults.hold():
+            first = asyncio.ensure_future(make_earlier(one, path, WISH, "done", backend.fault))
+            await until(lambda: len(backend.ledger.messages) == 1)
+            item = BatchItem((str(path),), WISH.prompt, duration=WISH.duration)
+            results = (one if whose == "its own" else two).batch([item], tmp_path / "out")
+            asked: asyncio.Future[Any] = asyncio.ensure_future(anext(results))
+            await asyncio.sleep(0.1)
         if leaves == "never":
             assert (await asked).state == "done"
         else:

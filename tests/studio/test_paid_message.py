@@ -462,10 +462,13 @@ async def test_eight_branches_on_the_credits_of_one_let_one_pass(journal: type[J
 
 async def test_branches_side_by_side_do_not_claim_to_know_their_price(cloud: Clouds) -> None:
     """The balance of an account is shared: what each took is an upper bound."""
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        turns = [studio.generate(session, Wish("pan left", duration=2, seed=seed)) for seed in range(3)]
+        with backend.faults.hold():
+            wishes = [Wish("pan left", duration=2, seed=seed) for seed in range(3)]
+            turns = [asyncio.ensure_future(studio.generate(session, wish)) for wish in wishes]
+            await until(lambda: backend.sent("message") == 3)
         money = [turned.money for turned in await asyncio.gather(*turns)]
 
     assert {each.certainty for each in money} == {"at most"}
@@ -564,13 +567,14 @@ async def test_nothing_is_spent_for_nobody(cloud: Clouds) -> None:
 
 async def test_a_cancel_after_the_message_went_out_detaches(cloud: Clouds) -> None:
     """The stream is read on (the backend stops a run when its client hangs up); next time the result is there."""
-    backend, caller = cloud(generation_seconds=0.4), Caller()
+    backend, caller = cloud(), Caller()
     backend.fault("stop_on_hangup", "message")
     async with backend.studio() as studio:
-        task = asyncio.ensure_future(generated(studio, caller=caller))
-        await until(lambda: backend.ledger.messages)
-        await cancelled(task, caller)
-        assert studio.committed == 1
+        with backend.faults.hold():
+            task = asyncio.ensure_future(generated(studio, caller=caller))
+            await until(lambda: backend.ledger.messages)
+            await cancelled(task, caller)
+            assert studio.committed == 1
 
         await studio.drain()
         turned = await generated(studio)
@@ -581,12 +585,15 @@ async def test_a_cancel_after_the_message_went_out_detaches(cloud: Clouds) -> No
 
 async def test_who_queues_again_while_it_runs_joins_it(cloud: Clouds) -> None:
     """Cancel, then Queue: the same message, not another one."""
-    backend, caller, seen = cloud(generation_seconds=0.4), Caller(), Seen()
+    backend, caller, seen = cloud(), Caller(), Seen()
     async with backend.studio() as studio:
-        task = asyncio.ensure_future(generated(studio, caller=caller))
-        await until(lambda: backend.ledger.messages)
-        await cancelled(task, caller)
-        turned = await generated(studio, caller=Caller(seen))
+        with backend.faults.hold():
+            task = asyncio.ensure_future(generated(studio, caller=caller))
+            await until(lambda: backend.ledger.messages)
+            await cancelled(task, caller)
+            again = asyncio.ensure_future(generated(studio, caller=Caller(seen)))
+            await until(lambda: "generate" in seen.stages)
+        turned = await again
 
     assert turned.money.spent == 100
     assert "generate" in seen.stages
@@ -595,14 +602,15 @@ async def test_who_queues_again_while_it_runs_joins_it(cloud: Clouds) -> None:
 
 async def test_a_program_that_ends_during_a_message_does_not_forget_it(cloud: Clouds) -> None:
     """Closing without draining drops the stream; the next Studio looks for the result first."""
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     backend.clock.real = 0.2
     async with backend.studio() as studio:
-        task = asyncio.ensure_future(generated(studio))
-        await until(lambda: backend.ledger.messages)
-        await studio.aclose()
-        with pytest.raises(NemoError, match="Cancelled"):
-            await task
+        with backend.faults.hold():
+            task = asyncio.ensure_future(generated(studio))
+            await until(lambda: backend.ledger.messages)
+            await studio.aclose()
+            with pytest.raises(NemoError, match="Cancelled"):
+                await task
     async with backend.studio() as studio:
         assert (await only_attempt(studio)).state is State.UNKNOWN
         assert (await generated(studio)).money.spent == 100
@@ -706,13 +714,14 @@ async def test_what_another_studio_sent_is_never_called_refused(cloud: Clouds) -
 async def test_a_journal_that_cannot_be_written_calls_no_message_free(cloud: Clouds, shorten: Shorten) -> None:
     """Another program holds SQLite's lock while the answer comes: perhaps charged, and collected by the next run."""
     shorten(journal={"busy": 0.1})
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
-        await until(lambda: backend.sent("message"))
         with contextlib.closing(sqlite3.connect(home() / "journal.sqlite3", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+            with backend.faults.hold():
+                task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+                await until(lambda: backend.sent("message"))
+                other.execute("BEGIN IMMEDIATE")
             with pytest.raises(DiskError) as caught:
                 await task
             other.execute("ROLLBACK")
@@ -730,12 +739,12 @@ async def test_a_journal_that_cannot_be_written_calls_no_message_free(cloud: Clo
 )
 async def test_a_message_whose_record_vanished_is_not_sent_again(change: str, cloud: Clouds) -> None:
     """As after a failover to a replica that lacks the last commits."""
-    backend = cloud(generation_seconds=0.3)
+    backend = cloud()
     async with backend.studio() as studio:
         session = await studio.upload([picture()])
-        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
-        await until(lambda: backend.sent("message"))
-        with contextlib.closing(sqlite3.connect(home() / "journal.sqlite3")) as other:
+        with backend.faults.hold(), contextlib.closing(sqlite3.connect(home() / "journal.sqlite3")) as other:
+            task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+            await until(lambda: backend.sent("message"))
             other.execute(change.format("key LIKE 'generate%'"))
             other.commit()
         with pytest.raises(ResultUnknown) as caught:
@@ -747,11 +756,12 @@ async def test_a_message_whose_record_vanished_is_not_sent_again(change: str, cl
 
 async def test_closing_calls_no_sent_message_free(cloud: Clouds) -> None:
     """A Python caller who leaves `async with` while a message is with the backend."""
-    backend = cloud(generation_seconds=0.5)
-    async with backend.studio() as studio:
-        session = await studio.upload([picture()])
-        task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
-        await until(lambda: backend.sent("message"))
+    backend = cloud()
+    with backend.faults.hold():
+        async with backend.studio() as studio:
+            session = await studio.upload([picture()])
+            task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
+            await until(lambda: backend.sent("message"))
     with pytest.raises(Cancelled) as caught:
         await task
     await until(lambda: backend.ledger.credits_taken)

@@ -45,11 +45,12 @@ State, money and identity
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
@@ -238,8 +239,9 @@ def _find_byte(fault: Fault | None) -> Fault | None:
 class FaultyCall(CallBehaviour):
     """One call with the faults that hit it, by kind."""
 
-    def __init__(self, hits: Mapping[str, Fault]) -> None:
+    def __init__(self, hits: Mapping[str, Fault], free: threading.Event) -> None:
         self._hits = hits
+        self._free = free
         replaced = next((fault for fault in hits.values() if "status" in fault.parameters), None)
         if replaced is not None:
             self.answer, self.carries_out = make_answer(replaced), bool(replaced["accepted"])
@@ -283,6 +285,11 @@ class FaultyCall(CallBehaviour):
             question = {"title": asked["title"], "questions": list(asked["questions"])}
             return Plan("answer", "", intro=str(asked["text"]), question=question, ticket=asked["ticket"])
         return None
+
+    async def work(self, seconds: float) -> None:
+        await super().work(seconds)
+        while not self._free.is_set():  # noqa: ASYNC110 - it is set on another thread
+            await asyncio.sleep(0.005)
 
     def is_silent(self, usual: bool) -> bool:
         speaks = "spoken" in self._hits or "says" in self._hits
@@ -434,6 +441,17 @@ class Faults(Behaviour):
         self._lock = threading.Lock()
         self._script = list(faults)
         self._fired: list[tuple[str, str]] = []
+        self._free = threading.Event()
+        self._free.set()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """The agent finishes nothing within this block, however slow the test is."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
 
     def add(self, *faults: Fault) -> None:
         with self._lock:
@@ -454,4 +472,4 @@ class Faults(Behaviour):
         with self._lock:
             hit = {fault.kind: fault for fault in self._script if fault.meets(endpoint)}
             self._fired.extend((kind, endpoint) for kind in hit)
-        return FaultyCall(hit)
+        return FaultyCall(hit, self._free)

@@ -66,13 +66,14 @@ async def test_only_so_many_streams_are_open_at_once(cloud: Clouds) -> None:
 async def test_one_that_waits_is_planned_and_shown_as_waiting(cloud: Clouds) -> None:
     """Nothing is recorded as sent before its turn: a process that dies now leaves nothing in doubt."""
     allow(1)
-    backend, second = cloud(generation_seconds=0.5), Seen()
+    backend, second = cloud(), Seen()
     async with backend.studio() as studio:
-        first = generating(studio, 1)
-        await until(lambda: backend.sent("message"))
-        other = generating(studio, 2, Caller(second))
-        await until(lambda: "queue" in second.stages)
-        meanwhile, sent = await states(studio), backend.sent("message")
+        with backend.faults.hold():
+            first = generating(studio, 1)
+            await until(lambda: backend.sent("message"))
+            other = generating(studio, 2, Caller(second))
+            await until(lambda: "queue" in second.stages)
+            meanwhile, sent = await states(studio), backend.sent("message")
         await asyncio.gather(first, other)
 
     assert meanwhile == {State.SENT: 1, State.PLANNED: 1}
@@ -83,16 +84,17 @@ async def test_one_that_waits_is_planned_and_shown_as_waiting(cloud: Clouds) -> 
 async def test_a_cancel_while_waiting_sends_nothing_and_leaves_no_trace_in_the_line(cloud: Clouds) -> None:
     """Its place in the line and its claim of the session are free again; asked again it goes out."""
     allow(1)
-    backend, seen = cloud(generation_seconds=0.3), Seen()
+    backend, seen = cloud(), Seen()
     async with backend.studio() as studio:
-        first, caller = generating(studio, 1), Caller(seen)
-        await until(lambda: backend.sent("message"))
-        second = generating(studio, 2, caller)
-        await until(lambda: "queue" in seen.stages)
-        caller.gave_up = True
-        second.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await second
+        with backend.faults.hold():
+            first, caller = generating(studio, 1), Caller(seen)
+            await until(lambda: backend.sent("message"))
+            second = generating(studio, 2, caller)
+            await until(lambda: "queue" in seen.stages)
+            caller.gave_up = True
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
         await first
         after = await states(studio)
         sent = backend.sent("message")
@@ -107,13 +109,14 @@ async def test_a_cancel_while_waiting_sends_nothing_and_leaves_no_trace_in_the_l
 async def test_one_that_all_have_left_while_it_waited_is_not_sent(cloud: Clouds) -> None:
     """A sibling's failure detaches it; when its turn comes nobody waits for it any more, and nothing is spent."""
     allow(1)
-    backend, seen = cloud(generation_seconds=0.3), Seen()
+    backend, seen = cloud(), Seen()
     async with backend.studio() as studio:
-        first = generating(studio, 1)
-        await until(lambda: backend.sent("message"))
-        second = generating(studio, 2, Caller(seen))
-        await until(lambda: "queue" in seen.stages)
-        second.cancel()
+        with backend.faults.hold():
+            first = generating(studio, 1)
+            await until(lambda: backend.sent("message"))
+            second = generating(studio, 2, Caller(seen))
+            await until(lambda: "queue" in seen.stages)
+            second.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         await studio.drain(only_committed=False)
 

@@ -160,7 +160,7 @@ class Work:
         settings, kind = self._settings, self._plan.kind
         given = {"generation": settings.generation_seconds, "edit": settings.edit_seconds, "answer": None}[kind]
         seconds = USUAL_SECONDS[kind] * settings.pace if given is None else given
-        await asyncio.sleep(seconds * share)
+        await self._behaviour.work(seconds * share)
 
     def _write_all(self) -> None:
         for stage in self._plan.stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ class CallBehaviour:
     def plan(self, text: str) -> Any:
         """A plan of `agent.director` for the message `text`; None leaves it to the director."""
         return None
+
+    async def work(self, seconds: float) -> None:
+        """Let the agent work for so many seconds."""
+        await asyncio.sleep(seconds)
 
     def choose_reply(self, planned: str) -> str:
         """What the agent says behind its work, where it would say `planned`."""
