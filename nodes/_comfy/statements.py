@@ -100,7 +100,7 @@ class Statement:
             some = self._say("progress.some", done=self.count - len(self.skipped), total=self.count)
             self.line = " · ".join(filter(None, [some, self.line]))
         if not self.line and not self.text and self.seconds is not None:
-            self.line = self._say("result.done", seconds=f"{self.seconds:.0f}")
+            self.line = self._say("result.done", seconds=f"{max(self.seconds, 1):.0f}")
         if self.notices:
             self.facts["notices"] = [self._say(each.id, **each.facts) for each in self.notices]
             self.line = " · ".join([self.line, *self.facts["notices"]] if self.line else self.facts["notices"])

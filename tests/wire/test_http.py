@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import json
 import logging
+import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -359,6 +362,17 @@ def test_connection_errors_say_which_of_dns_proxy_tls_and_server_it_was(
     assert told.id == text_id
     assert words in str(told)
     assert isinstance(told, ConnectError) == text_id.startswith("connect-")
+
+
+@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH])
+def test_why_a_host_is_not_reached_is_said_in_the_user_s_language(number: int) -> None:
+    """The operating system's own words are English."""
+    told = translate_transport_error(
+        caused(httpx.ConnectError("x"), OSError(number, os.strerror(number))), "credits", "主机", body_started=False
+    )
+
+    assert not re.search("[a-z]", told.text("zh"))
+    assert "主机: the " in told.text("en")
 
 
 @pytest.mark.parametrize("token", ["two words", "tail\n", "naïve", ""])

@@ -7,6 +7,7 @@ the proxy is bounded as a whole, and so is what it may say.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import ssl
@@ -184,8 +185,15 @@ def iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+_SYSTEM_REASONS: Final = {
+    errno.ENETUNREACH: "why.no-network",
+    errno.EHOSTUNREACH: "why.no-route",
+}
+"""The usual reasons in words of ours, since the operating system's are English only."""
+
+
 def describe_reason(error: BaseException) -> str:
-    """Why a connection failed, in the operating system's own words where there are some."""
+    """Why a connection failed: in our words for the usual reasons, else in the operating system's."""
     for cause in iterate_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return str(cause.verify_message).rstrip(".")
@@ -193,6 +201,10 @@ def describe_reason(error: BaseException) -> str:
             return Phrase("why.closed")
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return cause.reason.replace("_", " ").lower()
+        if isinstance(cause, ConnectionRefusedError):
+            return Phrase("why.connection-refused")
+        if isinstance(cause, OSError) and (known := _SYSTEM_REASONS.get(cause.errno or 0)):
+            return Phrase(known)
         if isinstance(cause, OSError) and cause.strerror:  # asyncio puts words of its own there
             return os.strerror(cause.errno or 0) if "Connect call failed" in cause.strerror else cause.strerror
     if isinstance(error, (httpcore.NetworkError, httpx.ConnectError)):
