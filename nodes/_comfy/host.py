@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ... import nemo_client
-from . import paths
 
 if TYPE_CHECKING:
     from ...nemo_client import Destination
@@ -310,6 +309,8 @@ def find_readable_file(source: str) -> tuple[Path, Path]:
     `InputError` for everything else, links that lead out of these folders included: a workflow comes from a stranger.
     Both are real paths; open the file below the folder only (`from_file`), as a link may be put there meanwhile.
     """
+    from . import paths
+
     text = paths.pasted(source)
     annotated = _ANNOTATED.fullmatch(text)
     name, kind = (annotated[1], annotated[2]) if annotated else (text, "")
@@ -362,6 +363,8 @@ def _folders(kind: str) -> list[Path]:
 
 def _candidates(name: str, folders: list[Path]) -> Iterator[Path]:
     """Where a name may lie: as it stands, and with the backslashes of Windows read as folders."""
+    from . import paths
+
     for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
         if "\0" in spelling or (sys.platform == "win32" and paths.means_no_file(spelling)):
             continue
@@ -440,7 +443,7 @@ def make_destination(
     import folder_paths
 
     from ...nemo_client import Destination
-    from . import tokens
+    from . import paths, tokens
 
     output = Path(os.path.abspath(folder_paths.get_output_directory()))
     plain = prefix.strip().strip("\"'").replace("\\", "/")

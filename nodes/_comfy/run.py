@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -574,10 +574,13 @@ async def _name_what_the_run_paid(work: Awaitable[_T]) -> _T:
 
 async def _find_paid(run: str) -> Kept | None:
     """What the run paid for and got, by the first profile in use that knows of it."""
-    for studio in get_network().list_open_studios():
-        found = await _read_paid(studio.profile.name, run)
-        if found is not None:
-            return found
+    from ...nemo_client import NemoError
+
+    for studio in get_network().list_open_studios():  # none is opened for it: the home may be what was refused
+        with suppress(NemoError):
+            found = await studio.paid_in(run)
+            if found is not None:
+                return found
     return None
 
 
