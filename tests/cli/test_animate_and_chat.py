@@ -708,14 +708,16 @@ class TestCtrlC:
         self, start: Start, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It says at once what was sent, reads it to its end, starts nothing new, and says how to collect."""
-        with local.open(tmp_path / "cloud", token=TOKEN, credits=300, generation_seconds=2.0) as backend:
+        faults = Faults()
+        with local.open(tmp_path / "cloud", token=TOKEN, credits=300, pace=0, faults=faults) as backend:
             _use(backend, monkeypatch)
-            child = start("animate", picture, "--duration", 1, "--json")
-            child.until("Generating")
-            wait_until(lambda: sent(backend, "message") == 1)
-            child.press()
-            child.until("already paid for")
-            charged = read_ledger(backend.directory).charges
+            with faults.hold():
+                child = start("animate", picture, "--duration", 1, "--json")
+                child.until("Generating")
+                wait_until(lambda: sent(backend, "message") == 1)
+                child.press()
+                child.until("already paid for")
+                charged = read_ledger(backend.directory).charges
             ran = child.end()
 
             error = ran.data["error"]
