@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from ._files.metadata import read_graph_tags as read_graph_tags
     from ._files.save import Destination as Destination
     from ._files.save import read_last_frame as read_last_frame
+    from ._files.thumbnails import make_picture_thumbnail as make_picture_thumbnail
     from ._files.thumbnails import make_video_thumbnail as make_video_thumbnail
     from ._journal.journal import Journal as Journal
     from ._journal.money import FREE as FREE
@@ -90,7 +91,6 @@ if TYPE_CHECKING:
     from ._studio.jobs import forget_job as forget_job
     from ._studio.jobs import list_jobs as list_jobs
     from ._studio.jobs import list_owed as list_owed
-    from ._studio.jobs import make_picture_thumbnail as make_picture_thumbnail
     from ._studio.jobs import pick_job as pick_job
     from ._studio.progress import Budget as Budget
     from ._studio.progress import Caller as Caller
@@ -235,7 +235,7 @@ _EXPORTS = {
     "list_jobs": "_studio.jobs",
     "list_owed": "_studio.jobs",
     "list_profiles": "_config.profiles",
-    "make_picture_thumbnail": "_studio.jobs",
+    "make_picture_thumbnail": "_files.thumbnails",
     "make_video_thumbnail": "_files.thumbnails",
     "normalize": "_text.gui_translator",
     "outcome_of": "_studio.reconcile",
@@ -256,7 +256,7 @@ _EXPORTS = {
     "set_default": "_config.profile_store",
     "set_token": "_config.profile_store",
     "sum_money": "_journal.money",
-    "thumbnail": "_studio.jobs:make_picture_thumbnail",
+    "thumbnail": "_files.thumbnails:make_picture_thumbnail",
     "together": "_journal.money:sum_money",
     "tokenless_environment": "_config.profile_store",
     "traceback_of": "_safety.redaction:format_redacted_traceback",

@@ -124,7 +124,11 @@ async def _new_token(chosen: Profile, place: Path, before: Token | None) -> Toke
         return True
 
     account = AccountTokens(
-        chosen, place, lambda: client.anonymous_token(), on_the_user_s_word, lambda: renew_client_id(client, place)
+        chosen,
+        place,
+        sign_up=lambda: client.anonymous_token(),
+        may_replace=on_the_user_s_word,
+        new_client_id=lambda: renew_client_id(client, place),
     )
     client = await open_client(chosen, place, account)
     try:

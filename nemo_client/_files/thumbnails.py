@@ -1,4 +1,4 @@
-"""Small pictures of finished videos, for lists."""
+"""Small pictures of kept pictures and of finished videos, for lists."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .._errors import InputError
-from .large_pictures import MAX_PIXELS
+from .colors import in_srgb
+from .large_pictures import MAX_PIXELS, open_sent
 from .save import LOCAL_ONLY
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ _SHOWN_AT: Final = 0.3
 """Where in a video its picture is taken from, as a share of its length: many begin with a fade from black."""
 MAX_FRAMES: Final = 300
 """Frames that are decoded at the most to come to that moment from the key frame before it."""
+
+
+def make_picture_thumbnail(path: Path, side: int) -> bytes:
+    """A kept picture as a small upright JPEG, at most `side` pixels wide and high. Blocks."""
+    try:
+        with path.open("rb") as file, open_sent(file, (side, side)) as image:
+            image.thumbnail((side, side))
+            profile = image.info.get("icc_profile")
+            turned = ImageOps.exif_transpose(image)
+            upright = (in_srgb(turned, profile) or turned).convert("RGBA")
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError("not-an-image", name=path.name) from error
+    out = io.BytesIO()
+    white = Image.new("RGBA", upright.size, "white")
+    Image.alpha_composite(white, upright).convert("RGB").save(out, "JPEG", quality=_JPEG_QUALITY)
+    return out.getvalue()
 
 
 def make_video_thumbnail(path: Path, side: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,14 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from PIL import Image, ImageOps
 from sqlalchemy import Connection
 
 from .._config.paths import find_home
 from .._errors import InputError
-from .._files.colors import in_srgb
 from .._files.images import UploadStore
-from .._files.large_pictures import open_sent
 from .._journal import job_rows
 from .._journal.database import Database
 from .._journal.journal import Journal
@@ -306,9 +302,6 @@ def _take_only_one(found: Sequence[Job], text: str) -> Job:
     return found[0]
 
 
-_JPEG_QUALITY = 80
-
-
 async def find_pictures(journal: Journal, jobs: Sequence[Job], directory: Path | None = None) -> dict[str, Path]:
     """The path of each job's kept picture, by the job's key: the nearest picture uploaded before it."""
     uploads = await list_uploads_behind(journal, [job.key for job in jobs])
@@ -318,22 +311,6 @@ async def find_pictures(journal: Journal, jobs: Sequence[Job], directory: Path |
         for key, found in uploads.items()
         if (names := [name for name, mime in found if mime.startswith("image/")])
     }
-
-
-def make_picture_thumbnail(path: Path, side: int) -> bytes:
-    """A kept picture as a small upright JPEG, at most `side` pixels wide and high. Blocks."""
-    try:
-        with path.open("rb") as file, open_sent(file, (side, side)) as image:
-            image.thumbnail((side, side))
-            profile = image.info.get("icc_profile")
-            turned = ImageOps.exif_transpose(image)
-            upright = (in_srgb(turned, profile) or turned).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError("not-an-image", name=path.name) from error
-    out = io.BytesIO()
-    white = Image.new("RGBA", upright.size, "white")
-    Image.alpha_composite(white, upright).convert("RGB").save(out, "JPEG", quality=_JPEG_QUALITY)
-    return out.getvalue()
 
 
 async def forget_job(journal: Journal, job: Job, directory: Path | None = None, *, keep_uploads: bool = False) -> int:

@@ -116,11 +116,11 @@ class Studio:
             tokens = AccountTokens(
                 chosen,
                 place,
-                lambda: client.anonymous_token(),
-                MayReplace(journal),
-                lambda: renew_client_id(client, place),
-                lambda: None,
-                lambda: client.http.server_now(),
+                sign_up=lambda: client.anonymous_token(),
+                may_replace=MayReplace(journal),
+                new_client_id=lambda: renew_client_id(client, place),
+                now=lambda: None,
+                today=lambda: client.http.server_now(),
             )
         free_users = FreeUsers(place)
         http = Http(chosen, own_id, tokens, sleep=sleep, clock=clock, free_users=free_users, timings=timings.wire)

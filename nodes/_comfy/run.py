@@ -393,13 +393,13 @@ def _word_line(items: list[Item], waiting: list[Item], started: float, language:
 
 def _word_result(seconds: float, items: list[Item], errors: list[Exception | None], language: str) -> str:
     """The result in words: the time, what was paid, and the items that failed, each with its reason."""
-    from ...nemo_client import Progress, say
+    from ...nemo_client import Progress, Tally, say
 
     lang = find_text_language(language)
     lines = [Progress("done", elapsed=seconds).text(lang)]
     paid = [item.money for item in items if item.money is not None]
     if paid:
-        lines[0] += " · " + _word_paid(paid, lang)
+        lines[0] += " · " + statements.word_tally(Tally(paid), lang)
     failed = [(number, error) for number, error in enumerate(errors, 1) if error is not None]
     if failed and len(items) > 1:
         lines[0] = say("progress.some", lang, done=len(items) - len(failed), total=len(items)) + " · " + lines[0]
@@ -482,15 +482,6 @@ async def _read_paid(profile: str, run: str) -> Kept | None:
     except NemoError as error:
         logger.debug("what the run paid could not be read: %s", error.id)
         return None
-
-
-def _word_paid(parts: list[Money], lang: str | None) -> str:
-    """What the items took together. Side by side each sees what the others took: then the balances bound the sum."""
-    from ...nemo_client import Tally, say
-
-    tally = Tally(parts)
-    told = "progress.free" if tally.free else "progress.spent" if tally.left is None else "progress.spent-left"
-    return say(told, lang, credits=tally.shown, left="?" if tally.left is None else f"{tally.left:g}")
 
 
 def show_answer(text: str) -> None:

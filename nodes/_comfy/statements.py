@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from . import actions, host
 
 if TYPE_CHECKING:
-    from ...nemo_client import Money, Phrase, Video
+    from ...nemo_client import Money, Phrase, Tally, Video
 
 EVENT: Final = "nemo.node"
 HEIGHTS: Final = (480, 540, 720, 1080, 1440, 2160)
@@ -118,10 +118,7 @@ class Statement:
             return ""
         tally = Tally(self.money)
         self.facts["money"] = {"spent": tally.total, "certainty": tally.certainty, "left": tally.left}
-        if tally.free:
-            return self._say("progress.free")
-        told = "progress.spent" if tally.left is None else "progress.spent-left"
-        return self._say(told, credits=tally.shown, left="" if tally.left is None else f"{tally.left:g}")
+        return word_tally(tally, self.language)
 
     def cancel(self, text: str) -> None:
         """The run was stopped; `text` says what goes on."""
@@ -205,6 +202,14 @@ def attach(result: Any, statement: Statement) -> Any:
         return {**result, "ui": {**result["ui"], "nemo": [told]}}
     statement.send()
     return result
+
+
+def word_tally(tally: Tally, lang: str | None) -> str:
+    """What items took together, and what is left, in one sentence."""
+    from ...nemo_client import say
+
+    told = "progress.free" if tally.free else "progress.spent" if tally.left is None else "progress.spent-left"
+    return say(told, lang, credits=tally.shown, left="?" if tally.left is None else f"{tally.left:g}")
 
 
 def describe_videos(videos: Sequence[Video], lang: str | None) -> list[str]:
