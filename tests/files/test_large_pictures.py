@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 from nemo_client import InputError, from_file, from_pixels
 from nemo_client._files import large_pictures as large
 from nemo_client._files.images import check_file, judge_file
-from nemo_client._studio.jobs import make_picture_thumbnail
+from nemo_client._files.thumbnails import make_picture_thumbnail
 from nemo_client.local.render.errors import RenderError
 from nemo_client.local.render.pictures import load_picture
 from nemo_client.local.render.plan import Motion
