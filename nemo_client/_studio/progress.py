@@ -47,7 +47,7 @@ class Progress:
         if tool:
             line = messages.say("progress.tool", lang, stage=line, tool=tool)
         if self.reused:
-            line += f" ({messages.say('progress.reused', lang)})"
+            line = messages.say("progress.reused", lang, stage=line)
         if self.quiet >= STILL_WORKING_SECONDS:
             line += f" · {messages.say('progress.still', lang)}"
         if self.fraction is not None and self.stage in ("upload", "render", "download"):
