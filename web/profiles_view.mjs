@@ -49,7 +49,8 @@ function profileRow() {
   });
   const terms = [t("profiles.address"), t("profiles.kind")].map((term) => make("dt", {}, term));
   const facts = make("dl", {}, terms[0], address, terms[1], kind);
-  const body = [trouble, facts, credits.element, token.element, limitsBox(limits)];
+  const limited = limitsBox(limits);
+  const body = [trouble, facts, credits.element, token.element, limited];
   const actions = make("div", { class: "nv-actions" }, makeDefault, remove);
   const element = make("details", { class: "nv-profile" }, make("summary", {}, title, mark), ...body, actions);
   const update = (profile, isDefault) => {
@@ -63,6 +64,7 @@ function profileRow() {
     show(mark, isDefault);
     show(makeDefault, !isDefault);
     show(remove, !profile.builtin);
+    show(limited, profile.account !== "local"); // what is free has no limits
     for (const part of [credits, token, ...limits]) part.update(profile);
   };
   return { element, update };
