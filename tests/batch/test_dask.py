@@ -188,7 +188,7 @@ def test_max_credits_holds_for_all_workers_together(site: Site) -> None:
     ran = site.batch("--max-credits", 4 * PRICE + 50)
 
     assert (ran.code, ran.data["done"], ran.data["left"]) == (4, 4, 2), ran.err
-    assert "with 400 spent before" in ran.data["error"]["message"]
+    assert "only 50 of your limit of 450" in ran.data["error"]["message"]
     site.paid_once(4)
 
 

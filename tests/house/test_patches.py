@@ -56,6 +56,7 @@ REPLACED = {
     "cli/test_batch.py large_pictures.SHRUNK_PIXELS": "what it is shrunk to",
     "files/test_large_pictures.py MAX_PIXELS": "the same",
     "files/test_large_pictures.py SHRUNK_PIXELS": "the same",
+    "files/test_large_pictures.py images.MAX_UPLOAD_BYTES": "a small picture that takes too many bytes",
     "files/test_large_pictures.py pictures.DRAWN_PIXELS": "the same, where it is drawn",
     "files/test_limits_media.py save.MAX_FRAME_PIXELS": "a small film that counts as too large",
     "nodes/test_secrets.py BODY_SECONDS": "how long the panel's body may take",
