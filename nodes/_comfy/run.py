@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -31,7 +31,7 @@ from .handles import check_handles, fill_in, find_language
 from .status import Countdown, advance, compute_own_fraction
 
 if TYPE_CHECKING:
-    from ...nemo_client import Budget, Job, Journal, Kept, MessageResult, Money, Profile, Progress, Studio, Video
+    from ...nemo_client import Budget, Job, Journal, MessageResult, Money, Profile, Progress, Studio, Video
 
 logger = logging.getLogger("nemo_client")
 
@@ -339,7 +339,10 @@ async def run_all(
     except host.get_interrupt_type():
         await _give_up(futures, items, node_id, language)
     errors = [_translate_error(future, language) for future in futures]
-    await _name_what_is_kept(errors, profiles, prompt_id)
+    if any(errors):
+        from .earlier_payments import name_what_is_kept
+
+        await name_what_is_kept(errors, profiles, prompt_id)
     _note_items(statements.current(), time.monotonic() - started, items, errors)
     if len(items) > 1 or errors[0] is None:
         display.show(_word_result(time.monotonic() - started, items, errors, language), 1.0)
@@ -452,38 +455,6 @@ def _translate_error(future: Future[Any], language: str) -> Exception | None:
     return error.with_traceback(None)
 
 
-async def _name_what_is_kept(errors: list[Exception | None], profiles: Sequence[Any], run: str) -> None:
-    """Errors of a run that paid for something before say so, by the journal, and how it is collected.
-
-    An error about a message of its own says what that one took; it is left as it is.
-    """
-    from ...nemo_client import NemoError, NothingMade, ResultUnknown, SessionGone
-
-    kept: dict[str, Kept | None] = {}
-    for error, profile in zip(errors, profiles, strict=True):
-        own = isinstance(error, (NothingMade, ResultUnknown, SessionGone))
-        if not isinstance(error, NemoError) or error.charged == "maybe" or (own and error.charged != "no"):
-            continue
-        if not isinstance(profile, str):  # a forged one: nothing can have been paid there
-            continue
-        if profile not in kept:
-            kept[profile] = await run_on_network(functools.partial(_read_paid, profile, run))
-        error.kept = kept[profile]
-        if error.kept is not None:
-            error.charged = "yes" if error.kept.sure else "maybe"
-
-
-async def _read_paid(profile: str, run: str) -> Kept | None:
-    """What the run paid for and got; None as well where the journal cannot be read."""
-    from ...nemo_client import NemoError
-
-    try:
-        return await (await get_network().studio(profile)).paid_in(run) if run else None
-    except NemoError as error:
-        logger.debug("what the run paid could not be read: %s", error.id)
-        return None
-
-
 def show_answer(text: str) -> None:
     """Put the node's own answer under it, in the place of its progress, and for good."""
     statements.current().text = text
@@ -542,39 +513,6 @@ def without_session() -> Iterator[None]:
         raise
 
 
-async def _call_with_inputs(node: object, function: Callable[..., Awaitable[_T]], inputs: dict[str, Any]) -> _T:
-    filled = fill_in(type(node), inputs)
-    check_handles(filled)
-    return await function(node, **filled)
-
-
-async def _name_what_the_run_paid(work: Awaitable[_T]) -> _T:
-    """Errors of a node that come before its work, about an input say, also name what nodes before it paid."""
-    from ...nemo_client import NemoError
-
-    try:
-        return await work
-    except NemoError as error:
-        if error.kept is None and error.charged == "no":
-            prompt_id, _ = host.find_running_node()
-            paid = await run_on_network(functools.partial(_find_paid, prompt_id)) if prompt_id else None
-            if paid is not None:
-                error.kept, error.charged = paid, "yes" if paid.sure else "maybe"
-        raise
-
-
-async def _find_paid(run: str) -> Kept | None:
-    """What the run paid for and got, by the first profile in use that knows of it."""
-    from ...nemo_client import NemoError
-
-    for studio in get_network().list_open_studios():  # none is opened for it: the home may be what was refused
-        with suppress(NemoError):
-            found = await studio.paid_in(run)
-            if found is not None:
-                return found
-    return None
-
-
 def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
     """A node's function whose errors are in the language of its handle, wherever in it they come from.
 
@@ -586,7 +524,15 @@ def word_errors(function: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitab
         language = find_language(inputs)
         with statements.open_statement(type(self).__name__, find_text_language(language)) as statement:
             with localize_errors(language):
-                result = await _name_what_the_run_paid(_call_with_inputs(self, function, inputs))
+                try:
+                    inputs = fill_in(type(self), inputs)
+                    check_handles(inputs)
+                    result = await function(self, **inputs)
+                except Exception as error:
+                    from .earlier_payments import name_what_the_run_paid
+
+                    await name_what_the_run_paid(error)
+                    raise
             return cast(_T, statements.attach(result, statement))
 
     return told
