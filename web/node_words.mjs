@@ -8,6 +8,7 @@ import {
   addElementWidget, areVueNodes, ask, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
 } from "./host.mjs";
 import { beginHover, drawGrid, isCopy, noteShown } from "./previews.mjs";
+import { addBadge } from "./takes.js";
 import { t } from "./words.js";
 
 export const NAME = "nemo_result";
@@ -67,10 +68,22 @@ export function showAll() {
   const graph = graphId();
   for (const [id, node] of nodesById()) {
     const type = typeOf(node);
+    if (node.subgraph) sumUp(node, id);
     if (!String(type ?? "").startsWith("Nemo")) continue;
     const found = kept.get(key(graph, id)) ?? kept.get(key("", id));
     showIn(node, found?.statement.class === type ? found : null);
   }
+}
+
+/** Gives a subgraph a badge with what a node of ours inside of it said: what failed first, else what came last. */
+function sumUp(node, id) {
+  if (node.nemoSummed) return;
+  node.nemoSummed = true;
+  addBadge(node, () => {
+    const inside = [...kept].filter(([name]) => name.startsWith(`${key(graphId(), id)}:`));
+    const told = inside.map(([, entry]) => entry.statement).filter((each) => each.line && each.state !== "running");
+    return (told.find((each) => each.state === "failed") ?? told.at(-1))?.line ?? "";
+  });
 }
 
 function showIn(node, entry) {

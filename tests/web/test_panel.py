@@ -1013,6 +1013,28 @@ def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_
     assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, no new charge"
 
 
+def test_a_subgraph_says_what_its_node_said(load: Load) -> None:
+    """As its badge: the node itself is not seen until the subgraph is opened."""
+    page = load()
+    told = page.evaluate(
+        """async () => {
+          globalThis.LGraphBadge = function (given) { this.text = given.text; };
+          const inner = { id: 1, comfyClass: "NemoImageToVideo", widgets: [], addDOMWidget: () => ({}) };
+          const outer = { id: 2, badges: [], subgraph: { nodes: [inner] } };
+          Object.assign(app.graph, { id: "g-3", nodes: [outer] });
+          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+          const said = { node: "2:1", prompt: "p", graph: "g-3", class: "NemoImageToVideo", line: "5 s · free" };
+          const tell = (state) => {
+            api.dispatchEvent(new CustomEvent("nemo.node", { detail: { ...said, state } }));
+            return outer.badges.map((each) => each().text);
+          };
+          return [tell("running"), tell("done"), tell("running")];
+        }"""
+    )
+
+    assert told == [[""], ["5 s · free"], [""]]
+
+
 def test_a_workflow_that_was_cleared_shows_results_too(load: Load) -> None:
     """Its id is zeros, in the page and in what the server tells."""
     page = load()
