@@ -68,10 +68,10 @@ DRAFT: Final = {
 
 def describe_result(kind: str, language: str) -> dict[str, str]:
     """What a node of this class says after a run, as the extension is told; empty where it says nothing."""
-    paid = say("progress.spent-left", language, credits="100", left="900")
-    film = f"5 s · 1080p · 3.1 MB · {paid}"
-    lines = {"NemoImageToVideo": film, "NemoExportRender": film, "NemoRecover": film, "NemoGenerateVideo": paid}
-    lines["NemoEditVideo"] = say("progress.spent-left", language, credits="50", left="850")
+    free = say("progress.free", language)
+    film = f"{say('progress.elapsed', language, seconds='5')} · 1080p · 3.1 MB"
+    lines = {"NemoImageToVideo": f"{film} · {free}", "NemoExportRender": film, "NemoRecover": film}
+    lines |= {"NemoGenerateVideo": free, "NemoEditVideo": free}
     texts = {
         "NemoCredits": say("credits", language, available=900, frozen=0, total=900),
         "NemoTimeline": describe_timeline(DRAFT, language),
@@ -91,6 +91,7 @@ SHOW: Final = """async ([focus, said]) => {
 BUILD: Final = """([focus, cables]) => {
   const { app, LiteGraph } = window;
   app.graph.clear();
+  app.nodeOutputs = {}; // pictures of a node that had the same number
   const made = {}, column = {};
   const get = (kind, at) => {
     if (made[kind]) return made[kind];
@@ -130,7 +131,7 @@ def draw_nodes(page: Any, language: str) -> None:
         if any(said.values()):
             width, height = page.evaluate(SHOW, [kind, said])
             page.wait_for_timeout(700)
-        taken = page.screenshot(clip={"x": 292, "y": 162, "width": width + 16, "height": height + 46})
+        taken = page.screenshot(clip={"x": 292, "y": 140, "width": width + 16, "height": height + 68})
         with Image.open(io.BytesIO(taken)) as picture:
             small = picture.convert("RGB").quantize(128)
         notes = PngImagePlugin.PngInfo()
