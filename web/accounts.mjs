@@ -6,6 +6,7 @@ import { offer } from "./options.js";
 import { allNodes } from "./prefix.js";
 
 const MINUTE = 60_000;
+let changes = 0; // of the profiles, begun or done
 const readers = new Set();
 const credits = new Map(); // profile -> {answer, at}; `at` counts failures, too
 let latest = null;
@@ -24,13 +25,17 @@ function take(answer) {
 }
 
 export async function load() {
-  take(await ask("profiles"));
+  const before = changes;
+  const answer = await ask("profiles");
+  if (before === changes) take(answer); // one that was read before a change would undo it in the page
 }
 
 /** Posts a change of the profiles; the answer is their new state, and is returned. */
 export async function change(what, body) {
   credits.delete(body.name);
+  changes += 1;
   const answer = await ask(`profiles/${what}`, { body });
+  changes += 1;
   take(answer);
   return answer;
 }

@@ -1081,6 +1081,32 @@ def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load:
     page.wait_for_function(f"{TOP} >= 90 && {TOP} < 160")
 
 
+def test_profiles_that_were_read_before_a_change_do_not_undo_it(load: Load, server: Server) -> None:
+    """The older answer comes last."""
+    server.answers["/nemo/profiles/default"] = (200, {"default": "mine", "profiles": [profile("mine")]})
+    page = load()
+    shown = page.evaluate(
+        """async () => {
+          const { change, follow, load } = await import("/extensions/nemo-video/accounts.mjs");
+          const fetchNow = api.fetchApi;
+          let release = null;
+          api.fetchApi = async (route, options) => {
+            if (options?.method !== "POST") await new Promise((done) => (release = done));
+            return fetchNow(route, options);
+          };
+          const shown = [];
+          follow((answer) => shown.push(answer.default));
+          const reading = load();
+          await change("default", { name: "mine" });
+          release();
+          await reading;
+          return shown;
+        }"""
+    )
+
+    assert shown == ["mine"]
+
+
 def test_a_message_goes_when_its_node_runs_again(load: Load) -> None:
     """Of that node alone."""
     page = load()
