@@ -1,4 +1,4 @@
-"""Every test has a home directory of its own, and nobody's settings."""
+"""Every test has a home directory of its own, and no one's settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the settings of whoever runs it, nor depends on their terminal."""
+    """No test reads or writes the settings of the user who runs it, nor depends on their terminal."""
     for name in list(os.environ):
         if (
             name.startswith(("NEMO_", "SKILL_SOURCE"))

@@ -1,6 +1,6 @@
 """An hour of virtual time: client and backend on one event loop whose clock jumps to the next thing that is due.
 
-Everything between them is real (sockets, HTTP, threads, files, SQLite) but the waiting: while nobody computes, no
+Everything between them is real (sockets, HTTP, threads, files, SQLite) but the waiting: while no one computes, no
 byte is under way and no thread works, the loop's clock moves to its next timer. Time-outs, heartbeats, pauses between
 polls, and streams that stand still for minutes then take as long as on the cloud, by that clock.
 """
@@ -208,7 +208,7 @@ class Hour:
         if report.left:
             report.broken.append(f"left behind: {report.left}")
         if lying := strays(self._folder / "videos", files_of(self._jobs)):
-            report.broken.append(f"files that nobody told of: {lying}")
+            report.broken.append(f"files that no one told of: {lying}")
 
 
 def hour(jobs: int, share: float, seed: int) -> Report:

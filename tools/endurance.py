@@ -184,7 +184,7 @@ class Rounds:
         if report.left:
             report.broken.append(f"left behind: {report.left}")
         if lying := strays(self._folder, self._told):
-            report.broken.append(f"files that nobody told of: {lying}")
+            report.broken.append(f"files that no one told of: {lying}")
 
 
 async def quiet(studio: Studio, look: float = 0.05) -> None:

@@ -225,7 +225,7 @@ class ItemTask:
             what = say("batch.asked" if isinstance(error, QuestionAsked) else "batch.answered", lang, **error.facts)
             hint = say("batch.answer", lang, command=command)
         first = None
-        if self._first_names.get(self.key) == self.item.name:  # nobody's video is a duplicate of one that failed
+        if self._first_names.get(self.key) == self.item.name:  # no video is a duplicate of one that failed
             del self._first_names[self.key]
         charged = pick_worst_charge(self.charged, error.charged)
         if charged == "yes":

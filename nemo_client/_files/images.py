@@ -443,7 +443,7 @@ class _Still:
 
 
 def _still(file: BinaryIO, path: Path) -> Media:
-    """A still: sent as it is where the backend can take it so, else encoded anew from its upright pixels."""
+    """A still: sent as it is where the backend can take it so, else encoded again from its upright pixels."""
     still = _look_at_still(file, path)
     if still.pixels is None:
         return _as_pixels_are(file, path, still.kind, orientation=still.orientation)
@@ -451,7 +451,7 @@ def _still(file: BinaryIO, path: Path) -> Media:
         try:
             fingerprint = pixels_fingerprint(still.pixels)
             return replace(_as_pixels_are(file, path, still.kind, fingerprint), older=still.older)
-        except ValueError:  # built in an odd way: its pixels are encoded anew
+        except ValueError:  # built in an odd way: its pixels are encoded again
             pass
     try:
         media = from_pixels(still.pixels, stem=path.stem)
@@ -791,7 +791,7 @@ class UploadStore:
         return self._directory / Path(name).name
 
     def forget(self, names: Iterable[str]) -> int:
-        """Delete kept bytes; how many there were. Whoever wants to upload them again needs the picture itself."""
+        """Delete kept bytes; how many there were. To upload them again, the picture itself is needed."""
         gone = 0
         for name in names:
             target = self._directory / Path(name).name

@@ -99,7 +99,7 @@ def open_sent(file: BinaryIO, wanted: tuple[int, int]) -> Image.Image:
 
 
 def silence_pillow() -> None:
-    """Keep what Pillow says of side data and sizes from stderr: both are judged here, and it concerns nobody."""
+    """Keep what Pillow says of side data and sizes from stderr: both are judged here, and it helps no user."""
     for category in (UserWarning, Image.DecompressionBombWarning):
         warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
 

@@ -31,7 +31,7 @@ _OPTIONS: Final = {"protocol_whitelist": "file", "format_whitelist": "mov,matros
 _FORMATS: Final = {"mkv": "matroska", "webm": "matroska", "m4a": "mp4"}
 _UNKNOWN_SIZES: Final = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 _WAV_SPARE: Final = 0x7FFF0000
-"""From here on the size in a WAV stands for one that nobody knew when its head was written."""
+"""From here on the size in a WAV stands for one that was not known when its head was written."""
 _CLUSTER: Final = 0x1F43B675
 _SEGMENT: Final = 0x18538067
 _MP3_HEAD_BYTES: Final = 4096

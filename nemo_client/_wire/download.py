@@ -340,7 +340,7 @@ class _Unmarked:
 def check_url(url: str, near: str, *, encrypted: bool = False) -> str:
     """`url` if a download for the profile at `near` may go there, as far as its text tells; `RenderFailed` if not.
 
-    http(s) without user-info; https, unless the profile is on loopback and nothing was `encrypted` before; nobody's
+    http(s) without user-info; https, unless the profile is on loopback and nothing was `encrypted` before; no one's
     own network but the profile's. Names are judged when they are connected to (`_wire.net.transport`).
     """
     try:
@@ -479,7 +479,7 @@ class BatchedFile:
             return
         try:
             await asyncio.shield(self._writing)
-        except asyncio.CancelledError:  # the file is closed only when nobody writes to it
+        except asyncio.CancelledError:  # the file is closed only when no thread writes to it
             await asyncio.wait({self._writing})
             raise
         finally:

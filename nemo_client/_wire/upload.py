@@ -117,7 +117,7 @@ async def _read_ahead(file: io.FileIO, size: int) -> AsyncGenerator[bytes, None]
                 yield chunk
             del chunks
     finally:
-        if coming is not None and not coming.done():  # the file is closed only when nobody reads it
+        if coming is not None and not coming.done():  # the file is closed only when no thread reads it
             await asyncio.wait({coming})
 
 

@@ -167,7 +167,7 @@ def send_event(name: str) -> None:
 
 
 def find_client() -> str | None:
-    """The client that queued the running prompt; None for one that named none, which is sent to nobody.
+    """The client that queued the running prompt; None for one that named none, which is sent to no client.
 
     What ComfyUI sends to None goes to every browser, and would land on nodes of the same number in any open graph.
     """

@@ -32,7 +32,7 @@ State = Literal["running", "done", "failed", "cancelled"]
 
 @dataclass
 class Statement:
-    """One node's run: what is known of it so far. `language` is the texts' (None where nobody chose one).
+    """One node's run: what is known of it so far. `language` is the texts' (None where none was chosen).
 
     `facts` go out as they are: JSON only, and nothing secret. `skipped` are (number from 1, error) of items left out.
     `previews` are what the page shows of each of the videos, in their order. `notices` stand behind the line.

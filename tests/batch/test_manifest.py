@@ -220,7 +220,7 @@ ROWS = "\n;;\n Image ; PROMPT;ratio;\n;;;\n'a.jpg';\"ein Käfer\";1:1;\n\n"
     ],
 )
 def test_a_manifest_is_read_as_spreadsheets_write_it(content: str | bytes, tmp_path: Path) -> None:
-    """Without its mark, with it twice, with Excel's first line, with characters that nobody sees."""
+    """Without its mark, with it twice, with Excel's first line, with characters that no one sees."""
     (found,) = items(written(tmp_path, "list.csv", content))
 
     assert (names([found]), found.prompt, found.ratio) == (["a.jpg"], "ein Käfer", "1:1")

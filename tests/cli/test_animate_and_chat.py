@@ -601,7 +601,7 @@ class TestTheProgram:
         assert ran.err == "The shell command needs an extra. Install it: pip install 'nemo-video[cli]'.\n"
 
     def test_a_defect_is_one_line_too(self, shell: Shell, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An exception that nobody raised on purpose is told without a traceback and without secrets."""
+        """An exception that no one raised on purpose is told without a traceback and without secrets."""
 
         def broken(*_: object) -> None:
             raise KeyError(f"https://x.invalid/a?sign=1 {TOKEN}")

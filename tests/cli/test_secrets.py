@@ -205,7 +205,7 @@ def test_the_link_to_a_project_is_in_the_answer_to_who_asked_for_it_alone(shell:
 
 @pytest.mark.parametrize("trouble", mark_all_but_every(3, list(TROUBLE), "nightly"))
 def test_no_command_shows_the_token_when_the_backend_fails(trouble: str, shell: Shell, tmp_path: Path) -> None:
-    """Whatever it says back, and although a shell's errors are read by whoever stands behind."""
+    """Whatever it says back, and although a shell's errors are read by other people."""
     assert shell("login", stdin=f"{MARK}\n")[0] == 0
     shell("chat", "what can you do?")
     job = shell.job()

@@ -351,7 +351,7 @@ async def test_a_cancel_during_sign_up_does_not_lose_the_token() -> None:
 
 
 async def test_a_cancel_while_waiting_for_the_lock_leaves_it_free() -> None:
-    """Whoever comes next gets it."""
+    """The next caller gets it."""
     store = CredentialStore(home())
     with store.locked():
         account = Backend().account()

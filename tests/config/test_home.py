@@ -111,7 +111,7 @@ def test_what_was_copied_there_is_made_private() -> None:
 )
 @pytest.mark.long
 def test_another_user_s_is_refused(owner: int, mode: int, told: str, base: Path) -> None:
-    """Whoever owns it can put another file in the place of the one that says where a token goes."""
+    """Its owner can put another file in the place of the one that says where a token goes."""
     place = base / "home"
     place.mkdir()
     os.chown(place, owner, owner)
@@ -133,7 +133,7 @@ def test_another_user_s_is_refused(owner: int, mode: int, told: str, base: Path)
 @as_root
 @pytest.mark.long
 def test_for_root_any_folder_will_do(base: Path) -> None:
-    """As in a container, whose volume may belong to whoever runs it outside."""
+    """As in a container, whose volume may belong to the user who runs it outside."""
     place = base / "home"
     place.mkdir()
     os.chown(place, 12345, 12345)

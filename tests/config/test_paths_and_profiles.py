@@ -102,7 +102,7 @@ def test_an_empty_home_setting_counts_as_none(empty: str, monkeypatch: pytest.Mo
 
 
 def test_the_home_directory_is_private(tmp_path: Path) -> None:
-    """It holds tokens: nobody else may look into it."""
+    """It holds tokens: no one else may look into it."""
     made = ensure_home(tmp_path / "deep" / "home")
 
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
@@ -295,7 +295,7 @@ def test_processes_that_start_at_once_share_one_client_id(place: Path) -> None:
 
 
 def test_a_client_id_that_another_process_made_meanwhile_counts(place: Path) -> None:
-    """Whoever waited for the lock takes what is there then, also when a refused one is to be replaced."""
+    """A caller that waited for the lock takes what is there then, also when a refused one is to be replaced."""
     for renew in (False, True):
         with ThreadPoolExecutor() as pool:
             with file_lock_for(place / "client_id"):

@@ -1,4 +1,4 @@
-"""Files of the home directory as nobody wrote them: nested, huge, damaged; one clear error each."""
+"""Files of the home directory as no one wrote them: nested, huge, damaged; one clear error each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures, films and files as nobody means them: judged by what they say, before anything is decoded."""
+"""Pictures, films and files as no one means them: judged by what they say, before anything is decoded."""
 
 from __future__ import annotations
 

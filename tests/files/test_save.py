@@ -55,7 +55,7 @@ def test_files_are_numbered_as_comfyui_numbers_them(tmp_path: Path) -> None:
 
 
 def test_numbers_grow_beyond_five_digits(tmp_path: Path) -> None:
-    """Nobody's output folder ends at 99999."""
+    """No output folder ends at 99999."""
     (tmp_path / "Film_123456_.png").touch()
 
     assert landed(Destination(tmp_path, "Film")).name == "Film_123457_.mp4"

@@ -14,7 +14,7 @@ from nemo_client._files.temp_files import ABANDONED_SECONDS, create_part_file, r
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there age alone decides")
 def test_what_a_dead_process_left_is_swept_and_what_is_in_use_is_not(tmp_path: Path) -> None:
-    """The lock ends with the process, so nobody waits for it and nothing in use is lost."""
+    """The lock ends with the process, so no one waits for it and nothing in use is lost."""
     with create_part_file(tmp_path, "mp4") as dead:
         pass
     dead.write_bytes(b"half")  # as after SIGKILL: the file is there, its lock is not

@@ -101,7 +101,7 @@ def package_of(path: Path) -> str:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_what_stands_below_it(package: str) -> None:
-    """So the errors know nobody's business, and only the top knows all."""
+    """The errors know no other package, and only the top knows all."""
     below = {*PACKAGES[: PACKAGES.index(package)], package, "local"}
 
     for path in MODULES:

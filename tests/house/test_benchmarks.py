@@ -107,7 +107,7 @@ def test_functions_take_turns_and_may_measure_themselves() -> None:
 
 
 def test_a_table_says_what_is_met_and_what_nobody_judged() -> None:
-    """And the JSON has the ratio, so that nobody has to divide."""
+    """And the JSON has the ratio, so that no one has to divide."""
     figures = [
         Figure("quick", 1.0, 4.0, "s", "<= 2 s", True),
         Figure("slow", 12345.6, 1.0, "s", "<= 2 s", False, "why"),

@@ -102,7 +102,7 @@ def test_everything_declared_is_used() -> None:
 
 @pytest.mark.parametrize("requirement", [*for_users(TABLE), *for_tests(TABLE)])
 def test_every_requirement_has_a_lower_bound_and_no_other(requirement: str) -> None:
-    """An upper bound would fight ComfyUI's own; without a lower one nobody knows what works."""
+    """An upper bound would fight ComfyUI's own; without a lower one no one knows what works."""
     assert len(lowest([requirement])) == 1
 
 

@@ -364,7 +364,7 @@ async def _closed(journal: Journal) -> None:
 
 @pytest.mark.parametrize("place", ["a folder", "a file in the way"])
 async def test_a_journal_that_cannot_be_opened_is_a_disk_error(tmp_path: Path, place: str) -> None:
-    """Typed, so that whoever pays stops."""
+    """Typed, so that paid steps stop."""
     home = tmp_path / "home"
     if place == "a folder":
         (home / "journal.sqlite3").mkdir(parents=True)
@@ -462,7 +462,7 @@ def test_a_writer_takes_the_journal_before_it_reads(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
-    """A record in a file that nobody finds again would be none: the write fails, the next one begins again."""
+    """A record in a file that no one finds again would be none: the write fails, the next one begins again."""
     database = Database(None, tmp_path / "home")
     with database.writing():
         pass

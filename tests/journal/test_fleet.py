@@ -1,4 +1,4 @@
-"""Several machines, one journal in PostgreSQL: the same step runs once, whoever is killed or stopped meanwhile."""
+"""Several machines, one journal in PostgreSQL: the same step runs once, also where one is killed or stopped."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_machine_that_stood_still_after_its_message_changes_nothing(fleet: Fle
 def test_a_living_machine_is_waited_for_however_long_its_stream_takes(
     services: list[Service], postgres: Server, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """It renews its lease while it reads: nobody takes its message for lost."""
+    """It renews its lease while it reads: no one takes its message for lost."""
     with service(tmp_path_factory.mktemp("slow"), generation_seconds=5.0) as slow:
         fleet = Fleet(slow, tmp_path / "request", server=postgres, name=postgres.database())
         first = fleet.start(host="one", lease=2.0)

@@ -262,7 +262,7 @@ def end_all(server: Server, url: str) -> None:
 
 
 async def test_a_connection_that_broke_meanwhile_is_replaced(tmp_path: Path, postgres: Server, url: str) -> None:
-    """A server that was restarted, or a firewall that forgets: nobody notices."""
+    """A server that was restarted, or a firewall that forgets: no one notices."""
     journal = Journal(tmp_path, url)
     begun = await journal.begin(planned())
     end_all(postgres, url)

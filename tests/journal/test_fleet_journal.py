@@ -56,7 +56,7 @@ def _on_postgres(module: ModuleType, wanted: str) -> Iterator[tuple[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _in_postgres(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whoever opens a journal opens this one."""
+    """Every journal that is opened is this one."""
     monkeypatch.setenv("NEMO_JOURNAL_URL", url)
     journals: list[Journal] = []
 

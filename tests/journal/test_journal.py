@@ -43,7 +43,7 @@ def planned(key: str = "generate-1", **rest: Any) -> Attempt:
 
 
 def died(journal: Journal) -> None:
-    """What a killed process leaves: its row, and a file that nobody holds the lock of."""
+    """What a killed process leaves: its row, and a file whose lock is not held."""
     lock = journal._owner._lock
     if lock is not None:
         lock.release()

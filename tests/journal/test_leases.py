@@ -67,7 +67,7 @@ def test_an_owner_on_another_host_whose_lease_ended_before_the_commit_is_taken_o
 
 @forks
 def test_an_owner_on_another_host_that_stopped_after_the_commit_is_the_only_sender(request_: Request) -> None:
-    """The second one is told that nobody knows; continued, the first knows that it sent nothing, and asks again."""
+    """The second one is told that it is not known; continued, the first knows that it sent nothing, and asks again."""
     first = stopped(request_, "after", host="one")
     second = request_.run(host="two", lease=LEASE_SECONDS)
     assert (second["error"], second["charged"]) == ("result-unknown", "maybe")

@@ -160,7 +160,7 @@ async def test_an_upload_that_is_taken_up_at_the_last_moment_stays(kept: Kept, m
 
 
 def test_an_upload_that_goes_while_it_is_taken_up_is_kept_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever takes it up has its bytes, and does not rely on a look a moment before."""
+    """A caller that takes it up has its bytes, and does not rely on a look a moment before."""
     store, media = UploadStore(tmp_path), Media("pixels:1", "a.jpg", "image/jpeg", b"bytes")
     store.keep(media)
     utime = os.utime

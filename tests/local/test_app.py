@@ -183,7 +183,7 @@ def test_anonymous_sign_up_is_off_unless_asked_for(api):
 
 
 def test_an_anonymous_user_has_an_account_of_its_own(start, connect):
-    """100 credits, a user id, an expiry; its sessions are nobody else's."""
+    """100 credits, a user id, an expiry; its sessions are no one else's."""
     backend = start(anonymous=True)
     first, second = (sign_up(backend, **{"X-Client-Id": name}).json()["data"] for name in "ab")
     one, two = connect(backend, first["token"]), connect(backend, second["token"])
@@ -268,7 +268,7 @@ def test_requests_are_kept_for_contract_tests(api):
 
 
 def test_a_random_token_differs_each_time(start):
-    """Nobody can guess the next one from the last."""
+    """No one can guess the next one from the last."""
     assert start().token != start().token
     assert start().token.startswith("nmv_usr_")
 

@@ -130,7 +130,7 @@ def test_without_a_picture_it_asks_for_one(start, connect):
 
 
 def test_a_title_that_no_font_can_draw_is_said(start, connect):
-    """The reply names the characters, so nobody waits for a title that cannot come."""
+    """The reply names the characters, so no one waits for a title that cannot come."""
     api = connect(start(missing_glyphs=lambda text: "".join(c for c in text if c == "☃")))
     session = api.ready()
     api.say(session, ANIMATE)
@@ -249,7 +249,7 @@ def test_many_messages_at_once_are_each_charged_once(start, connect):
 
 
 def test_the_work_goes_on_when_the_client_hangs_up(start, connect):
-    """One charge, and the whole draft, though nobody listened."""
+    """One charge, and the whole draft, though no one listened."""
     api = connect(start(credits=100, generation_seconds=0.3))
     session = api.ready()
     with api.stream(session, ANIMATE) as answer:

@@ -110,7 +110,7 @@ def test_a_repeated_id_is_refused(made):
     ids=str,
 )
 def test_a_wrong_submission_is_400(made, change):
-    """A missing or empty draft, an id that is a path, an output nobody knows."""
+    """A missing or empty draft, an id that is a path, an output no one knows."""
     api, session = made
     body = {"id": "render_1", "sessionId": session, "draft": DRAFT, "output": {"format": "mp4", "quality": "high"}}
     answer = api.http.post("/api/render/proxy/lambda", json={**body, **change})
@@ -268,7 +268,7 @@ def test_the_built_in_renderer_makes_a_video(start, connect, tmp_path):
 
 
 def test_the_built_in_renderer_says_what_it_cannot_draw(start, connect):
-    """A draft that names a file of nobody's session fails with words."""
+    """A draft that names a file of no session fails with words."""
     api = connect(start(renderer=None))
     draft = {
         "t": [{"tt": 0, "sg": [{"st": 0, "d": 500, "m": {"asset": "../../key", "kind": "image"}}]}],

@@ -152,7 +152,7 @@ def test_a_header_without_end_is_refused(api):
 
 
 def test_what_is_noted_of_a_request_is_bounded(api):
-    """A thousand requests are kept, whoever sent them."""
+    """A thousand requests are kept, from any sender."""
     long = {f"X-{number}": "v" * 2000 for number in range(100)}
     httpx.get(f"{api.backend.url}/api/credits/balance/simple?{'q' * 4000}", headers=long, **PLAIN)
 
@@ -218,7 +218,7 @@ def test_messages_at_work_are_bounded(start, connect):
 
 
 def test_anonymous_users_are_bounded_and_old_ones_are_forgotten(start):
-    """Signing up needs no token, so whoever reaches the socket could fill the disk."""
+    """Signing up needs no token, so any program that reaches the socket could fill the disk."""
     now = [1_000_000.0]
     backend = start(anonymous=True, clock=lambda: now[0], limits=Limits(accounts=2))
 
@@ -313,7 +313,7 @@ def listener():
 
 
 def test_a_stranger_s_address_is_fetched_without_anybody_s_password(start, connect, listener, tmp_path, monkeypatch):
-    """`~/.netrc` may hold one for that host; whoever wrote the workflow shall not use it."""
+    """`~/.netrc` may hold one for that host; the author of a workflow shall not use it."""
     url, asked = listener
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password marked\n")
     (tmp_path / "netrc").chmod(0o600)

@@ -144,7 +144,7 @@ def test_a_render_of_another_process_can_be_cancelled(process, start, connect):
 
 
 def test_an_owner_is_alive_as_long_as_it_holds_its_lock(folder):
-    """Seen from another owner, and from itself; a name that is a path is nobody."""
+    """Seen from another owner, and from itself; a name that is a path is no owner."""
     one, two = Owner(folder), Owner(folder)
     assert (one.alive(two.id), two.alive(two.id), one.alive("../x"), one.alive("0" * 32)) == (True, True, False, False)
     two.release()

@@ -47,7 +47,7 @@ def listen(monkeypatch: pytest.MonkeyPatch, where: str | None) -> None:
         pytest.param({"Host": "localhost:8188"}, "", id="by name"),
         pytest.param({"Host": "comfy.localhost"}, "", id="a name below localhost"),
         pytest.param({"Host": "[::1]:8188"}, "", id="IPv6"),
-        pytest.param({"Host": "10.0.0.7:8188"}, "", id="an address, through a proxy: nobody rebinds one"),
+        pytest.param({"Host": "10.0.0.7:8188"}, "", id="an address, through a proxy: no one rebinds one"),
         pytest.param({"Origin": "http://evil.test"}, "origin-foreign", id="another site"),
         pytest.param({"Origin": "null"}, "origin-foreign", id="a sandboxed page"),
         pytest.param({"Origin": "http://127.0.0.1:1"}, "origin-foreign", id="another port"),
@@ -149,7 +149,7 @@ async def test_a_compressed_body_is_not_read(encoding: str, browser: httpx.Async
 
 @pytest.mark.parametrize("name", ["Host", "Origin", "Sec-Fetch-Site"])
 def test_a_header_that_comes_twice_is_judged_twice(name: str, pack: Any) -> None:
-    """Whoever stands in between may look at the other one."""
+    """A server in between may look at the other one."""
     guard = sys.modules[f"{pack.__name__}.nodes._panel.request_guard"]
     good = {"Host": "localhost", "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     headers = CIMultiDict([*good.items(), (name, {"Host": "evil.test"}.get(name, "http://evil.test"))])

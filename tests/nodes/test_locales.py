@@ -64,7 +64,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def test_english_is_what_the_classes_say(pack: Any) -> None:
-    """The English locale repeats the classes word for word, so that nobody reads two versions of a text."""
+    """The English locale repeats the classes word for word, so that no one reads two versions of a text."""
     classes = pack.NODE_CLASS_MAPPINGS
     told = {node_id: described(pack.NODE_DISPLAY_NAME_MAPPINGS[node_id], node) for node_id, node in classes.items()}
 

@@ -123,7 +123,7 @@ def test_any_job_is_found_however_many_came_after_it(pack: Any, nodes: Nodes, ho
 
 
 def test_nothing_is_read_while_nothing_changes(pack: Any, nodes: Nodes, host: Host) -> None:
-    """Looking again costs one look at the change counter; a change is seen at the next look, whoever made it."""
+    """Looking again costs one look at the change counter; a change is seen at the next look, by any process."""
     network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
     on_network(pack, lambda journal: fill(journal, 60))
     for _ in range(2):  # the first look also writes what an older program left out

@@ -211,7 +211,7 @@ async def test_what_nobody_expected_is_one_line_without_secrets(
 
 
 async def test_profiles_are_listed_without_touching_anything(site: Site) -> None:
-    """GET never acts: nobody signs up for it, and nothing is set up."""
+    """GET never acts: no one signs up for it, and nothing is set up."""
     data = await site.get("/nemo/profiles")
     assert await site.get("/api/nemo/jobs") == {"jobs": [], "now": pytest.approx(time.time(), abs=60)}
 
@@ -697,7 +697,7 @@ async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[.
 async def test_a_message_that_was_never_sent_is_not_sent_from_here(
     state: str, limit: int, credits: int, site: Site, cloud: Callable[..., Cloud]
 ) -> None:
-    """Resume never pays: whoever wants it sent queues the workflow."""
+    """Resume never pays: a user who wants it sent queues the workflow."""
     made = cloud(credits=credits)
     await site.post("/nemo/profiles/save", name="nemo", run_limit=limit)
     with contextlib.suppress(NemoError):
@@ -731,7 +731,7 @@ async def test_a_forgotten_job_is_gone_with_its_uploads(site: Site, cloud: Calla
 async def test_the_project_page_is_answered_once(
     site: Site, cloud: Callable[..., Cloud], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A claim link made for whoever asks, in this answer alone; the local preview has no pages."""
+    """A claim link made for each one who asks, in this answer alone; the local preview has no pages."""
     caplog.set_level(0)
     cloud()
     await generate(site)

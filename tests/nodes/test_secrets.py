@@ -332,7 +332,7 @@ async def test_no_route_shows_the_token_and_one_the_claim_token(
 async def test_no_route_shows_the_token_when_the_backend_fails(
     trouble: str, site: Site, host: Host, backend: local.LocalBackend, logs: Logs, tmp_path: Path
 ) -> None:
-    """Whatever it says back; also not in the variables of an error that nobody but a debugger sees."""
+    """Whatever it says back; also not in the variables of an error that no one but a debugger sees."""
     await site.generated()
     kind, parameters = TROUBLE[trouble]
     backend.faults.add(Fault(kind, count=None, **parameters))

@@ -142,7 +142,7 @@ def test_a_host_is_one_that_every_parser_reads_in_one_way(host: str, good: bool)
      "https://[good.test]", "https://good.test/a b", "https://good.test/\x7f", "", "https://0x7f.0x", "javascript:1"],
 )  # fmt: skip
 def test_an_address_that_could_be_read_in_two_ways_is_none(url: str) -> None:
-    """User-info, backslashes, control characters, other alphabets: a token would go where nobody looked."""
+    """User-info, backslashes, control characters, other alphabets: a token would go where no one looked."""
     assert parse_url_target(url) is None
 
 
@@ -170,7 +170,7 @@ def test_this_machine_is_recognised_by_name_and_address(host: str, here: bool) -
 
 
 def test_nothing_that_is_no_network_can_be_lived_at() -> None:
-    """The unspecified address is this machine, on some systems; it is nobody's home."""
+    """The unspecified address is this machine, on some systems; it is no home."""
     assert set(KINDS) - LIVABLE == {"public", "unspecified", "multicast", "reserved"}
 
 

@@ -23,7 +23,7 @@ SECRET = b"secret" * 100
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Path:
-    """A folder with a video and a picture, below and in it; beside it what nobody shall get."""
+    """A folder with a video and a picture, below and in it; beside it what no one shall get."""
     folder = Path(os.path.realpath(tmp_path)) / "inside"
     (folder / "sub").mkdir(parents=True)
     write_video(folder / "sub" / "a.mp4")
@@ -89,7 +89,7 @@ def test_a_pipe_that_was_put_there_meanwhile_is_not_waited_for(inside: Path) -> 
 
 @links
 def test_a_hard_link_is_a_file_like_any_other(inside: Path) -> None:
-    """Whoever may make one may read the file; and there is no telling which of its names came first."""
+    """A user who may make one may read the file; and there is no telling which of its names came first."""
     os.link(inside / "sub" / "a.mp4", inside / "b.mp4")
 
     assert from_file(inside / "b.mp4", inside).fingerprint == from_file(inside / "sub" / "a.mp4", inside).fingerprint

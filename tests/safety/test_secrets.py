@@ -246,7 +246,7 @@ async def test_an_agent_that_says_the_token_back_is_not_quoted(
 
 
 async def test_events_hold_no_token_whatever_they_are() -> None:
-    """Names of tools become progress under a node, what tools say can be looked at by whoever uses the client."""
+    """Names of tools become progress under a node, what tools say can be looked at by the user of the client."""
     said: list[dict[str, Any]] = [
         {"type": "tool_call", "name": f"use {MARK}", "args": {"key": MARK}},
         {"type": "tool_result", "name": "look", "result": [f"Bearer {MARK}"]},
@@ -288,7 +288,7 @@ def signed_up(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def free(cloud: Callable[..., Cloud], tmp_path: Path) -> Trial:
-    """A cloud that gives the marked token to whoever signs up."""
+    """A cloud that gives the marked token to each sign-up."""
     return Trial(cloud(token=MARK, anonymous=True), tmp_path / "videos")
 
 
@@ -327,7 +327,7 @@ async def test_a_free_account_s_token_is_kept_in_its_file_alone(
 async def test_a_sign_up_that_goes_wrong_shows_no_token(
     answered: dict[str, Any], free: Trial, logs: Logs, tmp_path: Path
 ) -> None:
-    """Nobody keeps it, and the error's variables do not hold it either."""
+    """No one keeps it, and the error's variables do not hold it either."""
     free.cloud.fault("answer", "anonymous-token", count=None, **answered)
 
     await free.run()
@@ -503,7 +503,7 @@ async def _told(client: NemoClient) -> None:
 
 
 async def test_a_cancelled_request_leaves_no_token_in_its_frames(logs: Logs) -> None:
-    """A task that was cancelled amid sending keeps the frames of whoever was sending."""
+    """A task that was cancelled amid sending keeps the frames of the code that was sending."""
     started = asyncio.Event()
 
     async def reply(_: backend.Asked, __: asyncio.StreamWriter) -> None:

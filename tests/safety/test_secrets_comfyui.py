@@ -96,7 +96,7 @@ def graph(**changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge(run: Run, comfyui: ComfyUI, cloud: local.LocalBackend) -> None:
-    """The mark is in the credentials file (0600) and in `Authorization` alone; nobody has made a claim token."""
+    """The mark is in the credentials file (0600) and in `Authorization` alone; no one has made a claim token."""
     base = comfyui.base.parent
     found: dict[str, str | bytes] = {
         "websocket": json.dumps(run.messages),

@@ -388,7 +388,7 @@ def test_the_shell_ends_within_90_seconds_where_the_connection_stays_open(
 def test_the_shell_tells_within_a_minute_that_nothing_was_answered(
     agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the command that looks for its result; the connection did not break, and nobody says so."""
+    """With the command that looks for its result; the connection did not break, and no one says so."""
     agent_server.script([])
 
     code, took = animate(tmp_path, monkeypatch)

@@ -86,7 +86,7 @@ async def test_another_node_s_limit_is_not_mine(cloud: Clouds) -> None:
 
 
 async def test_what_one_process_left_another_may_do_at_once(cloud: Clouds) -> None:
-    """A message that was planned and did not fit is nobody's, also while the process that planned it lives."""
+    """A message that was planned and did not fit has no owner, also while the process that planned it lives."""
     backend = cloud()
     async with backend.studio() as first, backend.studio() as second:  # each with a journal of its own, as processes
         session = await first.upload([picture()])

@@ -46,7 +46,7 @@ async def test_a_result_is_handed_over_while_the_connection_stays_open(
 
 @pytest.mark.parametrize("kind", ["generate", "edit"])
 async def test_an_answer_in_words_is_handed_over_while_the_connection_stays_open(kind: str, cloud: Clouds) -> None:
-    """The agent asked back and said that its turn is complete: nobody waits for the cap to read it."""
+    """The agent asked back and said that its turn is complete: no one waits for the cap to read it."""
     backend = cloud(dialect="agent")
     for fault, how in (("ask_back", {}), ("keep_open", {"seconds": 30, "ping": 0.1})):
         backend.fault(fault, "message", nth=1 if kind == "generate" else 2, **how)
@@ -82,7 +82,7 @@ async def test_a_result_without_a_last_word_is_handed_over_after_five_minutes(cl
 @pytest.mark.parametrize("kind", ["generate", "chat"])
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_reset_after_the_whole_answer_loses_nothing(dialect: str, kind: str, cloud: Clouds) -> None:
-    """The reply is kept, nobody waits 30 s for it, and the session is free for the next message."""
+    """The reply is kept, no one waits 30 s for it, and the session is free for the next message."""
     backend = cloud(dialect=dialect)
     backend.fault("reset_at_end", "message", nth=1 if kind == "generate" else 2)
     async with backend.studio() as studio:

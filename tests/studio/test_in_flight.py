@@ -71,7 +71,7 @@ async def test_work_that_ended_is_not_joined() -> None:
 
 
 async def test_all_who_wait_get_the_error() -> None:
-    """It is the same error, and nobody's is lost."""
+    """It is the same error, and no one's is lost."""
     flights = InFlightRequests()
 
     async def fail(_: InFlightRequest) -> str:
@@ -211,7 +211,7 @@ async def test_a_waiter_that_fails_at_its_progress_does_not_break_the_work() -> 
 
 
 async def test_nothing_is_left_behind() -> None:
-    """No task survives, whoever left how."""
+    """No task survives, however its callers left."""
     flights, work = InFlightRequests(), Work()
     before = asyncio.all_tasks()
     tasks = [waiting(flights, work) for _ in range(3)]

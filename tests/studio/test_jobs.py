@@ -205,7 +205,7 @@ async def test_a_message_that_is_sent_again_is_the_newest_job(journal: Journal) 
 
 
 async def test_rows_of_an_older_program_are_taken_up(journal: Journal) -> None:
-    """In portions; once, by whoever reads first; what they show is what the attempts say."""
+    """In portions; once, by the first reader; what they show is what the attempts say."""
     await made(journal, 1)
     await fill(journal, 450)
 

@@ -140,7 +140,7 @@ def test_killed_at_a_step_boundary_it_is_paid_once_and_delivered_once(workers: W
 
 @pytest.mark.long
 def test_killed_between_the_commit_and_the_message_nothing_is_sent_by_itself(workers: Workers) -> None:
-    """Nobody can know: first unknown, after the horizon not charged; the user's word sends it, and pays once."""
+    """It cannot be known: first unknown, after the horizon not charged; the user's word sends it, and pays once."""
 
     def check(request: Request, _: Any) -> None:
         assert request.run(**killed_at(SENT, "after")) == {"signal": 9}

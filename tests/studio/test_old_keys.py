@@ -81,7 +81,7 @@ async def test_an_earlier_request_whose_result_cannot_be_seen_stays_unknown(
 async def test_a_batch_over_an_earlier_message_that_is_out_waits_for_it_or_leaves(
     whose: str, leaves: str, cloud: Callable[..., Cloud], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In this process or another's; whoever stops listening stops at once, without a word of the interpreter's."""
+    """In this process or another's; a caller that stops listening stops at once, with no word of the interpreter's."""
     backend, path = cloud(), save_in_p3(tmp_path / "a.png")
     async with backend.studio() as one, backend.studio() as two:
         with backend.faults.hold():

@@ -229,7 +229,7 @@ async def test_a_message_whose_end_is_not_known_is_handed_back(kind: str, cloud:
 
 
 async def test_what_was_reported_early_is_settled_late(cloud: Clouds) -> None:
-    """Nobody waits 20 minutes for an answer, but the state is read on while the program lives."""
+    """No one waits 20 minutes for an answer, but the state is read on while the program lives."""
     backend = cloud()
     backend.fault("refuse", "message")
     async with backend.studio() as studio:
@@ -421,7 +421,7 @@ async def test_too_few_credits_are_told_before_anything_is_sent(cloud: Clouds) -
 
 
 async def test_too_few_credits_at_the_backend_are_told_the_same_way(cloud: Clouds) -> None:
-    """2001 from the message itself; a guess of the price locks nobody out."""
+    """2001 from the message itself; a guess of the price refuses no one."""
     backend = cloud(credits=99)
     async with backend.studio() as studio:
         with pytest.raises(NoCredits, match=r"\(99 left\)"):
@@ -550,7 +550,7 @@ async def test_a_cancel_before_the_message_sends_nothing(endpoint: str, cloud: C
 
 
 async def test_nothing_is_spent_for_nobody(cloud: Clouds) -> None:
-    """A sibling failed before the message went out: nobody waits, so it does not go out."""
+    """A sibling failed before the message went out: no one waits, so it does not go out."""
     backend = cloud()
     backend.fault("stall", "state", seconds=0.2)
     async with backend.studio() as studio:

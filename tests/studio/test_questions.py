@@ -242,7 +242,7 @@ async def test_an_answer_that_comes_too_late_is_refused_never_forked(cloud: Clou
 
 @pytest.mark.parametrize("way", ["the error's session", "the session before"])
 async def test_an_answer_to_a_lost_session_is_refused_never_forked(way: str, cloud: Clouds) -> None:
-    """A new session has the pictures, but nobody there has asked."""
+    """A new session has the pictures, but no one there has asked."""
     backend = cloud()
     backend.fault("ask_question", "message")
     async with backend.studio() as studio:

@@ -558,7 +558,7 @@ async def test_closing_leaves_nothing_running(place: Destination, shorten: Short
 
 
 def test_the_default_is_free() -> None:
-    """Nobody pays by leaving an argument out."""
+    """No one pays by leaving an argument out."""
     assert Studio.open.__kwdefaults__.get("name") is None
     assert Studio.open.__defaults__ == ("local preview",)
     assert Studio.open.__defaults__[0] != CLOUD

@@ -176,7 +176,7 @@ def test_a_file_is_found_however_the_state_names_it(listed: dict[str, Any]) -> N
 async def test_an_address_whose_upload_broke_is_sent_once_more_unless_the_state_names_it(
     listed: bool, cloud: Clouds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gateway answered in the place of the backend: the upload is free, and nobody has to begin again for it."""
+    """A gateway answered in the place of the backend: the upload is free, and no one has to begin again for it."""
     url = "https://cdn.test/films/My%20cat.mp4?sign=1"
     infos = [{"filename": "other.mp4"}, *([{"source_url": url}] if listed else [])]
     sent: list[list[str]] = []
@@ -551,7 +551,7 @@ def test_a_sentence_tells_its_language(language: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", UNCERTAIN)
 def test_names_numbers_and_mixtures_tell_none(text: str) -> None:
-    """A session is opened again only where nobody could doubt."""
+    """A session is opened again only where no one could doubt."""
     assert certain_language(text) == ""
 
 
@@ -616,7 +616,7 @@ async def test_a_session_stays_where_the_language_is_set_or_uncertain(setting: s
 
 
 async def test_a_session_stays_where_paid_work_lies_behind_or_bytes_are_gone(cloud: Clouds) -> None:
-    """Nothing is paid twice, and nobody is stopped, for a language."""
+    """Nothing is paid twice, and no one is stopped, for a language."""
     backend = cloud()
     async with backend.studio() as studio:
         made = await studio.generate(await studio.upload([picture()]), WISH)

@@ -1,4 +1,4 @@
-"""What the fuzz tests share: how many examples, and values as nobody means them.
+"""What the fuzz tests share: how many examples, and values as no one means them.
 
 `NEMO_FUZZ=nightly` runs `NIGHTLY` examples of each property, `NEMO_FUZZ=500` that many, else a few run: see
 CONTRIBUTING.md.

@@ -68,7 +68,7 @@ class Read:
 
 @contextlib.contextmanager
 def counted() -> Iterator[Read]:
-    """Counts what SQLite itself hands out, whoever asks: every row of every statement."""
+    """Counts what SQLite itself hands out, for any caller: every row of every statement."""
     read = Read()
 
     def fetched(cursor: Any, row: tuple[Any, ...]) -> tuple[Any, ...]:

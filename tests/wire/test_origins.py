@@ -156,7 +156,7 @@ async def encrypted(
 
 @pytest.mark.parametrize("by", ["output address", "redirect", "redirect of the API"])
 async def test_a_download_never_leaves_tls(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by its address, nor by a redirect; whoever listens would see, and could change, the video."""
+    """Not by its address, nor by a redirect; a listener would see, and could change, the video."""
     async with serving(always(answer(b"film"))) as plain:
         moved = answer(b"", 302, location=f"{plain.url}/v")
         async with encrypted(monkeypatch, tmp_path, always(moved)) as (url, asked), client_of(url) as client:
@@ -175,7 +175,7 @@ async def test_a_download_never_leaves_tls(by: str, tmp_path: Path, monkeypatch:
 
 
 async def test_a_profile_on_this_machine_may_do_without_tls(tmp_path: Path) -> None:
-    """There is nobody in between; a redirect from one port to another is fine."""
+    """There is no one in between; a redirect from one port to another is fine."""
     async with serving(always(answer(b"film"))) as cdn:
         moved = answer(b"", 307, location=f"{cdn.url}/v")
         async with serving(always(moved)) as api, client_of(api.url) as client:

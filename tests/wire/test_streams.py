@@ -107,7 +107,7 @@ async def test_a_cancel_while_waiting_sends_nothing_and_leaves_no_trace_in_the_l
 
 
 async def test_one_that_all_have_left_while_it_waited_is_not_sent(cloud: Clouds) -> None:
-    """A sibling's failure detaches it; when its turn comes nobody waits for it any more, and nothing is spent."""
+    """A sibling's failure detaches it; when its turn comes no one waits for it any more, and nothing is spent."""
     allow(1)
     backend, seen = cloud(), Seen()
     async with backend.studio() as studio:

@@ -433,7 +433,7 @@ async def test_a_certificate_behind_a_proxy_is_verified_too(
 
 
 async def test_the_certificate_of_a_proxy_is_verified(names: Names, tls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its password would go to whoever answers."""
+    """Its password would go to any server that answers."""
     async with http_proxy(served(trustme.CA().issue_cert("127.0.0.1"))) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"https://me:secret@127.0.0.1:{proxy.port}")
         async with client_of("https://api.test") as client:

@@ -382,7 +382,7 @@ def test_an_output_address_is_taken_as_it_is_meant(said: str, meant: str) -> Non
 
 
 async def test_a_redirect_is_followed_without_the_token(path: Path) -> None:
-    """The API's own endpoint gets it; whoever that points to does not."""
+    """The API's own endpoint gets it; the host that it points to does not."""
     async with (
         serving(always(answer(FILM))) as cdn,
         serving(always(answer(b"", 302, location=f"{cdn.url}/film"))) as api,

@@ -37,7 +37,7 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises TooManyPixels by its header alone, and what Pillow raises for damage.
     """
-    for category in (UserWarning, Image.DecompressionBombWarning):  # what it says of side data concerns nobody
+    for category in (UserWarning, Image.DecompressionBombWarning):  # what it says of side data helps no user
         warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
     with path.open("rb") as file:
         head = file.read(30)
