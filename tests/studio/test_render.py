@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -524,11 +523,9 @@ async def test_a_users_cancel_reaches_the_render(ready: Any, place: Destination)
     caller = Caller()
     task = await exporting(studio, session, place, renderer, caller)
     caller.gave_up = True
-    started = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - started < 0.25
     video = await studio.export(session, place)
 
     assert backend.sent("render-cancel") == renderer.cancelled == 1
