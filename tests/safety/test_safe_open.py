@@ -16,6 +16,7 @@ from nemo_client._files.save import check_video, open_temporary_file, save_video
 from nemo_client._files.temp_files import create_part_file
 from nemo_client._safety import safe_open as confined
 from tests.support.backend import write_video
+from tests.support.waiting import wait_until
 
 links = pytest.mark.skipif(not confined.STEPS, reason="no steps from an opened folder here")
 SECRET = b"secret" * 100
@@ -126,18 +127,21 @@ def test_no_race_gets_another_folder_s_file(inside: Path, tmp_path: Path) -> Non
     swapper = threading.Thread(target=swapping)
     swapper.start()
     seen = {"read": 0, "refused": 0}
+
+    def look() -> bool:
+        """Whether both have happened, and that often enough."""
+        try:
+            assert from_file(target, inside).fingerprint == good
+            seen["read"] += 1
+        except InputError:
+            seen["refused"] += 1
+        return min(seen.values()) > 0 and sum(seen.values()) >= 400
+
     try:
-        for _ in range(400):
-            try:
-                assert from_file(target, inside).fingerprint == good
-                seen["read"] += 1
-            except InputError:
-                seen["refused"] += 1
+        wait_until(look, pause=0.0)
     finally:
         stopped.set()
         swapper.join()
-
-    assert min(seen.values()) > 0, seen
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -761,7 +761,7 @@ async def test_closing_calls_no_sent_message_free(cloud: Clouds) -> None:
         async with backend.studio() as studio:
             session = await studio.upload([picture()])
             task = asyncio.ensure_future(studio.generate(session, Wish("slow push-in", duration=2)))
-            await until(lambda: backend.sent("message"))
+            await until(lambda: backend.ledger.messages)
     with pytest.raises(Cancelled) as caught:
         await task
     await until(lambda: backend.ledger.credits_taken)
