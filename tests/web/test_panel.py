@@ -433,6 +433,9 @@ def test_the_words_of_resume_are_whole_in_the_narrowest_sidebar(load: Load, serv
 
     assert resume.evaluate("(each) => each.scrollWidth <= each.clientWidth")
     assert page.locator(".nv-job").bounding_box()["height"] <= 100
+    page.evaluate("document.getElementById('side').style.width = '193px'")
+    assert resume.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+    assert page.locator(".nv-job .nv-actions").evaluate("(row) => row.scrollWidth <= row.clientWidth")
 
 
 @pytest.mark.parametrize("width", [300, 420])
