@@ -29,6 +29,24 @@ if importlib.util.find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
+_FIRST = (
+    "studio/test_agent_server.py", "cli/test_animate_and_chat.py", "studio/test_paid_message.py",
+    "nodes/test_routes.py", "cli/test_jobs.py", "nodes/test_secrets.py", "cli/test_batch.py",
+    "text/test_router_and_translator.py",
+    "safety/test_secrets.py", "wire/test_limits.py", "studio/test_render.py", "studio/test_uploads.py",
+    "nodes/test_files.py", "nodes/test_nodes.py", "wire/test_fault_table.py", "batch/test_runner.py",
+    "studio/test_killed.py", "nodes/test_more_nodes.py", "files/test_limits_media.py",
+)  # fmt: skip
+"""Files that take longest: begun last, one of them would be waited for by itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first."""
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 def pytest_configure() -> None:
     """Keep the tests' files in memory where there is room: a journal waits for the disk at every step.
 

@@ -64,9 +64,9 @@ def _tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_backend(shorten: Shorten) -> None:
-    """The built-in backend takes a tenth of its usual time to think, a paid draft is soon called quiet, and a first
-    paid render is looked at as soon as a free one."""
-    shorten(preview={"pace": 0.1}, studio={"quiet": 0.1, "poll_scale": 0.2})
+    """The built-in backend takes a tenth of its usual time to think, a paid draft is soon called quiet, a first paid
+    render is looked at as soon as a free one, and what failed is tried again at once."""
+    shorten(preview={"pace": 0.1}, studio={"quiet": 0.1, "poll_scale": 0.2}, wire={"first_pause": 0.05})
 
 
 @pytest.fixture

@@ -302,7 +302,10 @@ async def test_a_broken_answer_is_asked_for_again_and_then_told(cut: bytes) -> N
 async def test_an_answer_without_end_is_not_kept_in_memory() -> None:
     """Bounded, and told."""
     async with serving(always(answer(b"x" * 200_000))) as server:
-        http = Http(Profile("nemo", server.url), "c", Tokens("t"), max_answer_bytes=100_000)
+        clock = Clock()
+        http = Http(
+            Profile("nemo", server.url), "c", Tokens("t"), sleep=clock.sleep, clock=clock.time, max_answer_bytes=100_000
+        )
         with pytest.raises(ConnectionBroken, match="more than 100000 bytes"):
             await NemoClient(http).balance()
         await http.aclose()
