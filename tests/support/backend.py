@@ -17,6 +17,7 @@ import pytest
 from nemo_client import Journal, Media, Progress, Studio, from_pixels, home, local
 from nemo_client._config.credentials import FixedToken, Token
 from nemo_client._config.profiles import Profile
+from nemo_client._config.timings import timings_in_use
 from nemo_client._wire.client import NemoClient
 from nemo_client._wire.http import Http
 from tests.support.faults import Fault, Faults
@@ -140,6 +141,10 @@ class Clock:
 
     def time(self) -> float:
         return self.now
+
+    def count_waits(self, since: int) -> float:
+        """Seconds slept after the first `since` sleeps, without the looks beside a stream: a slow machine has more."""
+        return sum(each for each in self.slept[since:] if each != timings_in_use().studio.look)
 
 
 @contextlib.asynccontextmanager
