@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import threading
 import time
 
 import av
@@ -13,7 +15,7 @@ import pytest
 
 from tests.local.plain_client import ATTRIBUTION, PLAIN
 from tests.support.ledger import read_ledger
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENT_SECONDS, wait_until
 
 ANIMATE = "turn this image into a 5-second animated video clip with smooth motion"
 DRAFT = {"t": [{"tt": 0, "sg": [{"st": 0, "d": 1000, "m": {}}]}], "d": 1000, "m": {}}
@@ -199,6 +201,26 @@ def test_a_cancel_stops_the_renderer(start, connect):
     assert (cancelled["success"], cancelled["data"]["status"]) == (True, "failed")
     assert api.status(first)["error"] == api.status(second)["error"] == "The render was cancelled"
     wait_until(lambda: not list((api.backend.directory / "renders").iterdir()))
+
+
+def test_a_job_whose_folder_is_gone_costs_no_other_one(start, connect):
+    """Someone tidies the home directory while a video is drawn: the thread takes the next job."""
+    drawing, gone = threading.Event(), threading.Event()
+
+    def draw(draft, assets, target, **options):
+        drawing.set()
+        gone.wait(PATIENT_SECONDS)
+        target.write_bytes(b"done")
+
+    api = connect(start(renderer=draw, threads=1))
+    session = api.session()
+    api.render(session, DRAFT)
+    drawing.wait(PATIENT_SECONDS)
+    for folder in (api.backend.directory / "jobs").iterdir():
+        shutil.rmtree(folder)
+    gone.set()
+
+    assert api.finished(api.render(session, DRAFT).json()["data"]["id"])["status"] == "completed"
 
 
 def test_a_job_that_waits_can_be_cancelled(start, connect):

@@ -50,6 +50,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from email.utils import formatdate
@@ -443,6 +444,8 @@ class Faults(Behaviour):
         self._fired: list[tuple[str, str]] = []
         self._free = threading.Event()
         self._free.set()
+        self.calls: Counter[str] = Counter()
+        """How many calls came to each endpoint, refused ones included."""
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -472,4 +475,5 @@ class Faults(Behaviour):
         with self._lock:
             hit = {fault.kind: fault for fault in self._script if fault.meets(endpoint)}
             self._fired.extend((kind, endpoint) for kind in hit)
+            self.calls[endpoint] += 1
         return FaultyCall(hit, self._free)

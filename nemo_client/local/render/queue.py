@@ -167,7 +167,12 @@ class Renders:
     def _work_jobs(self) -> None:
         while (job := self._waiting.get()) is not None:
             if not job.cancelled.is_set():
-                self._carry_out(job)
+                try:
+                    self._carry_out(job)
+                except OSError as error:  # its folder is gone, or the disk is full: the next job takes no harm
+                    _log.warning("a render's record could not be written (%s)", type(error).__name__)
+                    with self._lock:
+                        self._live.pop(job.record["id"], None)
 
     def _carry_out(self, job: _Job) -> None:
         job.started = time.monotonic()
