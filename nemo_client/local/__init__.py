@@ -32,5 +32,8 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         return getattr(importlib.import_module(".server.server", __name__), name)
     if name in _TESTS:
-        return getattr(importlib.import_module(f"tests.support.{_TESTS[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"tests.support.{_TESTS[name]}"), name)
+        except ImportError as error:  # installed without the tests
+            raise AttributeError(f"{name} comes with the tests of a checkout, which are not here") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import email.utils
 import json
+import sys
 import time
 
 import httpx
 import pytest
 
+from nemo_client import local
 from tests.local.plain_client import PLAIN, Api, texts
 from tests.support.faults import ENDPOINTS, KINDS, Fault, Faults
 from tests.support.ledger import read_ledger
@@ -491,3 +493,10 @@ def test_a_fault_works_at_every_endpoint(start, connect, fault, expected):
     assert seen == {endpoint: 200 if endpoint in binary else expected for endpoint in ENDPOINTS}
     assert set(after.values()) <= {200, 400, 429}
     assert api.backend.faults.fired == tuple((fault["kind"], endpoint) for endpoint in calls)
+
+
+def test_without_the_tests_their_names_are_absent(monkeypatch):
+    """As in a wheel: `hasattr` says so, and nothing else is imported in their place."""
+    monkeypatch.setitem(sys.modules, "tests.support.faults", None)
+
+    assert not hasattr(local, "Faults")
