@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from nemo_client._safety.redaction import isolate_secrets
 from nemo_client.local.shared.settings import use_renderer
 from tests.support.timings import Shorten, make_shorten
 
@@ -38,6 +40,16 @@ _FIRST = (
     "studio/test_killed.py", "nodes/test_more_nodes.py", "files/test_limits_media.py",
 )  # fmt: skip
 """Files that take longest: begun last, one of them would be waited for by itself."""
+
+
+gc.disable()  # until all is collected: a million small objects come, and none of them goes
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: the garbage collector need not look at it before every few tests."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,6 +83,13 @@ def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_tokens() -> Iterator[None]:
+    """What a test calls a token (`xxxxxxxx…`) is an ordinary text in the next one."""
+    with isolate_secrets(keep=True):
+        yield
 
 
 @pytest.fixture

@@ -101,10 +101,11 @@ class Secret:
 
 
 @contextmanager
-def isolate_secrets() -> Iterator[None]:
-    """Within this block, only the tokens that become known in it are known."""
+def isolate_secrets(keep: bool = False) -> Iterator[None]:
+    """What becomes known in this block is forgotten after it; within it nothing else is known, unless `keep` is set."""
     before = dict(_known)
-    _known.clear()
+    if not keep:
+        _known.clear()
     try:
         yield
     finally:

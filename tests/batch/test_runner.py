@@ -289,6 +289,7 @@ async def test_a_backend_that_is_away_does_not_cost_every_item(cloud: Clouds, ph
     assert len(found) <= MAX_BROKEN_CONNECTIONS + 2
 
 
+@pytest.mark.long
 async def test_it_follows_rate_limits_and_loses_no_item(cloud: Clouds, photos: Any, tmp_path: Path) -> None:
     """429 with Retry-After, at free calls and at the message itself: fewer at once, all made, one charge each."""
     backend = cloud(credits=10_000)

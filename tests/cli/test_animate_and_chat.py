@@ -765,6 +765,7 @@ class TestCtrlC:
             assert sent(backend, "render-cancel") == 1
             assert left_behind(Path.cwd()) == []
 
+    @pytest.mark.long
     def test_on_the_free_preview_is_simply_the_end(self, start: Start, picture: Path) -> None:
         """Nothing paid is out there, so nothing is waited for."""
         child = start("animate", picture, "--local", "--duration", 60)
@@ -788,6 +789,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(start: Start, picture: P
     assert left_behind(Path.cwd()) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 class TestServe:
     def test_it_serves_any_client_until_ctrl_c(

@@ -264,6 +264,7 @@ async def test_two_who_need_a_token_at_once_sign_up_once() -> None:
     assert backend.sign_ups == 1
 
 
+@pytest.mark.long
 def test_two_processes_share_one_sign_up(tmp_path: Path) -> None:
     """The file lock holds between processes: one of them signs up, the others read what it got."""
     code = (

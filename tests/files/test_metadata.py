@@ -161,6 +161,7 @@ def test_killed_while_tags_are_written_it_is_delivered_once(tmp_path: Path) -> N
         assert len(request.ledger.renders) == 1
 
 
+@pytest.mark.long
 def test_a_long_video_is_copied_a_packet_at_a_time(tmp_path: Path) -> None:
     """Never held in memory as a whole."""
     video = tmp_path / "long.mkv"

@@ -77,6 +77,7 @@ def _commands(app: typer.Typer) -> Iterator[str]:
         yield from (f"{name} {each}" for each in _commands(group.typer_instance))
 
 
+@pytest.mark.long
 def test_the_python_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of docs/python.md, with its one path made absolute, prints where the file is."""
     (block,) = re.findall(r"```python\n(.*?)```", DOCS["python.md"], re.DOTALL)

@@ -86,6 +86,7 @@ def test_what_is_optional_is_loaded_late() -> None:
             assert early.isdisjoint(OF_USERS | HOST), path
 
 
+@pytest.mark.long
 def test_tools_benchmarks_and_tests_import_nothing_undeclared() -> None:
     """What work on this repository needs stands in its extras, but for what only some machines have."""
     for path in sources("tools", "benchmarks", "tests"):

@@ -201,7 +201,7 @@ class TwoOwners(RuleBasedStateMachine):
             assert len(alive) <= 1, "two attempts of one step at work"
 
 
-TestTwoOwners = TwoOwners.TestCase
+TestTwoOwners = pytest.mark.long(TwoOwners.TestCase)
 TestTwoOwners.settings = settings(
     max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -39,6 +39,9 @@ TROUBLE: dict[str, tuple[str, dict[str, Any]]] = {
     "half an answer": ("answer", {"body": f'{{"code": 0, "data": {{"seen": "{MARK}'}),
     "no connection": ("refuse", {}),
 }
+OFTEN = {"forbidden", "half an answer"}
+"""Tried at every run; the others with the long tests."""
+TROUBLES = [each if each in OFTEN else pytest.param(each, marks=pytest.mark.long) for each in TROUBLE]
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +165,7 @@ def test_no_node_shows_the_token_when_all_goes_well(
     assert not [call for call in backend.calls if call["endpoint"] == "claim-token"]
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_no_node_shows_the_token_when_the_backend_fails(
     trouble: str, nodes: Nodes, host: Host, backend: local.LocalBackend, logs: Logs, tmp_path: Path
 ) -> None:
@@ -328,7 +331,7 @@ async def test_no_route_shows_the_token_and_one_the_claim_token(
     clean({"logs": logs.text, **requests(backend.calls), **files(tmp_path)}, CLAIM)
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("trouble", TROUBLES)
 async def test_no_route_shows_the_token_when_the_backend_fails(
     trouble: str, site: Site, host: Host, backend: local.LocalBackend, logs: Logs, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_the_boundaries_are_those_of_a_whole_run(workers: Workers) -> None:
     workers.each([0], check)
 
 
+@pytest.mark.long
 def test_killed_at_a_step_boundary_it_is_paid_once_and_delivered_once(workers: Workers) -> None:
     """Before the commit as sent, or once the work is known: the next run goes on from there, without a question."""
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,25 +172,31 @@ async def test_a_stream_under_another_status_proves_no_refusal() -> None:
 
 # --- Encoded answers ----------------------------------------------------------------------------------------------
 
-BOMB = gzip.compress(bytes(64 * MEGABYTE), 9)
+
+@cache
+def bomb(encoding: str) -> bytes:
+    """A body that is 64 MB of nothing once its encodings are undone."""
+    if encoding == "deflate":
+        return zlib.compress(bytes(64 * MEGABYTE), 9)
+    return gzip.compress(bomb("gzip"), 9) if encoding == "gzip, gzip" else gzip.compress(bytes(64 * MEGABYTE), 9)
 
 
 @pytest.mark.parametrize(
     ("encoding", "body", "text_id"),
     [
-        ("gzip", BOMB, "answer-too-large"),
-        ("x-gzip", BOMB, "answer-too-large"),
-        ("deflate", zlib.compress(bytes(64 * MEGABYTE), 9), "answer-too-large"),
-        ("gzip, gzip", gzip.compress(BOMB, 9), "answer-wrong-shape"),
+        ("gzip", None, "answer-too-large"),
+        pytest.param("x-gzip", None, "answer-too-large", marks=pytest.mark.long),
+        pytest.param("deflate", None, "answer-too-large", marks=pytest.mark.long),
+        ("gzip, gzip", None, "answer-wrong-shape"),
         ("br", b"\x1b\xff\xff", "answer-wrong-shape"),
         ("zstd", b"\x28\xb5\x2f\xfd", "answer-wrong-shape"),
         ("gzip", b"no gzip at all", "answer-broken"),
     ],
     ids=["gzip", "x-gzip", "deflate", "gzip in gzip", "br", "zstd", "not gzip"],
 )
-async def test_a_compressed_bomb_is_bounded(encoding: str, body: bytes, text_id: str) -> None:
+async def test_a_compressed_bomb_is_bounded(encoding: str, body: bytes | None, text_id: str) -> None:
     """httpx undoes a chunk at a time, whatever comes of it, and any number of encodings on top of each other."""
-    said = answer(body, content_encoding=encoding, content_type="application/json")
+    said = answer(body or bomb(encoding), content_encoding=encoding, content_type="application/json")
     async with serving(always(said)) as server, client_of(server.url) as client:
         with at_most(130), pytest.raises(TransportError) as caught:
             await client.balance()
@@ -200,7 +207,7 @@ async def test_a_compressed_bomb_is_bounded(encoding: str, body: bytes, text_id:
 async def test_a_compressed_bomb_in_a_stream_is_bounded() -> None:
     """A stream is asked for as it is; one that is encoded all the same is read with the same bounds."""
     head = STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
-    async with sending(head, BOMB) as client:
+    async with sending(head, bomb("gzip")) as client:
         with at_most(6 * MAX_EVENT_BYTES / MEGABYTE), pytest.raises(ConnectionBroken) as caught:
             await events_of(client)
     assert caught.value.id == "answer-too-large"
@@ -221,14 +228,14 @@ async def test_a_compressed_refusal_of_a_download_is_bounded(tmp_path: Path) -> 
     async def headers() -> dict[str, str]:
         return {}
 
-    said = answer(BOMB, content_encoding="gzip", content_type="application/json")
+    said = answer(bomb("gzip"), content_encoding="gzip", content_type="application/json")
     async with serving(always(said)) as server:
         download = Download(f"{server.url}/x", tmp_path / "film", near=server.url, headers=headers)
         with at_most(40), pytest.raises(BadAnswer):
             await download.run()
         size = await Download(f"{server.url}/x", tmp_path / "film", near=server.url).run()
 
-    assert size == len(BOMB)
+    assert size == len(bomb("gzip"))
 
 
 @pytest.mark.parametrize("cut", [1, 7, 1000, MEGABYTE])
