@@ -1,9 +1,11 @@
 """What so many videos a day need, and which limit is met next, reckoned from the figures that were measured.
 
     python -m tools.scaling [VIDEOS_A_DAY …] [--seconds 90] [--figures docs/scaling.json] [--draw docs/scaling.png]
+        [--page docs/scaling.md]
 
 The figures are those of `python -m benchmarks.fleet --json docs/scaling.json`; what they do not hold is a constant
-here, with where it comes from. The picture needs matplotlib. `docs/scaling.md` shows both tables as they are printed.
+here, with where it comes from. The picture needs matplotlib. `docs/scaling.md` shows both tables as they are printed,
+and the figures that it tells: `--page` brings all of them up to date there.
 """
 
 from __future__ import annotations
@@ -155,6 +157,23 @@ def tables(cost: Costs, scales: Sequence[float]) -> str:
     return f"{needed}\n\n{_table(['limit', 'all used at', *head], shares)}\n"
 
 
+def update_tables(page: str, figures: Mapping[str, float], cost: Costs) -> str:
+    """The page with these figures in its table of what was measured, and with both tables that follow from them."""
+    needed, limited = tables(cost, SCALES).strip().split("\n\n")
+    for head, table in (("| needed |", needed), ("| limit | all used at |", limited)):
+        start = page.index(head)
+        page = page[:start] + table + page[page.index("\n\n", start) :]
+    start = page.index("| figure |")
+    end = page.index("\n\n", start)
+    lines = page[start:end].splitlines()
+    return page[:start] + "\n".join([*lines[:2], *(_update_row(row, figures) for row in lines[2:])]) + page[end:]
+
+
+def _update_row(row: str, figures: Mapping[str, float]) -> str:
+    name, _, *others = row.removeprefix("| ").removesuffix(" |").split(" | ")
+    return f"| {' | '.join([name, short(figures[name]), *others])} |"
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -230,18 +249,21 @@ def _where(limit: Limit, share: float) -> float:
 
 
 def main() -> int:
-    """Print the tables; draw the picture where one is asked for."""
+    """Print the tables; draw the picture and update the page where that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("videos", nargs="*", type=float, default=SCALES, help="videos a day")
     parser.add_argument("--seconds", type=float, default=90.0, help="how long a video is in flight")
     parser.add_argument("--figures", type=Path, default=FIGURES, help="what benchmarks.fleet wrote with --json")
     parser.add_argument("--draw", type=Path, metavar="PICTURE")
+    parser.add_argument("--page", type=Path, help="the page whose tables are brought up to date")
     given = parser.parse_args()
     figures, machine = read(given.figures)
     cost = costs(figures, given.seconds)
     sys.stdout.write(tables(cost, given.videos))
     if given.draw is not None:
         draw(cost, machine, given.draw)
+    if given.page is not None:
+        given.page.write_text(update_tables(given.page.read_text(encoding="utf-8"), figures, cost), encoding="utf-8")
     return 0
 
 

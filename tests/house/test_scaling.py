@@ -40,6 +40,17 @@ def test_the_figures_that_are_told_were_measured() -> None:
     assert [row for row in rows if row[1].split()[0] != scaling.short(figures[row[0]])] == []
 
 
+def test_the_page_is_brought_up_to_date(cost: scaling.Costs) -> None:
+    """From other figures come other numbers, in the rows that were there; from its own the same page."""
+    figures = scaling.read(scaling.FIGURES)[0]
+    twice = {name: 2 * each for name, each in figures.items()}
+    other = scaling.update_tables(TEXT, twice, scaling.costs(twice, 90.0))
+
+    assert scaling.update_tables(TEXT, figures, cost) == TEXT
+    assert other.count("\n") == TEXT.count("\n")
+    assert scaling.update_tables(other, figures, cost) == TEXT
+
+
 def test_the_commands_are_there() -> None:
     """A benchmark that the page names exists; so does the picture."""
     assert set(re.findall(r"benchmarks\.([a-z]\w*)", TEXT)) <= set(names())
