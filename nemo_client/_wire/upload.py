@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import os
 import re
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -18,7 +19,9 @@ from .._text.messages import Phrase, describe_os_error
 
 CHUNK: Final = 1024 * 1024
 AHEAD: Final = 2
-"""Chunks that are read by one hop to another thread, while those before are sent."""
+"""Chunks that are read by one hop to another thread, while those before are sent: what the disk has to be asked for."""
+_IN_MEMORY: Final = getattr(os, "RWF_NOWAIT", None) if hasattr(os, "preadv") else None
+"""The flag of a read that is refused where it had to wait for the disk; None where the system has none (Linux has)."""
 
 OnBytes = Callable[[int, int | None], None]
 """Called with bytes moved so far and the total, where that is known."""
@@ -106,19 +109,47 @@ async def _read(part: UploadPart, size: int) -> AsyncIterator[bytes]:
 
 
 async def _read_ahead(file: io.FileIO, size: int) -> AsyncGenerator[bytes, None]:
-    """Up to `size` bytes of a file, in chunks; a thread reads the next ones while these are sent."""
+    """Up to `size` bytes of a file, in chunks.
+
+    What the system holds in memory is read where it is sent; for the rest a thread asks the disk, ahead of the sending.
+    """
     position, coming = 0, None
     try:
-        coming = asyncio.ensure_future(asyncio.to_thread(_read_chunks, file, size))
-        while chunks := await asyncio.shield(coming):
+        coming = _start_reading(file, size)
+        while position < size:
+            if coming is None:
+                chunks = [file.read(min(CHUNK, size - position))]
+                await asyncio.sleep(0)  # others come to their turn, however quickly this is sent
+            else:
+                chunks = await asyncio.shield(coming)
+            if not any(chunks):
+                return
             position += sum(map(len, chunks))
-            coming = asyncio.ensure_future(asyncio.to_thread(_read_chunks, file, size - position))
+            coming = _start_reading(file, size - position)
             for chunk in chunks:
                 yield chunk
             del chunks
     finally:
         if coming is not None and not coming.done():  # the file is closed only when no thread reads it
             await asyncio.wait({coming})
+
+
+def _start_reading(file: io.FileIO, most: int) -> asyncio.Future[list[bytes]] | None:
+    """Have a thread read the next chunks of the `most` bytes left; None where the first needs no wait for the disk."""
+    if most <= 0 or _is_in_memory(file, min(CHUNK, most)):
+        return None
+    return asyncio.ensure_future(asyncio.to_thread(_read_chunks, file, most))
+
+
+def _is_in_memory(file: io.FileIO, count: int) -> bool:
+    """Whether the next `count` bytes are read without waiting for the disk, by their first and their last one."""
+    if _IN_MEMORY is None:
+        return False
+    start, one = file.tell(), [bytearray(1)]
+    try:
+        return all(os.preadv(file.fileno(), one, place, _IN_MEMORY) for place in (start, start + count - 1))
+    except OSError:  # it would wait, or the file system cannot tell
+        return False
 
 
 def _read_chunks(file: io.FileIO, most: int) -> list[bytes]:

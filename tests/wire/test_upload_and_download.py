@@ -589,23 +589,96 @@ async def test_a_large_body_is_read_into_the_files_own_memory(tmp_path: Path, mo
     assert copied[0] <= 64 * 1024
 
 
-async def test_a_file_is_read_by_few_hops_to_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several chunks each, the next ones while those before are sent; what is sent is the file."""
-    hops: list[int] = []
+@pytest.mark.parametrize(
+    ("held", "hops"),
+    [((), [2, 2, 2]), ((True,) * 6, []), ((False, True, True, False), [2, 2]), ((True, False, False, True), [2, 2])],
+    ids=["on disk", "in memory", "its middle in memory", "its ends in memory"],
+)
+async def test_a_file_is_read_by_few_hops_to_another_thread(
+    held: tuple[bool, ...], hops: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None for what the system holds in memory; else several chunks each, ahead of the sending. It is the file."""
+    seen: list[int] = []
+    looks = iter(held)
     read = upload_module._read_chunks
 
     def counting(file: Any, most: int) -> list[bytes]:
         found = read(file, most)
-        hops.append(len(found))
+        seen.append(len(found))
         return found
 
     monkeypatch.setattr(upload_module, "_read_chunks", counting)
+    monkeypatch.setattr(upload_module, "_is_in_memory", lambda file, count: next(looks, False))
     film = os.urandom(5 * CHUNK + 3)
     (tmp_path / "film").write_bytes(film)
     body = b"".join([piece async for piece in Multipart([UploadPart("a", "x", tmp_path / "film")]).stream()])
 
     assert film in body
-    assert hops == [2, 2, 2, 0]
+    assert seen == hops
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not tell whether a read has to wait")
+def test_what_a_read_would_wait_for_is_told_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written a moment ago is in memory; what lies behind the end, or cannot be told, is not."""
+    (tmp_path / "film").write_bytes(b"x" * 10_000)
+    with (tmp_path / "film").open("rb", buffering=0) as file:
+        in_memory = upload_module._is_in_memory(file, 10_000)
+        monkeypatch.setattr(upload_module, "_IN_MEMORY", 1 << 20)  # a flag that no system knows
+        assert not upload_module._is_in_memory(file, 10_000)
+        monkeypatch.undo()
+        assert not upload_module._is_in_memory(file, 10_001)
+        monkeypatch.setattr(upload_module, "_IN_MEMORY", None)
+        assert not upload_module._is_in_memory(file, 10_000)
+        monkeypatch.undo()
+        assert file.tell() == 0
+        assert in_memory or not _tells_what_is_in_memory(file)
+
+
+def _tells_what_is_in_memory(file: Any) -> bool:
+    try:
+        return bool(os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT))
+    except OSError:
+        return False
+
+
+async def test_others_come_to_their_turn_while_a_file_in_memory_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However quickly its chunks are taken: the event loop is that of all streams and nodes."""
+    monkeypatch.setattr(upload_module, "_is_in_memory", lambda file, count: True)
+    (tmp_path / "film").write_bytes(b"x" * (5 * CHUNK))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.ensure_future(take_turns())
+    async for _ in Multipart([UploadPart("a", "x", tmp_path / "film")]).stream():
+        pass
+    other.cancel()
+
+    assert turns >= 5
+
+
+async def test_a_large_plain_write_is_one_call_where_the_system_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time-out of a plain connection counts the silence between its sends, so nothing is cut into pieces for it."""
+    written: list[int] = []
+
+    async def counting(self: SocketStream, buffer: bytes, timeout: float | None = None) -> None:
+        written.append(len(buffer))
+
+    monkeypatch.setattr(SocketStream, "write", counting)
+    ours, theirs = socket.socketpair()
+    try:
+        await WholeWrites(SocketStream(ours), hold=True).write(b"x" * CHUNK, 5.0)
+    finally:
+        ours.close()
+        theirs.close()
+
+    assert written == [CHUNK]
 
 
 async def test_a_requests_headers_and_its_small_body_go_out_together() -> None:
