@@ -87,7 +87,7 @@ class NemoError(Exception):
     def text(self, lang: str | None = None) -> str:
         """What failed, whether it was charged, and what to do next, in one line."""
         chosen = messages.choose_language(lang or self.lang)
-        return scrub(f"{self.describe(chosen)} {self._money(chosen)}")
+        return scrub(f"{self.describe(chosen)} {self.word_money(chosen, self.charged)}")
 
     def describe(self, lang: str | None = None) -> str:
         """What failed and what to do next, without the money, in one line."""
@@ -97,18 +97,29 @@ class NemoError(Exception):
         """The same in three: what happened, what to do about it (may be empty), and the money."""
         chosen = messages.choose_language(lang or self.lang)
         what, hint = messages.what_and_hint(self._text_id(), chosen, **self.facts)
-        return scrub(what), scrub(hint), self._money(chosen)
+        return scrub(what), scrub(hint), self.word_money(chosen, self.charged)
 
     def _text_id(self) -> str:
         there = f"on-page.{self.text_id}"
         return there if self.on_page and messages.is_text(there) else self.text_id
 
-    def _money(self, lang: str) -> str:
-        """What is known of money; what the same run paid before is named, with how to collect it."""
+    def tells_way_on(self) -> bool:
+        """Whether its text says by itself that going on costs nothing more; of several errors, that of the first."""
+        told = self.first if isinstance(self.first, NemoError) else self
+        return messages.tells_way_on(told._text_id())
+
+    def word_money(self, lang: str, charged: Charged) -> str:
+        """What is known of money, `charged` without what the same run paid before; that is named where it is known.
+
+        It is said once: how to collect it only where the text does not say so.
+        """
         if self.kept is None:
-            return messages.say(f"money.{self.charged}", lang)
+            own = f"money.{self.text_id}"  # with the amount that was charged
+            is_own = charged == "yes" and messages.has_text(own)
+            return messages.say(own, lang, **self.facts) if is_own else messages.say(f"money.{charged}", lang)
+        told = "-told" if self.tells_way_on() else ""
         facts = {"spent": self.kept.spent, "jobs": ", ".join(self.kept.jobs)}
-        return messages.say("money.kept" if self.kept.sure else "money.kept-maybe", lang, **facts)
+        return messages.say(f"money.kept{told}{'' if self.kept.sure else '-maybe'}", lang, **facts)
 
     def __str__(self) -> str:
         return self.text()

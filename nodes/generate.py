@@ -95,7 +95,9 @@ def mark_failed(session: SessionHandle, error: Exception) -> SessionHandle:
 
     Where the backend asked something, it is the session that asked: NemoVideo Chat can answer there.
     """
-    return replace(getattr(error, "session", None) or session, language=session.language, error=str(error))
+    return replace(
+        getattr(error, "session", None) or session, language=session.language, error=lists.word_failure(error)
+    )
 
 
 def make_row(turned: MessageResult, language: str) -> tuple[Any, str, str]:

@@ -87,7 +87,7 @@ def _make_failed_handle(auth: Any, error: Exception) -> SessionHandle:
     """What stands for an image that was not uploaded, so that the nodes behind decide: stop, or continue."""
     from ..nemo_client import SessionHandle
 
-    return SessionHandle(auth.profile, auth.language, "", "", "", error=str(error))
+    return SessionHandle(auth.profile, auth.language, "", "", "", error=lists.word_failure(error))
 
 
 def read_pictures(images: Sequence[Any], masks: Sequence[Any], encoding: Any) -> list[Picture]:

@@ -135,9 +135,10 @@ class Run:
             text = say("shell.unsettled", lang, **{**error.facts, "command": command})
         if isinstance(error, NothingMade) and error.session is not None:
             text = self._describe_answer(error)
-        text += " " + say(f"money.{charged}", lang)
-        if self._charged != "no" and not isinstance(error, SessionGone):  # what was paid in it went with it
-            text += " " + self._describe_kept()
+        if self._charged == "no" or isinstance(error, SessionGone):  # what was paid in it went with it
+            text += " " + error.word_money(lang, charged)
+        else:
+            text += " " + self._describe_kept(text, charged, told=error.tells_way_on())
         code = INTERRUPTED if self.presses else error.exit_code
         return Failure(error.id, text, charged, code)
 
@@ -154,12 +155,18 @@ class Run:
         text_id = "shell.question" if isinstance(error, QuestionAsked) else "shell.answered"
         return say(text_id, lang, **{**error.facts, "command": command})
 
-    def _describe_kept(self) -> str:
-        """What was paid for before something failed, as far as it is known, and the command that collects it."""
-        command = self.make_job_command()
-        if not self._spent:
-            return say("shell.kept", self.screen.lang, command=command)
-        return say("shell.kept-paid", self.screen.lang, spent=f"{self._spent:g}", command=command)
+    def _describe_kept(self, text: str, charged: Charged, *, told: bool) -> str:
+        """What was paid for before something failed, as far as it is known, and the command that collects it.
+
+        With `told`, `text` says already that it is not paid again; it may hold the command, too.
+        """
+        lang, command, spent = self.screen.lang, self.make_job_command(), f"{self._spent:g}"
+        if not told and self._spent:
+            return say("shell.kept-paid", lang, spent=spent, command=command)
+        money = say("shell.paid", lang, spent=spent) if self._spent else say(f"money.{charged}", lang)
+        if not told:
+            return f"{money} {say('shell.kept', lang, command=command)}"
+        return money if f"`{command}`" in text else f"{money} {say('shell.again', lang, command=command)}"
 
     def make_unexpected_failure(self, error: Exception) -> Failure:
         """A defect of ours; whether it cost something is not known once there is a session."""

@@ -73,6 +73,11 @@ def what_and_hint(text_id: str, lang: str | None = None, /, **facts: object) -> 
     return _fill_template(what, facts, spoken), _fill_template(hint, facts, spoken)
 
 
+def tells_way_on(text_id: str) -> bool:
+    """Whether a text says by itself that going on costs nothing (more): no sentence of the money says it again."""
+    return any(words in (_find_text(text_id, DEFAULT_LANGUAGE) or "") for words in ("you won't pay twice", ", free."))
+
+
 # What the backend asks or answers ends by itself, wherever its own sentences do.
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=。)(?=.)|(?<=\{question\}) |(?<=\{reply\}) ")
 

@@ -93,13 +93,17 @@ def rows_to_columns(rows: Sequence[Sequence[Any]], width: int) -> tuple[list[Any
     return tuple([row[index] for row in rows] for index in range(width))
 
 
+def word_failure(error: Exception) -> str:
+    """What failed and what to do, without the money: where it stands inside of another sentence, that has its own."""
+    return error.describe() if isinstance(error, nemo_client.NemoError) else str(error)
+
+
 def _items_failed(errors: Sequence[Exception], outcomes: Outcomes[Any]) -> nemo_client.JobError:
     """One error for all; what it says of money is for the whole list, the items that were made included."""
     first = errors[0]
     lang = getattr(first, "lang", None)
-    what = first.describe(lang) if isinstance(first, nemo_client.NemoError) else str(first)
     known = {getattr(error, "charged", "no") for error in errors} | {"yes" if outcomes.paid else "no"}
-    error = nemo_client.JobError("items-failed", failed=len(errors), total=len(outcomes), first=what)
+    error = nemo_client.JobError("items-failed", failed=len(errors), total=len(outcomes), first=word_failure(first))
     error.charged = "yes" if "yes" in known else "maybe" if "maybe" in known else "no"
     error.kept = next((kept for each in errors if (kept := getattr(each, "kept", None)) is not None), None)
     error.lang = lang

@@ -483,12 +483,12 @@ def _describe_progress(progress: Progress, lang: str) -> dict[str, Any]:
 
 
 def _word_error(job: Job, error: NemoError | None, lang: str) -> str:
-    """Why a job is not there, and how it goes on from the list."""
+    """Why a job is not there, and how it goes on from the list; the money stands in a line of its own on its card."""
     from ...nemo_client import say
 
     if error is not None and error.id not in _BARE:
         holds = getattr(error, "holds", "")
-        return " ".join(filter(None, [error.text(lang), say(f"board.kept.{holds}", lang) if holds else ""]))
+        return " ".join(filter(None, [error.describe(lang), say(f"board.kept.{holds}", lang) if holds else ""]))
     if job.state == "refused":
         return say(f"board.refused.{job.error}" if job.error in _REFUSED else "board.refused", lang)
     return say(_ERRORS[job.state], lang) if job.state in _ERRORS else ""

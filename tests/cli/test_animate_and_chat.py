@@ -335,7 +335,9 @@ class TestTheBackendSaysNo:
         ran = shell(*command[1].split(), "--json")
 
         assert (failed.code, error["id"], error["charged"]) == (4, "plan", "yes")
-        assert "Credits were charged." in error["message"]
+        assert "100 credits were paid." in error["message"]
+        assert "charged" not in error["message"], "the money is said once"
+        assert error["message"].count("pay twice") == 1
         assert ran.code == 0
         assert seconds_of(Path(ran.data["video"])) == pytest.approx(1, abs=0.1)
         assert ran.data["reused"] is True
@@ -761,7 +763,8 @@ class TestCtrlC:
             ran = child.end()
 
             assert ran.code == 130
-            assert "Credits were charged." in ran.error_line
+            assert "100 credits were paid" in ran.error_line
+            assert "charged" not in ran.error_line, "the money is said once"
             assert sent(backend, "render-cancel") == 1
             assert left_behind(Path.cwd()) == []
 

@@ -100,6 +100,7 @@ def test_an_upload_that_failed_travels_as_a_marked_session(nodes: Nodes, host: H
     assert [bool(session.error) for session in sessions] == [False, False, True]
     assert [bool(session.error) for session in skipped[0]] == [False, False, True]
     assert "invalid values" in str(caught.value)
+    assert str(caught.value).count("charged") == 1, "the money of the node that stops, once"
 
 
 def test_where_every_item_fails_there_is_nothing_to_go_on_with(nodes: Nodes, host: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ from string import Formatter
 
 import pytest
 
-from nemo_client import InputError, NemoError, NoCredits
+from nemo_client import InputError, Kept, NemoError, NoCredits
 from nemo_client._studio.progress import Progress
 from nemo_client._text import messages
 from nemo_client._text.messages import Phrase
@@ -235,6 +236,37 @@ def test_the_facts_of_an_error_speak_chinese() -> None:
     error = InputError("file-unreadable", name="it is empty.png", reason=Phrase("why.empty"))
 
     assert error.text("zh") == "无法读取 it is empty.png：文件为空。 未扣除任何积分。"
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_an_error_says_once_that_nothing_is_paid_twice(lang: str) -> None:
+    """Whatever the run paid before it, alone and as the first of a list's errors, in all places where it is told."""
+    words = {"en": r"pay twice|, free\.|not charged again", "zh": "不会重复扣费|免费。"}[lang]
+    told: dict[str, str] = {}
+    for text_id in (each for each in ENGLISH if "." not in each):
+        paid = (None, Kept("100", ("1a2b",)), Kept("100", ("1a2b",), sure=False))
+        for kept, on_page in itertools.product(paid, (False, True)):
+            error, several = NemoError(text_id, charged="yes"), NemoError("items-failed", charged="yes")
+            error.on_page = on_page
+            several.first, several.facts["first"] = error, error.describe(lang)
+            error.kept = several.kept = kept
+            texts = [error.text(lang), several.text(lang)]
+            told |= {text: text_id for text in texts if len(re.findall(words, text)) > 1}
+
+    assert told == {}
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_an_error_says_once_what_was_charged(lang: str) -> None:
+    """A text that names what was paid ends without the general sentence of the money."""
+    error = NemoError("session-gone-paid", charged="yes", paid="a lake", spent="100")
+
+    assert error.text(lang).count("100") == 1
+    assert ENGLISH["money.yes"] not in error.text("en")
+    assert {text_id for text_id, text in ENGLISH.items() if re.search(r"[Nn]othing was charged", text)} == {
+        "money.no",
+        "batch-money.no",
+    }
 
 
 def test_progress_speaks_chinese() -> None:
