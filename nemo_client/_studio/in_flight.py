@@ -146,6 +146,10 @@ class InFlightRequests:
             if request.latest is not None
         }
 
+    def list_callers(self) -> dict[str, tuple[Caller, ...]]:
+        """Who waits for the work under way, by the step that it counts for."""
+        return {request.about: tuple(request.callers) for request in self._requests.values()}
+
     def is_paid_for(self, caller: Caller) -> bool:
         """Whether a paid message that `caller` waits for is in flight."""
         return any(request.committed and caller in request.callers for request in self._requests.values())

@@ -199,6 +199,10 @@ class Studio:
         """How what is under way stands, by step key; an export counts for the message behind it."""
         return self._context.in_flight.running()
 
+    def list_callers(self) -> dict[str, tuple[Caller, ...]]:
+        """Who waits for what is under way, by the same step keys."""
+        return self._context.in_flight.list_callers()
+
     async def credits(self) -> Credits:
         """The account's balance. Charges that came after their work was finished are recorded with their jobs."""
         balance = await self._context.client.balance()

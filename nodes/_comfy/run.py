@@ -18,7 +18,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from .handles import check_handles, fill_in, find_language
 from .status import Countdown, advance, compute_own_fraction
 
 if TYPE_CHECKING:
-    from ...nemo_client import Budget, Job, Journal, MessageResult, Money, Profile, Progress, Studio, Video
+    from ...nemo_client import Budget, Caller, Job, Journal, MessageResult, Money, Profile, Progress, Studio, Video
 
 logger = logging.getLogger("nemo_client")
 
@@ -261,6 +261,7 @@ class Item:
         self.latest: Progress | None = None
         self.told = time.monotonic()
         self.fraction = 0.0
+        self.shown: Progress | None = None
         self._parts: list[Money] = []
         self.caller = Caller(self._store_progress, budget, run_id) if run_id else Caller(self._store_progress, budget)
 
@@ -283,13 +284,24 @@ class Item:
         return together(self._parts) if self._parts else None
 
     def tell_progress(self, started: float, now: float) -> Progress | None:
-        """The latest progress as it stands `now`: the node's own time, and an estimate that runs down."""
+        """The latest progress as it stands `now`: the node's own time, an estimate that runs down, and one fraction.
+
+        It is kept as `shown`, for the panel: a card says what its node says.
+        """
         if self.latest is None:
             return None
         latest = advance(self.latest, now - self.told)
         self.fraction = max(self.fraction, min(compute_own_fraction(self._kind, latest), 0.99))
         left = self._countdown.show(latest.stage, latest.left, now)
-        return replace(self.latest, elapsed=now - started, quiet=latest.quiet, left=left)
+        fraction = None if self.latest.fraction is None else self.fraction  # one figure for the text and the bar
+        self.shown = replace(self.latest, elapsed=now - started, quiet=latest.quiet, left=left, fraction=fraction)
+        return self.shown
+
+
+def find_item(callers: Iterable[Caller]) -> Item | None:
+    """The piece of work that takes the progress of one of these callers; None where none does."""
+    takers = (getattr(caller.on_progress, "__self__", None) for caller in callers)
+    return next((each for each in takers if isinstance(each, Item)), None)
 
 
 class Outcomes(list[_T | Exception]):
@@ -377,19 +389,25 @@ async def _watch_items(
             raise host.get_interrupt_type()
         text = _word_line(items, list(waiting.values()), started, language)
         if waiting and text:
-            display.show(text, sum(item.fraction for item in items) / len(items))
+            display.show(text, _count_fraction(items))
+
+
+def _count_fraction(items: Sequence[Item]) -> float:
+    """How far all items together are, 0..1."""
+    return sum(item.fraction for item in items) / len(items)
 
 
 def _word_line(items: list[Item], waiting: list[Item], started: float, language: str) -> str:
     """Stage, elapsed, about what is left, and the price; for several items how many are done, and the slowest."""
     done = len(items) - len(waiting)
-    slowest = min((item for item in waiting if item.latest), key=lambda item: item.fraction, default=None)
-    seen = slowest.tell_progress(started, time.monotonic()) if slowest else None
-    if seen is None:
+    now = time.monotonic()
+    told = [(item.fraction, seen) for item in waiting if (seen := item.tell_progress(started, now)) is not None]
+    if not told:
         return ""
+    _, seen = min(told, key=lambda each: each[0])
     prices = [item.latest.price for item in items if item.latest and item.latest.price]
-    if len(items) == 1 and seen.fraction is not None:  # one figure for the text and the bar
-        seen = replace(seen, fraction=items[0].fraction)
+    if seen.fraction is not None:  # one figure for the text and the bar
+        seen = replace(seen, fraction=_count_fraction(items))
     line = replace(seen, price=sum(prices) or None).text(find_text_language(language))
     return line if len(items) == 1 else f"{done}/{len(items)} · {line}"
 

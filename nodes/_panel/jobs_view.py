@@ -55,8 +55,8 @@ def is_id(text: str) -> bool:
 class _Resume:
     """A job that is collected in the background, and the result."""
 
-    caller: Caller
-    latest: Progress
+    item: run.Item
+    started: float
     task: asyncio.Task[None] | None = None
     error: NemoError | None = None
 
@@ -65,15 +65,13 @@ class _Resume:
         """Whether it is still being collected."""
         return self.task is not None and not self.task.done()
 
-    def take(self, progress: Progress) -> None:
-        self.latest = progress
-
 
 @dataclass
 class _Around:
     """What is known beside the journal, at one moment."""
 
     running: Mapping[str, Progress] = field(default_factory=dict)
+    items: Mapping[str, run.Item] = field(default_factory=dict)
     collected: Collection[str] = ()
     errors: Mapping[str, NemoError] = field(default_factory=dict)
     pictures: Mapping[str, Path] = field(default_factory=dict)
@@ -124,7 +122,12 @@ class Board:
         running = self._list_running()
         mark = await self._make_mark(page, running)
         if page.seen and page.seen == mark:
-            told = {self._ids[key]: _describe_progress(each, lang) for key, each in running.items() if key in self._ids}
+            items = self._find_items()
+            told = {
+                self._ids[key]: _describe_progress(each, items.get(key), lang)
+                for key, each in running.items()
+                if key in self._ids
+            }
             return {"unchanged": True, "running": told, "now": time.time(), "mark": mark}
         found = await self._describe_page(page, running)
         return {**found, "jobs": await self._describe_jobs(found["jobs"], lang), "now": time.time(), "mark": mark}
@@ -220,7 +223,7 @@ class Board:
 
     async def resume(self, wanted: str, lang: str) -> dict[str, Any]:
         """Collect a job in the background, once at a time. One that was never sent is not sent from here: that pays."""
-        from ...nemo_client import Caller, InputError, Progress, profile
+        from ...nemo_client import Budget, InputError, Progress, profile
 
         job = await self.find(wanted)
         key = (run.get_network().journal(), job.key)
@@ -228,10 +231,11 @@ class Board:
             known = await asyncio.to_thread(profile, job.profile)
             if job.unsent and not known.free:
                 raise InputError("resume-unsent", job=job.id)
+            entry = _Resume(run.Item("", Budget()), time.monotonic())
             # The message may turn out refused meanwhile: it is not sent again from here.
-            entry = _Resume(Caller(only_collects=not known.free), Progress("settle"))
-            entry.caller.on_progress = entry.take
-            entry.task = asyncio.ensure_future(_collect_job(job, entry.caller))
+            entry.item.caller.only_collects = not known.free
+            entry.item.caller.take(Progress("settle"))
+            entry.task = asyncio.ensure_future(_collect_job(job, entry.item.caller))
             entry.task.add_done_callback(lambda task: self._finish_collecting(task, key, entry))
             self._resumes[key] = entry
             self._acts += 1
@@ -250,7 +254,7 @@ class Board:
         self._acts += 1
         entry = self._resumes.pop((run.get_network().journal(), job.key), None)
         if entry is not None and entry.task is not None and not entry.task.done():
-            entry.caller.gave_up = True
+            entry.item.caller.gave_up = True
             entry.task.cancel()
             await asyncio.wait({entry.task}, timeout=LEAVE_SECONDS)
         if job.in_flight:
@@ -294,7 +298,7 @@ class Board:
         pictures = await pictures_of(journal, jobs)
         errors = {**await self._read_answers(journal, jobs), **errors}
         collected = {key for (place, key), each in self._resumes.items() if place is journal and each.is_going_on}
-        around = _Around(self._list_running(), collected, errors, pictures)
+        around = _Around(self._list_running(), self._find_items(), collected, errors, pictures)
         views = await asyncio.to_thread(_describe_jobs, jobs, around, lang)
         if len(self._places) > PLACES or len(self._ids) > PLACES:
             self._places.clear()
@@ -327,9 +331,11 @@ class Board:
     def _list_running(self) -> dict[str, Progress]:
         """What is under way in this process, by step key; what is collected here is, whatever it waits for."""
         found = {
-            key: entry.latest
+            key: shown
             for (journal, key), entry in self._resumes.items()
-            if entry.is_going_on and journal is run.get_network().journal()
+            if entry.is_going_on
+            and journal is run.get_network().journal()
+            and (shown := entry.item.tell_progress(entry.started, time.monotonic())) is not None
         }
         self._studios.update(
             run.get_network().list_open_studios()
@@ -337,6 +343,11 @@ class Board:
         for studio in self._studios:
             found.update(studio.running())
         return found
+
+    def _find_items(self) -> dict[str, run.Item]:
+        """What nodes and this list wait for, by step key: a card says what its node says."""
+        callers = {key: each for studio in self._studios for key, each in studio.list_callers().items()}
+        return {key: item for key, each in callers.items() if (item := run.find_item(each)) is not None}
 
     async def _watch_journals(self) -> None:
         """Tell browsers when a job starts, moves or ends; no disk and no database is read for it.
@@ -409,7 +420,7 @@ def _describe_job(job: Job, around: _Around, lang: str) -> dict[str, Any]:
         "video": video,
         "path": path,
         "picture": video is not None or (picture is not None and picture.is_file()),
-        "running": _describe_progress(running, lang) if running else None,
+        "running": _describe_progress(running, around.items.get(job.key), lang) if running else None,
         "stops": _what_stops(job, running, job.key in around.collected),
         "resumable": profile is not None and running is None and _is_resumable(job, path, profile.free),
         "page": profile is not None and not profile.free and bool(job.session_id and job.task_id),
@@ -473,10 +484,16 @@ def _parse_object(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found else None
 
 
-def _describe_progress(progress: Progress, lang: str) -> dict[str, Any]:
+def _describe_progress(progress: Progress, item: run.Item | None, lang: str) -> dict[str, Any]:
+    """How a job stands: as its node says it, where one waits for it, else how far the whole way is."""
+    if item is not None and item.shown is not None:
+        progress, fraction = item.shown, item.fraction
+    else:
+        fraction = compute_fraction(progress)
+        progress = progress if progress.fraction is None else replace(progress, fraction=fraction)
     return {
         "text": progress.text(lang),
-        "fraction": round(compute_fraction(progress), 4),
+        "fraction": round(fraction, 4),
         "elapsed": progress.elapsed,
         "left": progress.left,
     }

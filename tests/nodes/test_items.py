@@ -196,5 +196,5 @@ def test_the_line_tells_of_items_that_still_run(pack: Any, host: Host) -> None:
 
     asyncio.run(watched())
 
-    assert host.texts[0][1].startswith("1/2 · Rendering 50%")
+    assert host.texts[0][1].startswith("1/2 · Rendering 88%"), "as the bar of the node"
     assert host.bars[0] == ("1", 875)

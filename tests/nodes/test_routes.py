@@ -21,13 +21,13 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from nemo_client import Caller, Destination, LimitError, NemoError, Output, Wish, home, list_jobs
+from nemo_client import Budget, Caller, Destination, LimitError, NemoError, Output, RenderFailed, Wish, home, list_jobs
 from nemo_client._journal.steps import Event
 from tests.nodes._host import Host
 from tests.support import backend, journal_jobs
 from tests.support.backend import Cloud
 from tests.support.timings import Shorten
-from tests.support.waiting import PATIENT_SECONDS
+from tests.support.waiting import PATIENT_SECONDS, wait_until_async
 
 SECRET = "nmv_usr_routes12"
 cloud = backend.cloud
@@ -621,7 +621,7 @@ async def test_what_a_cancel_would_stop_is_told(site: Site, cloud: Callable[...,
     await generate(site)
     idle = await site.job()
     await site.post(f"/nemo/jobs/{idle['id']}/resume")
-    rendering = await site.until(lambda job: job["running"] and "30%" in job["running"]["text"])
+    rendering = await site.until(lambda job: job["running"] and "Rendering" in job["running"]["text"])
     await site.post(f"/nemo/jobs/{idle['id']}/cancel")
 
     async def write(journal: Any) -> None:
@@ -653,13 +653,14 @@ async def test_a_running_render_is_stopped(site: Site, cloud: Callable[..., Clou
     await generate(site)
     wanted = (await site.job())["id"]
     await site.post(f"/nemo/jobs/{wanted}/resume")
-    running = await site.until(lambda job: job["running"] and "30%" in job["running"]["text"])
+    running = await site.until(lambda job: job["running"] and "Rendering" in job["running"]["text"])
 
     again = await site.post(f"/nemo/jobs/{wanted}/resume")
     answer = await site.post(f"/nemo/jobs/{wanted}/cancel")
     idle = await site.post(f"/nemo/jobs/{wanted}/cancel")
 
     assert 0.5 < running["running"]["fraction"] < 0.8
+    assert f"{running['running']['fraction']:.0%}" in running["running"]["text"], "one figure for the text and the bar"
     assert again["job"]["running"], "one at a time: the second finds the first"
     assert "was stopped" in answer["text"]
     assert (answer["job"]["running"], answer["job"]["resumable"], answer["job"]["error"]) == (None, True, "")
@@ -669,8 +670,6 @@ async def test_a_running_render_is_stopped(site: Site, cloud: Callable[..., Clou
 
 async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[..., Cloud]) -> None:
     """Its message, then its export, both as progress of one job; the browser's cancel stops the render."""
-    from nemo_client import RenderFailed
-
     cloud(renderer=slow)
 
     async def work(studio: Any) -> Any:
@@ -689,6 +688,32 @@ async def test_the_work_of_a_node_shows_as_running(site: Site, cloud: Callable[.
 
     assert (bool(still["running"]), still["resumable"]) == (True, False)
     assert "was stopped" in answer["text"]
+    with pytest.raises(RenderFailed):
+        await node
+
+
+@pytest.mark.parametrize("kind", ["NemoImageToVideo", "NemoExportRender"])
+async def test_a_card_says_what_its_node_says(kind: str, site: Site, cloud: Callable[..., Cloud]) -> None:
+    """The same text with the same per cent, by the part of the way that is the node's own work."""
+    cloud(renderer=slow)
+    item = site.run.Item("a-prompt", Budget(), kind)
+
+    async def work(studio: Any) -> Any:
+        return await studio.animate(
+            [backend.picture()], Wish("a"), Destination(home() / "out", "clip"), caller=item.caller
+        )
+
+    node = asyncio.ensure_future(site.network(work))
+    await wait_until_async(lambda: item.latest is not None and item.latest.stage == "render" and item.latest.fraction)
+    now = time.monotonic()
+    said = item.tell_progress(now - 5, now)
+    card = await site.until(lambda job: job["running"] and "Rendering" in job["running"]["text"])
+    await site.post(f"/nemo/jobs/{card['id']}/cancel")
+
+    assert card["running"]["text"] == said.text("en")
+    assert card["running"]["fraction"] == pytest.approx(item.fraction, abs=1e-4)
+    assert f"{item.fraction:.0%}" in said.text("en")
+    assert (item.fraction > 0.5) is (kind == "NemoImageToVideo")
     with pytest.raises(RenderFailed):
         await node
 
