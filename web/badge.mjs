@@ -2,8 +2,9 @@
 // preview. By profile and by what was charged here before, as the server tells; after the run the result line has the
 // true figure.
 
+import { follow } from "./accounts.mjs";
 import { ask, graphId, nodesById, onPromptEnd, onStatements, rootGraph, typeOf } from "./host.mjs";
-import { isPaid, KINDS, namePrice } from "./takes.js";
+import { isNamed, isPaid, KINDS, namePrice } from "./takes.js";
 import { t } from "./words.js";
 
 const ONE_EACH = "one video per image";
@@ -23,16 +24,38 @@ const before = (node, name) => {
   return link ? (node.graph ?? rootGraph())?.getNodeById?.(link.origin_id) : null;
 };
 
-/** The profile that a node will run with, by its own widget or by the Auth node before it; "" where it is not seen. */
+/** The name of the input by which a node follows on another one of ours, or passes on what comes in. */
+const wayOf = (node) => {
+  const ways = typeOf(node) === "Reroute" ? (node.inputs ?? []).map((each) => each.name) : ["session", "auth"];
+  return ways.find((name) => linkOf(node, name));
+};
+
+/**
+ * The profile that a node will run with, by its own widget or by the Auth node before it; "" where nothing is connected
+ * yet, null where it cannot be seen.
+ */
 export function profileOf(node) {
   let at = node;
-  for (let step = 0; at && step < STEPS; step += 1) {
+  for (let step = 0; step < STEPS; step += 1) {
     const own = value(at, "profile");
-    if (own !== undefined) return linkOf(at, "profile") ? "" : String(own);
-    at = before(at, "session") ?? before(at, "auth");
+    if (own !== undefined) return linkOf(at, "profile") ? null : String(own);
+    const way = wayOf(at);
+    if (way === undefined) return String(typeOf(at) ?? "").startsWith("Nemo") ? "" : null;
+    at = before(at, way);
+    if (!at) return null; // out of a subgraph, say
   }
-  return "";
+  return null;
 }
+
+/** What a node pays for: a chat right behind an upload asks for the first video. */
+function kindsOf(node) {
+  const kinds = [KINDS[typeOf(node)]];
+  if (kinds[0] === "chat" && String(typeOf(before(node, "session"))).startsWith("NemoUpload")) kinds.push("generate");
+  return kinds;
+}
+
+/** A node that is muted or bypassed takes nothing. */
+const isOff = (node) => [2, 4].includes(node.mode);
 
 /** How many images come from a node, where that can be seen; else null. */
 function images(node, depth = 0) {
@@ -67,13 +90,22 @@ export function itemsOf(node, id) {
   return counts.get(`${graphId()} ${id}`) ?? 1;
 }
 
-/** The price of a node's next run in words; "" before the server's prices are there. */
+/** The price of a node's next run in words; "" where it is not known, and where the node does not run. */
 export function priceOf(node, id = String(node.id)) {
-  const profile = profileOf(node) || prices.default;
-  const known = prices.profiles[profile] ?? prices.profiles[prices.default];
+  const profile = profileOf(node);
+  const known = profile === null || isOff(node) ? undefined : prices.profiles[profile || prices.default];
   if (!known) return "";
   if (known.free) return t("price.free");
-  return t("price.about", { credits: Math.round(known[KINDS[typeOf(node)]] * itemsOf(node, id)) });
+  const each = kindsOf(node).map((kind) => Number(known[kind] ?? NaN));
+  if (!each.every((price) => price >= 0)) return "";
+  return t("price.about", { credits: Math.round(Math.max(...each) * itemsOf(node, id)) });
+}
+
+/** The same for the node's badge; what stands on its button follows, whatever it was that changed the price. */
+export function showPrice(node) {
+  const price = priceOf(node, node.nemoPath);
+  if (!isNamed(node, price)) queueMicrotask(() => namePrice(node, price));
+  return price;
 }
 
 async function read() {
@@ -89,12 +121,24 @@ async function read() {
 export function refresh() {
   for (const [id, node] of nodesById()) {
     if (!isPaid(node)) continue;
+    node.nemoPath = id; // inside of a subgraph, too
     namePrice(node, priceOf(node, id));
     node.setDirtyCanvas?.(true, false);
   }
 }
 
+/** Reads again when profiles were added, deleted or changed in this page. */
+function followProfiles() {
+  let before = null;
+  follow(({ default: first, profiles }) => {
+    const now = JSON.stringify([first, profiles.map((each) => [each.name, each.address])]);
+    if (before !== null && before !== now) read();
+    before = now;
+  });
+}
+
 export function beginPrices() {
+  followProfiles();
   onStatements((statement) => {
     if (statement.state === "done" && statement.items) counts.set(`${statement.graph} ${statement.node}`, statement.items);
   });

@@ -82,6 +82,22 @@ function drawGraph() {
   graph?.badge.refresh();
 }
 
+const refreshPrices = () => graph?.badge.refresh();
+const PRICED = ["profile", "batch_mode", "images"];
+
+// The canvas asks for the price whenever it draws; Vue nodes only when they are told that it may be another.
+function followPrice(node) {
+  const after = (owner, name) => {
+    const usual = owner[name];
+    owner[name] = function (...given) {
+      queueMicrotask(refreshPrices);
+      return usual?.apply(this, given);
+    };
+  };
+  for (const widget of node.widgets ?? []) if (PRICED.includes(widget.name)) after(widget, "callback");
+  after(node, "onConnectionsChange");
+}
+
 /** Opens the sidebar with one of its parts in view: account, profiles or jobs. */
 function openAt(part) {
   openTab();
@@ -229,12 +245,13 @@ app.registerExtension({
     if (String(node.comfyClass ?? "").startsWith("Nemo")) beginGraphOnce();
     if (isPaid(node)) {
       addButton(node, take);
-      addBadge(node, () => graph?.badge.priceOf(node) ?? "");
-      queueMicrotask(() => graph?.badge.refresh());
+      addBadge(node, () => graph?.badge.showPrice(node) ?? "");
+      queueMicrotask(refreshPrices);
     }
     if (!String(node.comfyClass ?? "").startsWith("Nemo")) return;
     nameOptions(node);
     dress(node);
+    followPrice(node);
     if (node.comfyClass === "NemoRecover") followJobs();
   },
 });

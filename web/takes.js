@@ -62,6 +62,12 @@ export function addBadge(node, text) {
   node.badges.push(draw);
 }
 
+/** Whether the button says this price already, or there is none. */
+export function isNamed(node, price) {
+  const button = buttonOf(node);
+  return !button || button.nemoPrice === price;
+}
+
 /** Says at the button what another take costs; `price` is in words, "" where it is not known. */
 export function namePrice(node, price) {
   const button = buttonOf(node);

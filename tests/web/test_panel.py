@@ -1038,6 +1038,87 @@ def test_a_subgraph_says_what_its_node_said(load: Load) -> None:
     assert told == [[""], ["5 s · free"], [""]]
 
 
+PRICED = """async (change) => {
+  globalThis.LGraphBadge = function (given) { this.text = given.text; };
+  const widget = (name, value) => ({ name, value, options: {} });
+  const add = (id, comfyClass, widgets, ...links) => ({
+    id, comfyClass, mode: 0, badges: [], widgets,
+    inputs: links.map(([name, link]) => ({ name, link })),
+    addWidget(type, name, value, callback, options) {
+      const made = { type, name, value, callback, options };
+      this.widgets.push(made);
+      return made;
+    },
+  });
+  const all = {
+    auth: add(1, "NemoAuth", [widget("profile", "nemo")]),
+    upload: add(2, "NemoUploadImage", [widget("batch_mode", "all images in one video")], ["auth", 1]),
+    node: add(3, "NemoGenerateVideo", [widget("prompt", "a"), widget("seed", 1)], ["session", 2]),
+    chat: add(4, "NemoChat", [widget("message", "a"), widget("seed", 1)], ["session", 2]),
+    reroute: { ...add(5, "", [], ["", 2]), comfyClass: undefined, type: "Reroute" },
+    after: add(6, "NemoChat", [widget("message", "a"), widget("seed", 1)], ["session", 3]),
+  };
+  const links = { 1: { origin_id: 1 }, 2: { origin_id: 2 }, 3: { origin_id: 3 }, 5: { origin_id: 5 }, 9: { origin_id: -10 } };
+  const nodes = Object.values(all);
+  Object.assign(app.graph, { id: "g-4", nodes, links, getNodeById: (id) => nodes.find((each) => each.id === id) });
+  for (const node of nodes) extension.nodeCreated(node);
+  const shown = (node) => node.badges.map((each) => each().text);
+  const named = (node) => node.widgets.find((each) => each.type === "button").label;
+  while (!shown(all.node)[0]) await new Promise((done) => setTimeout(done, 10));
+  new Function("all", change)(all);
+  const told = [all.node, all.chat, all.after].map((node) => shown(node)[0]);
+  await new Promise((done) => setTimeout(done));
+  return [...told, named(all.node)];
+}"""
+
+
+PRICES = {  # what is changed -> the badges of Generate, Chat behind an upload and Chat behind Generate; the button
+    "": ["≈ 100 credits", "≈ 100 credits", "≈ 50 credits", "New take (≈ 100 credits)"],
+    "all.auth.widgets[0].value = 'local preview'": ["free", "free", "free", "New take (free)"],
+    "all.node.mode = 4  // bypassed": ["", "≈ 100 credits", "≈ 50 credits", "New take"],
+    "all.node.mode = 2  // muted": ["", "≈ 100 credits", "≈ 50 credits", "New take"],
+    "all.auth.widgets[0].value = 'gone'": ["", "", "", "New take"],
+    "all.auth.widgets[0].value = 'odd'": ["", "", "≈ 50 credits", "New take"],
+    "all.auth.inputs = [{ name: 'profile', link: 3 }]": ["", "", "", "New take"],
+    "all.node.inputs[0].link = 9  // out of a subgraph": ["", "≈ 100 credits", "", "New take"],
+    "all.node.inputs[0].link = 5  // a reroute": [
+        "≈ 100 credits",
+        "≈ 100 credits",
+        "≈ 50 credits",
+        "New take (≈ 100 credits)",
+    ],
+}
+
+
+def test_badge_and_button_say_the_same_price_whatever_changes_it(load: Load, server: Server) -> None:
+    """The profile may be another node's; what is not known is not said, and what does not run costs nothing."""
+    profiles = {"nemo": {"free": False, "generate": 100, "edit": 50, "chat": 50}, "local preview": {"free": True}}
+    profiles["odd"] = {"free": False, "generate": -1, "chat": 50}
+    server.answers["/nemo/prices"] = (200, {"default": "local preview", "profiles": profiles})
+    page = load()
+
+    assert {change: page.evaluate(PRICED, change) for change in PRICES} == PRICES
+
+
+def test_a_profile_that_is_added_has_its_price_at_once(load: Load, server: Server) -> None:
+    """Prices are read again when profiles change in the page, and not at each look at them."""
+    page = load()
+    page.evaluate(PRICED, "")
+    open_panel(page)
+    page.wait_for_timeout(100)
+    before = server.asked.count("/nemo/prices")
+    server.profiles.append(profile("studio"))
+    page.evaluate(
+        "import('/extensions/nemo-video/accounts.mjs').then((each) => each.change('save', { name: 'studio' }))"
+    )
+    with_it = "import('/extensions/nemo-video/badge.mjs').then((each) => each.priceOf(app.graph.nodes[2]))"
+    page.evaluate("app.graph.nodes[0].widgets[0].value = 'studio'")
+    page.wait_for_function(f"(async () => (await {with_it}) === '≈ 100 credits')()")
+
+    assert before == 1
+    assert server.asked.count("/nemo/prices") == 2
+
+
 def test_a_workflow_that_was_cleared_shows_results_too(load: Load) -> None:
     """Its id is zeros, in the page and in what the server tells."""
     page = load()
