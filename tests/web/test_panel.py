@@ -1058,7 +1058,8 @@ PRICED = """async (change) => {
     reroute: { ...add(5, "", [], ["", 2]), comfyClass: undefined, type: "Reroute" },
     after: add(6, "NemoChat", [widget("message", "a"), widget("seed", 1)], ["session", 3]),
   };
-  const links = { 1: { origin_id: 1 }, 2: { origin_id: 2 }, 3: { origin_id: 3 }, 5: { origin_id: 5 }, 9: { origin_id: -10 } };
+  const from = { 1: 1, 2: 2, 3: 3, 5: 5, 9: -10 };
+  const links = Object.fromEntries(Object.entries(from).map(([id, origin_id]) => [id, { origin_id }]));
   const nodes = Object.values(all);
   Object.assign(app.graph, { id: "g-4", nodes, links, getNodeById: (id) => nodes.find((each) => each.id === id) });
   for (const node of nodes) extension.nodeCreated(node);
