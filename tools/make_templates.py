@@ -46,7 +46,7 @@ SIZES: Final[dict[str, Size]] = {
     "NemoGenerateVideo": (400, 300),
     "NemoEditVideo": (380, 280),
     "NemoExportRender": (360, 440),
-    "NemoImageToVideo": (420, 620),
+    "NemoImageToVideo": (420, 390),
     "NemoTimeline": (340, 220),
     "NemoCredits": (340, 180),
     "NemoRecover": (360, 440),
@@ -57,8 +57,8 @@ SIZES: Final[dict[str, Size]] = {
     "PreviewImage": (440, 320),
     "VHS_LoadVideoPath": (300, 280),
 }
-NOTE_SIZE: Final[Size] = (640, 190)
-LEFT, NOTE_TOP, TOP, GAP = 40, 40, 310, 90
+NOTE_SIZE: Final[Size] = (760, 190)
+LEFT, NOTE_TOP, TOP, GAP = 40, 40, 350, 90
 PATH_IN_VHS: Final = "video"
 """VideoHelperSuite saves its fields by name."""
 
@@ -462,7 +462,7 @@ def build_subgraph(slots: Mapping[str, Slots]) -> dict[str, Any]:
         "id": 2,
         "type": own,
         "pos": [40, 40],
-        "size": [420, 460],
+        "size": [420, 240],
         "flags": {},
         "order": 0,
         "mode": 0,

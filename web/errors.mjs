@@ -1,7 +1,7 @@
 // A message of our own for each of our nodes that fails: what happened, what to do, the money, and one action.
 
 import { make } from "./dom.mjs";
-import { findFreeTop, nodesById, onExecutionError, onStatements, queue, showNode } from "./host.mjs";
+import { findFreeTop, findPlaceAtDialog, nodesById, onExecutionError, onStatements, queue, showNode } from "./host.mjs";
 import { newTake } from "./takes.js";
 import { t } from "./words.js";
 
@@ -63,12 +63,16 @@ export function showError(error, node, title, open) {
   return element;
 }
 
-/** Keeps the messages where they cover neither the Run button nor a message of the page's own, until they are closed. */
+/** Keeps the messages where they cover neither the Run button nor a message or dialog of the page's own, until they are
+ * closed. */
 function place(pause) {
   if (!box?.childElementCount) return;
   if (!box.matches(":hover")) {
-    const top = findFreeTop(box);
-    if (top !== null) box.style.insetBlockStart = `${top}px`; // below a dialog they stay where they are
+    const beside = findPlaceAtDialog(box);
+    const top = beside?.top ?? findFreeTop(box);
+    if (top !== null) box.style.insetBlockStart = `${top}px`; // without room they stay where they are, below a dialog
+    box.style.maxWidth = beside?.width ?? "";
+    box.style.zIndex = beside?.level ?? "";
   }
   placing = setTimeout(() => place(LATER), pause);
 }

@@ -197,8 +197,31 @@ export function addElementWidget(node, name, element, height) {
   const widget = node.addDOMWidget?.(name, name, element, options);
   if (!widget) return null;
   widget.serialize = false;
-  widget.computeLayoutSize ??= () => ({ minHeight: whole(), maxHeight: whole(), minWidth: 0 });
+  // Vue nodes share their free room among widgets that tell a size, whatever it is: there it tells none.
+  const size = () => ({ minHeight: whole(), maxHeight: whole(), minWidth: 0 });
+  Object.defineProperty(widget, "computeLayoutSize", { configurable: true, get: () => (areVueNodes() ? undefined : size) });
+  keepAmongPromoted(node, widget);
   return widget;
+}
+
+// Some front ends (1.45) make the list of a subgraph's widgets again out of what it promotes, and forget what was added.
+function keepAmongPromoted(node, widget) {
+  const list = node._getPromotedViews;
+  if (typeof list !== "function") return;
+  node._getPromotedViews = function () {
+    const found = list.call(this);
+    return found.includes(widget) ? found : [...found, widget];
+  };
+}
+
+/** Tells the page that a node shows videos, or images (`kind`): the first Vue nodes take what is not told for images. */
+export function tellMedia(node, kind) {
+  if (node.previewMediaType !== kind) node.previewMediaType = kind;
+}
+
+/** Keeps a text field of a node at a height at least, in pixels, when widgets that come later share the room with it. */
+export function keepHeight(widget, height) {
+  if (widget.options) widget.options.getMinHeight = () => height;
 }
 
 /** Takes away the text of a node's progress, which some front ends leave standing after the run. */
@@ -232,4 +255,28 @@ export function findFreeTop(element) {
     if (free > height + NOTICE) return top - free + LOOK + NOTICE;
   }
   return null;
+}
+
+const GAP = 12; // pixels between an element and a dialog
+const NARROWEST = 220; // pixels; less room beside a dialog is not used
+const MASKS = ".p-dialog-mask, .p-overlay-mask";
+
+/** Where an element of the right side can be seen and pressed while a dialog of the page dims all the rest: { top, width,
+ * level }, in pixels and as a z-index; null where there is no dialog, or no room beside, below or above it. Older front ends
+ * tell a failed node in a dialog. */
+export function findPlaceAtDialog(element) {
+  const dialogs = [...document.querySelectorAll("[role='dialog'], [role='alertdialog']")].filter(
+    (each) => each.checkVisibility?.() && each.closest(MASKS),
+  );
+  if (!dialogs.length) return null;
+  const taken = dialogs.map((each) => each.getBoundingClientRect());
+  const level = Math.max(...dialogs.map((each) => Number(getComputedStyle(each.closest(MASKS)).zIndex) || 0)) + 1;
+  const own = element.getBoundingClientRect();
+  const margin = window.innerWidth - own.right;
+  const beside = window.innerWidth - Math.max(...taken.map((each) => each.right)) - GAP - margin;
+  if (beside >= NARROWEST) return { top: own.top, width: `${beside}px`, level };
+  const below = Math.max(...taken.map((each) => each.bottom)) + GAP;
+  const above = Math.min(...taken.map((each) => each.top)) - GAP - own.height;
+  const top = [below, above].find((each) => each >= 0 && each + own.height <= window.innerHeight);
+  return top === undefined ? null : { top, width: "", level };
 }

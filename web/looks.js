@@ -34,10 +34,12 @@ function fold(node) {
 }
 
 const LEAST_WIDTH = 225; // pixels; the longest title of a node without widgets
+const LEAST_WIDTH_VUE = 330; // the first Vue nodes have their badges in the title's row
 
 /** Widens a node whose title would be cut; the canvas gives a node without widgets less. */
 function widen(node) {
-  if (node.size?.[0] < LEAST_WIDTH) node.setSize?.([LEAST_WIDTH, node.size[1]]);
+  const least = window.LiteGraph?.vueNodesMode ? LEAST_WIDTH_VUE : LEAST_WIDTH;
+  if (node.size?.[0] < least) node.setSize?.([least, node.size[1]]);
 }
 
 /** To be called when a node of ours is made, before a workflow fills it in. */

@@ -5,15 +5,17 @@
 import { followPalette } from "./colours.mjs";
 import { make } from "./dom.mjs";
 import {
-  addElementWidget, areVueNodes, ask, dropProgressText, graphId, nodesById, onCached, onStatements, typeOf, viewAddress,
+  addElementWidget, areVueNodes, ask, dropProgressText, graphId, keepHeight, nodesById, onCached, onStatements, tellMedia,
+  typeOf, viewAddress,
 } from "./host.mjs";
-import { beginHover, drawGrid, isCopy, noteShown } from "./previews.mjs";
+import { beginHover, drawGrid, isCopy, isImage, noteShown } from "./previews.mjs";
 import { addBadge } from "./takes.js";
 import { t } from "./words.js";
 
 export const NAME = "nemo_result";
 const HIGHEST = 180; // pixels; what is longer scrolls
 const HIGHEST_GRID = 420;
+const HIGHEST_PROMPT = 240; // of what is held; more of it gives way to the player
 const MOST = 500;
 
 const kept = new Map(); // by workflow and node: {statement, cached, restored}
@@ -75,15 +77,23 @@ export function showAll() {
   }
 }
 
-/** Gives a subgraph a badge with what a node of ours inside of it said: what failed first, else what came last. */
+/** What nodes of ours inside of a subgraph said: what failed first, else the last video, else what came last; nothing
+ * while one of them is at work. */
+function findInside(id) {
+  const inside = [...kept].filter(([name]) => name.startsWith(`${key(graphId(), id)}:`)).map(([, entry]) => entry);
+  if (inside.some(({ statement }) => statement.state === "running")) return null;
+  const told = inside.filter(({ statement }) => statement.line || statement.text);
+  const failed = told.find(({ statement }) => statement.state === "failed");
+  return failed ?? told.findLast(({ statement }) => statement.videos?.length) ?? told.at(-1) ?? null;
+}
+
+/** Shows on a subgraph what nodes inside of it said, with the video; as a badge where the front end has no such widget. */
 function sumUp(node, id) {
-  if (node.nemoSummed) return;
+  const found = findInside(id);
+  showIn(node, found && { ...found, alone: true });
+  if (node.nemoSummed || !found || node.widgets?.some((each) => each.name === NAME)) return;
   node.nemoSummed = true;
-  addBadge(node, () => {
-    const inside = [...kept].filter(([name]) => name.startsWith(`${key(graphId(), id)}:`));
-    const told = inside.map(([, entry]) => entry.statement).filter((each) => each.line && each.state !== "running");
-    return (told.find((each) => each.state === "failed") ?? told.at(-1))?.line ?? "";
-  });
+  addBadge(node, () => findInside(id)?.statement.line ?? "");
 }
 
 function showIn(node, entry) {
@@ -106,11 +116,14 @@ function showIn(node, entry) {
   }
   node.nemoElement.replaceChildren(...(shown ? parts(shown) : []));
   node.nemoElement.dataset.state = shown?.statement.state ?? "";
-  if (shown?.statement.videos?.length) keepPrompt(node);
+  if (shown?.statement.videos?.length && !shown.alone) {
+    tellMedia(node, shown.statement.videos.every(isImage) ? "image" : "video");
+    keepPrompt(node);
+  }
   fit(node);
 }
 
-function parts({ statement, cached, restored }) {
+function parts({ statement, cached, restored, alone }) {
   const { state, line, text, skipped = [], videos = [], error } = statement;
   const found = [];
   const head = [line, cached && state === "done" ? t("result.cached") : ""].filter(Boolean).join(" · ");
@@ -122,7 +135,8 @@ function parts({ statement, cached, restored }) {
     found.push(make("ul", { class: "nemo-skipped" }, ...skipped.map((each) => make("li", {}, each.text))));
   }
   const captioned = (video) => fileLine(video, videos.length > 1);
-  const grid = drawGrid(videos, captioned, restored); // after a reload the page has no player of its own
+  // After a reload, and on a subgraph, the page has no player of its own.
+  const grid = drawGrid(videos, captioned, restored || alone);
   found.push(...(grid ? [grid] : videos.map(captioned)));
   noteShown(videos);
   return found;
@@ -163,18 +177,18 @@ function fit(node) {
 
 const promptOf = (node) => node.widgets?.find((each) => each.type === "customtext");
 
-// The page adds its own player some time after the run, in the room of the prompt: the node grows by what that took.
+// The page adds its own player some time after the run, in the room of the prompt, and shares what is free between them:
+// the prompt is held at the height that it had, so that the node grows by the player's own height.
 function keepPrompt(node) {
   const prompt = promptOf(node);
   const height = node.nemoPromptHeight;
   if (!prompt || !height || areVueNodes()) return;
+  keepHeight(prompt, Math.min(height, HIGHEST_PROMPT));
   let looks = 0;
-  let seen = 0; // where the node was grown already and is not drawn yet, it does not grow again
   const look = () => {
-    const now = prompt.computedHeight ?? height;
-    if (height - now > 4 && now !== seen && node.size) {
-      seen = now;
-      node.setSize?.([node.size[0], node.size[1] + height - now]);
+    const least = node.computeSize?.()[1] ?? 0;
+    if (node.size && node.size[1] < least) {
+      node.setSize?.([node.size[0], least]);
       node.setDirtyCanvas?.(true, true);
     }
     looks += 1;

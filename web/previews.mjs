@@ -20,6 +20,9 @@ export const isCopy = (video) => Boolean(video.preview ?? (video.stand_in && !pl
 /** What the page shows of a video: {filename, subfolder, type} of the file, or of the small copy that browsers can play. */
 export const shownOf = (video) => (isCopy(video) ? (video.preview ?? video.stand_in) : video);
 
+/** Whether the page shows it as an image: a GIF. */
+export const isImage = (video) => /\.gif$/i.test(shownOf(video).filename);
+
 /** Notes that a node shows these, so that the page's own players of them play on hover. */
 export function noteShown(videos) {
   for (const video of videos) ours.add(queryOf(viewAddress(shownOf(video))));
@@ -31,14 +34,14 @@ export function noteShown(videos) {
 export function drawGrid(videos, caption, alone = false) {
   const own = videos.length && (alone || videos.some((video) => !video.preview && isCopy(video)));
   if (!own && (videos.length < 2 || areVueNodes())) return null;
-  return make("div", { class: "nemo-grid" }, ...videos.map((video) => make("figure", {}, draw(video), caption(video))));
+  return make("div", { class: "nemo-grid" }, ...videos.map((video) => make("figure", {}, draw(video, videos.length < 2), caption(video))));
 }
 
-function draw(video) {
+function draw(video, controls) {
   const shown = shownOf(video);
   const address = viewAddress(shown);
-  if (/\.gif$/i.test(shown.filename)) return make("img", { src: address, alt: video.filename });
-  const film = make("video", { src: address, loop: true, playsInline: true, preload: "metadata" });
+  if (isImage(video)) return make("img", { src: address, alt: video.filename });
+  const film = make("video", { src: address, loop: true, playsInline: true, controls, preload: "metadata" });
   film.setAttribute("aria-label", video.filename);
   film.muted = true;
   return film;

@@ -86,7 +86,8 @@ class Statement:
         if self.videos:
             shown = [*self.previews, *[{}] * len(self.videos)]
             self.facts["videos"] = [
-                _describe_file(video, preview) for video, preview in zip(self.videos, shown, strict=False)
+                _describe_file(video, preview, self.language)
+                for video, preview in zip(self.videos, shown, strict=False)
             ]
         if self.skipped:
             self.facts["skipped"] = [
@@ -237,8 +238,10 @@ def format_bytes(size: int) -> str:
     return f"{size / MEGABYTE:.1f} MB" if size >= MEGABYTE else f"{max(round(size / 1000), 1)} kB"
 
 
-def _describe_file(video: Video, shown: dict[str, Any]) -> dict[str, Any]:
+def _describe_file(video: Video, shown: dict[str, Any], lang: str | None) -> dict[str, Any]:
     """A file for the page: where it is, its size, and its preview where that is another file."""
+    from ...nemo_client import say
+
     own = host.make_view(video.path)
     preview = {name: value for name, value in shown.items() if name != "stand_in"}
     return {
@@ -247,7 +250,12 @@ def _describe_file(video: Video, shown: dict[str, Any]) -> dict[str, Any]:
         **({"preview": preview} if preview and preview != own else {}),
         "format": video.format,
         "size": video.size,
-        "about": " · ".join([f"{video.duration:.3g} s", name_resolution(video.width, video.height)]),
+        "about": " · ".join(
+            [
+                say("progress.elapsed", lang, seconds=f"{video.duration:.3g}"),
+                name_resolution(video.width, video.height),
+            ]
+        ),
         "bytes": format_bytes(video.size),
         **({"note": video.note} if video.note else {}),
     }

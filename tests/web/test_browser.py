@@ -407,6 +407,57 @@ def test_results_are_there_after_a_reload_with_their_video(editor: Editor) -> No
         assert line.split("\n")[0] == after[name].split("\n")[0]
 
 
+OUTER_SHOWN = """() => {
+  const outer = window.app.graph._nodes.find(node => node.subgraph);
+  return outer.widgets.find(each => each.name === "nemo_result")?.element.innerText ?? "";
+}"""
+
+
+def test_a_subgraph_shows_the_video_and_the_error_of_the_node_inside(editor: Editor) -> None:
+    """Outside, where it can be seen without entering it; and what is saved holds nothing of it."""
+    graph = json.loads((WORKFLOWS.parent / "subgraphs" / "NemoVideo - image to video.json").read_text())
+    editor.open(graph)
+    editor.page.evaluate(
+        """() => {
+          const [outer] = window.app.graph._nodes;
+          const sample = window.LiteGraph.createNode("NemoSampleImage");
+          window.app.graph.add(sample);
+          sample.connect(0, outer, 0);
+          for (const widget of outer.subgraph.nodes[0].widgets)
+            Object.assign(widget, { quality: { value: "low" }, resolution: { value: "480p" } }[widget.name]);
+        }"""
+    )
+    saved = editor.page.evaluate("() => window.app.graph.serialize().nodes.map(each => each.widgets_values)")
+    editor.set(prompt="a slow pan of 1 second, in a subgraph")
+    editor.run()
+    film = editor.page.locator(".nemo-video-result video").first
+    film.wait_for(state="attached" if VUE else "visible", timeout=20_000)
+    done, again = editor.page.evaluate(OUTER_SHOWN), editor.prompt()
+    after = editor.page.evaluate("() => window.app.graph.serialize().nodes.map(each => each.widgets_values)")
+    editor.set(prompt=" ")
+    editor.run()
+    editor.page.locator(".nemo-video-error").last.wait_for(timeout=10_000)
+
+    assert re.match(r"1 s · 480p · [\d.]+ [kM]B · nothing charged", done), done
+    assert "The prompt is empty." in editor.page.evaluate(OUTER_SHOWN)
+    assert [len(values or []) for values in saved] == [len(values or []) for values in after]
+    assert "nemo_result" not in json.dumps(again)
+    editor.page.locator(".nemo-video-error .nemo-close").last.click()
+
+
+def test_an_error_can_be_read_and_acted_on_beside_the_page_s_own_dialog(editor: Editor) -> None:
+    """Front ends up to 1.37 tell a failed node in a dialog that dims all the rest."""
+    editor.open(workflow("image_to_video_in_one_node"))
+    editor.set(prompt=" ")
+    editor.run()
+    editor.page.locator(".nemo-video-error").last.wait_for(timeout=10_000)
+    editor.page.wait_for_timeout(2500)  # the page's own dialog, and a look at it
+    editor.page.locator(".nemo-video-error .nemo-act").last.click(timeout=5000)
+
+    assert editor.page.locator(".nemo-video-error").count() == 0
+    editor.page.keyboard.press("Escape")
+
+
 def test_a_failed_node_shows_words_and_one_action(editor: Editor) -> None:
     """In a message of our own, which leads to the node."""
     editor.open(workflow("image_to_video_in_one_node"))

@@ -1016,26 +1016,62 @@ def test_a_result_that_comfyui_kept_from_another_workflow_stands_in_the_node_of_
     assert page.locator(".nemo-video-result").inner_text() == "5 s · unchanged, no new charge"
 
 
-def test_a_subgraph_says_what_its_node_said(load: Load) -> None:
-    """As its badge: the node itself is not seen until the subgraph is opened."""
-    page = load()
-    told = page.evaluate(
-        """async () => {
-          globalThis.LGraphBadge = function (given) { this.text = given.text; };
-          const inner = { id: 1, comfyClass: "NemoImageToVideo", widgets: [], addDOMWidget: () => ({}) };
-          const outer = { id: 2, badges: [], subgraph: { nodes: [inner] } };
-          Object.assign(app.graph, { id: "g-3", nodes: [outer] });
-          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
-          const said = { node: "2:1", prompt: "p", graph: "g-3", class: "NemoImageToVideo", line: "5 s · free" };
-          const tell = (state) => {
-            api.dispatchEvent(new CustomEvent("nemo.node", { detail: { ...said, state } }));
-            return outer.badges.map((each) => each().text);
-          };
-          return [tell("running"), tell("done"), tell("running")];
-        }"""
-    )
+OUTER = """async () => {
+  globalThis.LGraphBadge = function (given) { this.text = given.text; };
+  const widgets = [];
+  const made = (name, kind, element) => {
+    document.body.append(element);
+    widgets.push({ name, element });
+    return widgets.at(-1);
+  };
+  const inner = ["1", "2"].map((id) => ({ id, comfyClass: "NemoImageToVideo", widgets: [], addDOMWidget: () => ({}) }));
+  const badges = [];
+  window.outer = { id: 2, badges, widgets, subgraph: { nodes: inner } };
+  if (window.able) outer.addDOMWidget = made;
+  Object.assign(app.graph, { id: "g-3", nodes: [outer] });
+  (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+  const said = { prompt: "p", graph: "g-3", class: "NemoImageToVideo" };
+  window.tell = (node, state, facts) => {
+    const detail = { ...said, node: `2:${node}`, state, line: "", ...facts };
+    api.dispatchEvent(new CustomEvent("nemo.node", { detail }));
+    const shown = [...document.querySelectorAll(".nemo-video-result")].filter((each) => !each.hidden);
+    const films = document.querySelectorAll(".nemo-video-result video").length;
+    return [badges.map((each) => each().text).join(), shown.map((each) => each.textContent).join(), films];
+  };
+}"""
 
-    assert told == [[""], ["5 s · free"], [""]]
+
+def test_a_subgraph_shows_what_a_node_inside_said_with_its_video(load: Load, server: Server) -> None:
+    """In a widget of its own, which is neither kept nor sent: the nodes inside are not seen until it is opened."""
+    server.film = b"no film"
+    page = load()
+    page.evaluate("window.able = true")
+    page.evaluate(OUTER)
+    film = (
+        '{ line: "5 s", videos: [{ filename: "a.mp4", subfolder: "", type: "output", about: "5 s", bytes: "9 kB" }] }'
+    )
+    running = page.evaluate('tell(1, "running")')
+    done = page.evaluate(f'tell(1, "done", {film})')
+    again = page.evaluate('tell(1, "running")')
+    both = page.evaluate(f'(tell(1, "done", {film}), tell(2, "done", {{ line: "uploaded" }}))')
+    failed = page.evaluate('tell(2, "failed", { line: "It failed.", error: { hint: "Retry.", money: "Free." } })')
+
+    assert running == ["", "", 0]
+    assert done == ["", "5 sa.mp4", 1]
+    assert again == ["", "", 0]
+    assert both == ["", "5 sa.mp4", 1]
+    assert failed == ["", "It failed.Retry.Free.", 0]
+    assert page.evaluate("outer.widgets.map(each => [each.name, each.serialize])") == [["nemo_result", False]]
+
+
+def test_a_subgraph_says_on_its_badge_what_a_node_inside_said_where_no_widget_can_be_added(load: Load) -> None:
+    page = load()
+    page.evaluate(OUTER)
+    told = [
+        page.evaluate(f'tell(1, "{state}", {{ line: "5 s · free" }})')[0] for state in ("running", "done", "running")
+    ]
+
+    assert told == ["", "5 s · free", ""]
 
 
 PRICED = """async (change) => {
@@ -1164,6 +1200,81 @@ def test_a_message_covers_neither_the_run_button_nor_a_message_of_the_page(load:
     page.wait_for_function(f"{TOP} >= 230")
     page.evaluate("popup.remove()")
     page.wait_for_function(f"{TOP} >= 90 && {TOP} < 160")
+
+
+DIALOG = """width => {
+  const mask = Object.assign(document.createElement("div"), { className: "p-dialog-mask bar" });
+  mask.style.cssText = "position: fixed; inset: 0; z-index: 1103";
+  const dialog = document.createElement("div");
+  dialog.setAttribute("role", "dialog");
+  const left = `calc(50% - ${width / 2}px)`;
+  dialog.style.cssText = `position: absolute; top: 200px; left: ${left}; width: ${width}px; height: 200px`;
+  mask.append(dialog);
+  document.body.append(mask);
+  window.mask = mask;
+}"""
+LEVEL = "getComputedStyle(document.querySelector('.nemo-video-errors')).zIndex"
+CLEAR = """() => {
+  const [own, dialog] = [document.querySelector(".nemo-video-errors"), document.querySelector("[role=dialog]")]
+    .map((each) => each.getBoundingClientRect());
+  const act = document.querySelector(".nemo-video-error .nemo-act");
+  const { x, y } = act.getBoundingClientRect();
+  return document.elementFromPoint(x + 5, y + 5) === act
+    && (own.left >= dialog.right || own.top >= dialog.bottom || own.bottom <= dialog.top);
+}"""
+
+
+@pytest.mark.parametrize("width", [300, 700], ids=["beside it", "below it"])
+def test_a_message_stands_beside_a_dialog_of_the_page_until_that_closes(width: int, load: Load) -> None:
+    """Older front ends tell a failed node in a dialog that dims all the rest; ours can be pressed meanwhile."""
+    page = load()
+    page.evaluate(BARS)
+    page.evaluate(DIALOG, width)
+    page.wait_for_function(f"{LEVEL} === '1104'")
+    clear = page.evaluate(CLEAR)
+    page.evaluate("window.mask.remove()")
+    page.wait_for_function(f"{LEVEL} === '1000'")
+
+    assert clear
+
+
+def test_a_message_stays_below_a_dialog_that_leaves_no_room(load: Load) -> None:
+    page = load()
+    page.evaluate(BARS)
+    found = page.evaluate(
+        f"""async () => {{
+          ({DIALOG})(100_000);
+          document.querySelector("[role=dialog]").style.cssText += "; top: 0; height: 100%";
+          const host = await import("/extensions/nemo-video/host.mjs");
+          return host.findPlaceAtDialog(document.querySelector(".nemo-video-errors"));
+        }}"""
+    )
+
+    assert found is None
+
+
+@pytest.mark.parametrize(("file", "kind"), [("a.mp4", "video"), ("a.gif", "image")])
+def test_the_page_is_told_what_a_node_shows(file: str, kind: str, load: Load) -> None:
+    """The first Vue nodes take it for an image else; and where Vue draws nodes, a result is as high as its text."""
+    page = load()
+    told = page.evaluate(
+        """async file => {
+          globalThis.LiteGraph = { vueNodesMode: true };
+          const widget = { computeLayoutSize: () => ({}) };
+          const node = { id: 7, comfyClass: "NemoExportRender", widgets: [], addDOMWidget: () => widget };
+          Object.assign(app.graph, { id: "g-4", nodes: [node] });
+          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+          const videos = [{ filename: file, subfolder: "", type: "output" }];
+          const said = { node: "7", prompt: "p", graph: "g-4", class: "NemoExportRender", state: "done", line: "5 s" };
+          api.dispatchEvent(new CustomEvent("nemo.node", { detail: { ...said, videos } }));
+          const inVue = widget.computeLayoutSize === undefined;
+          LiteGraph.vueNodesMode = false;
+          return [node.previewMediaType, inVue, widget.computeLayoutSize().minHeight > 0];
+        }""",
+        file,
+    )
+
+    assert told == [kind, True, True]
 
 
 def test_profiles_that_were_read_before_a_change_do_not_undo_it(load: Load, server: Server) -> None:
