@@ -46,6 +46,7 @@ class Database:
         self.path = None if url else directory / JOURNAL_FILE
         self._url = url or f"sqlite:///{self.path}"
         self._engine: Engine | None = None
+        self._kept: Connection | None = None
         self._damage: DiskError | None = None
         self.shared = postgres.is_postgres(self._url)
         self._rest_until, self._why = 0.0, ""
@@ -82,6 +83,9 @@ class Database:
         """Close all connections; the next transaction opens them again."""
         if self._counter is not None:
             self._counter.close()
+        kept, self._kept = self._kept, None
+        if kept is not None and not kept.in_transaction():
+            kept.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -111,11 +115,20 @@ class Database:
     def _begin_transaction(self, engine: Engine, *, write: bool, prepared: bool = True) -> Iterator[Connection]:
         """A transaction that has begun, and is committed when the block ends."""
         if self.shared:
-            connecting = self._connect_trusted(engine, write=write, prepared=prepared)
-        else:
-            connecting = engine.connect().execution_options(nemo_write=write)
-        with connecting as connection, connection.begin():
-            yield connection
+            with self._connect_trusted(engine, write=write, prepared=prepared) as connection, connection.begin():
+                yield connection
+            return
+        kept = self._kept
+        if kept is None or kept.closed or kept.invalidated or kept.in_transaction():
+            kept = engine.connect()
+            if prepared and self._kept is None and self.path is not None:
+                self._kept = kept
+        try:
+            with kept.execution_options(nemo_write=write).begin():
+                yield kept
+        finally:
+            if kept is not self._kept:
+                kept.close()
 
     def _connect_trusted(self, engine: Engine, *, write: bool, prepared: bool) -> Connection:
         """A connection to a PostgreSQL server that can be trusted with it, in its transaction."""
@@ -344,7 +357,12 @@ def _create_sqlite_engine(url: str, busy_seconds: float) -> Engine:
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
         write = connection.get_execution_options().get("nemo_write", True)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        words = "BEGIN IMMEDIATE" if write else "BEGIN"
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            driver.execute(words)  # as it is: SQLAlchemy's way takes longer than SQLite's
+        except sqlite3.Error as error:
+            raise sa.exc.OperationalError(words, None, error, hide_parameters=True) from error
 
     return engine
 

@@ -162,11 +162,7 @@ class Journal(DatabaseThread):
 
     async def latest(self, key: str, session_id: str | None = None) -> Attempt | None:
         """The newest attempt at a step, or None; with `session_id`, the newest one in that session."""
-        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key).order_by(ATTEMPTS.c.number.desc()).limit(1)
-        if session_id is not None:
-            query = query.where(ATTEMPTS.c.session_id == session_id)
-        found = await self._select_attempts(query)
-        return found[0] if found else None
+        return await self._read_rows(lambda connection: queries.select_latest(connection, key, session_id))
 
     async def placements(self, key: str) -> list[Attempt]:
         """The finished attempts at a step, newest first: each is a place where it was carried out."""

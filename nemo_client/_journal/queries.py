@@ -90,6 +90,83 @@ Lives = Callable[[str], bool]
 """Whether an owner lives, by its id."""
 
 
+# Made once, as those above: one video asks each of them, some several times.
+_SESSION: Final = sa.select(SESSIONS).where(SESSIONS.c.session_id == sa.bindparam("session_id"))
+_LOCKED_SESSION: Final = _SESSION.with_for_update()
+_ADD_SESSION: Final = SESSIONS.insert()
+_ADD_OWED: Final = OWED.insert()
+_ADD_DELIVERY: Final = DELIVERIES.insert()
+_UNCHARGED: Final = (
+    sa.select(UNCHARGED).where(UNCHARGED.c.account == sa.bindparam("account")).order_by(UNCHARGED.c.sent)
+)
+_LATEST: Final = (
+    sa.select(ATTEMPTS).where(ATTEMPTS.c.key == sa.bindparam("key")).order_by(ATTEMPTS.c.number.desc()).limit(1)
+)
+_LATEST_IN_SESSION: Final = _LATEST.where(ATTEMPTS.c.session_id == sa.bindparam("session_id"))
+_IS_JOINED: Final = (
+    sa.select(ATTEMPTS.c.id)
+    .where(
+        ATTEMPTS.c.account + "" == sa.bindparam("account"),  # no index of it: what was written since is less
+        ATTEMPTS.c.free.is_(False), where_kind_in(*PAID), ATTEMPTS.c.key != sa.bindparam("key"),
+        ATTEMPTS.c.state.not_in(UNSENT_STATES),
+        sa.or_(
+            sa.and_(ATTEMPTS.c.changed >= sa.bindparam("moment"), ATTEMPTS.c.sent >= sa.bindparam("moment")),
+            ATTEMPTS.c.id > sa.bindparam("attempt"),
+        ),
+    )
+    .limit(1)
+)  # fmt: skip
+_LAST_SENT: Final = sa.select(sa.func.max(ATTEMPTS.c.sent)).where(
+    ATTEMPTS.c.session_id == sa.bindparam("session_id"), where_kind_in(*PAID),
+    ATTEMPTS.c.id != sa.bindparam("attempt"),
+)  # fmt: skip
+_CHARGES: Final = (
+    sa.select(ATTEMPTS.c.spent)
+    .where(
+        ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.kind == sa.bindparam("kind"),
+        ATTEMPTS.c.spent > _NOTHING,
+    )
+    .order_by(ATTEMPTS.c.id.desc())
+    .limit(sa.bindparam("newest"))
+)  # fmt: skip
+_DURATIONS: Final = (
+    sa.select(ATTEMPTS.c.changed - ATTEMPTS.c.sent)
+    .where(
+        ATTEMPTS.c.profile == sa.bindparam("profile"), ATTEMPTS.c.kind == sa.bindparam("kind"),
+        ATTEMPTS.c.state == State.DONE.value,
+        ATTEMPTS.c.sent.is_not(None), ATTEMPTS.c.changed >= ATTEMPTS.c.sent,  # by a clock that was not set back
+    )
+    .order_by(ATTEMPTS.c.id.desc())
+    .limit(sa.bindparam("newest"))
+)  # fmt: skip
+_TAKEN_BESIDE: Final = _LIGHT.where(
+    ATTEMPTS.c.account == sa.bindparam("account"), ATTEMPTS.c.id != sa.bindparam("attempt"),
+    ATTEMPTS.c.changed >= sa.bindparam("moment"),
+    ATTEMPTS.c.state.in_((State.DONE.value, State.FAILED.value, State.LOST.value)),
+)  # fmt: skip
+
+
+def _make_owed_behind() -> sa.Delete:
+    behind = sa.select(sa.bindparam("key", type_=sa.String).label("key")).cte("behind", recursive=True)
+    step = sa.select(ATTEMPTS.c.before).join(behind, ATTEMPTS.c.key == behind.c.key)
+    ours = (ATTEMPTS.c.account == sa.bindparam("owing"), ATTEMPTS.c.state == State.DONE.value)
+    behind = behind.union(step.where(*ours))
+    owed = OWED.delete().where(OWED.c.account == sa.bindparam("owing"))
+    return owed.where(OWED.c.key.in_(sa.select(behind.c.key)))
+
+
+_OWED_BEHIND: Final = _make_owed_behind()
+
+
+def select_latest(connection: Connection, key: str, session_id: str | None = None) -> Attempt | None:
+    """The newest attempt at a step, or None; with `session_id`, the newest one in that session."""
+    if session_id is None:
+        row = connection.execute(_LATEST, {"key": key}).first()
+    else:
+        row = connection.execute(_LATEST_IN_SESSION, {"key": key, "session_id": session_id}).first()
+    return None if row is None else attempt_from_row(row)
+
+
 def claim_session(connection: Connection, session_id: str, at: str, by: str, owner: str, lives: Lives) -> bool:
     """Make `by` the session's head if it stands at `at`; an `IntegrityError` where two make it known.
 
@@ -98,7 +175,7 @@ def claim_session(connection: Connection, session_id: str, at: str, by: str, own
     row = _lock_session(connection, session_id)
     mine = {"head": by, "owner": owner}
     if row is None:
-        connection.execute(SESSIONS.insert().values(session_id=session_id, point=at, **mine))
+        connection.execute(_ADD_SESSION, {"session_id": session_id, "point": at, **mine})
         return True
     if row.head == by:  # the same step, by any process: its attempt says which
         values = mine
@@ -112,7 +189,7 @@ def claim_session(connection: Connection, session_id: str, at: str, by: str, own
 
 def _lock_session(connection: Connection, session_id: str) -> Row[Any] | None:
     """A session's row, which no other transaction changes, nor commits a message in, before this one ends."""
-    return connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id).with_for_update()).first()
+    return connection.execute(_LOCKED_SESSION, {"session_id": session_id}).first()
 
 
 def _void_point(connection: Connection, claim: Row[Any], asker: str, lives: Lives) -> str | None:
@@ -147,7 +224,7 @@ def _newest_done(connection: Connection, session_id: str) -> str:
 
 def select_head(connection: Connection, session_id: str, asker: str, lives: Lives) -> str:
     """The key of the step that a session stands at; empty where it is unclaimed. A void claim does not count."""
-    row = connection.execute(sa.select(SESSIONS).where(SESSIONS.c.session_id == session_id)).first()
+    row = connection.execute(_SESSION, {"session_id": session_id}).first()
     return "" if row is None else str(_void_point(connection, row, asker, lives) or row.head)
 
 
@@ -215,7 +292,7 @@ def insert_delivery(connection: Connection, attempt: Attempt, delivery: Delivery
     same = sa.select(DELIVERIES.c.id).where(*(DELIVERIES.c[name] == value for name, value in values.items()))
     if not again or connection.execute(same).first() is None:
         more = {"host": delivery.host, "delivered": delivery.delivered, "facts": dump_facts(delivery.facts)}
-        connection.execute(DELIVERIES.insert().values(**values, **more))
+        connection.execute(_ADD_DELIVERY, {**values, **more})
 
 
 def select_owner_pid(connection: Connection, owner: str) -> int:
@@ -310,13 +387,8 @@ def is_joined(connection: Connection, attempt: Attempt) -> bool:
     Also one with an earlier time, by a clock that was set back: it was planned later.
     """
     moment = attempt.changed if attempt.sent is None else attempt.sent
-    account = ATTEMPTS.c.account + ""  # no index of it: what was written since is less
-    query = sa.select(ATTEMPTS.c.id).where(
-        account == attempt.account, ATTEMPTS.c.free.is_(False), where_kind_in(*PAID),
-        ATTEMPTS.c.key != attempt.key, ATTEMPTS.c.state.not_in(UNSENT_STATES),
-        sa.or_(sa.and_(ATTEMPTS.c.changed >= moment, ATTEMPTS.c.sent >= moment), ATTEMPTS.c.id > attempt.id),
-    )  # fmt: skip
-    return connection.execute(query.limit(1)).first() is not None
+    asked = {"account": attempt.account, "key": attempt.key, "moment": moment, "attempt": attempt.id}
+    return connection.execute(_IS_JOINED, asked).first() is not None
 
 
 def find_other_runs(connection: Connection, account: str, run: str, moment: float) -> bool:
@@ -335,10 +407,7 @@ def find_time_to_send(connection: Connection, attempt: Attempt, now: float) -> f
     """
     if not attempt.paid:
         return now
-    last = sa.select(sa.func.max(ATTEMPTS.c.sent)).where(
-        ATTEMPTS.c.session_id == attempt.session_id, where_kind_in(*PAID), ATTEMPTS.c.id != attempt.id
-    )
-    latest = connection.execute(last).scalar()
+    latest = connection.execute(_LAST_SENT, {"session_id": attempt.session_id, "attempt": attempt.id}).scalar()
     return now if latest is None or latest < now else float(latest) + _A_MOMENT
 
 
@@ -369,25 +438,14 @@ def _attempt_from_light_row(row: Sequence[Any]) -> Attempt:
 
 def select_charges(connection: Connection, profile: str, kind: str, newest: int) -> list[float]:
     """What the newest finished steps of a kind took, in credits, where that is known for sure."""
-    query = (
-        sa.select(ATTEMPTS.c.spent)
-        .where(ATTEMPTS.c.profile == profile, where_kind_in(kind), ATTEMPTS.c.spent > _NOTHING)
-        .order_by(ATTEMPTS.c.id.desc())
-        .limit(newest)
-    )
-    return [float(spent) for (spent,) in connection.execute(query)]
+    rows = connection.execute(_CHARGES, {"profile": profile, "kind": kind, "newest": newest})
+    return [float(spent) for (spent,) in rows]
 
 
 def select_durations(connection: Connection, profile: str, kind: str, newest: int) -> list[float]:
     """How long the newest finished steps of a kind took, from the wire to their end."""
-    query = (
-        sa.select(ATTEMPTS.c.changed - ATTEMPTS.c.sent)
-        .where(ATTEMPTS.c.profile == profile, where_kind_in(kind), ATTEMPTS.c.state == State.DONE.value)
-        .where(ATTEMPTS.c.sent.is_not(None), ATTEMPTS.c.changed >= ATTEMPTS.c.sent)  # by a clock that was not set back
-        .order_by(ATTEMPTS.c.id.desc())
-        .limit(newest)
-    )
-    return [float(taken) for (taken,) in connection.execute(query)]
+    rows = connection.execute(_DURATIONS, {"profile": profile, "kind": kind, "newest": newest})
+    return [float(taken) for (taken,) in rows]
 
 
 _SHORT: Final = sa.select(*(column for column in ATTEMPTS.c if column.name not in ("facts", "money_text")))
@@ -414,7 +472,7 @@ def _attempt_without_facts(row: Row[Any]) -> Attempt:
 def record_end(connection: Connection, attempt: Attempt) -> None:
     """Keep in rows of their own what an attempt that was just written is owed, shows, and took at most."""
     if attempt.state is State.DONE and attempt.paid:
-        connection.execute(OWED.insert().values(attempt=attempt.id, key=attempt.key, account=attempt.account))
+        connection.execute(_ADD_OWED, {"attempt": attempt.id, "key": attempt.key, "account": attempt.account})
     elif attempt.state is State.DONE and attempt.kind == "export":
         _settle_owed(connection, attempt)
     write_uncharged(connection, attempt)
@@ -437,11 +495,8 @@ def _sum_taken_beside(connection: Connection, attempt: Attempt) -> float:
     """What the account's other messages count for that ended while this one was in flight."""
     if not attempt.paid or attempt.sent is None or attempt.spent is not None:
         return 0.0
-    others = _LIGHT.where(
-        ATTEMPTS.c.account == attempt.account, ATTEMPTS.c.id != attempt.id, ATTEMPTS.c.changed >= attempt.sent,
-        ATTEMPTS.c.state.in_((State.DONE.value, State.FAILED.value, State.LOST.value)),
-    )  # fmt: skip
-    ended = [_attempt_from_light_row(row) for row in connection.execute(others)]
+    others = {"account": attempt.account, "attempt": attempt.id, "moment": attempt.sent}
+    ended = [_attempt_from_light_row(row) for row in connection.execute(_TAKEN_BESIDE, others)]
     return sum(float(each.facts["money"]["spent"]) for each in ended if each.facts)
 
 
@@ -458,9 +513,7 @@ def write_uncharged(connection: Connection, attempt: Attempt) -> None:
 
 def select_uncharged(connection: Connection, account: str) -> list[Row[Any]]:
     """An account's finished attempts whose charge was not seen yet, the oldest first."""
-    return list(
-        connection.execute(sa.select(UNCHARGED).where(UNCHARGED.c.account == account).order_by(UNCHARGED.c.sent))
-    )
+    return list(connection.execute(_UNCHARGED, {"account": account}))
 
 
 def select_uncharged_accounts(connection: Connection) -> list[tuple[str, str]]:
@@ -503,11 +556,7 @@ def find_charges(
 
 def _settle_owed(connection: Connection, export: Attempt) -> None:
     """The steps behind an export, back to the first, are owed no longer."""
-    owed = OWED.delete().where(OWED.c.account == export.account)
-    behind = sa.select(sa.literal(export.before, sa.String).label("key")).cte("behind", recursive=True)
-    step = sa.select(ATTEMPTS.c.before).join(behind, ATTEMPTS.c.key == behind.c.key)
-    behind = behind.union(step.where(ATTEMPTS.c.account == export.account, ATTEMPTS.c.state == State.DONE.value))
-    connection.execute(owed.where(OWED.c.key.in_(sa.select(behind.c.key))))
+    connection.execute(_OWED_BEHIND, {"key": export.before, "owing": export.account})
 
 
 def select_failed_after(connection: Connection, key: str) -> list[Attempt]:
