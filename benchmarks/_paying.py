@@ -103,9 +103,11 @@ def counted() -> Iterator[Counter[str]]:
     """The journal's transactions and the requests to the backend in this process, while this is open."""
     import httpx
 
+    from nemo_client._wire.http import HttpClient
+
     seen: Counter[str] = Counter()
     real = {"writing": Database.writing, "reading": Database.reading}
-    send = httpx.AsyncClient.send
+    send = HttpClient.send
 
     def through(name: str, method: Any) -> Any:
         @functools.wraps(method)
@@ -115,18 +117,18 @@ def counted() -> Iterator[Counter[str]]:
 
         return counting
 
-    async def sending(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
+    async def sending(self: Any, request: httpx.Request) -> httpx.Response:
         look = request.method == "GET" and "/render/" in request.url.path
         seen["looks" if look else "requests"] += 1
-        return await send(self, request, **options)
+        return await send(self, request)
 
     try:
         for name, method in real.items():
             setattr(Database, name, through(name, method))
-        httpx.AsyncClient.send = sending  # type: ignore[method-assign]
+        HttpClient.send = sending  # type: ignore[method-assign]
         yield seen
     finally:
-        httpx.AsyncClient.send = send  # type: ignore[method-assign]
+        HttpClient.send = send  # type: ignore[method-assign]
         for name, method in real.items():
             setattr(Database, name, method)
 

@@ -22,6 +22,7 @@ from .._text.messages import Phrase
 from .decompression import Decoder, Undecodable, run_within
 from .envelope import Answer, open_envelope
 from .http import (
+    HttpClient,
     Sleep,
     create_http_client,
     read_body,
@@ -134,7 +135,7 @@ class Download:
         if self._clock() - self._started > timings.download + moved / timings.slowest_download:
             raise TransportError("answer-timeout", host=self._address, call=Phrase("call.download")) from broken
 
-    async def _once(self, client: httpx.AsyncClient) -> None:
+    async def _once(self, client: HttpClient) -> None:
         state = self._state
         if state.have and not state.validator:
             state.have = 0
@@ -249,7 +250,7 @@ class Download:
         if self._on_bytes:
             self._on_bytes(state.have, state.total)
 
-    async def _open(self, client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
+    async def _open(self, client: HttpClient, headers: dict[str, str]) -> httpx.Response:
         """GET, following a few redirects; the caller's headers never go along to a redirect's target."""
         url = self._url
         own = await self._headers() if self._headers else httpx.Headers()
@@ -265,7 +266,7 @@ class Download:
             url = check_url(_join_address(url, location), self._near, encrypted=httpx.URL(url).scheme == "https")
         raise RenderFailed("download-foreign", reason=Phrase("why.redirects"))
 
-    async def _await_answer(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    async def _await_answer(self, client: HttpClient, request: httpx.Request) -> httpx.Response:
         try:
             return await run_within(self._timings.answer, send_request(client, request))
         except asyncio.TimeoutError as error:

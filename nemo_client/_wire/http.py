@@ -90,6 +90,52 @@ def silence_httpx() -> Iterator[None]:
         _ours.reset(mark)
 
 
+class HttpClient:
+    """Sends requests through one `Transport`, and nothing more.
+
+    What httpx's own client adds (cookies, redirects, sign-in, hooks) is not used here, and takes as long as the rest.
+    """
+
+    def __init__(self, transport: Transport, timeout: httpx.Timeout) -> None:
+        self._transport = transport
+        self._extensions = {"timeout": timeout.as_dict()}
+
+    async def __aenter__(self) -> HttpClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    def build_request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: httpx.Headers | Mapping[str, str],
+        content: AsyncIterator[bytes] | httpx.AsyncByteStream | bytes | None = None,
+    ) -> httpx.Request:
+        """A request of this client, with its time-outs and the headers that every one has."""
+        given = [*_ALWAYS, *httpx.Headers(headers).raw]
+        return httpx.Request(method, url, headers=given, content=content, extensions=self._extensions)
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """The answer's beginning; its body is still to be read, and the answer to be closed."""
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
+
+
+_ALWAYS: Final = (
+    (b"Accept", b"*/*"),
+    (b"Connection", b"keep-alive"),
+    (b"User-Agent", f"python-httpx/{httpx.__version__}".encode()),
+)
+
+
 def create_http_client(
     address: str,
     *,
@@ -97,8 +143,8 @@ def create_http_client(
     judged: bool = False,
     read_seconds: float | None = READ_SECONDS,
     timings: WireTimings | None = None,
-) -> httpx.AsyncClient:
-    """An httpx client for the profile at `address`; `judged` where a backend says what to ask, as for downloads.
+) -> HttpClient:
+    """A client for the profile at `address`; `judged` where a backend says what to ask, as for downloads.
 
     `read_seconds` is how long the other side may be silent; None is as long as it likes.
 
@@ -108,11 +154,9 @@ def create_http_client(
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(_quiet)
     road = ConnectionBackend(urlsplit(address).hostname or "", judged=judged, hold=pooled)
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(READ_SECONDS, read=read_seconds, connect=connect, pool=None),
-        transport=Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),
-        trust_env=False,
-        follow_redirects=False,
+    return HttpClient(
+        Transport(road, CALLS_AT_ONCE + UPLOADS_AT_ONCE if pooled else None),
+        httpx.Timeout(READ_SECONDS, read=read_seconds, connect=connect, pool=None),
     )
 
 
@@ -141,8 +185,8 @@ class Http:
         self._max_answer_bytes = max_answer_bytes
         self._platform = detect_platform()
         self._clock = clock
-        self._pooled: httpx.AsyncClient | None = None
-        self._streams: httpx.AsyncClient | None = None
+        self._pooled: HttpClient | None = None
+        self._streams: HttpClient | None = None
         # Requests wait here, not for a connection: at each step of any, httpcore's pool goes through all that wait for
         # one, times all connections. Uploads take minutes, and have a line of their own.
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -299,7 +343,7 @@ class Http:
             own["Content-Type"] = "application/json"
         return self._client().build_request(method, self.profile.api_url + path, headers=own, content=content)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> HttpClient:
         if self._pooled is None:
             self._pooled = create_http_client(self.profile.api_url, timings=self.timings)
         return self._pooled
@@ -382,19 +426,18 @@ class Http:
                 logger.debug("a Date header could not be read")
 
 
-async def send_request(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+async def send_request(client: HttpClient, request: httpx.Request) -> httpx.Response:
     """The answer's beginning.
 
     What goes wrong brings no frame from httpx and below, whose variables hold the headers as they are sent. Our token
-    is taken out where the answer's headers say it back, and cookies are not kept, so that none brings it out again.
+    is taken out where the answer's headers say it back.
     """
     try:
-        response = await client.send(request, stream=True)
+        response = await client.send(request)
     except BaseException as error:
         for each in iterate_causes(error):
             each.__traceback__ = None
         raise error  # a bare `raise` would bring the frames back on Python 3.10
-    client.cookies.clear()
     response.headers = httpx.Headers([(name, scrub_data(value)) for name, value in response.headers.raw])
     response.extensions.pop("reason_phrase", None)  # shown by `repr`, and the server's own words
     return response

@@ -23,7 +23,7 @@ from nemo_client import ApiError, BadAnswer, ConnectError, ConnectionBroken, Nem
 from nemo_client._config.credentials import FixedToken, Token
 from nemo_client._config.profiles import Profile
 from nemo_client._safety.redaction import isolate_secrets
-from nemo_client._wire.http import Http, create_http_client, translate_transport_error
+from nemo_client._wire.http import Http, translate_transport_error
 from tests.support.backend import TOKEN, Asked, Clock, Reply, always, answer, client_of, serving
 
 GOOD = answer({"code": 0, "data": {"available": 7}})
@@ -415,7 +415,9 @@ async def test_logs_show_no_address_and_no_token(caplog: pytest.LogCaptureFixtur
 async def test_other_users_of_httpx_keep_their_log(caplog: pytest.LogCaptureFixture) -> None:
     """The filter is for our own requests."""
     caplog.set_level(logging.INFO)
-    async with said(GOOD) as (client, _, __), create_http_client(client.http.profile.api_url) as other:
+    async with said(GOOD, GOOD) as (client, _, __), httpx.AsyncClient(trust_env=False) as other:
+        await client.balance()
+        assert "HTTP Request" not in caplog.text
         await other.get(client.http.profile.api_url)
 
     assert "HTTP Request" in caplog.text
