@@ -164,6 +164,15 @@ class Journal(DatabaseThread):
         """The newest attempt at a step, or None; with `session_id`, the newest one in that session."""
         return await self._read_rows(lambda connection: queries.select_latest(connection, key, session_id))
 
+    async def latest_of_first(self, *keys: str) -> Attempt | None:
+        """The newest attempt at the first of these steps that has one, or None, in one transaction."""
+
+        def read(connection: Connection) -> Attempt | None:
+            found = (queries.select_latest(connection, key) for key in keys)
+            return next((each for each in found if each is not None), None)
+
+        return await self._read_rows(read)
+
     async def placements(self, key: str) -> list[Attempt]:
         """The finished attempts at a step, newest first: each is a place where it was carried out."""
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.key == key, ATTEMPTS.c.state == State.DONE.value)
@@ -177,6 +186,10 @@ class Journal(DatabaseThread):
     async def begin(self, attempt: Attempt) -> Attempt:
         """Record a planned attempt as ours; `LostRace` if one with this key and number exists already."""
         return await self._do(self._begin, attempt)
+
+    async def begin_sent(self, attempt: Attempt, facts: Mapping[str, Any]) -> Attempt:
+        """Record an attempt at a free step as ours and, with these `facts` more, as sent, in one transaction."""
+        return await self._do(self._record_begun_and_sent, attempt, facts)
 
     async def move(self, attempt: Attempt, event: Event, **changes: Any) -> Attempt:
         """Advance by the table if `attempt` is still the record's newest version, else `LostRace`.
@@ -286,16 +299,21 @@ class Journal(DatabaseThread):
         return median(taken) if taken else None
 
     async def read_history(
-        self, profile: str, charged: Collection[str], kind: str
-    ) -> tuple[dict[str, list[float]], float | None]:
-        """The `charges` of each of the kinds `charged`, and the `usual_seconds` of `kind`, in one transaction."""
+        self, profile: str, charged: Collection[str], kind: str, account: str
+    ) -> tuple[dict[str, list[float]], float | None, bool]:
+        """What a message's admission goes by, in one transaction.
 
-        def read(connection: Connection) -> tuple[dict[str, list[float]], list[float]]:
+        The `charges` of each of the kinds `charged`, the `usual_seconds` of `kind`, and whether `account` has charges
+        that were not seen yet, which `tell_charges` may tell.
+        """
+
+        def read(connection: Connection) -> tuple[dict[str, list[float]], list[float], bool]:
             charges = {each: queries.select_charges(connection, profile, each, NEWEST_CHARGES) for each in charged}
-            return charges, queries.select_durations(connection, profile, kind, NEWEST_DURATIONS)
+            taken = queries.select_durations(connection, profile, kind, NEWEST_DURATIONS)
+            return charges, taken, bool(queries.select_uncharged(connection, account))
 
-        charges, taken = await self._read_rows(read)
-        return charges, median(taken) if taken else None
+        charges, taken, uncharged = await self._read_rows(read)
+        return charges, median(taken) if taken else None, uncharged
 
     async def deliver(self, attempt: Attempt, path: Path, facts: Mapping[str, Any]) -> None:
         """Record a file that lies in its place on this host."""
@@ -443,6 +461,18 @@ class Journal(DatabaseThread):
                     begun = self._record_begin(connection, replace(attempt, **where))
                 begun = self._apply_event(connection, begun, Event.SEND, {})
                 return self._apply_event(connection, begun, Event.FINISH, {"facts": facts})
+        except IntegrityError as error:
+            raise LostRace from error
+
+    def _record_begun_and_sent(self, attempt: Attempt, facts: Mapping[str, Any]) -> Attempt:
+        self._become_owner()
+        try:
+            with self._database.writing() as connection:
+                self._renew_if_due(connection)
+                if confirmed := self._find_confirmed(connection):
+                    return confirmed
+                begun = self._record_begin(connection, attempt)
+                return self._apply_event(connection, begun, Event.SEND, {"facts": facts})
         except IntegrityError as error:
             raise LostRace from error
 

@@ -47,9 +47,12 @@ class Admission:
         Raises `NoCredits` or `LimitError`, and then nothing is changed.
         """
         journal, profile, budget = self._context.journal, self._context.profile, self._caller.budget
-        owing = await self._record_late_charges(attempt.account, baseline.credits)
         kinds = {attempt.kind, *ESTIMATES} if attempt.paid else set()
-        seen, usual = await journal.read_history(profile.name, kinds, attempt.kind)
+        asked = (profile.name, kinds, attempt.kind, attempt.account)
+        seen, usual, uncharged = await journal.read_history(*asked)
+        owing = uncharged and await self._record_late_charges(attempt.account, baseline.credits)
+        if uncharged:  # what the balance told counts for the prices
+            seen, usual, _ = await journal.read_history(*asked)
         request.usual = self._context.choose_seconds(attempt.kind, usual)
         expected = {kind: estimate_price(kind, charges) for kind, charges in seen.items()}
         mine = _choose_estimate(expected, attempt.kind, baseline.draft) if attempt.paid else 0.0

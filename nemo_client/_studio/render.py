@@ -152,16 +152,17 @@ class Renderer:
         return known.state is State.DONE
 
     async def _plan_attempt(self, known: Attempt | None, render: Render, destination: Destination) -> Attempt:
-        """A planned attempt; a render of an earlier attempt that is still out is taken over with its id."""
+        """A planned attempt; a render of an earlier attempt that is still out is taken over with its id.
+
+        A first attempt has no `id` yet: it is recorded as it is sent.
+        """
         there = {"destination": destination.to_json(), "host": self._context.journal.host}
         wanted = StoredFacts(wanted={**there, "output": asdict(render.output)})
         if known is None:
-            return await self._context.journal.begin(
-                Attempt(
-                    render.key, 1, State.PLANNED, self._context.profile.name, before=render.before,
-                    account=render.account, session_id=render.session_id, task_id=render.task_id,
-                    free=self._context.profile.free, facts=Facts(wanted),
-                )
+            return Attempt(
+                render.key, 1, State.PLANNED, self._context.profile.name, before=render.before,
+                account=render.account, session_id=render.session_id, task_id=render.task_id,
+                owner=self._context.journal.owner_id, free=self._context.profile.free, facts=Facts(wanted),
             )  # fmt: skip
         if known.state is State.PLANNED and await self._context.journal.life(known) in ("ours", "dead"):
             return await self._context.journal.move(known, Event.TAKE_OVER, facts=wanted)
@@ -304,7 +305,7 @@ class Renderer:
         started, tries, timings = self._context.clock(), 0, self._context.client.http.timings
         while True:
             render_id, tries = f"render_{uuid.uuid4().hex}", tries + 1
-            attempt = await self._context.journal.move(attempt, Event.SEND, facts=StoredFacts(render_id=render_id))
+            attempt = await self._record_as_sent(attempt, StoredFacts(render_id=render_id))
             try:
                 job = await self._context.client.submit_render(
                     render_id, render.session_id, render.draft, render.output.to_wire()
@@ -321,6 +322,11 @@ class Renderer:
                 pause = pause_of(error, tries, timings)
             await self._context.sleep(pause)
             attempt = await self._begin_retry(attempt)
+
+    async def _record_as_sent(self, attempt: Attempt, facts: StoredFacts) -> Attempt:
+        if attempt.id:
+            return await self._context.journal.move(attempt, Event.SEND, facts=facts)
+        return await self._context.journal.begin_sent(attempt, facts)
 
     async def _record_given_id(self, attempt: Attempt, job: RenderJob) -> tuple[Attempt, RenderJob]:
         """Keep the id that the backend gave the render, where that is one of its own."""

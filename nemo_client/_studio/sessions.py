@@ -128,13 +128,18 @@ class Sessions:
         """The upload that stands for one of an earlier version from now on."""
         return self._replaced.get(handle.key)
 
-    async def find_known_place(self, after: SessionHandle, key_after: Callable[[str], str]) -> SessionHandle | None:
-        """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again."""
-        for older in await self.find_older_keys(after.key):
+    async def find_known_place(
+        self, behind: Attempt | None, language: str, key_after: Callable[[str], str]
+    ) -> SessionHandle | None:
+        """The handle behind which an earlier version knew a step, done or open: it is taken, never paid again.
+
+        `behind` is the newest attempt at the step that it follows on now.
+        """
+        for older in behind.facts.older if behind is not None else ():
             known = await self._context.journal.latest(key_after(older))
             if known is not None and (known.state is State.DONE or known.open):
                 before = await self._context.journal.latest(older)
-                return None if before is None else make_handle(before, after.language)
+                return None if before is None else make_handle(before, language)
         return None
 
     def remember_media(self, key: str, media: Sequence[Media]) -> None:

@@ -589,26 +589,33 @@ class Studio:
         def key_after(key: str) -> str:
             return make_step_key(self._context.profile.id, key, kind, inputs)
 
-        known = await self._context.journal.latest(key_after(after.key))
-        place = await self._find_known_place(known, after, caller, key_after)
+        own = key_after(after.key)
+        found = await self._context.journal.latest_of_first(own, after.key)
+        known, behind = (found, None) if found is not None and found.key == own else (None, found)
+        place = await self._find_known_place(known, behind, after, caller, key_after)
         if place.key != after.key:
             known = await self._context.journal.latest(key_after(place.key))
         message = Message(key_after(place.key), kind, place, text, words)
         return await self._carry_out(message, caller, known)
 
     async def _find_known_place(
-        self, known: Attempt | None, after: SessionHandle, caller: Caller, key_after: Callable[[str], str]
+        self,
+        known: Attempt | None,
+        behind: Attempt | None,
+        after: SessionHandle,
+        caller: Caller,
+        key_after: Callable[[str], str],
     ) -> SessionHandle:
         """Where a step follows on: behind the upload of an earlier version, as long as it is known there.
 
-        `known` is the newest attempt at it behind `after`.
+        `known` is the newest attempt at it behind `after`, `behind` the one at the step of `after`.
         """
         replacement = self._sessions.find_replacement(after)
         if known is not None and (replacement is None or known.state is State.DONE or known.open):
             return after
         if replacement is not None:
             return await self._upload_media(replacement, caller)
-        return await self._sessions.find_known_place(after, key_after) or after
+        return await self._sessions.find_known_place(behind, after.language, key_after) or after
 
     async def _make_older_upload_keys(
         self, key: str, before: str, media: Sequence[Media], language: str

@@ -33,7 +33,7 @@ RUNS = 6
 STEPS = (
     "_record_finished",  # the upload: planned, sent and done in one
     "_claim", "_begin", "_commit", "_move",  # the message: its session, planned, sent, done
-    "_begin", "_move", "_deliver", "_move",  # the export: planned, sent, the name of its file, done
+    "_record_begun_and_sent", "_deliver", "_move",  # the export: planned and sent in one, the name of its file, done
 )  # fmt: skip
 SENT = STEPS.index("_commit") + 1
 BOUNDARIES = [(number, when) for number in range(1, len(STEPS) + 1) for when in ("before", "after")]

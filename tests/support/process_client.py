@@ -48,7 +48,9 @@ EPOCH = 1_800_000_000.0
 AT_WORK = ("anyio._backends._asyncio", "av", "certifi", "httpcore", "httpx", "sqlalchemy.dialects.sqlite")
 PACKAGE = Path(nemo_client.__file__).parent
 BELOW = ("http", "db_thread", "tunnels", "retry", "rate_limiter")
-WRITES = ("_begin", "_move", "_record_finished", "_commit", "_claim", "_yield_claim", "_deliver")
+WRITES = (
+    "_begin", "_move", "_record_begun_and_sent", "_record_finished", "_commit", "_claim", "_yield_claim", "_deliver",
+)  # fmt: skip
 
 
 class WatchedJournal(Journal):
