@@ -114,6 +114,7 @@ class Admission:
                     estimate=f"{estimate:g}",
                     limit=limit,
                     limit_name=Phrase(f"limit-name.{name}"),
+                    place=Phrase(f"limit-place.{name}"),
                     spent=f"{spent:g}",
                     left=f"{max(limit - spent, 0):g}",
                 )

@@ -56,19 +56,31 @@ def test_a_paid_node_says_what_it_took_and_what_is_left(nodes: Nodes, host: Host
     json.dumps(done)
 
 
-def test_a_failed_node_ends_once_with_words_money_and_an_action(nodes: Nodes, host: Host, cloud: Any) -> None:
-    """The remedy is named by its place in the page."""
+@pytest.mark.parametrize(
+    ("limit", "action", "place"),
+    [
+        ("max_credits", "show", "Raise it at max_credits on this node,"),
+        ("run_limit", "profiles", "Raise it in NemoVideo → Profiles,"),
+        ("day_limit", "profiles", "Raise it in NemoVideo → Profiles,"),
+    ],
+)
+def test_a_failed_node_ends_once_with_words_money_and_an_action(
+    limit: str, action: str, place: str, nodes: Nodes, host: Host, cloud: Any
+) -> None:
+    """The remedy is named by its place in the page, and the action leads there: to the node or to the profiles."""
+    if limit != "max_credits":
+        nemo_client.save_profile("nemo", **{limit: 5})
     session = prepare(nodes, host)
     host.events.clear()
-    with pytest.raises(NemoError, match="NemoVideo → Profiles"):
-        generate(nodes, host, session, max_credits=[5])
+    with pytest.raises(NemoError, match=place):
+        generate(nodes, host, session, max_credits=[5 if limit == "max_credits" else 0])
 
     begun, failed = statements(host)
     assert (begun["state"], failed["state"]) == ("running", "failed")
     assert failed["error"]["id"] == "limit"
-    assert failed["error"]["action"] == "profiles"
+    assert failed["error"]["action"] == action
     assert failed["error"]["money"] == "Nothing was charged."
-    assert failed["error"]["hint"].startswith("Raise the limit in NemoVideo → Profiles")
+    assert failed["error"]["hint"].startswith(place)
 
 
 def test_a_cancelled_node_ends_once_and_says_what_goes_on(nodes: Nodes, host: Host, cloud: Any) -> None:
