@@ -171,7 +171,24 @@ function fit(node) {
   if (!grown || !node.size) return;
   const prompt = node.widgets.some((each) => each.type === "customtext");
   const least = node.computeSize?.()[1] ?? 0; // without a prompt the room that is there is used first
-  node.setSize?.([node.size[0], prompt ? node.size[1] + grown : Math.max(node.size[1], least)]);
+  grow(node, prompt ? grown : Math.max(least - node.size[1], 0));
+}
+
+/**
+ * Makes a node higher (lower) by so many pixels, for what is kept in no workflow. Its size there is without them: a
+ * node that is opened again, without its player, would give them to the prompt, and grow with every run.
+ */
+function grow(node, by) {
+  if (!by) return node.setDirtyCanvas?.(true, true);
+  if (node.nemoGrown === undefined) {
+    const usual = node.onSerialize;
+    node.onSerialize = function (kept) {
+      usual?.call(this, kept);
+      if (this.nemoGrown && kept?.size) kept.size = [kept.size[0], kept.size[1] - this.nemoGrown];
+    };
+  }
+  node.nemoGrown = (node.nemoGrown ?? 0) + by;
+  node.setSize?.([node.size[0], node.size[1] + by]);
   node.setDirtyCanvas?.(true, true);
 }
 
@@ -188,8 +205,7 @@ function keepPrompt(node) {
   const look = () => {
     const least = node.computeSize?.()[1] ?? 0;
     if (node.size && node.size[1] < least) {
-      node.setSize?.([node.size[0], least]);
-      node.setDirtyCanvas?.(true, true);
+      grow(node, least - node.size[1]);
     }
     looks += 1;
     if (looks < 24) setTimeout(look, 250);

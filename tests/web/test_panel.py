@@ -1074,6 +1074,38 @@ def test_a_subgraph_says_on_its_badge_what_a_node_inside_said_where_no_widget_ca
     assert told == ["", "5 s · free", ""]
 
 
+def test_what_a_result_takes_of_a_node_is_no_part_of_its_kept_size(load: Load) -> None:
+    """Else a workflow that is opened again, and run again, would be higher each time."""
+    page = load()
+    sizes = page.evaluate(
+        """async () => {
+          const make = (size) => ({ id: 7, comfyClass: "NemoCredits", size, widgets: [{ type: "customtext" }],
+            setSize(next) { this.size = next; },
+            addDOMWidget(name, type, element) { document.body.append(element); return {}; } });
+          (await import("/extensions/nemo-video/node_words.mjs")).beginNodeWords();
+          const said = { node: "7", prompt: "p", graph: "g-5", class: "NemoCredits", line: "a result" };
+          const tell = (state) => api.dispatchEvent(new CustomEvent("nemo.node", { detail: { ...said, state } }));
+          const keep = (node) => {
+            const kept = { size: node.size };
+            node.onSerialize?.(kept);
+            return kept.size[1];
+          };
+          const heights = [];
+          for (let height = 300, run = 0; run < 3; run += 1) {
+            const node = make([200, height]);
+            Object.assign(app.graph, { id: "g-5", nodes: [node] });
+            tell("running");
+            tell("done");
+            height = keep(node);
+            heights.push([node.size[1] > 330, height]);
+          }
+          return heights;
+        }"""
+    )
+
+    assert sizes == [[True, 300]] * 3
+
+
 PRICED = """async (change) => {
   globalThis.LGraphBadge = function (given) { this.text = given.text; };
   const widget = (name, value) => ({ name, value, options: {} });
