@@ -77,7 +77,6 @@ if TYPE_CHECKING:
     from ._safety.redaction import Secret as Secret
     from ._safety.redaction import format_redacted_traceback as format_redacted_traceback
     from ._safety.redaction import redact as redact
-    from ._studio.account_guard import check_given_up as check_given_up
     from ._studio.conversation import Answer as Answer
     from ._studio.conversation import Conversation as Conversation
     from ._studio.handles import AuthHandle as AuthHandle
@@ -98,6 +97,7 @@ if TYPE_CHECKING:
     from ._studio.reconcile import outcome_of as outcome_of
     from ._studio.studio import Studio as Studio
     from ._studio.timeline import TimelineView as TimelineView
+    from ._studio.token_change import check_given_up as check_given_up
     from ._studio.token_change import replace_token as replace_token
     from ._studio.types import GenerationRequest as GenerationRequest
     from ._studio.types import MessageResult as MessageResult
@@ -211,7 +211,7 @@ _EXPORTS = {
     "account_text": "_config.credentials",
     "carry_out": "_batch.item_task:carry_out_item",
     "carry_out_item": "_batch.item_task",
-    "check_given_up": "_studio.account_guard",
+    "check_given_up": "_studio.token_change",
     "clean_file_name": "_safety.file_names",
     "clean_pasted_path": "_safety.pasted_paths",
     "count_jobs": "_studio.jobs",

@@ -4,7 +4,7 @@ import { change } from "./accounts.mjs";
 import { creditsLine } from "./account_view.mjs";
 import { button, make, show, write } from "./dom.mjs";
 import { limitField } from "./fields.mjs";
-import { attempt, confirmed } from "./host.mjs";
+import { attempt, confirmed, Refusal, words } from "./host.mjs";
 import { profileName } from "./options.js";
 import { tokenField } from "./token.mjs";
 import { t } from "./words.js";
@@ -45,7 +45,7 @@ function profileRow() {
   const makeDefault = button(t("profiles.make-default"), () => attempt(() => change("default", { name })));
   const remove = button(t("profiles.delete"), async () => {
     const sure = await confirmed(t("profiles.delete.ask", { name }), "delete");
-    if (sure) await attempt(() => change("delete", { name }));
+    if (sure) await attempt(() => deleteProfile(name));
   });
   const terms = [t("profiles.address"), t("profiles.kind")].map((term) => make("dt", {}, term));
   const facts = make("dl", {}, terms[0], address, terms[1], kind);
@@ -68,6 +68,17 @@ function profileRow() {
     for (const part of [credits, token, ...limits]) part.update(profile);
   };
   return { element, update };
+}
+
+/** Asks once more where the profile's free account still holds credits or jobs, which go with it. */
+async function deleteProfile(name) {
+  try {
+    await change("delete", { name });
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.id !== "token-gives-up") throw error;
+    const sure = await confirmed(`${words(error)}\n${t("profiles.force")}`, "delete");
+    if (sure) await change("delete", { name, force: true });
+  }
 }
 
 function limitsBox([run, day]) {

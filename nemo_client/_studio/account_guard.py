@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
-from .._config.credentials import CredentialStore
-from .._config.paths import find_home
-from .._config.profiles import find_profile
-from .._errors import InputError
 from .._journal.job_rows import make_job_id
 from .._journal.journal import Journal
 from .._journal.steps import State
@@ -25,18 +18,6 @@ class MayReplace:
         if any(each.state is not State.PLANNED for each in opened):  # a planned one was never sent
             return False
         return not await self._journal.undelivered(account)
-
-
-async def check_given_up(name: str, journal: Journal, directory: Path | None = None) -> None:
-    """Raise `InputError` with the jobs that are lost together with the stored free account's token."""
-    place = find_home(directory)
-    which = await asyncio.to_thread(find_profile, name, place)
-    before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)
-    if before is None or before.kind != "anonymous":
-        return
-    owed = await find_owed(journal, before.account)
-    if owed:
-        raise InputError("token-gives-up", jobs=", ".join(owed))
 
 
 async def find_owed(journal: Journal, account: str) -> list[str]:

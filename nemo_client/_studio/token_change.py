@@ -14,7 +14,7 @@ from .._config.client_id import read_client_id
 from .._config.credentials import CredentialStore, FixedToken, Token, TokenSource, token_from_environment
 from .._config.paths import describe_lock_failure, ensure_home, find_home
 from .._config.profile_store import check_token
-from .._config.profiles import Profile
+from .._config.profiles import Profile, find_profile
 from .._config.timings import timings_in_use
 from .._errors import ApiError, ConnectionBroken, InputError, NemoError, SignInError, TransportError
 from .._journal.journal import Journal
@@ -109,6 +109,16 @@ async def replace_token(
         if await change.carry_out():
             return change.untried
     raise InputError("token-changing", profile=which.name)
+
+
+async def check_given_up(name: str, journal: Journal, directory: Path | None = None) -> None:
+    """Raise `InputError` with what is lost together with the stored free account's token of this profile."""
+    place = find_home(directory)
+    which = await asyncio.to_thread(find_profile, name, place)
+    before = None if which.free else await asyncio.to_thread(CredentialStore(place).read, which)
+    losses = await find_losses(which, place, before, journal)
+    if losses:
+        raise InputError("token-gives-up", **losses.facts)
 
 
 async def examine_change(

@@ -74,7 +74,7 @@ def choose_action(error: Exception) -> Action:
     known = BY_ID.get(getattr(error, "id", ""))
     if known == "retry" and getattr(error, "code", 0) == FORBIDDEN:
         return "token"  # running again changes nothing: this account may not
-    if known == "profiles" and error.facts.get("limit_name") == "max_credits":
+    if known == "profiles" and getattr(error, "facts", {}).get("limit_name") == "max_credits":
         return "show"  # that limit stands on the node
     named: Iterator[Action] = (BY_CLASS[each.__name__] for each in type(error).__mro__ if each.__name__ in BY_CLASS)
     return known if known is not None else next(named, "show")

@@ -102,9 +102,12 @@ async def _save_profile(call: Call) -> Mapping[str, Any]:
 
 
 async def _delete_profile(call: Call) -> Mapping[str, Any]:
-    from ...nemo_client import delete_profile
+    from ...nemo_client import CLOUD, LOCAL, check_given_up, delete_profile
 
-    await asyncio.to_thread(delete_profile, call.text("name"))
+    name = call.text("name")
+    if call.body.get("force") is not True and name not in (CLOUD, LOCAL):  # those are not deleted
+        await run.run_on_network(lambda: check_given_up(name, run.get_network().journal()))
+    await asyncio.to_thread(delete_profile, name)
     return await _list_profiles(call)
 
 

@@ -263,18 +263,25 @@ async def test_a_running_account_takes_up_what_the_settings_page_stored() -> Non
 async def test_an_open_free_account_is_not_given_up_unasked(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A generated video that was not delivered could never be fetched again."""
     made: Cloud = cloud(anonymous=True)
-    async with made.studio() as studio:
-        session = await studio.upload([picture()])
-        await check_given_up("nemo", studio._context.journal)
-        turned = await studio.generate(session, Wish("slow push-in"))
+    told = []
+
+    async def check(journal: Any) -> None:
         with pytest.raises(InputError) as caught:
-            await check_given_up("nemo", studio._context.journal)
+            await check_given_up("nemo", journal)
+        told.append((caught.value.id, caught.value.facts["jobs"]))
 
+    async with made.studio() as studio:
+        journal = studio._context.journal
+        await check_given_up("nemo", journal)
+        session = await studio.upload([picture()])
+        await check(journal)
+        turned = await studio.generate(session, Wish("slow push-in"))
+        await check(journal)
         await studio.export(turned.session, Destination(home() / "out", "clip"))
-        await check_given_up("nemo", studio._context.journal)
+        await check_given_up("nemo", journal)
 
-    assert caught.value.id == "token-gives-up"
-    assert caught.value.facts["jobs"] == turned.session.key.split("-")[1][:8]
+    job = turned.session.key.split("-")[1][:8]
+    assert told == [("token-gives-up", jobs) for jobs in ("-", job)], "its credits, then a video of it"
 
 
 async def test_limits_that_are_saved_hold_for_the_next_message(cloud: Any) -> None:

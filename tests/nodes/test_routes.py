@@ -236,6 +236,23 @@ async def test_a_profile_is_made_chosen_and_deleted(site: Site) -> None:
     assert await site.refused("POST", "/nemo/profiles/delete", json={"name": "nemo"}) == (400, "profile-built-in")
 
 
+async def test_a_profile_whose_free_account_holds_something_is_deleted_after_a_yes(
+    site: Site, cloud: Callable[..., Cloud]
+) -> None:
+    """The first answer names what goes with it; nothing has changed by then."""
+    made = cloud(anonymous=True)
+    await site.post("/nemo/profiles/save", name="mine", address=made.backend.url)
+    held = (await site.post("/nemo/credits", profile="mine"))["available"]
+    status, told = await site.ask("POST", "/nemo/profiles/delete", json={"name": "mine"})
+    before = (await site.get("/nemo/profiles"))["profiles"]
+    after = (await site.post("/nemo/profiles/delete", name="mine", force=True))["profiles"]
+
+    assert (status, told["id"]) == (409, "token-gives-up")
+    assert f"{held:g} credits" in told["error"] + told["hint"]
+    assert [each["name"] for each in before][2:] == ["mine"]
+    assert [each["name"] for each in after][2:] == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [

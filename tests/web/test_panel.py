@@ -188,6 +188,25 @@ def test_a_token_of_the_environment_cannot_be_changed_here(load: Load, server: S
     assert not page.locator("nemo-video-setting form input").is_visible()
 
 
+def test_a_profile_that_holds_credits_is_deleted_after_a_second_yes(load: Load, server: Server) -> None:
+    """The second question names what goes with it."""
+    server.profiles.append(profile("mine", builtin=False))
+    refused = {"error": "100 credits would be given up.", "hint": "", "id": "token-gives-up", "charged": "no"}
+    server.answers["/nemo/profiles/delete"] = (409, refused)
+    page = load()
+    row = open_panel(page).locator("[data-profile=mine]")
+    row.evaluate(
+        "row => { for (let at = row; at; at = at.parentElement) if (at.tagName === 'DETAILS') at.open = true; }"
+    )
+    row.get_by_role("button", name="Delete profile").click()
+    page.wait_for_function("toasts.length")  # this server refuses always
+
+    assert page.evaluate("questions.length") == 2
+    assert "100 credits" in page.evaluate("questions[1].message")
+    sent = [body for path, body in server.posted if path == "/nemo/profiles/delete"]
+    assert sent == [{"name": "mine"}, {"name": "mine", "force": True}]
+
+
 @pytest.mark.parametrize("yes", [True, False], ids=["yes", "no"])
 def test_a_token_that_gives_up_jobs_is_stored_only_after_a_yes(load: Load, server: Server, yes: bool) -> None:
     """The server refuses it at first; the question tells why."""
