@@ -176,19 +176,22 @@ function fit(node) {
 
 /**
  * Makes a node higher (lower) by so many pixels, for what is kept in no workflow. Its size there is without them: a
- * node that is opened again, without its player, would give them to the prompt, and grow with every run.
+ * node that is opened again, without its player, would give them to the prompt, and grow with every run. `grown` is what
+ * the page itself made of it for its player.
  */
-function grow(node, by) {
-  if (!by) return node.setDirtyCanvas?.(true, true);
-  if (node.nemoGrown === undefined) {
+function grow(node, by, grown = 0) {
+  if (!by && !grown) return node.setDirtyCanvas?.(true, true);
+  if (!node.nemoKept) {
+    node.nemoKept = true;
     const usual = node.onSerialize;
     node.onSerialize = function (kept) {
       usual?.call(this, kept);
       if (this.nemoGrown && kept?.size) kept.size = [kept.size[0], kept.size[1] - this.nemoGrown];
     };
   }
-  node.nemoGrown = (node.nemoGrown ?? 0) + by;
+  node.nemoGrown = (node.nemoGrown ?? 0) + by + grown;
   node.setSize?.([node.size[0], node.size[1] + by]);
+  node.nemoSeen = node.size[1];
   node.setDirtyCanvas?.(true, true);
 }
 
@@ -202,10 +205,11 @@ function keepPrompt(node) {
   if (!prompt || !height || areVueNodes()) return;
   keepHeight(prompt, Math.min(height, HIGHEST_PROMPT));
   let looks = 0;
+  node.nemoSeen = node.size?.[1];
   const look = () => {
     const least = node.computeSize?.()[1] ?? 0;
-    if (node.size && node.size[1] < least) {
-      grow(node, least - node.size[1]);
+    if (node.size) {
+      grow(node, Math.max(least - node.size[1], 0), node.size[1] - node.nemoSeen);
     }
     looks += 1;
     if (looks < 24) setTimeout(look, 250);
