@@ -100,7 +100,7 @@ def _make_row(attempt: Attempt) -> dict[str, Any]:
 def has_new_draft(facts: Mapping[str, Any]) -> bool:
     """Whether a finished message left a draft that can be exported and was not there before."""
     draft, baseline = facts.get("draft") or {}, facts.get("baseline") or {}
-    return drafts.is_ready(draft) and drafts.digest_draft(draft) != drafts.digest_draft(baseline.get("draft"))
+    return drafts.is_ready(draft) and not drafts.is_same(draft, baseline.get("draft"))
 
 
 def _read_number(value: object) -> float | None:

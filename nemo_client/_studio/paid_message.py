@@ -470,7 +470,7 @@ class PaidSend:
         except NemoError as error:
             return await self._reconcile(error.id)
         answered = not turn.silent and not turn.open_calls
-        changed = drafts.digest_draft(state.draft or {}) != drafts.digest_draft(baseline.draft or {})
+        changed = not drafts.is_same(state.draft, baseline.draft)
         made = changed and drafts.is_ready(state.draft or {})
         if self.message.kind == "chat" and answered:
             if not made and attempt.paid and (turn.made_something or baseline.has_new_media(state)):

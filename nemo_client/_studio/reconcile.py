@@ -432,7 +432,7 @@ class Reconciler:
         for _ in range(0 if attempt.free else QUIET_READS):
             await self._context.sleep(self._context.timings.quiet * (SECOND_STAGE if longer else 1.0))
             again = await self._context.client.state(attempt.session_id)
-            if drafts.digest_draft(again.draft or {}) == drafts.digest_draft(state.draft or {}):
+            if drafts.is_same(again.draft, state.draft):
                 return again
             state = again
         return state
@@ -442,7 +442,7 @@ class Reconciler:
         *, facts: StoredFacts | None = None,
     ) -> Attempt:  # fmt: skip
         """The attempt as done, with its draft, reply and money, and further `facts`."""
-        made = drafts.digest_draft(state.draft or {}) != drafts.digest_draft(baseline.draft or {})
+        made = not drafts.is_same(state.draft, baseline.draft)
         money = await self.measure_money(attempt, baseline, made=made)
         ended = StoredFacts(reply=reply, draft=state.draft)
         changes = build_paid_facts(money, {**ended, **(facts or {})})

@@ -32,6 +32,7 @@ from nemo_client import (
 from nemo_client._files.images import wire_name
 from nemo_client._studio.listed_uploads import find_listed, lists_uploads
 from nemo_client._text.prompts import certain_language, choose_spoken_language, page_language
+from nemo_client._wire import draft as drafts
 from tests.support.backend import Asked, Cloud, always, answer, client_of, cloud, picture, serving, write_video
 
 __all__ = ["cloud"]
@@ -656,12 +657,19 @@ async def test_the_whole_way_opens_one_session_in_the_prompts_language(cloud: Cl
 
 
 async def test_one_video_takes_no_more_requests_and_transactions_than_it_needs(
-    cloud: Clouds, place: Destination
+    cloud: Clouds, place: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known is not asked for again: each of these is evidence, a record before the wire, or the work itself."""
-    backend = cloud()
+    backend, forms = cloud(), Counter[str]()
+    canonicalize = drafts.canonicalize
+
+    def count_forms(draft: Any) -> str:
+        forms["made"] += 1
+        return canonicalize(draft)
+
     async with backend.studio() as studio:
         await studio.animate([picture(1)], WISH, Destination(place.folder, "first"))
+        monkeypatch.setattr(drafts, "canonicalize", count_forms)
         before = Counter({name: backend.sent(name) for name in ("session", "upload", "state", "message", "credits")})
         with counted() as seen:
             await studio.animate([picture(2)], WISH, Destination(place.folder, "second"))
@@ -671,6 +679,7 @@ async def test_one_video_takes_no_more_requests_and_transactions_than_it_needs(
     assert seen["requests"] == 10  # beside those: the render and its file
     assert seen["reading"] <= 11
     assert seen["writing"] <= 8
+    assert forms["made"] == 0  # drafts are compared as they are
 
 
 async def test_a_video_makes_no_statement_of_the_journal_again(cloud: Clouds, place: Destination) -> None:

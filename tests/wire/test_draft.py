@@ -18,6 +18,7 @@ from nemo_client._wire.draft import (
     digest_draft,
     digest_segments,
     is_ready,
+    is_same,
     list_media_ids,
     measure_duration_ms,
     read_size,
@@ -134,6 +135,7 @@ def test_the_size_is_what_the_draft_says() -> None:
 def test_alike_drafts_have_one_digest(a: Any, b: Any) -> None:
     """Order of keys, form of numbers and a link signed again are no change."""
     assert digest_draft(a) == digest_draft(b)
+    assert is_same(a, b)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,7 @@ def test_alike_drafts_have_one_digest(a: Any, b: Any) -> None:
 def test_unlike_drafts_have_two_digests(a: Any, b: Any) -> None:
     """Questions in titles are no queries; a fragment says which part is meant."""
     assert digest_draft(a) != digest_draft(b)
+    assert not is_same(a, b)
 
 
 def test_the_segments_digest_sees_the_timeline_only() -> None:
@@ -164,6 +167,7 @@ def test_the_segments_digest_sees_the_timeline_only() -> None:
 
     assert digest_segments(draft) == digest_segments(around)
     assert digest_draft(draft) != digest_draft(around)
+    assert not is_same(draft, around)
     assert digest_segments(draft) != digest_segments(inside)
     assert digest_segments(None) == digest_segments({})
 
@@ -179,6 +183,8 @@ def test_the_canonical_form_is_json() -> None:
 def test_no_depth_and_no_number_is_too_much() -> None:
     """JSON may be nested far more deeply than Python recurses, and hold integers that it refuses to write."""
     assert digest_draft(deep(20_000)) != digest_draft(deep(20_001))
+    assert is_same(deep(20_000), deep(20_000))
+    assert not is_same(deep(20_000), deep(20_001))
     assert digest_draft({"d": 10**6000}) != digest_draft({"d": 10**6000 + 1})
     assert describe_changes(deep(20_000), deep(20_001)) != ""
 
