@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -113,13 +114,13 @@ class HttpClient:
     def build_request(
         self,
         method: str,
-        url: str,
+        url: httpx.URL | str,
         *,
         headers: httpx.Headers | Mapping[str, str],
         content: AsyncIterator[bytes] | httpx.AsyncByteStream | bytes | None = None,
     ) -> httpx.Request:
         """A request of this client, with its time-outs and the headers that every one has."""
-        given = [*_ALWAYS, *httpx.Headers(headers).raw]
+        given = [*_ALWAYS, *(headers if isinstance(headers, httpx.Headers) else httpx.Headers(headers)).raw]
         return httpx.Request(method, url, headers=given, content=content, extensions=self._extensions)
 
     async def send(self, request: httpx.Request) -> httpx.Response:
@@ -134,6 +135,12 @@ _ALWAYS: Final = (
     (b"Connection", b"keep-alive"),
     (b"User-Agent", f"python-httpx/{httpx.__version__}".encode()),
 )
+
+
+@lru_cache(maxsize=64)
+def _parse_url(url: str) -> httpx.URL:
+    """An address of the API; one video asks for most of its addresses several times, and httpx looks at each letter."""
+    return httpx.URL(url)
 
 
 def create_http_client(
@@ -336,12 +343,15 @@ class Http:
         headers: Mapping[str, str] | None,
     ) -> httpx.Request:
         own = self.headers(token)
-        own.update(headers)
+        if headers:
+            own.update(headers)
         content: AsyncIterator[bytes] | bytes | None = body() if body else None
         if json is not None:  # escaped: a draft can hold halves of characters, and goes back as it came
             content = json_text.dumps(json, ensure_ascii=True, separators=(",", ":")).encode("ascii")
             own["Content-Type"] = "application/json"
-        return self._client().build_request(method, self.profile.api_url + path, headers=own, content=content)
+        return self._client().build_request(
+            method, _parse_url(self.profile.api_url + path), headers=own, content=content
+        )
 
     def _client(self) -> HttpClient:
         if self._pooled is None:
@@ -404,7 +414,8 @@ class Http:
                 self.profile.api_url, pooled=False, read_seconds=None, timings=self.timings
             )
         body, length = _Watched(payload, may_go), {"Content-Length": str(len(payload))}
-        request = self._streams.build_request("POST", self.profile.api_url + path, headers=length, content=body)
+        url = _parse_url(self.profile.api_url + path)
+        request = self._streams.build_request("POST", url, headers=length, content=body)
         request.headers.update(self.headers(token))
         request.headers.update(_STREAMED)
         with silence_httpx():
@@ -438,7 +449,10 @@ async def send_request(client: HttpClient, request: httpx.Request) -> httpx.Resp
         for each in iterate_causes(error):
             each.__traceback__ = None
         raise error  # a bare `raise` would bring the frames back on Python 3.10
-    response.headers = httpx.Headers([(name, scrub_data(value)) for name, value in response.headers.raw])
+    said = response.headers.raw
+    scrubbed = [(name, scrub_data(value)) for name, value in said]
+    if scrubbed != said:
+        response.headers = httpx.Headers(scrubbed)
     response.extensions.pop("reason_phrase", None)  # shown by `repr`, and the server's own words
     return response
 
@@ -527,6 +541,8 @@ def undecodable_answer(error: Undecodable, call: str, host: str) -> NemoError:
 def retry_after(headers: httpx.Headers) -> float | None:
     """`Retry-After` in seconds, as a number or a date; a moment that has passed is now."""
     value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
     if _NUMBER.fullmatch(value):
         return max(float(value), 0.0)
     try:
