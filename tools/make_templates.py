@@ -59,8 +59,8 @@ SIZES: Final[dict[str, Size]] = {
 }
 NOTE_SIZE: Final[Size] = (760, 190)
 LEFT, NOTE_TOP, TOP, GAP = 40, 40, 350, 90
-PATH_IN_VHS: Final = "video"
-"""VideoHelperSuite saves its fields by name."""
+EXTRA: Final[dict[str, dict[str, Any]]] = {"VHS_LoadVideoPath": {"videopreview": {"hidden": False, "params": {}}}}
+"""VideoHelperSuite saves its fields by name; front ends from 1.58 on mix up the values where its preview is missing."""
 
 
 @dataclass(frozen=True)
@@ -361,7 +361,7 @@ def _node(key: str, twin: Mapping[str, Any], place: tuple[int, int], slots: Mapp
             given["shape"] = 7
         inputs.append(given)
     fields = {name: twin["inputs"][name] for name, each in known.inputs.items() if each == "field"}
-    shown = {name: "" if isinstance(value, list) else value for name, value in fields.items()}
+    shown = {name: "" if isinstance(value, list) else value for name, value in fields.items()} | EXTRA.get(kind, {})
     return {
         "id": int(key),
         "type": kind,
