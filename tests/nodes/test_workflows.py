@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.nodes._arrays import picture
 from tests.nodes._host import Host
-from tools.make_templates import SUBGRAPH, TEMPLATES, build_graph, build_subgraph, read_slots
+from tools.make_templates import EXTRA, SUBGRAPH, TEMPLATES, build_graph, build_subgraph, read_slots
 
 FOLDER = Path(__file__).parent.parent.parent / "workflows"
 SUBGRAPHS = FOLDER.parent / "subgraphs"
@@ -222,7 +222,9 @@ def test_both_forms_say_the_same(name: str, nodes: Nodes) -> None:
         twin = api[str(node["id"])]
         values = node["widgets_values"]
         names = [key for key, kind in declared(node["type"], nodes).items() if kind == "widget"]
-        widgets = values if isinstance(values, dict) else dict(zip(names, values, strict=True))
+        widgets = dict(values) if isinstance(values, dict) else dict(zip(names, values, strict=True))
+        extra = EXTRA.get(node["type"], {})
+        assert {key: widgets.pop(key) for key in extra} == extra
         wired = {each["name"]: links[each["link"]] for each in node["inputs"] if each["link"] is not None}
         assert twin["class_type"] == node["type"]
         assert {**widgets, **wired} == twin["inputs"]
