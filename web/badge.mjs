@@ -30,15 +30,26 @@ const wayOf = (node) => {
   return ways.find((name) => linkOf(node, name));
 };
 
+const INPUTS = -10; // the id that a subgraph's own inputs have as the origin of links inside
+
+/** What stands in the field of a subgraph that feeds a field of a node inside; null where it cannot be seen. */
+function fieldOutside(node, name) {
+  const link = linkOf(node, name);
+  if (Number(link?.origin_id) !== INPUTS) return null;
+  const given = node.graph?.inputs?.[link.origin_slot]?.name;
+  const outer = nodesById().find(([, each]) => each.subgraph && each.subgraph === node.graph)?.[1];
+  return linkOf(outer, given) ? null : (value(outer, given) ?? null);
+}
+
 /**
- * The profile that a node will run with, by its own widget or by the Auth node before it; "" where nothing is connected
- * yet, null where it cannot be seen.
+ * The profile that a node will run with, by its own widget, by that of the subgraph around it, or by the Auth node before
+ * it; "" where nothing is connected yet, null where it cannot be seen.
  */
 export function profileOf(node) {
   let at = node;
   for (let step = 0; step < STEPS; step += 1) {
     const own = value(at, "profile");
-    if (own !== undefined) return linkOf(at, "profile") ? null : String(own);
+    if (own !== undefined) return linkOf(at, "profile") ? fieldOutside(at, "profile") : String(own);
     const way = wayOf(at);
     if (way === undefined) return String(typeOf(at) ?? "").startsWith("Nemo") ? "" : null;
     at = before(at, way);

@@ -525,7 +525,7 @@ def test_several_videos_are_turned_over_where_vue_draws_the_nodes(editor: Editor
     named = editor.page.locator(".nemo-video-result .nemo-file").all_inner_texts()
     shown = []
     for number in (1, 2, 3):
-        editor.page.get_by_label(re.compile(rf"\b{number} of 3")).first.click()
+        editor.page.get_by_label(re.compile(rf"\b{number} of 3")).first.dispatch_event("click")
         editor.page.wait_for_timeout(500)
         shown.append(film.evaluate("film => new URL(film.currentSrc || film.src).searchParams.get('filename')"))
     film.dispatch_event("pointerover")

@@ -1207,6 +1207,29 @@ def test_a_profile_that_is_added_has_its_price_at_once(load: Load, server: Serve
     assert server.asked.count("/nemo/prices") == 2
 
 
+def test_the_price_inside_a_subgraph_is_that_of_the_profile_outside(load: Load, server: Server) -> None:
+    server.profiles = [profile(), profile("local preview", free=True)]
+    page = load()
+    prices = page.evaluate(
+        """async () => {
+          const badge = await import("/extensions/nemo-video/badge.mjs");
+          const field = { name: "profile", value: "nemo" };
+          const inner = { id: 1, comfyClass: "NemoImageToVideo", widgets: [{ ...field }] };
+          inner.inputs = [{ name: "profile", link: 3 }];
+          const link = { origin_id: -10, origin_slot: 0 };
+          inner.graph = { nodes: [inner], inputs: [{ name: "profile" }], links: new Map([[3, link]]) };
+          app.graph.nodes = [{ id: 2, widgets: [field], subgraph: inner.graph, graph: app.graph }];
+          await badge.beginPrices();
+          return ["nemo", "local preview"].map((name) => {
+            field.value = name;
+            return badge.priceOf(inner);
+          });
+        }"""
+    )
+
+    assert prices == ["≈ 100 credits", "free"]
+
+
 def test_a_workflow_that_was_cleared_shows_results_too(load: Load) -> None:
     """Its id is zeros, in the page and in what the server tells."""
     page = load()
