@@ -2,7 +2,7 @@
 
 import { make } from "./dom.mjs";
 import { findFreeTop, findPlaceAtDialog, nodesById, onExecutionError, onStatements, queue, showNode } from "./host.mjs";
-import { newTake } from "./takes.js";
+import { newTake, takeWords } from "./takes.js";
 import { t } from "./words.js";
 
 const MOST = 3;
@@ -25,12 +25,24 @@ function actions(open) {
     retry: () => queue(),
     "retry-free": () => queue(),
     take: (_, node) => (node && newTake(node) ? queue() : node && showNode(node)),
-    show: (_, node) => node && showNode(node),
+    show: (error, node) => {
+      if (!node) return;
+      unfold(node, `${error.what} ${error.hint}`);
+      showNode(node);
+    },
     reload: () => window.location.reload(),
   };
 }
 
+/** Unfolds the inputs of a node that few need, where a text speaks of one of them. */
+function unfold(node, text) {
+  if (node.widgets?.some((each) => each.options?.advanced && text.includes(each.name))) node.showAdvanced = true;
+}
+
 export const ACTIONS = Object.keys(actions());
+
+/** What stands on the button of an action: of another take, with its price, as on its node. */
+const wordsOf = (action, node) => (action === "take" && takeWords(node)) || t(`act.${action}`);
 
 /** Shows an error: {what, hint, money, action, link}; `node` is the graph's, where it is open. */
 export function showError(error, node, title, open) {
@@ -53,7 +65,7 @@ export function showError(error, node, title, open) {
     error.hint ? make("p", {}, error.hint) : null,
     error.money ? make("p", { class: "nemo-money", "data-charged": error.charged ?? "" }, error.money) : null,
     offered
-      ? make("button", { type: "button", class: "nemo-act", onclick: act }, t(`act.${error.action}`))
+      ? make("button", { type: "button", class: "nemo-act", onclick: act }, wordsOf(error.action, node))
       : null,
   );
   box.append(element);

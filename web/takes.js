@@ -62,6 +62,11 @@ export function addBadge(node, text) {
   node.badges.push(draw);
 }
 
+/** What stands on a node's button: what another take costs, too, where that is known; "" where there is none. */
+export function takeWords(node) {
+  return buttonOf(node)?.label ?? "";
+}
+
 /** Whether the button says this price already, or there is none. */
 export function isNamed(node, price) {
   const button = buttonOf(node);

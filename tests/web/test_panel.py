@@ -1125,6 +1125,27 @@ def test_what_a_result_takes_of_a_node_is_no_part_of_its_kept_size(load: Load) -
     assert sizes == [[True, 300]] * 3
 
 
+def test_an_error_s_button_says_what_a_new_take_costs_and_show_unfolds_the_input_it_speaks_of(load: Load) -> None:
+    """As the button on the node; a limit that stands on the node is in sight then."""
+    seen = load().evaluate(
+        """async () => {
+          const errors = await import("/extensions/nemo-video/errors.mjs");
+          const button = { type: "button", name: "New take", label: "New take (≈ 100 credits)" };
+          const folded = (name) => ({ name, options: { advanced: true } });
+          const node = { widgets: [button, folded("max_credits"), folded("quality")] };
+          const press = (error, shown) => errors.showError(error, shown, "Node", () => {}).querySelector(".nemo-act");
+          const take = [press({ what: "None.", action: "take" }, node).textContent];
+          take.push(press({ what: "None.", action: "take" }, { widgets: [] }).textContent);
+          press({ what: "The prompt is empty.", hint: "", action: "show" }, node).click();
+          const before = node.showAdvanced;
+          press({ what: "Too little.", hint: "Raise it at max_credits.", action: "show" }, node).click();
+          return [...take, before ?? false, node.showAdvanced];
+        }"""
+    )
+
+    assert seen == ["New take (≈ 100 credits)", "New take", False, True]
+
+
 PRICED = """async (change) => {
   globalThis.LGraphBadge = function (given) { this.text = given.text; };
   const widget = (name, value) => ({ name, value, options: {} });
