@@ -39,6 +39,9 @@ _OWN: Final[dict[str, tuple[float, float]]] = {
 }
 """The part of the whole way that is a node's own work; all of it for the others."""
 SMOOTH_SECONDS: Final = 5.0
+STANDS_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 3.0
+FAR_TOO_SHORT: Final = 1.5
 
 
 def compute_own_fraction(kind: str, progress: Progress) -> float:
@@ -64,26 +67,36 @@ def advance(progress: Progress, seconds: float) -> Progress:
 class Countdown:
     """What is shown of an estimate, in seconds: it runs down, moves to a shorter one smoothly, and never jumps up.
 
-    Where the estimate grows, the shown one stands until that has come down to it. Another stage begins again.
+    Where the estimate grows, the shown one stands until that has come down to it. One that stands for `STANDS_SECONDS`
+    and is far too short is not believed any more: nothing is shown, until it begins again `SILENT_SECONDS` later.
+    Another stage begins again, too.
     """
 
     def __init__(self) -> None:
         self._stage = ""
         self._shown: float | None = None
         self._at = 0.0
+        self._wrong: float | None = None
 
     def show(self, stage: str, left: float | None, now: float) -> float | None:
         """What to show `now` (seconds of a monotonic clock) of `left`; None where nothing is known."""
         gone, self._at = now - self._at, now
         if left is None or stage != self._stage or self._shown is None:
-            self._stage, self._shown = stage, left
+            self._stage, self._shown, self._wrong = stage, left, None
             return left
         if left < self._shown - gone:
             expected = self._shown - gone
             self._shown = expected + (left - expected) * (1 - math.exp(-gone / SMOOTH_SECONDS))
         else:
             self._shown = min(self._shown, left)
-        return self._shown
+        if left <= FAR_TOO_SHORT * self._shown + 2:
+            self._wrong = None
+            return self._shown
+        self._wrong = now if self._wrong is None else self._wrong
+        stood = now - self._wrong
+        if stood >= STANDS_SECONDS + SILENT_SECONDS:
+            self._shown, self._wrong = left, None
+        return self._shown if self._wrong is None or stood < STANDS_SECONDS else None
 
 
 def compute_fraction(progress: Progress) -> float:

@@ -56,6 +56,18 @@ def test_an_estimate_runs_down_and_never_jumps_up_within_a_stage(status: Any) ->
     assert countdown.show("download", 90, 40.0) == 90, "another stage begins again"
 
 
+def test_an_estimate_that_is_far_too_short_does_not_stand_for_long(status: Any) -> None:
+    """A long render where short ones were seen: "about 1 s left" goes, and a better estimate runs down."""
+    countdown = status.Countdown()
+    shown = [countdown.show("render", 1 if look == 0 else 30 - look, float(look)) for look in range(29)]
+    told = [each for each in shown if each is not None]
+
+    assert shown.count(1) <= 6
+    assert 2 <= shown.count(None) <= 4
+    assert told[-1] == pytest.approx(2, abs=1)
+    assert sum(after > before for before, after in itertools.pairwise(told)) == 1, "once, after a silence"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
