@@ -118,7 +118,8 @@ def counted() -> Iterator[Counter[str]]:
         return counting
 
     async def sending(self: Any, request: httpx.Request) -> httpx.Response:
-        look = request.method == "GET" and "/render/" in request.url.path
+        path = request.url.path  # a render's file may be told by its own address or through that of the render
+        look = request.method == "GET" and "/render/" in path and not path.endswith("/download")
         seen["looks" if look else "requests"] += 1
         return await send(self, request)
 

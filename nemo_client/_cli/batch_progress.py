@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -36,7 +35,7 @@ class Board:
         self._total = total
         self._kept = kept
         self._usual = usual
-        self._began = self._said = time.monotonic()
+        self._began = self._said = screen.clock()
         self._failed = 0
         self._bar: _Line | None = None
 
@@ -63,8 +62,8 @@ class Board:
     async def _redraw(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if time.monotonic() - self._said >= SPARSE_SECONDS:
-                self._said = time.monotonic()
+            if self._screen.clock() - self._said >= SPARSE_SECONDS:
+                self._said = self._screen.clock()
                 self._screen.remark(self.line())
 
     def report_result(self, result: BatchResult) -> None:
@@ -103,7 +102,7 @@ class Board:
         """Seconds that the rest takes, by the pace so far, else by what such work takes here."""
         ended = sum(self._batch.counts.values())
         rest = len(self._batch.items) - ended
-        elapsed = time.monotonic() - self._began
+        elapsed = self._screen.clock() - self._began
         if ended >= 3:
             return elapsed / ended * rest
         if self._usual is None or not self._batch.running:

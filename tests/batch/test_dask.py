@@ -199,11 +199,11 @@ def test_nothing_is_begun_where_workers_differ(site: Site) -> None:
     ran = site.batch()
     planned = site.batch("--dry-run")
     stranger.kill()
-    stranger.wait(10)
+    stranger.wait(PATIENT_SECONDS)
     elsewhere = site.dask.newcomer(environment={"NEMO_JOURNAL_URL": "", "NEMO_HOST_ID": "two"})
     file = site.batch(NEMO_HOME=str(site.directory / "another home"), NEMO_JOURNAL_URL="")
     elsewhere.kill()
-    elsewhere.wait(10)
+    elsewhere.wait(PATIENT_SECONDS)
 
     assert (ran.code, ran.data["error"]["id"], planned.code) == (5, "cluster-other-account", 5)
     assert "tcp://127.0.0.1:" in ran.data["error"]["message"]
@@ -221,7 +221,7 @@ def test_a_worker_that_comes_later_looks_at_itself_as_well(site: Site) -> None:
     stranger = site.dask.newcomer(environment={"NEMO_TOKEN": "nmv_usr_other"})
     ran = ended(batch)
     stranger.kill()
-    stranger.wait(10)
+    stranger.wait(PATIENT_SECONDS)
 
     assert ran.code == 5, ran.err
     assert site.states()["done"] == len(site.ledger.messages) == len(site.ledger.charges) < 60
@@ -236,7 +236,7 @@ def test_no_token_passes_the_scheduler(site: Site) -> None:
         site.fill(6)
         ran = site.batch("--prompt", "a lighthouse at dusk", "--scheduler", address)
         worker.kill()
-        worker.wait(10)
+        worker.wait(PATIENT_SECONDS)
     said = bytes(heard)
 
     assert ran.code == 0, ran.err

@@ -401,7 +401,8 @@ async def test_a_terminal_sees_one_line_that_moves(tmp_path: Path) -> None:
     async def nobody(_: str) -> Any:
         raise AssertionError
 
-    screen = Screen()
+    moments = [0.0]
+    screen = Screen(clock=lambda: moments[-1])
     out = io.StringIO()
     screen.console = Console(file=out, force_terminal=True, width=120)
     work = Batch([], nobody, tmp_path, caller=Caller())
@@ -410,7 +411,7 @@ async def test_a_terminal_sees_one_line_that_moves(tmp_path: Path) -> None:
     work.tally.spent = 300.0
     work.tally._known = True
     board = Board(screen, work, 12, 2, 60.0)
-    board._began -= 40
+    moments.append(40.0)
     async with board.show_while_open():
         line = board.line()
 

@@ -11,7 +11,7 @@ import wave
 import httpx
 from PIL import Image
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENT_SECONDS, wait_until
 
 # No proxy, and no certificates, which httpx would load again for each client though nothing here is encrypted.
 PLAIN = {"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
@@ -26,7 +26,7 @@ class Api:
         self.http = httpx.Client(
             base_url=backend.url,
             headers={"Authorization": f"Bearer {token or backend.token}", **ATTRIBUTION, **headers},
-            timeout=10,
+            timeout=PATIENT_SECONDS,
             **PLAIN,
         )
 

@@ -20,6 +20,7 @@ from nemo_client.local.sessions import accounts, uploads
 from nemo_client.local.sessions import fetch as fetching
 from nemo_client.local.shared.settings import Limits
 from tests.local.plain_client import PLAIN, png
+from tests.support.waiting import PATIENT_SECONDS
 
 BALANCE = "/api/credits/balance/simple"
 SESSION = "/api/tasks/me/with-session/nemo_agent"
@@ -30,7 +31,7 @@ def raw(backend, *lines, body=b"", path=BALANCE, method="GET"):
     """One request of exactly these header lines; status and envelope."""
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "Connection: close", "", ""])
     address = backend.url.removeprefix("http://").split(":")
-    with socket.create_connection((address[0], int(address[1])), timeout=10) as connection:
+    with socket.create_connection((address[0], int(address[1])), timeout=PATIENT_SECONDS) as connection:
         connection.sendall(head.encode("latin-1") + body)
         answer = http.client.HTTPResponse(connection)
         answer.begin()

@@ -512,6 +512,6 @@ def test_a_home_directory_is_made_by_work_alone(
     host.run(nodes["NemoImageToVideo"], image=picture(96, 72), **ANIMATE)
     monkeypatch.setenv("NEMO_HOME", str(tmp_path / "another"))
     network = sys.modules[f"{pack.__name__}.nodes._comfy.run"].get_network()
-    network.submit(network.look()).result(10)
+    network.submit(network.look()).result(PATIENT_SECONDS)
 
     assert not (tmp_path / "another").exists()

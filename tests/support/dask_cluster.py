@@ -164,7 +164,7 @@ def recorded(address: str) -> Iterator[tuple[str, bytearray]]:
     try:
         yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
     finally:
-        asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(PATIENT_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -203,7 +203,7 @@ class Network:
         self._loop.close()
 
     def _do(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENT_SECONDS)
 
     async def _listen(self) -> None:
         self._through.set()
@@ -301,7 +301,7 @@ def pooler(server: Server) -> Iterator[int]:
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(PATIENT_SECONDS)
 
 
 def unique(kind: str) -> str:

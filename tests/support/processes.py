@@ -79,7 +79,7 @@ class Nursery:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(timeout=10)
+        self._process.wait(PATIENT_SECONDS)
         self._errors.close()
 
 
@@ -128,7 +128,9 @@ class Service:
     def _control(self, method: str, faults: list[dict[str, Any]]) -> None:
         address = f"http://127.0.0.1:{self.control}"
         request = urllib.request.Request(address, json.dumps(faults).encode(), method=method)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=PATIENT_SECONDS
+        ) as answer:
             assert answer.status == 200
 
 
@@ -211,14 +213,14 @@ class Request:
         path = self.directory / "home" / "journal.sqlite3"
         if not path.exists():
             return []
-        with closing(sqlite3.connect(path, timeout=10)) as database:
+        with closing(sqlite3.connect(path, timeout=PATIENT_SECONDS)) as database:
             rows = database.execute("SELECT state FROM attempts WHERE key LIKE 'generate-%' ORDER BY number")
             return [state for (state,) in rows]
 
     def newest(self, kind: str) -> str:
         """The state of the newest attempt at a step of that kind; empty where there is none."""
         path = self.directory / "home" / "journal.sqlite3"
-        with closing(sqlite3.connect(path, timeout=10)) as database:
+        with closing(sqlite3.connect(path, timeout=PATIENT_SECONDS)) as database:
             query = "SELECT state FROM attempts WHERE kind = ? ORDER BY id DESC LIMIT 1"
             row = database.execute(query, (kind,)).fetchone()
             return str(row[0]) if row else ""
