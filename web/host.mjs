@@ -219,9 +219,16 @@ export function tellMedia(node, kind) {
   if (node.previewMediaType !== kind) node.previewMediaType = kind;
 }
 
-/** Keeps a text field of a node at a height at least, in pixels, when widgets that come later share the room with it. */
-export function keepHeight(widget, height) {
-  if (widget.options) widget.options.getMinHeight = () => height;
+/** Keeps a text field of a node at a height, in pixels, when widgets that come later share the room with it; until a person
+ * resizes the node. */
+export function keepHeight(node, widget, height) {
+  if (!widget.options) return;
+  let held = true;
+  const least = () => {
+    if (app.canvas?.resizing_node === node) held = false;
+    return held ? height : undefined;
+  };
+  Object.assign(widget.options, { getMinHeight: least, getMaxHeight: least });
 }
 
 /** Takes away the text of a node's progress, which some front ends leave standing after the run. */

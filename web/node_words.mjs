@@ -15,7 +15,6 @@ import { t } from "./words.js";
 export const NAME = "nemo_result";
 const HIGHEST = 180; // pixels; what is longer scrolls
 const HIGHEST_GRID = 420;
-const HIGHEST_PROMPT = 240; // of what is held; more of it gives way to the player
 const MOST = 500;
 
 const kept = new Map(); // by workflow and node: {statement, cached, restored}
@@ -203,7 +202,7 @@ function keepPrompt(node) {
   const prompt = promptOf(node);
   const height = node.nemoPromptHeight;
   if (!prompt || !height || areVueNodes()) return;
-  keepHeight(prompt, Math.min(height, HIGHEST_PROMPT));
+  keepHeight(node, prompt, height);
   let looks = 0;
   node.nemoSeen = node.size?.[1];
   const look = () => {
