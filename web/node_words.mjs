@@ -16,6 +16,7 @@ export const NAME = "nemo_result";
 const HIGHEST = 180; // pixels; what is longer scrolls
 const HIGHEST_GRID = 420;
 const MOST = 500;
+const PROGRESS = 80; // the most that the text of a node's progress takes, in pixels
 
 const kept = new Map(); // by workflow and node: {statement, cached, restored}
 const cachedIn = new Map(); // by prompt: ids of the nodes that ComfyUI did not run again
@@ -98,13 +99,16 @@ function sumUp(node, id) {
 function showIn(node, entry) {
   if (entry?.statement.state === "running" && node.nemoRun !== entry.statement.prompt) {
     node.nemoRun = entry.statement.prompt;
-    node.nemoPromptHeight = promptOf(node)?.computedHeight; // before the progress takes of its room
+    const height = promptOf(node)?.computedHeight; // before the progress takes of its room
+    if (!(Math.abs(height - node.nemoPromptHeight) < PROGRESS)) node.nemoPromptHeight = height;
+    node.nemoBefore = null; // as high as it is without a result, below
   }
   const shown = entry && entry.statement.state !== "running" ? entry : null;
   const mark = shown ? JSON.stringify(shown) : "";
   if ((node.nemoShown ?? "") === mark) return;
   node.nemoShown = mark;
   if (shown) dropProgressText(node);
+  if (shown) takeBackProgress(node);
   if (!node.nemoElement) {
     if (!shown) return;
     const element = make("div", { class: "nemo-video-result", "aria-live": "polite" });
@@ -120,6 +124,14 @@ function showIn(node, entry) {
     keepPrompt(node);
   }
   fit(node);
+  if (!shown) node.nemoBefore ??= node.size?.[1];
+}
+
+/** Takes back what the page made of the node for the text of its progress, which is gone; a person's own size stays. */
+function takeBackProgress(node) {
+  const over = node.size?.[1] - node.nemoBefore;
+  if (node.nemoBefore && over > 0 && over < PROGRESS && !areVueNodes()) node.setSize?.([node.size[0], node.nemoBefore]);
+  node.nemoBefore = null;
 }
 
 function parts({ statement, cached, restored, alone }) {

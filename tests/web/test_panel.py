@@ -1118,11 +1118,15 @@ def test_what_a_result_takes_of_a_node_is_no_part_of_its_kept_size(load: Load) -
             height = keep(node);
             heights.push([node.size[1] > 330, height]);
           }
-          return heights;
+          const [node] = app.graph.nodes;
+          const [before] = [node.size[1], tell("running")];
+          node.setSize([200, node.size[1] + 42]); // the page's, for the text of the progress
+          tell("done");
+          return [...heights, node.size[1] - before];
         }"""
     )
 
-    assert sizes == [[True, 300]] * 3
+    assert sizes == [[True, 300], [True, 300], [True, 300], 0]
 
 
 def test_an_error_s_button_says_what_a_new_take_costs_and_show_unfolds_the_input_it_speaks_of(load: Load) -> None:
