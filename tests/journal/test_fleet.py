@@ -219,7 +219,7 @@ def test_a_machine_that_stood_still_for_long_does_not_send_beside_the_users_word
 
 def test_a_machine_that_stood_still_after_its_message_changes_nothing(fleet: Fleet) -> None:
     """Its stream was settled by another: what it would write is compared, and the result is the same for both."""
-    first = stopped(fleet, "before", work="_move", number=3, host="one")  # after the upload's two
+    first = stopped(fleet, "before", work="_move", host="one")
     assert len(fleet.quiet_ledger().messages) == 1
     second = fleet.run(host="two")
     late = continued(first)

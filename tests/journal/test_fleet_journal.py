@@ -34,6 +34,8 @@ LEFT_OUT = (
     "the_mark_changes",
     "another_file",
     "columns_of_their_own",
+    "cannot_be_written",
+    "record_vanished",
 )
 WANTED = {
     test_journal: "",
