@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.nightly,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the backend is forked"),
-    pytest.mark.timeout(240),
 ]
 PRICE = 100
 

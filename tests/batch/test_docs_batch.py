@@ -15,6 +15,7 @@ from nemo_client._batch.manifest import COLUMNS, MANIFESTS
 from nemo_client._cli.app import app
 from tests.batch.test_runner import KEYS
 from tests.cli.test_batch import ACCOUNT
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
@@ -63,7 +64,9 @@ def test_the_python_example_runs_as_written(tmp_path: Path) -> None:
     script.write_text(block.replace("workflows/", f"{ROOT.as_posix()}/workflows/"), encoding="utf-8")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(script)!r}, encoding='utf-8').read())"
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENT_SECONDS
+    )
 
     assert done.returncode == 0, done.stderr
     assert sorted(line.split()[:2] for line in done.stdout.splitlines()) == [["done", "pan"], ["done", "push"]]

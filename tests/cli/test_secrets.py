@@ -24,8 +24,9 @@ from tests.support.backend import draw
 from tests.support.faults import Fault, Faults
 from tests.support.marked_token import MARK, clean, files, requests, spelled, traces
 from tests.support.samples import mark_all_but_every
+from tests.support.waiting import PATIENT_SECONDS
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.long]  # each command is a process that loads everything
+pytestmark = pytest.mark.long  # each command is a process that loads everything
 
 ROOT = Path(__file__).parent.parent.parent
 SPELLINGS = " | ".join(spelled().values())
@@ -119,7 +120,7 @@ class Shell:
                 assert until.encode() in process.stdout.readline()
                 time.sleep(0.1)
                 process.send_signal(signal.SIGINT)
-            out, err = process.communicate(stdin.encode(), timeout=60)
+            out, err = process.communicate(stdin.encode(), timeout=PATIENT_SECONDS)
         name = " ".join(argv[:2] if argv[0] == "jobs" else argv[:1])
         self.ran.add(name)
         self.said |= {f"{len(self.said)} {name} stdout": out, f"{len(self.said)} {name} stderr": err}

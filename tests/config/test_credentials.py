@@ -42,6 +42,7 @@ from nemo_client._errors import ApiError
 from nemo_client._wire.schemas import AnonymousToken
 from tests.support.backend import until
 from tests.support.faults import Fault, Faults
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
@@ -280,7 +281,7 @@ def test_two_processes_share_one_sign_up(tmp_path: Path) -> None:
             subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
             for _ in range(3)
         ]
-        printed = {process.communicate(timeout=60)[0] for process in started}
+        printed = {process.communicate(timeout=PATIENT_SECONDS)[0] for process in started}
         signed_up = [call for call in backend.calls if call["endpoint"] == "anonymous-token"]
 
     assert len(printed) == 1

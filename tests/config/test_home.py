@@ -25,6 +25,7 @@ from nemo_client._safety.private_files import belongs_to_another_user
 from tests.support import backend
 from tests.support.disks import read_only, small_disk
 from tests.support.timings import Shorten
+from tests.support.waiting import PATIENT_SECONDS
 
 PROGRAM = Path(__file__).parent.parent.joinpath("support", "home_run.py")
 NOBODY = "65534"
@@ -47,7 +48,7 @@ def run(base: Path, mask: str = "022", user: str = "", **environment: str) -> di
     if "NEMO_HOME" not in environment:
         given.pop("NEMO_HOME", None)
     command = [sys.executable, str(PROGRAM), str(base), mask, *([user] if user else [])]
-    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=PATIENT_SECONDS)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     return said

@@ -32,6 +32,7 @@ from nemo_client._config.credentials import token_from_environment
 from nemo_client._config.paths import ensure_home, file_lock_for, write_private_file
 from nemo_client._config.profiles import parse_origin
 from nemo_client._safety.addresses import is_loopback
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -289,7 +290,7 @@ def test_processes_that_start_at_once_share_one_client_id(place: Path) -> None:
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    printed = {process.communicate(timeout=60)[0].strip() for process in started}
+    printed = {process.communicate(timeout=PATIENT_SECONDS)[0].strip() for process in started}
 
     assert printed == {read_client_id(place)}
 

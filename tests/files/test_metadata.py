@@ -143,7 +143,6 @@ async def test_a_cancel_while_tags_are_written_leaves_nothing(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="these clients are forked")
-@pytest.mark.timeout(60)
 @pytest.mark.long
 def test_killed_while_tags_are_written_it_is_delivered_once(tmp_path: Path) -> None:
     """The next run sweeps both files, fetches the same render, and lands one file with its tags."""

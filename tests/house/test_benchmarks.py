@@ -17,6 +17,7 @@ from benchmarks import growth
 from benchmarks.__main__ import names
 from benchmarks._figures import Curve, Figure, median_of, table, to_json
 from tests.support.sources import parse_source
+from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,7 +55,7 @@ def _is_smoke(item: Any) -> bool:
 def test_a_benchmark_works(smoked: dict[str, tuple[subprocess.Popen[str], Path]], name: str) -> None:
     """Its smoke run ends well, prints each figure, and writes them as JSON with the machine named."""
     process, report = smoked[name]
-    out, errors = process.communicate(timeout=280)
+    out, errors = process.communicate(timeout=PATIENT_SECONDS)
 
     assert process.returncode == 0, errors
     written = json.loads(report.read_text(encoding="utf-8"))
@@ -70,7 +71,7 @@ def test_the_pack_does_nothing_when_it_is_loaded(smoked: dict[str, tuple[subproc
     """No file is written, no connection opened, no program or thread started."""
     process, report = smoked["start"]
     if process.poll() is None:
-        process.communicate(timeout=280)
+        process.communicate(timeout=PATIENT_SECONDS)
     written = json.loads(report.read_text(encoding="utf-8"))
 
     done = next(each for each in written["figures"] if each["name"] == "done at its load")

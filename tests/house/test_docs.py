@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.support.waiting import PATIENT_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
@@ -86,7 +88,9 @@ def test_the_python_example_runs_as_written(tmp_path: Path, monkeypatch: pytest.
     script.write_text(block.replace("workflows/sample_photo.jpg", str(photo)).replace("3 seconds", "1 second"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENT_SECONDS
+    )
 
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.split()[0]).name == "cabin.mp4"

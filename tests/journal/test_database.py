@@ -27,6 +27,7 @@ from nemo_client._journal import schema
 from nemo_client._journal.database import Database
 from nemo_client._journal.records import Attempt
 from nemo_client._journal.steps import Event, State
+from tests.support.waiting import PATIENT_SECONDS
 
 JOURNALS = Path(__file__).parent.parent / "journal" / "journals"
 
@@ -182,7 +183,7 @@ def test_a_column_that_is_added_the_obvious_way_works_for_new_and_for_old_journa
     )
     path = old_journal(tmp_path / "home", number) if number else tmp_path / "home" / "journal.sqlite3"
 
-    subprocess.run([sys.executable, "-c", code, str(path.parent)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(path.parent)], check=True, timeout=PATIENT_SECONDS)
     assert asked(path, "SELECT DISTINCT mood FROM attempts") == [("calm",)]
 
 

@@ -27,7 +27,6 @@ pytestmark = [
     needs_postgres,
     pytest.mark.long,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="these clients are forked"),
-    pytest.mark.timeout(240),
 ]
 LEASE_SECONDS = 1.0
 LONG_LEASE_SECONDS = 30.0

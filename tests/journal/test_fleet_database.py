@@ -220,7 +220,7 @@ def test_twenty_processes_may_open_a_journal_at_once(tmp_path: Path, postgres: S
         each.stdin.write("go\n")
         each.stdin.flush()
 
-    assert [each.communicate(timeout=60)[0].strip() for each in others] == ["good"] * 4
+    assert [each.communicate(timeout=PATIENT_SECONDS)[0].strip() for each in others] == ["good"] * 4
     applied = postgres.say("SELECT number FROM migrations ORDER BY number", name)
     assert applied == [(number,) for number in range(1, len(schema.MIGRATIONS) + 1)]
     deadlocks = postgres.say(f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{name}'")  # noqa: S608

@@ -18,7 +18,7 @@ from tests.support.backend import cloud
 from tests.support.postgres import Server, needs_postgres, postgres, url
 
 __all__ = ["cloud", "postgres", "url"]
-pytestmark = [needs_postgres, pytest.mark.long, pytest.mark.nightly, pytest.mark.timeout(240)]
+pytestmark = [needs_postgres, pytest.mark.long, pytest.mark.nightly]
 
 free, place, kept, small = test_studio.free, test_studio.place, test_journal.kept, test_retention.small
 journal = test_jobs.journal

@@ -15,6 +15,7 @@ import pytest
 
 from nemo_client import InputError
 from tests.nodes._host import PACK, Host
+from tests.support.waiting import PATIENT_SECONDS
 
 RENAMED = {"Pillow": "PIL", "SQLAlchemy": "sqlalchemy"}
 
@@ -54,7 +55,9 @@ sys.meta_path.insert(0, Hidden())
 """
     command = [sys.executable, "-c", blocked + START + code, str(tmp_path / "comfyui"), *map(str, places or (PACK,))]
     environment = {**os.environ, "PYTHONPATH": str(PACK)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENT_SECONDS
+    )
 
 
 # --- Without its packages ---------------------------------------------------------------------------------------------
@@ -210,7 +213,9 @@ def test_a_copy_of_an_older_version_is_found_by_its_nodes(tmp_path: Path) -> Non
     code = START.replace("packs = []", f"packs = []\n{OLD}")
     command = [sys.executable, "-c", code + TWICE, str(tmp_path / "comfyui"), str(PACK)]
     environment = {**os.environ, "PYTHONPATH": str(PACK)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENT_SECONDS
+    )
 
     assert json.loads(done.stdout) == [[0, False], 0], done.stderr
     assert "/custom_nodes/old-pack" in done.stderr

@@ -22,7 +22,6 @@ from tests.support.ledger import read_ledger
 
 pytestmark = [
     pytest.mark.comfyui,
-    pytest.mark.timeout(400),
     pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
 ]
 

@@ -111,7 +111,9 @@ async def site(pack: Any, host: Host) -> AsyncIterator[Site]:
     await listener.start()
     port = runner.addresses[0][1]
     address, headers = f"http://127.0.0.1:{port}", {"X-NemoVideo": "1"}
-    async with httpx.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=30) as browser:
+    async with httpx.AsyncClient(
+        base_url=address, headers=headers, trust_env=False, timeout=PATIENT_SECONDS
+    ) as browser:
         yield Site(browser, modules["_panel.routes"], modules["_comfy.run"])
     await runner.cleanup()
 

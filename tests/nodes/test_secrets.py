@@ -24,6 +24,7 @@ from tests.support.backend import bytes_of, draw, picture, until, write_video
 from tests.support.faults import Fault, Faults
 from tests.support.marked_token import CLAIM, MARK, Logs, clean, files, requests, spelled, told_by, traces
 from tests.support.timings import Shorten
+from tests.support.waiting import PATIENT_SECONDS
 
 Nodes = dict[str, type[Any]]
 
@@ -247,7 +248,7 @@ async def site(pack: Any, host: Host, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     own = {"X-NemoVideo": "1"}
-    async with httpx.AsyncClient(base_url=url, headers=own, trust_env=False, timeout=60) as browser:
+    async with httpx.AsyncClient(base_url=url, headers=own, trust_env=False, timeout=PATIENT_SECONDS) as browser:
         yield Site(browser, modules, kept)
     await runner.cleanup()
 

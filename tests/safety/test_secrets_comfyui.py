@@ -19,7 +19,6 @@ from tests.web import test_browser
 
 pytestmark = [
     pytest.mark.comfyui,
-    pytest.mark.timeout(400),
     pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
 ]
 

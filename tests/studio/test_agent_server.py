@@ -95,7 +95,6 @@ async def test_a_tool_that_says_nothing_for_minutes_is_waited_for(agent_server: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
 async def test_two_hundred_seconds_of_silence_in_real_time(agent_server: AgentServer) -> None:
     """What ended at 180 s before, with the credits gone and no video made."""
     agent_server.script(generation(seconds=200))
@@ -370,7 +369,6 @@ def test_the_shell_makes_a_video_on_the_real_agent_server(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_the_shell_ends_within_90_seconds_where_the_connection_stays_open(
     agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,7 +382,6 @@ def test_the_shell_ends_within_90_seconds_where_the_connection_stays_open(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_the_shell_tells_within_a_minute_that_nothing_was_answered(
     agent_server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.samples import mark_all_but_every
+from tests.support.waiting import PATIENT_SECONDS
 from tools._jobs import End, Job, Taken, by_job, judge, strays
 from tools._measure import Held, held
 from tools._virtual import VirtualLoop
@@ -53,11 +54,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subproc
 
 @LINUX
 @pytest.mark.long
-@pytest.mark.timeout(300)  # twenty seconds where nothing else runs
 @pytest.mark.parametrize("name", mark_all_but_every(2, list(RUNS), "nightly"))
 def test_each_job_is_paid_once_and_nothing_is_left(runs: dict[str, subprocess.Popen[str]], name: str) -> None:
     """A video or an error of ours, one charge at the most, the ledger's; no file, thread, task or memory stays."""
-    out, errors = runs[name].communicate(timeout=280)
+    out, errors = runs[name].communicate(timeout=PATIENT_SECONDS)
     report: dict[str, Any] = json.loads(out or "{}")
 
     assert report.get("broken") == [], errors

@@ -21,7 +21,6 @@ from tests.support.processes import Request, Service, service
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="these clients are forked"),
-    pytest.mark.timeout(240),
 ]
 WORKERS = 2
 RANDOM_MOMENTS = usually(8, 50)

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.comfyui_process import ComfyUI, checkout
+from tests.support.waiting import PATIENT_SECONDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.comfyui,
-    pytest.mark.timeout(400),
     pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
 ]
 ACT = {"Content-Type": "application/json", "X-NemoVideo": "1"}
@@ -42,7 +42,7 @@ def is_open(comfyui: ComfyUI) -> bool:
 
 def ask(comfyui: ComfyUI, method: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
     """One request to a route that looks or acts, with exactly these headers."""
-    connection = http.client.HTTPConnection(urlsplit(comfyui.url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(comfyui.url).netloc, timeout=PATIENT_SECONDS)
     path = "/nemo/profiles" if method == "GET" else "/api/nemo/profiles/default"
     connection.putrequest(method, path, skip_host="Host" in headers)
     body = b"" if method == "GET" else b'{"name": "nemo"}'
@@ -77,7 +77,7 @@ def test_a_page_of_another_site_does_nothing_whatever_comfyui_allows(comfyui: Co
         assert ask(comfyui, "POST", headers)[0] == 403
     bare = {"Host": host, "Content-Type": "application/json"}
     assert ask(comfyui, "POST", bare) == (403, {**ask(comfyui, "POST", bare)[1], "id": "header-missing"})
-    connection = http.client.HTTPConnection(host, timeout=60)
+    connection = http.client.HTTPConnection(host, timeout=PATIENT_SECONDS)
     preflight = {**foreign, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-nemovideo"}
     connection.request("OPTIONS", "/nemo/profiles/default", headers=preflight)
     allowed = connection.getresponse().headers.get("Access-Control-Allow-Headers", "")

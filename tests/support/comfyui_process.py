@@ -19,8 +19,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.waiting import PATIENT_SECONDS
+
 PACK = Path(__file__).parent.parent.parent
-START_SECONDS = 240.0
+START_SECONDS = PATIENT_SECONDS
 
 SAMPLER_PACK = '''
 import time
@@ -140,7 +142,7 @@ class ComfyUI:
         return self._ask(urllib.request.Request(self.url + path, body, headers))  # noqa: S310 - our own server
 
     def _ask(self, request: urllib.request.Request) -> Any:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=PATIENT_SECONDS) as answer:  # noqa: S310 - our own server
             content = answer.read()
             return json.loads(content) if content and "json" in answer.headers["Content-Type"] else content
 

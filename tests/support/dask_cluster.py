@@ -22,7 +22,7 @@ from tests.cli.test_animate_and_chat import Ran
 from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 60.0
+START_SECONDS = PATIENT_SECONDS
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="dask.distributed is not installed (extra fleet)"
 )
@@ -113,7 +113,7 @@ class Dask:
 
 def ended(process: subprocess.Popen[str]) -> Ran:
     """How a batch ended, and what it said."""
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=PATIENT_SECONDS)
     return Ran(process.returncode, out, err)
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENT_SECONDS
+
 ROOT = Path(__file__).parent.parent.parent
 
 _PROGRAM = """
@@ -31,7 +33,12 @@ def measured(code: str) -> tuple[Any, float]:
     """What `code` returns or raises, and by how many MB the peak of its process grew after it called `mark()`."""
     body = "\n".join(f"    {line}" for line in code.strip().splitlines())
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM % body], cwd=ROOT, capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", _PROGRAM % body],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENT_SECONDS,
     )
     told = json.loads(done.stdout.splitlines()[-1])
     return told["said"], told["megabytes"]

@@ -89,7 +89,11 @@ class Server:
         place = program(name)
         assert place is not None
         done = subprocess.run(
-            [*self.prefix, place, *arguments], capture_output=True, text=True, cwd=self.directory, timeout=60
+            [*self.prefix, place, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            timeout=PATIENT_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -22,7 +22,7 @@ from tests.support.ledger import LedgerReport, read_ledger
 from tests.support.waiting import PATIENT_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 30.0
+START_SECONDS = PATIENT_SECONDS
 
 
 class Nursery:

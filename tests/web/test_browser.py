@@ -19,12 +19,12 @@ import pytest
 
 from nemo_client import local
 from tests.support.comfyui_process import ComfyUI, checkout
+from tests.support.waiting import PATIENT_SECONDS
 from tools.make_templates import TEMPLATES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.comfyui,
-    pytest.mark.timeout(400),
     pytest.mark.skipif(checkout() is None, reason="COMFYUI_PATH names no ComfyUI checkout"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
 ]
@@ -59,7 +59,7 @@ def newest_front_end(folder: Path) -> tuple[str, ...]:
     """Options for the newest front end that the package index has today; skips, with a message, where pip gets none."""
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), NEWEST]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENT_SECONDS, check=False)
     static = folder / "comfyui_frontend_package" / "static"
     if not (static / "index.html").is_file():
         pytest.skip(f"pip could not get {NEWEST}: {done.stderr.strip()[-200:]}")

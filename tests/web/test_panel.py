@@ -980,6 +980,7 @@ def quiet(browser: Any) -> Iterator[Page]:
     """One page for what needs no server."""
     listening, address = serve(Server())
     page = browser.new_page()
+    page.set_default_timeout(PATIENT_SECONDS * 1000)
     page.goto(address)
     page.wait_for_function("window.ready")
     yield page
