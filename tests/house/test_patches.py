@@ -40,6 +40,8 @@ REPLACED = {
     "safety/test_safe_open.py save.STEPS": "the same, where videos land",
     "safety/test_safe_open.py save._link_file": "a file system without hard links",
     "studio/test_studio.py account": "another token of the same user",
+    "wire/test_upload_and_download.py _is_in_memory": "what of a file the system holds in memory",
+    "wire/test_upload_and_download.py _IN_MEMORY": "a system that cannot tell it",
     "safety/test_secrets.py server.new_token": "a token that the test can search for",
     # Counted, while the real work is done.
     "local/test_gate.py compare_digest": "how tokens are compared",
@@ -48,6 +50,7 @@ REPLACED = {
     "nodes/test_secrets.py translate_error": "the error behind each answer, with its variables",
     "nodes/test_side_by_side.py turn": "how many items are under way",
     "wire/test_origins.py call": "which calls are made",
+    "studio/test_uploads.py canonicalize": "how often a draft's canonical form is made",
     "wire/test_upload_and_download.py _write_chunk": "how often a thread is asked to write",
     "wire/test_upload_and_download.py write": "how the pieces of a body come",
     "wire/test_upload_and_download.py _read_chunks": "how often a thread is asked to read",

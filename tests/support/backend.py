@@ -29,12 +29,13 @@ TOKEN = "nmv_usr_test"
 
 @dataclass
 class Asked:
-    """One request as it came over the socket; `order` is how its headers' names were written."""
+    """One request as it came over the socket; `names` are those of its headers, each as often as it came."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    names: tuple[str, ...]
 
     @property
     def json(self) -> Any:
@@ -103,7 +104,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
         await reader.readline()
     else:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(method, path, headers, body)
+    names = tuple(line.partition(":")[0].lower() for line in lines[1:] if line)
+    return Asked(method, path, headers, body, names)
 
 
 def answer(body: bytes | Mapping[str, Any] | list[Any] = b"", status: int = 200, **headers: object) -> bytes:
