@@ -41,7 +41,7 @@ export function actionRow(current, { changed, gone }) {
       (job) => job.prompt,
     ],
     workflow: [small("sitemap", () => attempt(() => openWorkflow(current()))), "jobs.workflow", (job) => job.video],
-    take: [small("refresh", () => attempt(() => takeAgain(current()))), "take.button", (job) => !job.running],
+    take: [small("refresh", () => attempt(() => takeAgain(current()))), takeWords, (job) => !job.running],
     page: [
       small("external-link", () => attempt(async () => openPage((await post("project-page")).url))),
       "jobs.project-page",
@@ -71,6 +71,13 @@ export function actionRow(current, { changed, gone }) {
     actions.download[0].download = job.video.filename;
   };
   return { element, update };
+}
+
+/** What another take of a job costs, as far as that is known from this one. */
+function takeWords(job) {
+  const known = job.spent && job.certainty === "exact" ? t("price.about", { credits: job.spent }) : "";
+  const price = job.free ? t("price.free") : known;
+  return price ? t("take.price", { price }) : t("take.button");
 }
 
 /** Puts one of ComfyUI's icons into a button; its word is shown where the front end has no such icons. */
