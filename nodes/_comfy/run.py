@@ -261,7 +261,7 @@ class Item:
         self.latest: Progress | None = None
         self.told = time.monotonic()
         self.fraction = 0.0
-        self.shown: Progress | None = None
+        self.shown: tuple[Progress, float] | None = None
         self._parts: list[Money] = []
         self.caller = Caller(self._store_progress, budget, run_id) if run_id else Caller(self._store_progress, budget)
 
@@ -286,7 +286,7 @@ class Item:
     def tell_progress(self, started: float, now: float) -> Progress | None:
         """The latest progress as it stands `now`: the node's own time, an estimate that runs down, and one fraction.
 
-        It is kept as `shown`, for the panel: a card says what its node says.
+        It is kept as `shown`, with how far the item is (0..1), for the panel: a card says what its node says.
         """
         if self.latest is None:
             return None
@@ -294,8 +294,9 @@ class Item:
         self.fraction = max(self.fraction, min(compute_own_fraction(self._kind, latest), 0.99))
         left = self._countdown.show(latest.stage, latest.left, now)
         fraction = None if self.latest.fraction is None else self.fraction  # one figure for the text and the bar
-        self.shown = replace(self.latest, elapsed=now - started, quiet=latest.quiet, left=left, fraction=fraction)
-        return self.shown
+        told = replace(self.latest, elapsed=now - started, quiet=latest.quiet, left=left, fraction=fraction)
+        self.shown = told, self.fraction
+        return told
 
 
 def find_item(callers: Iterable[Caller]) -> Item | None:

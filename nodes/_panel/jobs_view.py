@@ -487,7 +487,7 @@ def _parse_object(text: str) -> dict[str, Any] | None:
 def _describe_progress(progress: Progress, item: run.Item | None, lang: str) -> dict[str, Any]:
     """How a job stands: as its node says it, where one waits for it, else how far the whole way is."""
     if item is not None and item.shown is not None:
-        progress, fraction = item.shown, item.fraction
+        progress, fraction = item.shown
     else:
         fraction = compute_fraction(progress)
         progress = progress if progress.fraction is None else replace(progress, fraction=fraction)
