@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -43,12 +44,22 @@ def make_fault(data: dict[str, Any]) -> Fault:
 
 
 def listen_for_faults(faults: Faults) -> int:
-    """The port at which other processes script the backend: POST adds a JSON list of faults, DELETE clears all."""
+    """The port at which other processes script the backend.
+
+    POST adds a JSON list of faults, DELETE clears all; PUT true holds the agent's work, PUT false lets it go on.
+    """
+    held = contextlib.ExitStack()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             listed = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             faults.add(*map(make_fault, listed))
+            self._confirm()
+
+        def do_PUT(self) -> None:
+            held.close()
+            if json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
+                held.enter_context(faults.hold())
             self._confirm()
 
         def do_DELETE(self) -> None:

@@ -125,7 +125,16 @@ class Service:
     def clear(self) -> None:
         self._control("DELETE", [])
 
-    def _control(self, method: str, faults: list[dict[str, Any]]) -> None:
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """The agent finishes nothing within this block, however slow the test is."""
+        self._control("PUT", True)
+        try:
+            yield
+        finally:
+            self._control("PUT", False)
+
+    def _control(self, method: str, faults: list[dict[str, Any]] | bool) -> None:
         address = f"http://127.0.0.1:{self.control}"
         request = urllib.request.Request(address, json.dumps(faults).encode(), method=method)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
