@@ -38,7 +38,8 @@ TROUBLE: dict[str, dict[str, Any]] = {
 }
 # Everything is logged, with an error's variables, and the pauses are short.
 PROGRAM = """
-import logging, resource, sys, traceback
+import logging, resource, signal, sys, traceback
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
 limit = {limit}
 if limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 def shown(self, info):
