@@ -226,8 +226,8 @@ def in_sqlite(bench: Bench, counts: Sequence[int], videos: int) -> list[Figure]:
     note = f"and {asked.get('looks', 0):.1f} looks at its render, which takes no time here"
     return [
         *figures,
-        Figure("a video: writing transactions", writes, None, "", "9", abs(writes - 9) < 0.5),
-        Figure("a video: reading transactions", reads, None, "", "15", abs(reads - 15) < 0.5),
+        Figure("a video: writing transactions", writes, None, "", "<= 8", writes < 8.5),
+        Figure("a video: reading transactions", reads, None, "", "<= 11", reads < 11.5),
         Figure("a video: requests", asked["requests"], None, "", "", None, note),
         _client(asked, "SQLite"),
         Figure("a video: SQLite's file", left["file"] / 1024, None, "KiB", "", None),
