@@ -140,7 +140,8 @@ _DURATIONS: Final = (
     .limit(sa.bindparam("newest"))
 )  # fmt: skip
 _TAKEN_BESIDE: Final = _LIGHT.where(
-    ATTEMPTS.c.account == sa.bindparam("account"), ATTEMPTS.c.id != sa.bindparam("attempt"),
+    ATTEMPTS.c.account + "" == sa.bindparam("account"),  # by the time alone: all that an account ever had is more
+    ATTEMPTS.c.id != sa.bindparam("attempt"),
     ATTEMPTS.c.changed >= sa.bindparam("moment"),
     ATTEMPTS.c.state.in_((State.DONE.value, State.FAILED.value, State.LOST.value)),
 )  # fmt: skip

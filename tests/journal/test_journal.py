@@ -22,9 +22,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from sqlalchemy.dialects import sqlite
 
 from nemo_client import Cancelled, Journal, LimitError, NoCredits, SessionBusy, list_jobs
 from nemo_client._config.timings import JournalTimings
+from nemo_client._journal import queries
 from nemo_client._journal.money import covers_estimate
 from nemo_client._journal.records import DAY_SECONDS as DAY
 from nemo_client._journal.records import Attempt
@@ -766,3 +768,21 @@ async def test_a_journal_in_memory_needs_no_file() -> None:
     journal = memory_journal()
     await journal.check()
     await journal.close()
+
+
+async def test_what_a_message_takes_beside_others_is_read_by_the_time_alone(tmp_path: Path) -> None:
+    """Not by its account: a year of that account's messages would be read at each commit and each end."""
+    journal = Journal(tmp_path)
+    await journal.check()
+    asked = {"account": "user-1", "attempt": 1, "moment": 0.0}
+    plan = sa.text(f"EXPLAIN QUERY PLAN {_sql_of(queries._TAKEN_BESIDE.params(**asked))}")
+
+    with journal._database.reading() as connection:
+        steps = " ".join(str(row[3]) for row in connection.execute(plan))
+    await journal.close()
+
+    assert "attempts_changed" in steps
+
+
+def _sql_of(statement: sa.Select[Any]) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
